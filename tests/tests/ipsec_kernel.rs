@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use spared_ipsec::codec::hold::HeldTraffic;
 use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
-use spared_ipsec::kernel::{Found, Hold, Kernel, Silence};
+use spared_ipsec::kernel::{Hold, Kernel, ReadPart, Silence};
 use spared_ipsec::sa::{Body, Life, Policy, Replay, ReplayForm, Sa};
 use spared_netlink::PacketQueue;
 use spared_tests::Result;
@@ -102,7 +102,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
         if let Err(error) = PacketQueue::open(1, 1) {
             println!("skipped: no queue for packets: {error}");
-            let room = Hold::open(None)?.room();
+            let room = Hold::open(None)?.capacity();
             assert!(
                 room.starts_with("100 packets of each tunnel, as "),
                 "{room}"
@@ -110,7 +110,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
             return Ok(());
         }
         let taken = PacketQueue::open(20563, 1)?;
-        let room = Hold::open(None)?.room();
+        let room = Hold::open(None)?.capacity();
         assert!(
             room.starts_with("100 packets of each tunnel, as queues 20563 and 20564"),
             "{room}"
@@ -118,7 +118,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         drop(taken);
         let folder = std::env::temp_dir();
         let mut hold = Hold::open(Some(&folder))?;
-        assert_eq!(hold.room(), "16384 packets");
+        assert_eq!(hold.capacity(), "16384 packets");
         send(0..1);
         assert_eq!(arriving(&far), [0], "nothing waits without a switchover");
 
@@ -183,7 +183,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         passage.router.shell("mount -o remount,bind,ro /proc/sys")?;
         let mut hold = Hold::open(Some(&folder))?;
         for _ in 0..2 {
-            let room = hold.room();
+            let room = hold.capacity();
             assert!(
                 room.starts_with("16384 packets that are forwarded"),
                 "{room}"
@@ -271,7 +271,7 @@ fn from_silent_addresses_all_leaves_but_what_could_end_a_tunnel() {
     namespace.ip(addresses).expect("addresses");
     let work = || {
         let mut silence = Silence::open()?;
-        assert_eq!(Silence::left(), BTreeSet::new());
+        assert_eq!(Silence::of_earlier_run(), BTreeSet::new());
         let silent: BTreeSet<IpAddr> = SILENT.map(|it| it.parse().expect("an address")).into();
         silence.set(silent.clone())?;
         for source in SILENT {
@@ -281,13 +281,13 @@ fn from_silent_addresses_all_leaves_but_what_could_end_a_tunnel() {
 
         namespace.nft("flush ruleset")?;
         assert_eq!(farewells(SILENT[0]), 6);
-        silence.fix()?;
+        silence.restore()?;
         assert_eq!((farewells(SILENT[0]), others(SILENT[0])), (0, 9));
 
         // of a run that was killed
         drop(silence);
         assert_eq!(farewells(SILENT[1]), 0);
-        assert_eq!(Silence::left(), silent);
+        assert_eq!(Silence::of_earlier_run(), silent);
         let mut silence = Silence::open()?;
         silence.set(silent)?;
         silence.set(BTreeSet::new())?;
@@ -317,12 +317,12 @@ fn read(kernel: &mut Kernel) -> (Vec<Sa>, Vec<Policy>) {
     kernel.read().expect("a reading begins");
     loop {
         match kernel.poll().expect("a reading ends") {
-            Found::End(complete) => {
+            ReadPart::End(complete) => {
                 assert!(complete);
                 return (sas, policies);
             }
-            Found::Told(told) => assert_eq!(told, []),
-            Found::Entries(entries) => entries.into_iter().for_each(|entry| match entry {
+            ReadPart::Notifications(told) => assert_eq!(told, []),
+            ReadPart::Entries(entries) => entries.into_iter().for_each(|entry| match entry {
                 XfrmEvent::Sa(sa) => sas.push(sa),
                 XfrmEvent::Policy(policy) => policies.push(policy),
                 other => panic!("{other:?}"),
@@ -572,9 +572,9 @@ fn a_reading_ends_after_what_was_deleted_before_its_end() {
     kernel.read().expect("a reading begins");
     ip("xfrm state delete src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x101");
     let mut found = std::iter::from_fn(|| kernel.poll());
-    let told = found.find(|it| matches!(it, Found::Told(_)));
+    let told = found.find(|it| matches!(it, ReadPart::Notifications(_)));
     let gone = XfrmEvent::SaGone(sas[0].id, Deleter::Other);
-    let Some(Found::Told(told)) = told else {
+    let Some(ReadPart::Notifications(told)) = told else {
         panic!("a reading that tells nothing");
     };
     assert_eq!(told, [gone]);

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 
 use page::assert_page_names;
 use spared_ipsec::connections::{
-    Connection, Finding, Listed, PeerConnections, Place, Pool, differences, findings, left_running,
-    shared_pools, unseen_mobike,
+    Connection, Finding, Listed, NodeAddresses, PeerConnections, Pool, differences, findings,
+    left_running, shared_pools, unseen_mobike,
 };
 use spared_sdk::config::Config;
 
@@ -57,7 +57,7 @@ fn steps() -> Vec<String> {
 }
 
 fn of(found: impl IntoIterator<Item = Finding>) -> BTreeSet<&'static str> {
-    found.into_iter().map(|it| it.of).collect()
+    found.into_iter().map(|it| it.kind).collect()
 }
 
 /// As strongSwan's defaults have it, with one pool.
@@ -82,9 +82,9 @@ fn distributed() -> Listed {
 #[test]
 fn the_manual_has_five_steps_at_most_and_the_check_names_what_each_lacks() {
     let listed = distributed();
-    let place = Place {
+    let addresses = NodeAddresses {
         moved: BTreeSet::from([IpAddr::from([203, 0, 113, 1])]),
-        ..Place::default()
+        ..NodeAddresses::default()
     };
     let other = PeerConnections {
         is_whole: true,
@@ -93,8 +93,8 @@ fn the_manual_has_five_steps_at_most_and_the_check_names_what_each_lacks() {
     let mut unseen = listed.clone();
     unseen.connections[0].mobike = None;
     let lacks = [
-        ("service.toml", of(left_running(&listed, &place))),
-        ("mobike = no", of(findings(&listed, &place))),
+        ("service.toml", of(left_running(&listed, &addresses))),
+        ("mobike = no", of(findings(&listed, &addresses))),
         ("same connections", of(differences(&listed, &other))),
         (
             "half of a pool",
@@ -103,7 +103,7 @@ fn the_manual_has_five_steps_at_most_and_the_check_names_what_each_lacks() {
         // what nobody can see before
         (
             "sparectl switch",
-            unseen_mobike(&unseen, &place)
+            unseen_mobike(&unseen, &addresses)
                 .map(|_| "unseen")
                 .into_iter()
                 .collect(),

@@ -10,10 +10,10 @@ pub mod connections;
 pub mod engine;
 pub mod error;
 pub mod kernel;
-mod memory;
 mod node;
 mod rows;
 pub mod sa;
+mod state_file;
 mod store;
 pub mod vici;
 pub mod wire;
@@ -27,7 +27,7 @@ use spared_sdk::{
 
 use config::Settings;
 use engine::{Action, Engine};
-use kernel::{Found, Silence};
+use kernel::{ReadPart, Silence};
 use node::Node;
 use vici::ViciEvent;
 
@@ -56,7 +56,7 @@ impl Io for Ipsec {
         let mut engine = Engine::new(host.now(), settings.clone(), replica);
         let node = Node::open(host, settings, &mut engine)?;
         if node.is_some() {
-            engine.handle_silent(host.now(), Silence::left());
+            engine.handle_silenced(host.now(), Silence::of_earlier_run());
         }
         let answers = Vec::new();
         let mut io = Self {
@@ -64,7 +64,7 @@ impl Io for Ipsec {
             node,
             answers,
         };
-        io.look_around(&mut engine, host.now());
+        io.read_addresses(&mut engine, host.now());
         Ok((io, engine))
     }
 
@@ -114,9 +114,9 @@ impl Io for Ipsec {
             return true;
         }
         match node.kernel.poll() {
-            Some(Found::Entries(entries)) => engine.handle_all(now_ns, entries),
-            Some(Found::Told(told)) => engine.handle_told(now_ns, told),
-            Some(Found::End(complete)) => engine.handle_read(now_ns, complete),
+            Some(ReadPart::Entries(entries)) => engine.handle_entries(now_ns, entries),
+            Some(ReadPart::Notifications(told)) => engine.handle_notifications(now_ns, told),
+            Some(ReadPart::End(complete)) => engine.handle_read(now_ns, complete),
             None => return false,
         }
         true
@@ -125,10 +125,10 @@ impl Io for Ipsec {
     fn fd(&mut self, engine: &mut Engine, now_ns: u64, fd: RawFd, _ready: Ready) {
         match &mut self.node {
             None => self.host.unwatch_fd(fd),
-            Some(node) if fd == node.addresses.fd() => self.look_around(engine, now_ns),
-            Some(node) if Some(fd) == node.silence.fd() => node.mend_silence(),
+            Some(node) if fd == node.addresses.fd() => self.read_addresses(engine, now_ns),
+            Some(node) if Some(fd) == node.silence.fd() => node.restore_silence(),
             Some(node) => {
-                if let Err(error) = node.hear(engine, now_ns) {
+                if let Err(error) = node.read_events(engine, now_ns) {
                     log::error!("cannot receive change notifications, reading continues: {error}");
                     self.host.unwatch_fd(fd);
                 }
@@ -143,7 +143,7 @@ impl Io for Ipsec {
         event: &RoleEvent,
         _token: Token,
     ) -> Result<Progress, Error> {
-        self.look_around(engine, now_ns);
+        self.read_addresses(engine, now_ns);
         spared_sdk::Engine::handle_role(engine, now_ns, &event.group, event.role);
         Ok(Progress::Done)
     }
@@ -171,7 +171,7 @@ impl Io for Ipsec {
 
 impl Ipsec {
     /// Reads changed addresses of this node.
-    fn look_around(&mut self, engine: &mut Engine, now_ns: u64) {
+    fn read_addresses(&mut self, engine: &mut Engine, now_ns: u64) {
         let node = self.node.as_mut();
         if let Some([ours, others]) = node.and_then(|it| it.addresses.read()) {
             engine.handle_own_addresses(now_ns, others);

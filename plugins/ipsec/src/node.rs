@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use spared_sdk::{Error, Host, Interest};
 
 use crate::config::Settings;
-use crate::engine::{Action, Engine, Lacks, TunnelRoute};
+use crate::engine::{Action, Engine, MissingFeature, TunnelRoute};
 use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence, forwarded};
-use crate::memory::Memory;
+use crate::state_file::StateFile;
 use crate::vici::Daemon;
 
 /// Last error of an operation, so that it is logged once.
@@ -17,7 +17,7 @@ use crate::vici::Daemon;
 struct Fault(Option<String>);
 
 impl Fault {
-    fn note<T>(&mut self, what: &str, done: io::Result<T>) -> Option<T> {
+    fn log_once<T>(&mut self, what: &str, done: io::Result<T>) -> Option<T> {
         let why = done.as_ref().err().map(ToString::to_string);
         if let Some(text) = why.as_ref().filter(|_| self.0 != why) {
             log::warn!("{what}: {text}");
@@ -38,9 +38,9 @@ pub struct Node {
     hold: Hold,
     /// Files for ended tunnels, for tunnels that the IKE daemon is still to establish, and for the time since which the
     /// nodes may differ.
-    ended: Memory,
-    unadopted: Memory,
-    apart: Memory,
+    ended: StateFile,
+    unadopted: StateFile,
+    separation: StateFile,
 }
 
 impl Node {
@@ -55,19 +55,19 @@ impl Node {
     ) -> Result<Option<Self>, Error> {
         let mut kernel = match Kernel::open() {
             Err(error) if is_absent(&error) => {
-                tell_lacking(engine, Lacks::Ipsec);
+                report_missing_feature(engine, MissingFeature::Ipsec);
                 return Ok(None);
             }
             kernel => kernel.map_err(Error::kernel("open netlink sockets"))?,
         };
         if !kernel.has_esp() {
-            tell_lacking(engine, Lacks::Esp);
+            report_missing_feature(engine, MissingFeature::Esp);
         }
         let folder = host.state_folder();
-        let [ended, unadopted, apart] = Memory::all(folder.as_deref());
-        engine.handle_kept(host.now(), &ended.read());
-        engine.handle_left(host.now(), &unadopted.read());
-        engine.handle_parted(host.now(), &apart.read());
+        let [ended, unadopted, separation] = StateFile::all(folder.as_deref());
+        engine.handle_saved_ended(host.now(), &ended.read());
+        engine.handle_saved_unadopted(host.now(), &unadopted.read());
+        engine.handle_saved_separation(host.now(), &separation.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
@@ -86,7 +86,7 @@ impl Node {
             hold: Hold::open(folder.as_deref()).map_err(Error::kernel("open a netlink socket"))?,
             ended,
             unadopted,
-            apart,
+            separation,
         }))
     }
 
@@ -115,23 +115,23 @@ impl Node {
             Action::Warn(text) => log::warn!("{text}"),
             Action::Event(text) => host.event(&text),
             Action::Adopt(names, known) => self.daemon.adopt(names, known),
-            Action::Forget => self.daemon.forget(),
+            Action::CancelAdoption => self.daemon.forget(),
             Action::Withhold(addresses) => self.daemon.withhold(addresses),
-            Action::Greet => self.daemon.greet(),
+            Action::Ping => self.daemon.ping(),
             Action::Silence(ends) => self.silence(host, ends),
-            Action::Routes(routes) => self.route(&routes),
+            Action::Routes(routes) => self.set_routes(&routes),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ns, &self.kernel.stop(&ids)),
             Action::CountForwarded => engine.handle_forwarded(now_ns, self.forwarded()),
-            Action::Hold(traffic) => tell_unheld(self.hold.begin(&traffic)),
-            Action::LetGo => self.hold.release_forwarded(),
+            Action::Hold(traffic) => warn_unheld(self.hold.begin(&traffic)),
+            Action::ReleaseForwarded => self.hold.release_forwarded(),
             Action::EndHold => match self.hold.end() {
                 Ok(true) => {}
                 Ok(false) => engine.handle_still_held(now_ns),
-                Err(error) => tell_unheld(Err(error)),
+                Err(error) => warn_unheld(Err(error)),
             },
-            Action::Keep(kept) => self.ended.write(&kept),
-            Action::Leave(left) => self.unadopted.write(&left),
-            Action::Part(apart) => self.apart.write(&apart),
+            Action::SaveEnded(bytes) => self.ended.write(&bytes),
+            Action::SaveUnadopted(bytes) => self.unadopted.write(&bytes),
+            Action::SaveSeparation(bytes) => self.separation.write(&bytes),
             Action::Pause => {}
         }
         Ok(())
@@ -140,26 +140,26 @@ impl Node {
     /// Returns the number of forwarded packets, if it can be read; a failure is logged once.
     fn forwarded(&mut self) -> Option<u64> {
         const WHAT: &str = "packets that come late in a switchover may be lost, as forwarded ones cannot be counted";
-        self.forward_fault.note(WHAT, forwarded())
+        self.forward_fault.log_once(WHAT, forwarded())
     }
 
     /// Describes the greatest number of packets that wait in a switchover.
-    pub fn hold_room(&self) -> String {
-        self.hold.room()
+    pub fn hold_capacity(&self) -> String {
+        self.hold.capacity()
     }
 
     /// Passes changes that the kernel reports to the engine.
     ///
     /// # Errors
     /// Errors of the socket.
-    pub fn hear(&mut self, engine: &mut Engine, now_ns: u64) -> io::Result<()> {
-        engine.handle_told(now_ns, self.kernel.events()?);
+    pub fn read_events(&mut self, engine: &mut Engine, now_ns: u64) -> io::Result<()> {
+        engine.handle_notifications(now_ns, self.kernel.events()?);
         Ok(())
     }
 
     /// Passes pending changes to the engine, before a later event.
     pub fn catch_up(&mut self, engine: &mut Engine, now_ns: u64) {
-        if let Err(error) = self.hear(engine, now_ns) {
+        if let Err(error) = self.read_events(engine, now_ns) {
             log::warn!("cannot receive change notifications: {error}");
         }
     }
@@ -170,7 +170,7 @@ impl Node {
             host.unwatch_fd(fd);
         }
         let done = self.silence.set(ends);
-        tell_unsilenced(done);
+        warn_unsilenced(done);
         if let Some(fd) = self.silence.fd() {
             if let Err(error) = host.watch_fd(fd, Interest::READ) {
                 log::warn!("cannot receive change notifications of nf_tables: {error}");
@@ -179,20 +179,20 @@ impl Node {
     }
 
     /// Restores that after others changed nf_tables.
-    pub fn mend_silence(&mut self) {
-        tell_unsilenced(self.silence.fix());
+    pub fn restore_silence(&mut self) {
+        warn_unsilenced(self.silence.restore());
     }
 
     /// Sets the routes into tunnels.
-    pub fn route(&mut self, routes: &BTreeSet<TunnelRoute>) {
+    pub fn set_routes(&mut self, routes: &BTreeSet<TunnelRoute>) {
         let done = self.routes.set(routes);
         self.route_fault
-            .note("routes into tunnels are missing", done);
+            .log_once("routes into tunnels are missing", done);
     }
 
     pub fn close(mut self, host: Host) {
         self.silence(host, BTreeSet::new());
-        tell_unheld(self.hold.close());
+        warn_unheld(self.hold.close());
         for fd in [self.kernel.fd(), self.addresses.fd()] {
             host.unwatch_fd(fd);
         }
@@ -200,21 +200,21 @@ impl Node {
     }
 }
 
-fn tell_unheld(done: io::Result<()>) {
+fn warn_unheld(done: io::Result<()>) {
     if let Err(error) = done {
         log::warn!("packets of a switchover's first milliseconds may be lost: {error}");
     }
 }
 
-fn tell_unsilenced(done: io::Result<()>) {
+fn warn_unsilenced(done: io::Result<()>) {
     if let Err(error) = done {
         log::warn!("nf_tables: an IKE daemon that is being stopped may end tunnels: {error}");
     }
 }
 
-fn tell_lacking(engine: &mut Engine, lacks: Lacks) {
-    log::warn!("{}", lacks.words());
-    engine.handle_lacking(lacks);
+fn report_missing_feature(engine: &mut Engine, missing: MissingFeature) {
+    log::warn!("{}", missing.text());
+    engine.handle_missing_feature(missing);
 }
 
 /// Returns true if the kernel has no netlink interface of IPsec.

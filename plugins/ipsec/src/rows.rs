@@ -39,7 +39,7 @@ impl Ipsec {
             _ => return Err(Verb::usage("ipsec", VERBS)),
         }
         let mut rows = engine.rows(now_ns);
-        let room = self.node.as_ref().map(Node::hold_room);
+        let room = self.node.as_ref().map(Node::hold_capacity);
         rows.extend(room.map(|it| ("all.switchover_keeps".to_owned(), Value::Text(it))));
         answer.rows(rows)?;
         Ok(Progress::Done)
@@ -48,8 +48,8 @@ impl Ipsec {
     /// Answers `check` with the connections that charon reported last.
     pub(super) fn end_answers(&mut self, engine: &Engine, was_asked: bool) {
         for mut answer in self.answers.drain(..) {
-            let (rows, is_wrong) = engine.check_rows(was_asked);
-            if is_wrong {
+            let (rows, is_fault) = engine.check_rows(was_asked);
+            if is_fault {
                 answer.attention();
             }
             let put = answer.rows(rows);

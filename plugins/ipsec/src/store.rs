@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use spared_replica::{Applied, Tag, Token};
 
-use crate::codec::body::shifted_policy;
+use crate::codec::body::policy_with_own_reqids;
 use crate::config::Settings;
 use crate::error::Malformed;
 use crate::sa::{Policy, PolicyId, Sa, SaId};
@@ -35,9 +35,9 @@ pub use ends::Ends;
 pub use held::{Held, HeldSa};
 pub use index::{Index, Record, policy_digest, sa_digest};
 pub use installed_policies::InstalledPolicies;
-use lane::{Lane, PeerNumbers};
+use lane::{NumbersLane, PeerNumbers};
 pub use local::{LocalPolicy, LocalSa};
-pub use proofs::{AGAIN_NS, EKEYREJECTED, GOOD_FOR_NS, ProofState, Proofs};
+pub use proofs::{EKEYREJECTED, ProofState, Proofs, RETRY_NS, SUPPORTED_FOR_NS};
 pub use rate::{THRESHOLD_FIRST, threshold_of};
 pub use reserved_memory::ReservedMemory;
 use run::Run;
@@ -59,7 +59,7 @@ pub enum Effect {
     /// A policy is no longer to be installed.
     PolicyReleased(PolicyId),
     /// Last numbers that the peer received before it became backup.
-    LastWord(SaId, Box<Numbers>),
+    LastReceived(SaId, Box<Numbers>),
 }
 
 /// The store.
@@ -80,7 +80,7 @@ pub struct Tunnels {
     pub proofs: Proofs,
     pub index: Index,
     pub ended: Ended,
-    pub lane: Lane,
+    pub lane: NumbersLane,
     pub peer_numbers: PeerNumbers,
     effects: VecDeque<Effect>,
 }
@@ -100,7 +100,7 @@ impl Tunnels {
             proofs: Proofs::default(),
             index: Index::default(),
             ended: Ended::default(),
-            lane: Lane::default(),
+            lane: NumbersLane::default(),
             peer_numbers: PeerNumbers::default(),
             effects: VecDeque::new(),
         }
@@ -160,15 +160,15 @@ impl Tunnels {
         value: &[u8],
         token: Token,
     ) -> Result<Applied, Malformed> {
-        let told = read_sa(key, value)?;
-        let id = told.sa.id;
+        let report = read_sa(key, value)?;
+        let id = report.sa.id;
         let is_known = self.held.sas.contains_key(&id);
         if !is_known && self.held.sas.len() >= TABLE_MAX {
             return Ok(Applied::Refused);
         }
-        let is_copy = told.numbers.origin == Origin::Copy;
-        let mut held = HeldSa::told(self.now_ns, told);
-        let (proof, is_new) = self.proofs.of(&held.sa);
+        let is_copy = report.numbers.origin == Origin::Copy;
+        let mut held = HeldSa::from_report(self.now_ns, report);
+        let (proof, is_new) = self.proofs.find_or_add(&held.sa);
         held.proof = Some(proof);
         if is_new {
             self.effects
@@ -187,9 +187,9 @@ impl Tunnels {
             return Ok(Applied::Refused);
         };
         Ok(match proof.state {
-            ProofState::Good => Applied::Done,
+            ProofState::Supported => Applied::Done,
             ProofState::Refused(_) => Applied::Refused,
-            ProofState::Asked => {
+            ProofState::Pending => {
                 proof.tokens.push(token);
                 Applied::Later
             }
@@ -202,7 +202,7 @@ impl Tunnels {
         value: &[u8],
         token: Token,
     ) -> Result<Applied, Malformed> {
-        let policy = shifted_policy(&read_policy(key, value)?);
+        let policy = policy_with_own_reqids(&read_policy(key, value)?);
         let id = policy.id;
         if let Some(carried) = self.index.policies.get(&id).filter(|it| it.is_local) {
             // both nodes have one of their own; a policy without a local end serves both

@@ -14,7 +14,7 @@
 //! policy     body ...
 //! interfaces selector n 8, ..., offload n 8, ..., flags 8 if n > 0
 //! name       connection n 8, ..., child n 8, ... if n > 0
-//! numbers    origin 8 (0 kernel, 1 copy, 2 last word), silent 32, oseq 64, seq 64, window 32,
+//! numbers    origin 8 (0 kernel, 1 copy, 2 last received), silent 32, oseq 64, seq 64, window 32,
 //!            words 8, bits 32 ...; words 255: 32 bits of the old form;
 //!            bytes 64, packets 64, age 64, used 8, since 64 if used, threshold 32, packets a second 32
 //! all        unsure 8, exact 8
@@ -159,7 +159,7 @@ pub enum Origin {
     /// The sender holds the SA for a failover, and has the numbers from the receiver or from an earlier role.
     Copy,
     /// The sender has just become backup: these are the last numbers that it received.
-    LastWord,
+    LastReceived,
 }
 
 /// Numbers of an SA, with their age.
@@ -191,7 +191,7 @@ pub struct AllNumbers {
 
 /// A reported SA, including its numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ToldSa {
+pub struct ReportedSa {
     pub sa: Sa,
     pub side: Direction,
     pub numbers: Numbers,

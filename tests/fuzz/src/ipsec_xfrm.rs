@@ -5,12 +5,14 @@
 
 pub(crate) struct Here;
 
-use spared_ipsec::codec::{Node, Place, check_policy, check_sa, hides_keys, read, requests};
+use spared_ipsec::codec::{
+    ReadContext, WriteContext, check_policy, check_sa, hides_keys, read, requests,
+};
 use spared_ipsec::engine::{Change, XfrmEvent};
 
 use crate::sample::{policy, sa};
 
-impl Node for Here {
+impl ReadContext for Here {
     fn interface(&mut self, index: u32) -> Option<String> {
         (index % 2 == 0).then(|| index.to_string())
     }
@@ -20,7 +22,7 @@ impl Node for Here {
     }
 }
 
-impl Place for Here {
+impl WriteContext for Here {
     fn index(&mut self, interface: &str) -> Option<u32> {
         interface.parse().ok()
     }

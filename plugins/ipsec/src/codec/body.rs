@@ -27,11 +27,11 @@ const REQID: std::ops::Range<usize> = 208..212;
 
 /// Parses an SA, with its sequence numbers at zero.
 pub fn parse_sa(mut body: Body) -> Result<Sa, Malformed> {
-    let reqid = At(body.bytes()).u32(REQID.start)?;
+    let reqid = Fields(body.bytes()).u32(REQID.start)?;
     body.clear(REQID);
     let bytes = body.bytes();
     let attrs = bytes.get(SA_LEN..).ok_or(Malformed::Short)?;
-    let at = At(bytes);
+    let at = Fields(bytes);
     let family = at.u16(212)?;
     Ok(Sa {
         id: SaId {
@@ -56,13 +56,13 @@ pub fn parse_sa(mut body: Body) -> Result<Sa, Malformed> {
 pub fn parse_policy(body: Body) -> Result<Policy, Malformed> {
     let bytes = body.bytes();
     let attrs = bytes.get(POLICY_LEN..).ok_or(Malformed::Short)?;
-    let at = At(bytes);
+    let at = Fields(bytes);
     let templates = find_attribute(attrs, XFRMA_TMPL).unwrap_or_default();
     let id = PolicyId {
         selector: at.chunk(0)?,
         interface: Default::default(),
         direction: at.u8(160)?,
-        kind: find_attribute(attrs, XFRMA_POLICY_TYPE).map_or(Ok(0), |it| At(it).u8(0))?,
+        kind: find_attribute(attrs, XFRMA_POLICY_TYPE).map_or(Ok(0), |it| Fields(it).u8(0))?,
         mark: mark(attrs)?,
         if_id: number(attrs, XFRMA_IF_ID)?,
     };
@@ -77,7 +77,7 @@ pub fn parse_policy(body: Body) -> Result<Policy, Malformed> {
 }
 
 fn template(bytes: &[u8]) -> Result<Template, Malformed> {
-    let at = At(bytes);
+    let at = Fields(bytes);
     let family = at.u16(24)?;
     Ok(Template {
         destination: at.address(0, family)?,
@@ -166,7 +166,7 @@ pub fn policy_with_reqids(policy: &Policy, other: impl Fn(u32) -> u32) -> Policy
 /// First reqid of the plugin's range.
 pub const FIRST_OWN_REQID: u32 = 0x4000_0000;
 
-pub fn shifted(reqid: u32) -> u32 {
+pub fn own_reqid(reqid: u32) -> u32 {
     match reqid {
         0 => 0,
         reqid if reqid < FIRST_OWN_REQID => reqid | FIRST_OWN_REQID,
@@ -174,16 +174,16 @@ pub fn shifted(reqid: u32) -> u32 {
     }
 }
 
-pub fn shifted_sa(sa: &Sa) -> Sa {
-    sa_with_reqid(sa, shifted(sa.reqid))
+pub fn sa_with_own_reqid(sa: &Sa) -> Sa {
+    sa_with_reqid(sa, own_reqid(sa.reqid))
 }
 
-pub fn shifted_policy(policy: &Policy) -> Policy {
+pub fn policy_with_own_reqids(policy: &Policy) -> Policy {
     let mut reqids = policy.templates.iter().map(|it| it.reqid);
-    if reqids.all(|it| shifted(it) == it) {
+    if reqids.all(|it| own_reqid(it) == it) {
         policy.clone()
     } else {
-        policy_with_reqids(policy, shifted)
+        policy_with_reqids(policy, own_reqid)
     }
 }
 
@@ -194,13 +194,13 @@ const USER: std::ops::Range<usize> = 52..56;
 const BLOCKER: u32 = 0x7370_6172;
 
 /// Returns the policy that drops packets if this one is missing; None if this one has a user.
-pub fn block_of(policy: &Policy) -> Option<Policy> {
+pub fn blocking_policy(policy: &Policy) -> Option<Policy> {
     const LIMITS: std::ops::Range<usize> = 56..88;
     const USED: std::ops::Range<usize> = 120..152;
     const PRIORITY: std::ops::Range<usize> = 152..156;
     const ACTION: usize = 161;
     const BLOCK: u8 = 1;
-    let id = blocked_by(&policy.id)?;
+    let id = blocking_id(&policy.id)?;
     let mut bytes = policy.body.bytes().get(..POLICY_LEN)?.to_vec();
     bytes[USER].copy_from_slice(&BLOCKER.to_ne_bytes());
     bytes[LIMITS].fill(0xff);
@@ -225,7 +225,7 @@ pub fn block_of(policy: &Policy) -> Option<Policy> {
 }
 
 /// Returns the id of the policy that blocks below this one.
-pub fn blocked_by(id: &PolicyId) -> Option<PolicyId> {
+pub fn blocking_id(id: &PolicyId) -> Option<PolicyId> {
     let mut id = *id;
     let is_free = id.selector[USER] == [0; 4];
     id.selector[USER].copy_from_slice(&BLOCKER.to_ne_bytes());
@@ -233,7 +233,7 @@ pub fn blocked_by(id: &PolicyId) -> Option<PolicyId> {
 }
 
 /// Returns the id of the policy below which this one blocks, if it is a blocking policy.
-pub fn blocks_below(id: &PolicyId) -> Option<PolicyId> {
+pub fn blocked_id(id: &PolicyId) -> Option<PolicyId> {
     let mut id = *id;
     let is_block = id.selector[USER] == BLOCKER.to_ne_bytes();
     id.selector[USER].fill(0);
@@ -248,7 +248,7 @@ fn templates_in(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
 
 /// Returns source and destination address of `struct xfrm_selector`.
 pub fn selector_ends(selector: &[u8; 56]) -> Option<(IpAddr, IpAddr)> {
-    let at = At(selector);
+    let at = Fields(selector);
     let family = at.u16(40).ok()?;
     Some((at.address(16, family).ok()?, at.address(0, family).ok()?))
 }
@@ -264,7 +264,7 @@ pub fn networks(selector: &[u8; 56]) -> Option<(Network, Network)> {
 }
 
 /// Returns the networks, if the selector matches every packet between them.
-pub fn selected(selector: &[u8; 56]) -> Option<(Network, Network)> {
+pub fn networks_if_unlimited(selector: &[u8; 56]) -> Option<(Network, Network)> {
     const PORTS: std::ops::Range<usize> = 32..40;
     const PROTOCOL: usize = 44;
     let takes_all = selector[PROTOCOL] == 0 && selector[PORTS] == [0; 8];
@@ -300,7 +300,7 @@ fn mark(attrs: &[u8]) -> Result<Mark, Malformed> {
     let Some(payload) = find_attribute(attrs, XFRMA_MARK) else {
         return Ok(Mark::default());
     };
-    let at = At(payload);
+    let at = Fields(payload);
     Ok(Mark {
         value: at.u32(0)?,
         mask: at.u32(4)?,
@@ -317,9 +317,9 @@ fn direction(attrs: &[u8]) -> Result<Option<Direction>, Malformed> {
 }
 
 /// Bytes with fields at fixed offsets.
-struct At<'b>(&'b [u8]);
+struct Fields<'b>(&'b [u8]);
 
-impl At<'_> {
+impl Fields<'_> {
     fn chunk<const N: usize>(&self, at: usize) -> Result<[u8; N], Malformed> {
         let bytes = self.0.get(at..).and_then(|rest| rest.first_chunk());
         bytes.copied().ok_or(Malformed::Short)

@@ -49,7 +49,7 @@ pub fn check_sa(bytes: &[u8]) -> Result<(), Malformed> {
     if !attributes(attrs).any(|(kind, _)| ALGORITHMS.contains(&kind)) {
         return Err(Malformed::Field("SA"));
     }
-    each(attrs, |kind, value| match kind {
+    check_attributes(attrs, |kind, value| match kind {
         XFRMA_ALG_AUTH | XFRMA_ALG_CRYPT | XFRMA_ALG_COMP => algorithm(value, 68),
         XFRMA_ALG_AUTH_TRUNC | XFRMA_ALG_AEAD => algorithm(value, 72),
         XFRMA_ENCAP => value.len() == 24,
@@ -88,7 +88,7 @@ pub fn check_policy(bytes: &[u8]) -> Result<(), Malformed> {
     if !sane {
         return Err(Malformed::Field("policy"));
     }
-    each(attrs, |kind, value| match kind {
+    check_attributes(attrs, |kind, value| match kind {
         XFRMA_TMPL => templates(value),
         XFRMA_POLICY_TYPE => value.len() == 6 && value.first().is_some_and(|kind| *kind < 2),
         XFRMA_MARK => value.len() == 8,
@@ -116,11 +116,11 @@ fn selector(bytes: &[u8]) -> Result<(), Malformed> {
 }
 
 /// Checks that every attribute is complete and valid, and occurs once.
-fn each(attrs: &[u8], fits: impl Fn(u16, &[u8]) -> bool) -> Result<(), Malformed> {
+fn check_attributes(attrs: &[u8], is_valid: impl Fn(u16, &[u8]) -> bool) -> Result<(), Malformed> {
     let (mut seen, mut length) = (0u64, 0);
     for (kind, value) in attributes(attrs) {
         let bit = 1u64.checked_shl(kind.into()).unwrap_or(0);
-        if bit == 0 || seen & bit != 0 || !fits(kind, value) {
+        if bit == 0 || seen & bit != 0 || !is_valid(kind, value) {
             return Err(Malformed::Field("attribute"));
         }
         seen |= bit;
@@ -146,14 +146,14 @@ fn algorithm(value: &[u8], key_at: usize) -> bool {
 }
 
 fn templates(value: &[u8]) -> bool {
-    let fits = |template: &[u8]| {
+    let is_valid = |template: &[u8]| {
         let family = u16_at(template, 24);
         let mode = template.get(48).copied().unwrap_or(u8::MAX);
         [AF_INET, AF_INET6].contains(&family) && mode <= MODE_MAX
     };
     value.len() % TEMPLATE_LEN == 0
         && value.len() / TEMPLATE_LEN <= TEMPLATES_MAX
-        && value.chunks_exact(TEMPLATE_LEN).all(fits)
+        && value.chunks_exact(TEMPLATE_LEN).all(is_valid)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

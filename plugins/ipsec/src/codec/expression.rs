@@ -92,7 +92,7 @@ pub(super) fn load(out: &mut Vec<u8>, base: u32, offset: u32, length: usize) {
     });
 }
 
-pub(super) fn and(out: &mut Vec<u8>, mask: &[u8]) {
+pub(super) fn bitwise_and(out: &mut Vec<u8>, mask: &[u8]) {
     expression(out, "bitwise", |out| {
         number(out, NFTA_BITWISE_SREG, NFT_REG_1);
         number(out, NFTA_BITWISE_DREG, NFT_REG_1);
@@ -149,7 +149,7 @@ pub(super) fn lookup(out: &mut Vec<u8>, set: &str) {
 
 /// Continues the rule if the packet's destination is not an address of this node, and no multicast
 /// or broadcast address.
-pub(super) fn passes_on(out: &mut Vec<u8>) {
+pub(super) fn match_forwarded(out: &mut Vec<u8>) {
     expression(out, "fib", |out| {
         number(out, NFTA_FIB_DREG, NFT_REG_1);
         number(out, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);

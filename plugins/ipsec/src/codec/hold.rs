@@ -40,8 +40,8 @@ use spared_netlink::constants::*;
 use spared_netlink::put_nested;
 
 use super::expression::{
-    IKE_PORT, NAT_PORT, base_chain, enqueue, load, lookup, marked, meta, named, number, passes_on,
-    rule, rules, udp_from, unmark, value, verdict,
+    IKE_PORT, NAT_PORT, base_chain, enqueue, load, lookup, marked, match_forwarded, meta, named,
+    number, rule, rules, udp_from, unmark, value, verdict,
 };
 
 const TABLE: &str = "spared-ipsec-hold";
@@ -183,7 +183,7 @@ impl Family {
         rule(TABLE, FORWARDED, |out| {
             meta(out, NFT_META_NFPROTO, self.protocol);
             self.between(out, self.forwarded);
-            passes_on(out);
+            match_forwarded(out);
             enqueue(out, FORWARDED_QUEUE);
         })
     }

@@ -16,8 +16,8 @@ mod write;
 use spared_netlink::constants::*;
 
 pub use check::{check_policy, check_sa};
-pub use read::{Node, last_numbers, read};
-pub use write::{Place, Request, deletion, hides_keys, plain_sa, requests};
+pub use read::{ReadContext, last_numbers, read};
+pub use write::{Request, WriteContext, deletion, hides_keys, plain_sa, requests};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the layouts of xfrm's structures are those of 64-bit machines");

@@ -14,7 +14,7 @@ use crate::sa::{
 };
 
 /// Values that differ by node: interface names, and the clock from which ages are computed.
-pub trait Node {
+pub trait ReadContext {
     fn interface(&mut self, index: u32) -> Option<String>;
     /// Returns this node's time of day in s, as the kernel has it.
     fn wall_s(&mut self) -> u64;
@@ -26,25 +26,30 @@ const POLICY_DIRECTIONS: Range<u8> = 0..3;
 ///
 /// `port` is from the header of the request, or 0 if a timer caused the event: IKE daemons use their process id,
 /// `ip xfrm` uses 0.
-pub fn read(kind: u16, port: u32, payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
+pub fn read(
+    kind: u16,
+    port: u32,
+    payload: &[u8],
+    context: &mut impl ReadContext,
+) -> Option<XfrmEvent> {
     let by = match port {
         0 => Deleter::Other,
         _ => Deleter::Daemon,
     };
     match kind {
-        XFRM_MSG_NEWSA | XFRM_MSG_UPDSA => sa(payload, node).map(XfrmEvent::Sa),
+        XFRM_MSG_NEWSA | XFRM_MSG_UPDSA => sa(payload, context).map(XfrmEvent::Sa),
         XFRM_MSG_DELSA => sa_gone(payload, by),
         XFRM_MSG_EXPIRE => expired(payload),
-        XFRM_MSG_NEWAE => counters(payload, node),
-        XFRM_MSG_NEWPOLICY | XFRM_MSG_UPDPOLICY => policy(payload, node).map(XfrmEvent::Policy),
-        XFRM_MSG_DELPOLICY => policy_gone(payload, by, node),
-        XFRM_MSG_POLEXPIRE => policy_expired(payload, node),
+        XFRM_MSG_NEWAE => counters(payload, context),
+        XFRM_MSG_NEWPOLICY | XFRM_MSG_UPDPOLICY => policy(payload, context).map(XfrmEvent::Policy),
+        XFRM_MSG_DELPOLICY => policy_gone(payload, by, context),
+        XFRM_MSG_POLEXPIRE => policy_expired(payload, context),
         XFRM_MSG_FLUSHSA | XFRM_MSG_FLUSHPOLICY => Some(XfrmEvent::Flushed(by)),
         _ => None,
     }
 }
 
-fn sa(payload: &[u8], node: &mut impl Node) -> Option<Sa> {
+fn sa(payload: &[u8], context: &mut impl ReadContext) -> Option<Sa> {
     let (head, attrs) = payload.split_at_checked(SA_LEN)?;
     // an SA under negotiation has no keys yet
     if !attributes(attrs).any(|(kind, _)| ALGORITHMS.contains(&kind)) {
@@ -53,8 +58,8 @@ fn sa(payload: &[u8], node: &mut impl Node) -> Option<Sa> {
     // the vector never grows, which would leave keys in freed memory
     let mut bytes = Vec::with_capacity(payload.len());
     bytes.extend_from_slice(head);
-    let selector = take_interface(&mut bytes, sa_field::INTERFACE, node)?;
-    let used = life(head.get(sa_field::USED)?, node)?;
+    let selector = take_interface(&mut bytes, sa_field::INTERFACE, context)?;
+    let used = life(head.get(sa_field::USED)?, context)?;
     for range in [sa_field::USED, sa_field::TRANSIENT] {
         bytes.get_mut(range)?.fill(0);
     }
@@ -67,7 +72,7 @@ fn sa(payload: &[u8], node: &mut impl Node) -> Option<Sa> {
         match kind {
             XFRMA_REPLAY_VAL => replay = legacy(value)?,
             XFRMA_REPLAY_ESN_VAL => replay = extended(value)?,
-            XFRMA_OFFLOAD_DEV => interfaces.offload = offload(value, node),
+            XFRMA_OFFLOAD_DEV => interfaces.offload = offload(value, context),
             XFRMA_LTIME_VAL | XFRMA_REPLAY_THRESH | XFRMA_ETIMER_THRESH | XFRMA_MTIMER_THRESH
             | XFRMA_LASTUSED | XFRMA_PAD => {}
             kind => append(&mut bytes, kind, value),
@@ -85,13 +90,13 @@ fn sa(payload: &[u8], node: &mut impl Node) -> Option<Sa> {
     })
 }
 
-fn policy(payload: &[u8], node: &mut impl Node) -> Option<Policy> {
+fn policy(payload: &[u8], context: &mut impl ReadContext) -> Option<Policy> {
     let (head, attrs) = payload.split_at_checked(POLICY_LEN)?;
     if !POLICY_DIRECTIONS.contains(head.get(policy_field::DIRECTION)?) {
         return None; // a socket's own policy
     }
     let mut bytes = head.to_vec();
-    let interface = take_interface(&mut bytes, policy_field::INTERFACE, node)?;
+    let interface = take_interface(&mut bytes, policy_field::INTERFACE, context)?;
     for range in [policy_field::USED, policy_field::INDEX] {
         bytes.get_mut(range)?.fill(0);
     }
@@ -110,21 +115,21 @@ fn policy(payload: &[u8], node: &mut impl Node) -> Option<Policy> {
 fn take_interface(
     bytes: &mut [u8],
     range: Range<usize>,
-    node: &mut impl Node,
+    context: &mut impl ReadContext,
 ) -> Option<InterfaceName> {
     let place = bytes.get_mut(range)?;
     let index = u32_of(place)?;
     place.fill(0);
     match index {
         0 => Some(InterfaceName::default()),
-        index => InterfaceName::new(&node.interface(index)?),
+        index => InterfaceName::new(&context.interface(index)?),
     }
 }
 
 /// Parses `struct xfrm_user_offload`: an interface and flags.
-fn offload(value: &[u8], node: &mut impl Node) -> Option<(String, u8)> {
+fn offload(value: &[u8], context: &mut impl ReadContext) -> Option<(String, u8)> {
     let index = u32_of(value.get(..4)?)?;
-    Some((node.interface(index)?, *value.get(4)?))
+    Some((context.interface(index)?, *value.get(4)?))
 }
 
 /// Parses `struct xfrm_replay_state`.
@@ -156,12 +161,12 @@ fn extended(value: &[u8]) -> Option<Replay> {
 }
 
 /// Parses `struct xfrm_lifetime_cur`.
-fn life(value: &[u8], node: &mut impl Node) -> Option<Life> {
+fn life(value: &[u8], context: &mut impl ReadContext) -> Option<Life> {
     let long = |at: usize| {
         let bytes = value.get(at..at + 8)?.try_into().ok()?;
         Some(u64::from_ne_bytes(bytes))
     };
-    let wall_s = node.wall_s();
+    let wall_s = context.wall_s();
     let used = long(24)?;
     Some(Life {
         bytes: long(0)?,
@@ -215,14 +220,14 @@ fn expired(payload: &[u8]) -> Option<XfrmEvent> {
 }
 
 /// Parses `struct xfrm_aevent_id`: an SA's identity, its source, flags, reqid.
-fn counters(payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
+fn counters(payload: &[u8], context: &mut impl ReadContext) -> Option<XfrmEvent> {
     let (head, attrs) = payload.split_at_checked(48)?;
     let (mut replay, mut used) = (None, None);
     for (kind, value) in attributes(attrs) {
         match kind {
             XFRMA_REPLAY_VAL => replay = Some(legacy(value)?),
             XFRMA_REPLAY_ESN_VAL => replay = Some(extended(value)?),
-            XFRMA_LTIME_VAL => used = life(value, node),
+            XFRMA_LTIME_VAL => used = life(value, context),
             _ => {}
         }
     }
@@ -230,31 +235,36 @@ fn counters(payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
 }
 
 /// Parses `struct xfrm_userpolicy_id`, and the policy itself as an attribute.
-fn policy_gone(payload: &[u8], by: Deleter, node: &mut impl Node) -> Option<XfrmEvent> {
+fn policy_gone(payload: &[u8], by: Deleter, context: &mut impl ReadContext) -> Option<XfrmEvent> {
     let attrs = payload.get(64..)?;
     let mut found = attributes(attrs).filter(|(kind, _)| *kind == XFRMA_POLICY);
-    gone(found.next()?.1, attrs, by, node)
+    gone(found.next()?.1, attrs, by, context)
 }
 
 /// Parses `struct xfrm_user_polexpire`: a policy, and whether it was deleted.
-fn policy_expired(payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
+fn policy_expired(payload: &[u8], context: &mut impl ReadContext) -> Option<XfrmEvent> {
     let hard = *payload.get(POLICY_LEN)? != 0;
     let seen = gone(
         payload,
         payload.get(POLICY_LEN + 8..)?,
         Deleter::Other,
-        node,
+        context,
     );
     seen.filter(|_| hard)
 }
 
-fn gone(policy: &[u8], attrs: &[u8], by: Deleter, node: &mut impl Node) -> Option<XfrmEvent> {
+fn gone(
+    policy: &[u8],
+    attrs: &[u8],
+    by: Deleter,
+    context: &mut impl ReadContext,
+) -> Option<XfrmEvent> {
     let mut bytes = policy.get(..POLICY_LEN)?.to_vec();
     if !POLICY_DIRECTIONS.contains(bytes.get(policy_field::DIRECTION)?) {
         return None;
     }
     // if the interface has gone, only a reading can tell
-    let interface = take_interface(&mut bytes, policy_field::INTERFACE, node);
+    let interface = take_interface(&mut bytes, policy_field::INTERFACE, context);
     bytes.extend_from_slice(attrs);
     let mut policy = body::parse_policy(Body::new(bytes)).ok()?;
     policy.id.interface = match interface {

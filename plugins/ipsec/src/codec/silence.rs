@@ -26,7 +26,7 @@ use spared_netlink::constants::*;
 use spared_netlink::{Message, attributes, text};
 
 use super::expression::{
-    IKE_PORT, NAT_PORT, and, base_chain, compare, load, meta, named, payload, rule, rules,
+    IKE_PORT, NAT_PORT, base_chain, bitwise_and, compare, load, meta, named, payload, rule, rules,
     udp_from, verdict,
 };
 
@@ -128,7 +128,7 @@ fn drop_request(out: &mut Vec<u8>, port: u16, (mask, header): Header) {
         ike += NON_ESP_MARKER.len() as u32;
     }
     load(out, NFT_PAYLOAD_TRANSPORT_HEADER, ike + EXCHANGE, 2);
-    and(out, &mask);
+    bitwise_and(out, &mask);
     compare(out, &header);
     verdict(out, NF_DROP, None);
 }

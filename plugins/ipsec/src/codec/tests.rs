@@ -6,9 +6,9 @@ use crate::error::Malformed;
 use crate::sa::{Life, Mark, Replay, ReplayForm, Sa};
 
 /// A node whose only interface has number 7, at the second 10 000.
-struct Only;
+struct FirstNode;
 
-impl Node for Only {
+impl ReadContext for FirstNode {
     fn interface(&mut self, index: u32) -> Option<String> {
         (index == 7).then(|| "wan".to_owned())
     }
@@ -19,9 +19,9 @@ impl Node for Only {
 }
 
 /// Another node, where the interface has number 9.
-struct Other;
+struct SecondNode;
 
-impl Place for Other {
+impl WriteContext for SecondNode {
     fn index(&mut self, interface: &str) -> Option<u32> {
         (interface == "wan").then_some(9)
     }
@@ -79,7 +79,7 @@ fn message() -> Vec<u8> {
 }
 
 fn parsed() -> Sa {
-    match read(16, 0, &message(), &mut Only) {
+    match read(16, 0, &message(), &mut FirstNode) {
         Some(XfrmEvent::Sa(sa)) => sa,
         other => panic!("{other:?}"),
     }
@@ -121,9 +121,9 @@ fn an_sa_is_taken_apart_into_what_stays_and_what_ages() {
 #[test]
 fn an_sa_is_put_together_with_the_numbers_and_the_clock_of_the_other_node() {
     let sa = parsed();
-    let (add, none) = requests(&Change::AddSa(Box::new(sa.clone()), 7), &mut Other);
+    let (add, none) = requests(&Change::AddSa(Box::new(sa.clone()), 7), &mut SecondNode);
     assert!(none.is_none());
-    let mut theirs = Only;
+    let mut theirs = FirstNode;
     // as the other kernel would list it, whose clock is at 50 000
     let mut listed = add.payload.clone();
     let interface = &mut listed[sa_field::INTERFACE];
@@ -149,14 +149,14 @@ fn an_sa_is_put_together_with_the_numbers_and_the_clock_of_the_other_node() {
 #[test]
 fn an_sa_that_is_negotiated_or_a_socket_s_policy_is_nobody_s() {
     let larval = &message()[..224];
-    assert_eq!(read(16, 0, larval, &mut Only), None);
+    assert_eq!(read(16, 0, larval, &mut FirstNode), None);
     let mut policy = vec![0; 168];
     policy[40..42].copy_from_slice(&AF_INET.to_ne_bytes());
     policy[policy_field::DIRECTION] = 3;
-    assert_eq!(read(19, 0, &policy, &mut Only), None);
+    assert_eq!(read(19, 0, &policy, &mut FirstNode), None);
     policy[policy_field::DIRECTION] = 1;
     assert!(matches!(
-        read(19, 0, &policy, &mut Only),
+        read(19, 0, &policy, &mut FirstNode),
         Some(XfrmEvent::Policy(_))
     ));
 }
@@ -164,7 +164,7 @@ fn an_sa_that_is_negotiated_or_a_socket_s_policy_is_nobody_s() {
 #[test]
 fn a_probe_has_neither_the_keys_nor_the_ends_of_what_it_stands_for() {
     let sa = parsed();
-    let (add, delete) = requests(&Change::Probe(Box::new(sa)), &mut Other);
+    let (add, delete) = requests(&Change::Probe(Box::new(sa)), &mut SecondNode);
     let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|it| it == part);
     assert!(!has(&add.payload, &[0xaa; 8]), "the key");
     assert!(!has(&add.payload, &[203, 0, 113, 9]), "the other end");
@@ -183,7 +183,7 @@ fn an_sa_of_a_kernel_that_is_locked_down_shows_no_keys() {
         .position(|it| it == [0xaa; 20])
         .expect("the key");
     bytes[key..key + 20].fill(0);
-    let Some(XfrmEvent::Sa(sa)) = read(16, 0, &bytes, &mut Only) else {
+    let Some(XfrmEvent::Sa(sa)) = read(16, 0, &bytes, &mut FirstNode) else {
         panic!("no SA");
     };
     assert!(hides_keys(&sa));
@@ -239,10 +239,10 @@ fn no_bytes_panic() {
             bytes[at] = (state >> 24) as u8;
         }
         for kind in 16..32 {
-            if let Some(XfrmEvent::Sa(sa)) = read(kind, 0, &bytes, &mut Only) {
+            if let Some(XfrmEvent::Sa(sa)) = read(kind, 0, &bytes, &mut FirstNode) {
                 let _ = (
                     hides_keys(&sa),
-                    requests(&Change::Probe(Box::new(sa)), &mut Other),
+                    requests(&Change::Probe(Box::new(sa)), &mut SecondNode),
                 );
             }
         }
@@ -259,7 +259,7 @@ fn a_deletion_tells_a_daemon_by_the_number_in_the_header() {
     id[20..22].copy_from_slice(&2_u16.to_ne_bytes());
     id[22] = 50;
     for (port, expected) in [(0, Deleter::Other), (4242, Deleter::Daemon)] {
-        let Some(XfrmEvent::SaGone(gone, by)) = read(17, port, &id, &mut Only) else {
+        let Some(XfrmEvent::SaGone(gone, by)) = read(17, port, &id, &mut FirstNode) else {
             panic!("no deletion");
         };
         assert_eq!((gone.spi, by), (0xc000_0001, expected));

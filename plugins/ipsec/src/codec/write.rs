@@ -16,7 +16,7 @@ const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 
 /// Values that differ by node, and a source of random keys.
-pub trait Place {
+pub trait WriteContext {
     fn index(&mut self, interface: &str) -> Option<u32>;
     fn wall_s(&mut self) -> u64;
     fn random(&mut self, bytes: &mut [u8]);
@@ -47,24 +47,27 @@ impl Request {
 }
 
 /// Returns the requests of a change: one, or two of which the first one's result counts.
-pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Request>) {
+pub fn requests(change: &Change, context: &mut impl WriteContext) -> (Request, Option<Request>) {
     let one = match change {
         Change::AddSa(sa, threshold) => {
-            let mut bytes = add(sa, place);
+            let mut bytes = add(sa, context);
             append(&mut bytes, XFRMA_REPLAY_THRESH, &threshold.to_ne_bytes());
             Request::new(XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL, bytes)
         }
         Change::DeleteSa(id) => deletion(id),
-        Change::AddPolicy(policy) => {
-            put(policy, XFRM_MSG_NEWPOLICY, NLM_F_CREATE | NLM_F_EXCL, place)
-        }
+        Change::AddPolicy(policy) => put(
+            policy,
+            XFRM_MSG_NEWPOLICY,
+            NLM_F_CREATE | NLM_F_EXCL,
+            context,
+        ),
         Change::PutPolicy(policy) => put(
             policy,
             XFRM_MSG_UPDPOLICY,
             NLM_F_CREATE | NLM_F_REPLACE,
-            place,
+            context,
         ),
-        Change::DeletePolicy(id) => Request::new(XFRM_MSG_DELPOLICY, 0, delete_policy(id, place)),
+        Change::DeletePolicy(id) => Request::new(XFRM_MSG_DELPOLICY, 0, delete_policy(id, context)),
         Change::SetReplay(id, replay) => {
             let (kind, value) = replay_value(replay);
             Request::new(XFRM_MSG_NEWAE, NLM_F_REPLACE, event(id, kind, &value))
@@ -77,7 +80,7 @@ pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Req
                 event(id, XFRMA_REPLAY_THRESH, &value),
             )
         }
-        Change::Probe(sa) => return probe(sa, place),
+        Change::Probe(sa) => return probe(sa, context),
     };
     (one, None)
 }
@@ -88,7 +91,7 @@ pub fn deletion(id: &SaId) -> Request {
 }
 
 /// Encodes an SA with its numbers and ages: NEWSA sets them at once, so that an SA never begins at zero.
-fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
+fn add(sa: &Sa, context: &mut impl WriteContext) -> Vec<u8> {
     const MORE: usize = 1024;
     // the vector never grows, which would leave keys in freed memory
     let mut bytes = Vec::with_capacity(sa.body.bytes().len() + MORE);
@@ -96,12 +99,12 @@ fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
     bytes.extend_from_slice(head);
     bytes.extend(sa.reqid.to_ne_bytes());
     bytes.extend_from_slice(tail);
-    put_interface(&mut bytes, sa.interfaces.selector.as_deref(), place);
+    put_interface(&mut bytes, sa.interfaces.selector.as_deref(), context);
     let (kind, value) = replay_value(&sa.replay);
     append(&mut bytes, kind, &value);
-    append(&mut bytes, XFRMA_LTIME_VAL, &life_value(&sa.life, place));
+    append(&mut bytes, XFRMA_LTIME_VAL, &life_value(&sa.life, context));
     if let Some((name, flags)) = &sa.interfaces.offload {
-        match place.index(name) {
+        match context.index(name) {
             Some(index) => {
                 let mut value = [0; 8];
                 value[..4].copy_from_slice(&index.to_ne_bytes());
@@ -117,19 +120,19 @@ fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
     bytes
 }
 
-fn put(policy: &Policy, kind: u16, flags: u16, place: &mut impl Place) -> Request {
+fn put(policy: &Policy, kind: u16, flags: u16, context: &mut impl WriteContext) -> Request {
     let mut bytes = policy.body.bytes().to_vec();
-    put_interface(&mut bytes, policy.id.interface.text(), place);
+    put_interface(&mut bytes, policy.id.interface.text(), context);
     Request::new(kind, flags, bytes)
 }
 
 /// Writes the number of the interface into the selector, which is the first field of both structures.
-fn put_interface(bytes: &mut [u8], name: Option<&str>, place: &mut impl Place) {
+fn put_interface(bytes: &mut [u8], name: Option<&str>, context: &mut impl WriteContext) {
     let Some(name) = name else {
         return;
     };
     // an interface that is not here receives no packets: the kernel's numbers are small
-    let index = place.index(name).unwrap_or(i32::MAX as u32);
+    let index = context.index(name).unwrap_or(i32::MAX as u32);
     if let Some(field) = bytes.get_mut(sa_field::INTERFACE) {
         field.copy_from_slice(&index.to_ne_bytes());
     }
@@ -165,8 +168,8 @@ fn words_of(words: &[u32]) -> Vec<u8> {
 }
 
 /// Encodes `struct xfrm_lifetime_cur`, with times of this node's clock.
-fn life_value(life: &Life, place: &mut impl Place) -> Vec<u8> {
-    let wall_s = place.wall_s();
+fn life_value(life: &Life, context: &mut impl WriteContext) -> Vec<u8> {
+    let wall_s = context.wall_s();
     let since = |age_s: u64| wall_s.saturating_sub(age_s);
     let used = life.used_s.map_or(0, since);
     let longs = [life.bytes, life.packets, since(life.age_s), used];
@@ -199,9 +202,9 @@ fn event(id: &SaId, kind: u16, value: &[u8]) -> Vec<u8> {
 }
 
 /// Encodes `struct xfrm_userpolicy_id`: by selector, as each node has its own indices.
-fn delete_policy(id: &PolicyId, place: &mut impl Place) -> Vec<u8> {
+fn delete_policy(id: &PolicyId, context: &mut impl WriteContext) -> Vec<u8> {
     let mut bytes = id.selector.to_vec();
-    put_interface(&mut bytes, id.interface.text(), place);
+    put_interface(&mut bytes, id.interface.text(), context);
     bytes.resize(64, 0);
     bytes[60] = id.direction;
     if id.kind != 0 {
@@ -221,9 +224,9 @@ fn put_mark(bytes: &mut Vec<u8>, mark: Mark) {
 }
 
 /// Returns requests that add the SA with random keys, between addresses of RFC 5737 or RFC 3849, and delete it.
-fn probe(sa: &Sa, place: &mut impl Place) -> (Request, Option<Request>) {
+fn probe(sa: &Sa, context: &mut impl WriteContext) -> (Request, Option<Request>) {
     let mut spi = [0; 4];
-    place.random(&mut spi);
+    context.random(&mut spi);
     let mut sa = sa.clone();
     sa.interfaces.offload = None;
     sa.id = SaId {
@@ -231,7 +234,7 @@ fn probe(sa: &Sa, place: &mut impl Place) -> (Request, Option<Request>) {
         spi: u32::from_be_bytes(spi) | 0x8000_0000,
         ..sa.id
     };
-    let mut bytes = add(&sa, place);
+    let mut bytes = add(&sa, context);
     put_address(&mut bytes[sa_field::DESTINATION], sa.id.destination);
     put_address(
         &mut bytes[sa_field::SOURCE],
@@ -239,7 +242,7 @@ fn probe(sa: &Sa, place: &mut impl Place) -> (Request, Option<Request>) {
     );
     bytes[sa_field::SPI].copy_from_slice(&sa.id.spi.to_be_bytes());
     for key in key_ranges(&bytes) {
-        place.random(&mut bytes[key]);
+        context.random(&mut bytes[key]);
     }
     let flags = NLM_F_CREATE | NLM_F_EXCL;
     let add = Request::new(XFRM_MSG_NEWSA, flags, bytes);
@@ -281,11 +284,11 @@ fn key_ranges(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     ranges
 }
 
-fn put_address(place: &mut [u8], address: IpAddr) {
-    place.fill(0);
+fn put_address(out: &mut [u8], address: IpAddr) {
+    out.fill(0);
     match address {
-        IpAddr::V4(ip) => place[..4].copy_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => place.copy_from_slice(&ip.octets()),
+        IpAddr::V4(ip) => out[..4].copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => out.copy_from_slice(&ip.octets()),
     }
 }
 

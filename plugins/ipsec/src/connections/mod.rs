@@ -52,7 +52,7 @@ pub struct PeerConnections {
 
 /// Addresses of this node.
 #[derive(Clone, Debug, Default)]
-pub struct Place {
+pub struct NodeAddresses {
     /// Replicated ends of tunnels that are here.
     pub moved: BTreeSet<IpAddr>,
     /// Addresses that are only this node's.
@@ -67,26 +67,26 @@ pub struct Finding {
     /// Name of the connection or of the pool.
     pub name: String,
     /// Kind of the finding, such as "mobike".
-    pub of: &'static str,
+    pub kind: &'static str,
     /// True for a fault, false for information.
-    pub is_wrong: bool,
+    pub is_fault: bool,
     pub sentence: String,
     /// Line to write into the configuration.
     pub line: Option<String>,
 }
 
 impl Finding {
-    fn new(name: &str, of: &'static str, sentence: impl Into<String>) -> Self {
+    fn new(name: &str, kind: &'static str, sentence: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
-            of,
-            is_wrong: true,
+            kind,
+            is_fault: true,
             sentence: sentence.into(),
             line: None,
         }
     }
 
-    fn write(mut self, line: impl Into<String>) -> Self {
+    fn with_line(mut self, line: impl Into<String>) -> Self {
         self.line = Some(line.into());
         self
     }
@@ -101,33 +101,34 @@ impl Finding {
 }
 
 /// Returns faults in the connections of this node's daemon for a pair.
-pub fn findings(listed: &Listed, place: &Place) -> Vec<Finding> {
+pub fn findings(listed: &Listed, addresses: &NodeAddresses) -> Vec<Finding> {
     let each = listed.connections.iter();
-    each.flat_map(|it| of_connection(it, place)).collect()
+    each.flat_map(|it| connection_findings(it, addresses))
+        .collect()
 }
 
-fn of_connection(connection: &Connection, place: &Place) -> Vec<Finding> {
-    if stays(connection, place) {
+fn connection_findings(connection: &Connection, addresses: &NodeAddresses) -> Vec<Finding> {
+    if is_local_only(connection, addresses) {
         let sentence = "local_addrs is an address of this node that does not move: the tunnel is not replicated";
         let mut finding = Finding::new(&connection.name, "local_addrs", sentence);
-        finding.is_wrong = false;
+        finding.is_fault = false;
         return vec![finding];
     }
     let others = [mobike(connection), unique(connection)];
-    let ends = ends(connection, place).into_iter();
+    let ends = ends(connection, addresses).into_iter();
     ends.chain(others.into_iter().flatten()).collect()
 }
 
 /// Returns true if the connection belongs to this node only, which may configure it freely.
-fn stays(connection: &Connection, place: &Place) -> bool {
-    let is_own = |address: &String| address.parse().is_ok_and(|ip| place.own.contains(&ip));
+fn is_local_only(connection: &Connection, addresses: &NodeAddresses) -> bool {
+    let is_own = |address: &String| address.parse().is_ok_and(|ip| addresses.own.contains(&ip));
     !connection.local.is_empty() && connection.local.iter().all(is_own)
 }
 
 fn mobike(connection: &Connection) -> Option<Finding> {
     let sentence = "MOBIKE is on: in a switchover charon moves the tunnel to an address of this node that does not move";
     let is_on = connection.mobike == Some(true);
-    is_on.then(|| Finding::new(&connection.name, "mobike", sentence).write("mobike = no"))
+    is_on.then(|| Finding::new(&connection.name, "mobike", sentence).with_line("mobike = no"))
 }
 
 /// Checks `unique`. A connection that only the other end initiates sends no INITIAL_CONTACT.
@@ -136,19 +137,19 @@ fn unique(connection: &Connection) -> Option<Finding> {
     let sentence = format!(
         "unique is {word}: after a failover charon says that it has no tunnels, and the far end drops the replicated ones"
     );
-    let is_wrong = word != "never" && !connection.responds_only;
-    is_wrong.then(|| Finding::new(&connection.name, "unique", sentence).write("unique = never"))
+    let is_fault = word != "never" && !connection.responds_only;
+    is_fault.then(|| Finding::new(&connection.name, "unique", sentence).with_line("unique = never"))
 }
 
-fn ends(connection: &Connection, place: &Place) -> Option<Finding> {
+fn ends(connection: &Connection, addresses: &NodeAddresses) -> Option<Finding> {
     let finding = |sentence: String| {
-        let moved = place.moved.iter().map(IpAddr::to_string);
+        let moved = addresses.moved.iter().map(IpAddr::to_string);
         let moved = match moved.collect::<Vec<_>>().join(" or ") {
             none if none.is_empty() => "the address that spared moves".to_owned(),
             moved => moved,
         };
         let finding = Finding::new(&connection.name, "local_addrs", sentence);
-        Some(finding.write(format!("local_addrs = {moved}")))
+        Some(finding.with_line(format!("local_addrs = {moved}")))
     };
     // a responder answers from the address that was called
     let begins = !connection.responds_only;
@@ -156,14 +157,14 @@ fn ends(connection: &Connection, place: &Place) -> Option<Finding> {
         return finding("local_addrs is missing: charon takes any address of this node".to_owned());
     }
     for address in &connection.local {
-        if is_open(address) {
+        if is_any_address(address) {
             let sentence =
                 format!("local_addrs is {address}: charon takes any address of this node");
             return finding(sentence).filter(|_| begins);
         }
         // a host name may be any address
         let Ok(ip) = address.parse() else { continue };
-        if !place.moved.contains(&ip) && (place.is_alone || place.own.contains(&ip)) {
+        if !addresses.moved.contains(&ip) && (addresses.is_alone || addresses.own.contains(&ip)) {
             return finding(format!(
                 "local_addrs is {ip}, an address that spared does not move"
             ));
@@ -173,7 +174,7 @@ fn ends(connection: &Connection, place: &Place) -> Option<Finding> {
 }
 
 /// Returns true for any address, a network or a range.
-pub fn is_open(address: &str) -> bool {
+pub fn is_any_address(address: &str) -> bool {
     let is_range = address.split_once('-').is_some_and(|(low, high)| {
         low.trim().parse::<IpAddr>().is_ok() && high.trim().parse::<IpAddr>().is_ok()
     });
@@ -182,19 +183,19 @@ pub fn is_open(address: &str) -> bool {
 }
 
 /// Finds a daemon that runs on a backup, which lacks the address of a connection that moves.
-pub fn left_running(listed: &Listed, place: &Place) -> Option<Finding> {
+pub fn left_running(listed: &Listed, addresses: &NodeAddresses) -> Option<Finding> {
     let mut connections = listed.connections.iter();
-    let moves = connections.any(|it| !stays(it, place));
+    let moves = connections.any(|it| !is_local_only(it, addresses));
     let sentence = "it runs on the backup: it deletes tunnels that are replicated, and negotiates without an address";
     let line = "after = [\"ipsec\"] and its unit into service.toml";
-    moves.then(|| Finding::new("charon", SERVICE, sentence).write(line))
+    moves.then(|| Finding::new("charon", SERVICE, sentence).with_line(line))
 }
 
 /// Names in one sentence the connections whose use of MOBIKE is not visible yet.
-pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
+pub fn unseen_mobike(listed: &Listed, addresses: &NodeAddresses) -> Option<String> {
     let connections = listed.connections.iter();
     let unseen = connections.filter(|it| {
-        let has_mobike = !it.responds_only && !it.is_ikev1 && !stays(it, place);
+        let has_mobike = !it.responds_only && !it.is_ikev1 && !is_local_only(it, addresses);
         has_mobike && it.mobike.is_none()
     });
     let unseen: Vec<&str> = unseen.map(|it| it.name.as_str()).collect();

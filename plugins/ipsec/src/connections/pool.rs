@@ -25,7 +25,7 @@ impl Pool {
     }
 
     /// Returns true if the daemon may assign this address.
-    pub fn gives(&self, address: &IpAddr) -> bool {
+    pub fn may_assign(&self, address: &IpAddr) -> bool {
         self.spans(
             address,
             u128::from(self.size) - u128::from(!self.may_be_network()),
@@ -117,7 +117,7 @@ pub fn shared_pools(here: &[Pool], there: &[Pool]) -> Vec<Finding> {
         );
         Some(
             Finding::new(&pool.name, "pool", sentence)
-                .write("one half of it into addrs on each node"),
+                .with_line("one half of it into addrs on each node"),
         )
     };
     here.iter().filter_map(finding).collect()
@@ -175,12 +175,12 @@ mod tests {
             part(&network, &["10.3.0.1"]).unwrap_or_default(),
             "10.3.0.2-10.3.0.125"
         );
-        let gives = |address: &str| network.gives(&address.parse().expect("an address"));
+        let may_assign = |address: &str| network.may_assign(&address.parse().expect("an address"));
         // a range may include the base, and a network the other end
-        assert!(gives("10.3.0.0") && gives("10.3.0.126"));
-        assert!(!gives("10.3.0.127") && !gives("::a03:1"));
+        assert!(may_assign("10.3.0.0") && may_assign("10.3.0.126"));
+        assert!(!may_assign("10.3.0.127") && !may_assign("::a03:1"));
         let range = pool("10.3.0.2", 124);
-        assert!(range.gives(&range.base) && network.covers(&network.base));
-        assert!(!range.gives(&"10.3.0.126".parse().expect("an address")));
+        assert!(range.may_assign(&range.base) && network.covers(&network.base));
+        assert!(!range.may_assign(&"10.3.0.126".parse().expect("an address")));
     }
 }

@@ -16,9 +16,9 @@ fn good() -> Connection {
     }
 }
 
-fn place() -> Place {
+fn addresses() -> NodeAddresses {
     let address = |text: &str| BTreeSet::from([text.parse::<IpAddr>().expect("an address")]);
-    Place {
+    NodeAddresses {
         moved: address(MOVED),
         own: address(OWN),
         is_alone: true,
@@ -34,15 +34,15 @@ fn listed(connections: &[Connection]) -> Listed {
 
 /// Faults with the line to write.
 fn wrong(connection: Connection) -> Vec<(&'static str, String)> {
-    let found = findings(&listed(&[connection]), &place()).into_iter();
-    let wrong = found.filter(|it| it.is_wrong);
-    let wrong = wrong.map(|it| (it.of, it.line.unwrap_or_default()));
+    let found = findings(&listed(&[connection]), &addresses()).into_iter();
+    let wrong = found.filter(|it| it.is_fault);
+    let wrong = wrong.map(|it| (it.kind, it.line.unwrap_or_default()));
     wrong.collect()
 }
 
 #[test]
 fn a_connection_as_the_manual_has_it_is_fine() {
-    assert_eq!(findings(&listed(&[good()]), &place()), []);
+    assert_eq!(findings(&listed(&[good()]), &addresses()), []);
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn an_address_that_may_be_the_other_nodes_is_not_named() {
         local: vec!["192.0.2.7".to_owned()],
         ..good()
     };
-    let shared = Place {
+    let shared = NodeAddresses {
         is_alone: false,
-        ..place()
+        ..addresses()
     };
     assert_eq!(findings(&listed(&[elsewhere]), &shared), []);
 }
@@ -111,14 +111,14 @@ fn a_tunnel_of_this_node_alone_is_its_own_affair() {
         mobike: Some(true),
         ..good()
     };
-    let found = findings(&listed(std::slice::from_ref(&own)), &place());
-    let said: Vec<_> = found.iter().map(|it| (it.of, it.is_wrong)).collect();
+    let found = findings(&listed(std::slice::from_ref(&own)), &addresses());
+    let said: Vec<_> = found.iter().map(|it| (it.kind, it.is_fault)).collect();
     assert_eq!(said, [("local_addrs", false)]);
     let unseen = Connection {
         mobike: None,
         ..own
     };
-    assert_eq!(unseen_mobike(&listed(&[unseen]), &place()), None);
+    assert_eq!(unseen_mobike(&listed(&[unseen]), &addresses()), None);
 }
 
 #[test]
@@ -127,14 +127,14 @@ fn mobike_that_nobody_sees_is_said_to_be_unseen() {
         mobike: None,
         ..good()
     };
-    let said = unseen_mobike(&listed(&[unseen, good()]), &place()).unwrap_or_default();
+    let said = unseen_mobike(&listed(&[unseen, good()]), &addresses()).unwrap_or_default();
     assert!(said.starts_with("not known yet for far: "), "{said}");
     let first = Connection {
         mobike: None,
         is_ikev1: true,
         ..good()
     };
-    assert_eq!(unseen_mobike(&listed(&[first]), &place()), None);
+    assert_eq!(unseen_mobike(&listed(&[first]), &addresses()), None);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_pool_that_both_give_from_is_named_and_halves_are_not() {
     let [finding] = found.as_slice() else {
         panic!("{found:?}");
     };
-    assert_eq!((finding.name.as_str(), finding.of), ("rw", "pool"));
+    assert_eq!((finding.name.as_str(), finding.kind), ("rw", "pool"));
     assert!(finding.sentence.contains("10.3.0.128"), "{finding:?}");
     let halves = [pool("rw", "10.3.0.0", 126), pool("rw", "10.3.0.128", 126)];
     assert_eq!(shared_pools(&halves[..1], &halves[1..]), []);

@@ -18,19 +18,19 @@ impl Engine {
             }
         }
         self.outbox.handle_applied();
-        self.tell_refused();
+        self.report_refused_if_installed();
         self.mark_dirty();
     }
 
     fn applied(&mut self, now_ns: u64, change: Change) {
         match change {
             Change::AddSa(sa, threshold) => self.handle_added_sa(now_ns, sa, threshold),
-            Change::DeleteSa(id) => self.drop_sa(now_ns, &id),
+            Change::DeleteSa(id) => self.remove_sa(now_ns, &id),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
-                self.handle_put_policy(now_ns, &policy);
+                self.handle_installed_policy(now_ns, &policy);
             }
-            Change::DeletePolicy(id) => self.drop_policy(now_ns, &id),
-            Change::SetReplay(id, replay) => self.see_counters(now_ns, &id, replay, None),
+            Change::DeletePolicy(id) => self.remove_policy(now_ns, &id),
+            Change::SetReplay(id, replay) => self.handle_counters(now_ns, &id, replay, None),
             Change::SetThreshold(..) => {}
             Change::Probe(sa) => self.handle_proof(now_ns, &sa, None),
         }
@@ -43,8 +43,8 @@ impl Engine {
                 self.handle_refused_policy(now_ns, &policy, errno);
             }
             // the SA is not there
-            Change::DeleteSa(id) if errno == ESRCH => self.drop_sa(now_ns, &id),
-            Change::DeletePolicy(id) if errno == ENOENT => self.drop_policy(now_ns, &id),
+            Change::DeleteSa(id) if errno == ESRCH => self.remove_sa(now_ns, &id),
+            Change::DeletePolicy(id) if errno == ENOENT => self.remove_policy(now_ns, &id),
             Change::Probe(sa) => self.handle_proof(now_ns, &sa, Some(errno)),
             Change::SetThreshold(id, _) => {
                 if let Some(known) = self.store.sas.get_mut(&id) {

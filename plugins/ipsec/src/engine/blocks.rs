@@ -8,7 +8,7 @@
 //! either.
 
 use super::{Change, Engine};
-use crate::codec::body::{block_of, blocked_by};
+use crate::codec::body::{blocking_id, blocking_policy};
 use crate::sa::{Policy, PolicyId};
 
 impl Engine {
@@ -20,10 +20,10 @@ impl Engine {
         if !moves || self.store.installed_policies.blocks.has(&policy.id) {
             return;
         }
-        if let Some(block) = block_of(policy) {
+        if let Some(block) = blocking_policy(policy) {
             let reading = self.reads.generation();
             self.store.installed_policies.blocks.put(policy.id, reading);
-            self.change(Change::PutPolicy(block));
+            self.push_change(Change::PutPolicy(block));
         }
     }
 
@@ -31,25 +31,25 @@ impl Engine {
     pub(super) fn unblock(&mut self, id: &PolicyId) {
         let is_held = self.store.held.policies.contains_key(id);
         if !is_held && self.store.installed_policies.blocks.remove(id) {
-            if let Some(block) = blocked_by(id) {
-                self.change(Change::DeletePolicy(block));
+            if let Some(block) = blocking_id(id) {
+                self.push_change(Change::DeletePolicy(block));
             }
         }
     }
 
     /// Notes that the kernel has a blocking policy below this one.
-    pub(super) fn see_block(&mut self, below: PolicyId) {
+    pub(super) fn note_block(&mut self, below: PolicyId) {
         let reading = self.reads.generation();
         self.store.installed_policies.blocks.put(below, reading);
     }
 
     /// Forgets a blocking policy that the kernel refused: the next reading tries again.
-    pub(super) fn miss_block(&mut self, below: &PolicyId) {
+    pub(super) fn handle_refused_block(&mut self, below: &PolicyId) {
         self.store.installed_policies.blocks.remove(below);
     }
 
     /// Puts a blocking policy back that another program deleted.
-    pub(super) fn lose_block(&mut self, below: &PolicyId) {
+    pub(super) fn handle_block_gone(&mut self, below: &PolicyId) {
         self.store.installed_policies.blocks.remove(below);
         self.block_again(below);
     }

@@ -8,7 +8,7 @@ use spared_sdk::Value;
 use super::Engine;
 use crate::SECOND;
 use crate::connections::{
-    CONNECTIONS, Finding, Listed, PeerConnections, Place, SERVICE, differences, findings,
+    CONNECTIONS, Finding, Listed, NodeAddresses, PeerConnections, SERVICE, differences, findings,
     left_running, shared_pools, unseen_mobike,
 };
 use crate::error::Malformed;
@@ -32,7 +32,7 @@ pub struct Connections {
     /// Findings by name and kind, each with the time since which it lasts.
     since_ns: BTreeMap<(String, &'static str), u64>,
     /// Text about the first finding that has lasted for long enough.
-    wrong: Option<String>,
+    fault: Option<String>,
     /// Time of the last report.
     reported_ns: u64,
     /// Time until which a backup's daemon may be being stopped; None: it is over.
@@ -53,11 +53,11 @@ impl Connections {
         own.copied()
     }
 
-    pub fn wrong(&self) -> Option<&String> {
-        self.wrong.as_ref()
+    pub fn fault(&self) -> Option<&String> {
+        self.fault.as_ref()
     }
 
-    pub fn is_own(bytes: &[u8]) -> bool {
+    pub fn is_report(bytes: &[u8]) -> bool {
         bytes.first().is_some_and(|kind| *kind == CONNECTIONS)
     }
 }
@@ -133,7 +133,7 @@ impl Engine {
         self.report_connections(now_ns);
     }
 
-    pub(super) fn handle_told_connections(
+    pub(super) fn handle_peer_connections(
         &mut self,
         now_ns: u64,
         bytes: &[u8],
@@ -148,9 +148,9 @@ impl Engine {
         let Some(here) = here else {
             return Vec::new();
         };
-        let mut found = findings(here, &self.place());
-        if self.is_idle() && self.ike.connections.stops_until_ns.is_none() {
-            found.extend(left_running(here, &self.place()));
+        let mut found = findings(here, &self.addresses());
+        if self.runs_on_backup() && self.ike.connections.stops_until_ns.is_none() {
+            found.extend(left_running(here, &self.addresses()));
         }
         if let Some(there) = there {
             found.extend(shared_pools(&here.pools, &there.pools));
@@ -160,8 +160,8 @@ impl Engine {
     }
 
     /// True if this node is backup and the daemon runs.
-    fn is_idle(&self) -> bool {
-        !self.is_active() && self.ike.is_there()
+    fn runs_on_backup(&self) -> bool {
+        !self.is_active() && self.ike.is_running()
     }
 
     /// Time from which a daemon that still runs is a fault.
@@ -170,32 +170,32 @@ impl Engine {
             .ike
             .connections
             .stops_until_ns
-            .filter(|_| self.is_idle());
+            .filter(|_| self.runs_on_backup());
         until_ns.unwrap_or(u64::MAX)
     }
 
     /// Time at which a finding will have lasted for long enough.
-    pub(super) fn next_wrong_ns(&self) -> u64 {
+    pub(super) fn next_fault_ns(&self) -> u64 {
         let told = self.ike.connections.since_ns.values();
         let lasts = told.map(|since_ns| since_ns + LASTS_NS);
         let next = lasts.filter(|at_ns| *at_ns > self.ike.connections.reported_ns);
         next.min().unwrap_or(u64::MAX).min(self.stops_until_ns())
     }
 
-    pub(super) fn time_connections(&mut self, now_ns: u64) {
+    pub(super) fn handle_connections_timeout(&mut self, now_ns: u64) {
         if self.stops_until_ns() <= now_ns {
             self.ike.connections.stops_until_ns = None;
             self.report_connections(now_ns);
-        } else if self.next_wrong_ns() <= now_ns {
+        } else if self.next_fault_ns() <= now_ns {
             self.report_connections(now_ns);
         }
     }
 
-    fn place(&self) -> Place {
+    fn addresses(&self) -> NodeAddresses {
         let ends = &self.store.ends;
         let own = self.ike.connections.own.iter();
         let own = own.filter(|ip| !ends.owns(ip));
-        Place {
+        NodeAddresses {
             moved: ends.all().collect(),
             own: own.copied().collect(),
             is_alone: self.is_active() && self.is_up() && !self.is_peer_active(),
@@ -205,9 +205,9 @@ impl Engine {
     /// Updates the fault for `sparectl status`.
     pub(super) fn report_connections(&mut self, now_ns: u64) {
         let found = self.connection_findings();
-        let found: Vec<&Finding> = found.iter().filter(|it| it.is_wrong).collect();
+        let found: Vec<&Finding> = found.iter().filter(|it| it.is_fault).collect();
         let since_ns = &mut self.ike.connections.since_ns;
-        let name = |it: &&Finding| (it.name.clone(), it.of);
+        let name = |it: &&Finding| (it.name.clone(), it.kind);
         let names: BTreeSet<_> = found.iter().map(name).collect();
         since_ns.retain(|known, _| names.contains(known));
         for name in names {
@@ -216,12 +216,12 @@ impl Engine {
         let lasts = |it: &&&Finding| {
             let since_ns = since_ns.get(&name(it));
             // the finding about a daemon on a backup has a time of its own
-            it.of == SERVICE || since_ns.is_some_and(|it| it + LASTS_NS <= now_ns)
+            it.kind == SERVICE || since_ns.is_some_and(|it| it + LASTS_NS <= now_ns)
         };
-        let mut wrong = found.iter().filter(lasts);
+        let mut fault = found.iter().filter(lasts);
         self.ike.connections.reported_ns = now_ns;
-        self.ike.connections.wrong = wrong.next().map(|first| {
-            let more = match wrong.count() {
+        self.ike.connections.fault = fault.next().map(|first| {
+            let more = match fault.count() {
                 0 => "see".to_owned(),
                 more => format!("and {more} more: see"),
             };
@@ -235,23 +235,26 @@ impl Engine {
     pub fn check_rows(&self, was_asked: bool) -> (Vec<(String, Value)>, bool) {
         let mut rows = Vec::new();
         let mut put = |key: &str, text: String| rows.push((key.to_owned(), Value::Text(text)));
-        put("all.charon", self.charon_words(was_asked).to_owned());
+        put("all.charon", self.charon_text(was_asked).to_owned());
         let Some(here) = &self.ike.connections.here else {
             return (rows, false);
         };
         put("all.connections", here.connections.len().to_string());
-        put("all.peer", self.peer_words(here).to_owned());
-        if let Some(unseen) = unseen_mobike(here, &self.place()) {
+        put("all.peer", self.peer_text(here).to_owned());
+        if let Some(unseen) = unseen_mobike(here, &self.addresses()) {
             put("all.mobike", unseen);
         }
         let found = self.connection_findings();
         for finding in &found {
-            put(&format!("{}.{}", finding.name, finding.of), finding.text());
+            put(
+                &format!("{}.{}", finding.name, finding.kind),
+                finding.text(),
+            );
         }
-        (rows, found.iter().any(|it| it.is_wrong))
+        (rows, found.iter().any(|it| it.is_fault))
     }
 
-    fn charon_words(&self, was_asked: bool) -> &'static str {
+    fn charon_text(&self, was_asked: bool) -> &'static str {
         match (&self.ike.connections.here, was_asked) {
             (_, _) if self.settings.adopt.socket.is_none() => "adopt.daemon is \"none\": not asked",
             (_, true) => "asked",
@@ -260,7 +263,7 @@ impl Engine {
         }
     }
 
-    fn peer_words(&self, here: &Listed) -> &'static str {
+    fn peer_text(&self, here: &Listed) -> &'static str {
         match &self.ike.connections.there {
             Some(there) if differences(here, there).is_empty() => "has the same connections",
             Some(_) => "has different connections",

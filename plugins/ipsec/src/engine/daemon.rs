@@ -5,14 +5,14 @@
 //! peer's records by now. Nothing tells that a daemon is being stopped, but a daemon that is being stopped answers no
 //! question. So, while this node is active:
 //!
-//! | deleted by | what followed, or whose address went | the daemon's own |
+//! | deleted by | replicated, or whose address left | the daemon's own |
 //! |---|---|---|
 //! | time, an administrator | counts | counts |
-//! | a daemon that is there, or not known yet | undone | doubted: policies undone, until it has answered |
+//! | a daemon that is there, or not known yet | undone | pending: policies undone, until it has answered |
 //! | a daemon that ended within [`ENDED_NS`] | undone | undone |
 //! | another one, as none answers the socket | undone | counts |
 //!
-//! A policy that the daemon puts in the place of a replicated one is its own from then on. Doubted deletions count when
+//! A policy that the daemon puts in the place of a replicated one is its own from then on. Pending deletions count when
 //! the daemon answers a question that was asked after them. They are undone when it ends, and also when the role
 //! leaves, as the peer has the tunnel then.
 
@@ -21,9 +21,10 @@ use std::net::IpAddr;
 
 use super::{Change, Engine};
 use crate::SECOND;
-use crate::codec::body::{FIRST_OWN_REQID, shifted_policy};
+use crate::codec::body::{FIRST_OWN_REQID, policy_with_own_reqids};
 use crate::config::Settings;
 use crate::sa::{Policy, PolicyId, SaId};
+use crate::store::LocalPolicy;
 
 /// Time for which deletions of a daemon that has ended may still be reported. A reading that misses something this soon
 /// after a change of roles was preceded by a daemon.
@@ -40,9 +41,9 @@ pub enum Deleter {
 
 /// Report about the presence of the IKE daemon here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DaemonWord {
-    Came,
-    /// The answer to a greeting.
+pub enum DaemonEvent {
+    Started,
+    /// The answer to [`Action::Ping`](super::Action::Ping).
     Answered,
     Ended,
     /// The socket does not answer, and did not before.
@@ -54,7 +55,7 @@ enum State {
     /// This run of the plugin has not reached the daemon's socket yet.
     Unknown,
     Absent,
-    There,
+    Running,
     Ended {
         until_ns: u64,
     },
@@ -65,7 +66,7 @@ enum State {
 enum Verdict {
     Counts,
     Undone,
-    Doubted,
+    Pending,
 }
 
 /// Presence of the daemon, and whether it may have deleted what is missing.
@@ -103,8 +104,8 @@ impl Presence {
         self.state = State::Ended { until_ns };
     }
 
-    pub fn is_there(&self) -> bool {
-        self.state == State::There
+    pub fn is_running(&self) -> bool {
+        self.state == State::Running
     }
 
     pub fn note_flush(&mut self, by: Deleter) {
@@ -118,7 +119,7 @@ impl Presence {
 
     /// True if the daemon may have deleted what a reading misses.
     fn may_have_deleted(&self) -> bool {
-        !self.is_flushed && matches!(self.state, State::Unknown | State::There)
+        !self.is_flushed && matches!(self.state, State::Unknown | State::Running)
     }
 
     fn is_recent(&self, now_ns: u64) -> bool {
@@ -130,11 +131,11 @@ impl Presence {
         matches!(self.state, State::Ended { .. })
     }
 
-    fn verdict(&self, now_ns: u64, by: Deleter, followed: bool) -> Verdict {
+    fn verdict(&self, now_ns: u64, by: Deleter, replicated: bool) -> Verdict {
         match (by, self.state) {
             (Deleter::Other, _) => Verdict::Counts,
-            (Deleter::Daemon, _) if followed => Verdict::Undone,
-            (_, State::Unknown | State::There) => Verdict::Doubted,
+            (Deleter::Daemon, _) if replicated => Verdict::Undone,
+            (_, State::Unknown | State::Running) => Verdict::Pending,
             (_, State::Ended { until_ns }) if now_ns < until_ns => Verdict::Undone,
             (_, State::Ended { .. } | State::Absent) => Verdict::Counts,
         }
@@ -143,23 +144,23 @@ impl Presence {
 
 impl Engine {
     /// Report about the presence of the IKE daemon here.
-    pub fn handle_daemon(&mut self, now_ns: u64, word: DaemonWord) {
-        match word {
-            DaemonWord::Came => {
-                self.ike.presence.state = State::There;
+    pub fn handle_presence(&mut self, now_ns: u64, event: DaemonEvent) {
+        match event {
+            DaemonEvent::Started => {
+                self.ike.presence.state = State::Running;
                 self.ike.connections.begin(now_ns);
-                self.ask();
+                self.ask_daemon();
             }
-            DaemonWord::Answered => self.believe(now_ns),
-            DaemonWord::Ended => {
+            DaemonEvent::Answered => self.confirm_deletions(now_ns),
+            DaemonEvent::Ended => {
                 self.ike.presence.handle_end(now_ns);
                 self.end_silence();
-                self.undo(now_ns);
-                self.adopt_anew();
+                self.undo_deletions(now_ns);
+                self.order_next_daemon();
             }
-            DaemonWord::Absent => {
+            DaemonEvent::Absent => {
                 self.ike.presence.state = State::Absent;
-                self.undo(now_ns);
+                self.undo_deletions(now_ns);
             }
         }
         self.withhold();
@@ -169,24 +170,25 @@ impl Engine {
 
     /// Verdict on a deletion. If the tunnel is replicated or its address has left, the peer has it, even if that was
     /// not reported yet.
-    fn verdict(&self, now_ns: u64, by: Deleter, end: Option<IpAddr>, followed: bool) -> Verdict {
+    fn verdict(&self, now_ns: u64, by: Deleter, end: Option<IpAddr>, replicated: bool) -> Verdict {
         let is_away = end.is_some_and(|it| self.store.ends.is_lingering(&it));
         if self.is_active() {
-            self.ike.presence.verdict(now_ns, by, followed || is_away)
+            self.ike.presence.verdict(now_ns, by, replicated || is_away)
         } else {
             Verdict::Counts
         }
     }
 
     /// True if this plugin installed an SA, also in an earlier run.
-    fn has_followed(&self, id: &SaId) -> bool {
+    fn is_replicated_sa(&self, id: &SaId) -> bool {
         let known = self.store.sas.get(id);
         self.installed.has(id) || known.is_some_and(|it| it.sa.reqid >= FIRST_OWN_REQID)
     }
 
-    fn policy_has_followed(&self, id: &PolicyId) -> bool {
+    fn is_replicated_policy(&self, id: &PolicyId) -> bool {
         let known = self.store.policies.get(id);
-        self.store.installed_policies.has(id) || known.is_some_and(|it| leads_to_ours(&it.policy))
+        self.store.installed_policies.has(id)
+            || known.is_some_and(|it| leads_to_replicated(&it.policy))
     }
 
     /// Keeps an SA that is no longer in the kernel: puts it back, or remembers it until the daemon has answered.
@@ -196,28 +198,28 @@ impl Engine {
         let Some(end) = known.and_then(|it| Some(it.sa.local_end(it.side?))) else {
             return false;
         };
-        match self.verdict(now_ns, by, Some(end), self.has_followed(id)) {
+        match self.verdict(now_ns, by, Some(end), self.is_replicated_sa(id)) {
             Verdict::Counts => false,
-            Verdict::Undone => self.make_anew(now_ns, id),
-            Verdict::Doubted => {
+            Verdict::Undone => self.reinstall(now_ns, id),
+            Verdict::Pending => {
                 // an SA that a rekey deleted would be used for sending if it were put back
-                self.ike.doubts.add_sa(now_ns, *id);
-                self.ask();
+                self.ike.pending_deletions.add_sa(now_ns, *id);
+                self.ask_daemon();
                 true
             }
         }
     }
 
-    fn make_anew(&mut self, now_ns: u64, id: &SaId) -> bool {
-        self.make_all_anew(now_ns, &BTreeSet::from([*id])) == 1
+    fn reinstall(&mut self, now_ns: u64, id: &SaId) -> bool {
+        self.reinstall_all(now_ns, &BTreeSet::from([*id])) == 1
     }
 
     /// Puts SAs into the kernel again, with numbers ahead; returns the number of those that have numbers left.
-    pub(super) fn make_all_anew(&mut self, now_ns: u64, ids: &BTreeSet<SaId>) -> usize {
+    pub(super) fn reinstall_all(&mut self, now_ns: u64, ids: &BTreeSet<SaId>) -> usize {
         for id in ids {
             let known = self.store.sas.get(id);
             if let Some(side) = known.and_then(|it| it.side) {
-                self.keep(*id, side);
+                self.hold_own_sa(*id, side);
                 self.installed.remove(id);
             }
         }
@@ -229,7 +231,7 @@ impl Engine {
             } else if self.store.sas.contains_key(id) {
                 // the SA has no numbers left
                 self.store.held.sas.remove(id);
-                self.drop_sa(now_ns, id);
+                self.remove_sa(now_ns, id);
             }
         }
         self.counters.restored += made as u64;
@@ -240,20 +242,20 @@ impl Engine {
     pub(super) fn restore_policy(&mut self, now_ns: u64, id: &PolicyId, by: Deleter) -> bool {
         let known = self.store.policies.get(id).filter(|it| it.ours);
         let end = known.and_then(|it| it.policy.end);
-        let verdict = self.verdict(now_ns, by, end, self.policy_has_followed(id));
+        let verdict = self.verdict(now_ns, by, end, self.is_replicated_policy(id));
         let Some(known) = known.filter(|_| verdict != Verdict::Counts) else {
             return false;
         };
         let policy = match verdict {
             // the policy leads to SAs that are installed again
-            Verdict::Undone => shifted_policy(&known.policy),
+            Verdict::Undone => policy_with_own_reqids(&known.policy),
             _ => known.policy.clone(),
         };
         self.put_policy(now_ns, Change::PutPolicy(policy));
         self.counters.restored += 1;
-        if verdict == Verdict::Doubted {
-            self.ike.doubts.add_policy(now_ns, *id);
-            self.ask();
+        if verdict == Verdict::Pending {
+            self.ike.pending_deletions.add_policy(now_ns, *id);
+            self.ask_daemon();
         }
         true
     }
@@ -262,9 +264,10 @@ impl Engine {
     /// Soon after a change of roles or the daemon's end, it was the daemon. A daemon that is there is asked about its
     /// own SAs.
     pub(super) fn restore_unseen_sa(&mut self, now_ns: u64, id: &SaId) -> bool {
-        let is_asked = self.ike.presence.may_have_deleted() && !self.has_followed(id);
+        let is_asked = self.ike.presence.may_have_deleted() && !self.is_replicated_sa(id);
         let may_be_daemons = self.ike.presence.is_recent(now_ns) || is_asked;
-        self.is_doubted(id) || may_be_daemons && self.restore_sa(now_ns, id, Deleter::Daemon)
+        self.is_deletion_pending(id)
+            || may_be_daemons && self.restore_sa(now_ns, id, Deleter::Daemon)
     }
 
     /// Keeps a policy that a reading did not find, likewise. A replicated policy stays: in doubt nothing leaves in
@@ -275,28 +278,28 @@ impl Engine {
         may_be_daemons && self.restore_policy(now_ns, id, Deleter::Daemon)
     }
 
-    /// True if a daemon puts a policy of its own in the place of a replicated one.
-    pub(super) fn takes_place(&self, policy: &Policy) -> bool {
+    /// Replicated policy in whose place a daemon puts this one of its own, if any.
+    pub(super) fn replaced_policy(&self, policy: &Policy) -> Option<&LocalPolicy> {
         let is_held = self.store.held.policies.contains_key(&policy.id);
-        let before = self.store.policies.get(&policy.id);
-        let followed = before.is_some_and(|it| leads_to_ours(&it.policy));
         let is_own = policy
             .templates
             .iter()
             .any(|it| (1..FIRST_OWN_REQID).contains(&it.reqid));
-        self.is_active() && followed && is_own && !is_held
+        let before = self.store.policies.get(&policy.id);
+        let before = before.filter(|it| leads_to_replicated(&it.policy));
+        before.filter(|_| self.is_active() && is_own && !is_held)
     }
 
-    /// Ends the doubt about a policy, which is the daemon's own again, whichever of the two the kernel has.
-    pub(super) fn end_doubt(&mut self, policy: &Policy) {
-        if self.ike.doubts.trust_policy(&policy.id) {
+    /// Forgets the pending deletion of a policy, which is the daemon's own again, whichever of the two the kernel has.
+    pub(super) fn cancel_pending_policy(&mut self, policy: &Policy) {
+        if self.ike.pending_deletions.cancel_policy(&policy.id) {
             self.store.installed_policies.forget(&policy.id);
-            self.change(Change::PutPolicy(policy.clone()));
+            self.push_change(Change::PutPolicy(policy.clone()));
         }
     }
 }
 
-fn leads_to_ours(policy: &Policy) -> bool {
+fn leads_to_replicated(policy: &Policy) -> bool {
     policy
         .templates
         .iter()

@@ -10,7 +10,7 @@ pub enum Drain {
     /// A reading finds the exact numbers.
     Reading { wanted: u32, deadline_ns: u64 },
     /// The exact numbers were sent.
-    Telling { deadline_ns: u64 },
+    Reported { deadline_ns: u64 },
 }
 
 impl Drain {
@@ -28,7 +28,7 @@ impl Drain {
                 wanted,
                 deadline_ns,
             } if wanted <= generation => {
-                *self = Self::Telling { deadline_ns };
+                *self = Self::Reported { deadline_ns };
                 true
             }
             _ => false,
@@ -50,14 +50,14 @@ impl Drain {
     }
 
     /// True if this node has begun a switchover and has sent exact numbers.
-    pub fn is_telling(&self) -> bool {
-        matches!(self, Self::Telling { .. })
+    pub fn has_reported(&self) -> bool {
+        matches!(self, Self::Reported { .. })
     }
 
     pub fn deadline_ns(&self) -> u64 {
         match self {
             Self::None => u64::MAX,
-            Self::Reading { deadline_ns, .. } | Self::Telling { deadline_ns } => *deadline_ns,
+            Self::Reading { deadline_ns, .. } | Self::Reported { deadline_ns } => *deadline_ns,
         }
     }
 }
@@ -66,7 +66,7 @@ impl Engine {
     /// Begins a drain before a switchover.
     pub fn handle_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         self.silence_roaming(now_ns);
-        if self.is_followed() {
+        if self.is_replicating() {
             let wanted = self.read_fresh();
             self.switchover.drain.begin(wanted, deadline_ns);
         }
@@ -81,7 +81,7 @@ impl Engine {
         let store = &mut self.store;
         let carried = store.index.sas.records().filter(|(_, it)| it.is_local);
         store.lane.put_exact(carried.map(|(id, _)| *id).collect());
-        self.leave(now_ns);
+        self.handle_effects(now_ns);
         self.replica.start_drain();
     }
 
@@ -98,7 +98,7 @@ impl Engine {
         match self.switchover.drain {
             Drain::None => true,
             Drain::Reading { .. } => false,
-            Drain::Telling { .. } => self.replica.drained() != spared_replica::Drain::Pending,
+            Drain::Reported { .. } => self.replica.drained() != spared_replica::Drain::Pending,
         }
     }
 }

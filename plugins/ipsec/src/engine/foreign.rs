@@ -45,9 +45,9 @@ impl Engine {
 
     /// Deletes an SA unless it belongs to a failover, or receives the last packets of an earlier role.
     fn delete_unless_used(&mut self, id: SaId) {
-        let retires = self.switchover.last_words.is_retiring(&id);
+        let retires = self.switchover.last_received.is_retiring(&id);
         if !self.installed.has(&id) && !retires {
-            self.change(Change::DeleteSa(id));
+            self.push_change(Change::DeleteSa(id));
         }
     }
 
@@ -76,7 +76,7 @@ impl Engine {
         let left = left.filter(|(_, it)| it.policy.end.as_ref().is_some_and(is_there));
         for id in left.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.store.installed_policies.forget(&id);
-            self.change(Change::DeletePolicy(id));
+            self.push_change(Change::DeletePolicy(id));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! State of this node's IKE daemon, and the orders for it.
 
+use super::adoption::WantedChildren;
 use super::connections::Connections;
 use super::daemon::Presence;
-use super::doubts::Doubts;
 use super::names::Names;
+use super::pending_deletions::PendingDeletions;
 use super::routes::Routes;
 use super::silence::Silence;
-use super::unadopted::Left;
-use super::wanted::Wanted;
+use super::unadopted::SavedUnadopted;
 use super::withheld::Withheld;
 use crate::config::Settings;
 
@@ -15,10 +15,10 @@ use crate::config::Settings;
 #[derive(Debug)]
 pub struct IkeDaemon {
     pub(super) presence: Presence,
-    pub(super) doubts: Doubts,
+    pub(super) pending_deletions: PendingDeletions,
     pub(super) names: Names,
-    pub(super) wanted: Wanted,
-    pub(super) left: Left,
+    pub(super) wanted_children: WantedChildren,
+    pub(super) saved_unadopted: SavedUnadopted,
     pub(super) withheld: Withheld,
     pub(super) silence: Silence,
     pub(super) connections: Connections,
@@ -29,10 +29,10 @@ impl IkeDaemon {
     pub fn new(settings: &Settings) -> Self {
         Self {
             presence: Presence::new(settings),
-            doubts: Doubts::default(),
+            pending_deletions: PendingDeletions::default(),
             names: Names::default(),
-            wanted: Wanted::default(),
-            left: Left::default(),
+            wanted_children: WantedChildren::default(),
+            saved_unadopted: SavedUnadopted::default(),
             withheld: Withheld::default(),
             silence: Silence::default(),
             connections: Connections::default(),
@@ -44,21 +44,21 @@ impl IkeDaemon {
     pub fn handle_role(&mut self, now_ns: u64, is_active: bool) {
         self.presence.handle_role(now_ns);
         if !is_active {
-            self.doubts = Doubts::default();
+            self.pending_deletions = PendingDeletions::default();
         }
         self.connections.begin(now_ns);
     }
 
     pub fn next_ns(&self) -> u64 {
-        self.doubts.next_ns().min(self.silence.next_ns())
+        self.pending_deletions.next_ns().min(self.silence.next_ns())
     }
 
-    pub fn is_there(&self) -> bool {
-        self.presence.is_there()
+    pub fn is_running(&self) -> bool {
+        self.presence.is_running()
     }
 
     /// True if the daemon has orders, or routes in its place, which are checked once a second.
     pub fn has_orders(&self) -> bool {
-        !self.wanted.is_empty() || !self.withheld.is_empty() || !self.routes.is_empty()
+        !self.wanted_children.is_empty() || !self.withheld.is_empty() || !self.routes.is_empty()
     }
 }

@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::installed::InstalledSa;
 use super::outbox::BATCH_MAX;
 use super::status::{counted, reason};
-use super::window::{self, Knowledge};
+use super::window::{self, SaUsage};
 use super::{Change, Engine};
-use crate::codec::body::shifted_sa;
+use crate::codec::body::sa_with_own_reqid;
 use crate::sa::{Direction, Policy, PolicyId, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
 use crate::{MS, SECOND};
 
 /// Time after which a failover without a role is undone.
-const GIVE_UP_NS: u64 = 3 * SECOND;
+const SETTLING_MAX_NS: u64 = 3 * SECOND;
 /// Time for which SAs are installed before addresses may come at an unplanned failover. Addresses wait for at most 15
 /// ms, which leaves time for the batch under way and for the answer to the host and the elector.
 const SETTLE_NS: u64 = 7 * MS;
@@ -29,25 +29,25 @@ const EXACT_NS: u64 = 5 * SECOND;
 #[derive(Debug, Default)]
 pub struct Failover {
     /// Time when the installation began, for a role that has not come.
-    settled_ns: Option<u64>,
+    settling_since_ns: Option<u64>,
     /// Time when this node became active.
     pub active_ns: u64,
-    /// Time when the installation began, before or with the role; `put_ns`: when the kernel took the last SA.
-    begun_ns: u64,
-    put_ns: u64,
+    /// Time when the installation began, before or with the role; `installed_ns`: when the kernel took the last SA.
+    began_ns: u64,
+    installed_ns: u64,
     /// Generation of the reading that is compared with the installed SAs.
-    wanted: Option<u32>,
-    /// SAs that the kernel refused, with the errno; `is_refusal_told`: they were reported.
+    read_back_generation: Option<u32>,
+    /// SAs that the kernel refused, with the errno; `is_refusal_reported`: they were reported.
     refused: BTreeMap<SaId, i32>,
-    is_refusal_told: bool,
+    is_refusal_reported: bool,
     /// SAs that have no numbers left to send with.
-    worn: BTreeSet<SaId>,
+    exhausted: BTreeSet<SaId>,
     queue: Queue,
     /// SAs that the kernel has taken, with their thresholds. This node enters them in its store when none is left to be
     /// installed.
     added: BTreeMap<SaId, (Box<Sa>, u32)>,
     /// Policies that were kept and are now this node's: to free thousands of them takes time, and no SA waits for that.
-    taken: Vec<BTreeMap<PolicyId, Policy>>,
+    released_policies: Vec<BTreeMap<PolicyId, Policy>>,
 }
 
 /// SAs that are not yet on their way to the kernel, the next one first. Requests are made as the kernel takes them: all
@@ -56,29 +56,29 @@ pub struct Failover {
 struct Queue {
     ids: VecDeque<SaId>,
     /// SAs that have no numbers left; they are reported when the last one has gone.
-    worn: Vec<SaId>,
+    exhausted: Vec<SaId>,
 }
 
 impl Failover {
-    pub fn give_up_ns(&self) -> u64 {
-        self.settled_ns
-            .map_or(u64::MAX, |it| it.saturating_add(GIVE_UP_NS))
+    pub fn settling_until_ns(&self) -> u64 {
+        self.settling_since_ns
+            .map_or(u64::MAX, |it| it.saturating_add(SETTLING_MAX_NS))
     }
 
     pub fn is_settling(&self) -> bool {
-        self.settled_ns.is_some()
+        self.settling_since_ns.is_some()
     }
 
     /// Frees policies that are no longer needed, when nothing waits.
-    pub fn free_taken(&mut self) {
-        self.taken = Vec::new();
+    pub fn free_released_policies(&mut self) {
+        self.released_policies = Vec::new();
     }
 
     /// Forgets SAs that could not be installed, so that the next failover tries them again; those for which `stays` is
     /// true exist nowhere else, and remain.
-    fn forget_vain(&mut self, stays: impl Fn(&SaId) -> bool) {
+    fn forget_failed(&mut self, stays: impl Fn(&SaId) -> bool) {
         self.refused.retain(|id, _| stays(id));
-        self.worn.retain(|id| stays(id));
+        self.exhausted.retain(|id| stays(id));
     }
 
     /// Forgets an SA that the kernel no longer has.
@@ -92,12 +92,12 @@ impl Engine {
     /// turn out to stay with the peer are taken back.
     pub fn handle_settle(&mut self, now_ns: u64) {
         if !self.is_active() || !self.store.held.sas.is_empty() {
-            if !self.goes_on() {
-                self.forget_vain();
+            if !self.is_failover_under_way() {
+                self.forget_failed();
             }
-            self.failover.settled_ns = Some(now_ns);
-            self.failover.begun_ns = now_ns;
-            self.drop_question();
+            self.failover.settling_since_ns = Some(now_ns);
+            self.failover.began_ns = now_ns;
+            self.refuse_question();
             self.prepare_resume(now_ns);
             self.install_held(now_ns, true);
         }
@@ -112,12 +112,12 @@ impl Engine {
     /// serves until then. After a death it is soon: packets without an SA are dropped, but everything else waits for
     /// the addresses.
     pub fn is_settled(&self, now_ns: u64) -> bool {
-        let Some(since_ns) = self.failover.settled_ns else {
+        let Some(since_ns) = self.failover.settling_since_ns else {
             return true;
         };
         let late = now_ns.saturating_sub(since_ns) >= SETTLE_NS;
         // packets wait for SAs as soon as the kernel was told to hold them
-        let is_done = self.is_told() && !self.outbox.has_actions();
+        let is_done = self.is_answered() && !self.outbox.has_actions();
         is_done || (late && !self.is_planned(now_ns))
     }
 
@@ -129,66 +129,66 @@ impl Engine {
 
     /// Takes over the records that are kept for a role that has come.
     pub(super) fn take_over(&mut self, now_ns: u64, is_first: bool) {
-        if !self.goes_on() {
-            self.failover.begun_ns = now_ns;
-            self.forget_vain();
+        if !self.is_failover_under_way() {
+            self.failover.began_ns = now_ns;
+            self.forget_failed();
         }
         self.install_held(now_ns, false);
-        self.want_held();
+        self.want_held_children();
         let refused = &self.failover.refused;
         let store = &mut self.store;
         store.take_sas(|id| refused.contains_key(id));
-        self.failover.taken.push(store.take_policies());
+        self.failover.released_policies.push(store.take_policies());
         store.installed_policies.keep_missing(&store.held.policies);
-        if is_first || self.is_putting() {
+        if is_first || self.is_installing() {
             self.failover.active_ns = now_ns;
         }
         if self.is_peer_active() {
             // SAs of groups that stay on the peer
-            self.take_back_foreign(now_ns);
+            self.uninstall_foreign(now_ns);
         }
         if self.foreign_installed().is_empty() {
-            self.failover.settled_ns = None;
+            self.failover.settling_since_ns = None;
         }
         self.ask_last_numbers(now_ns);
         if self.switchover.resume.is_none() {
-            self.begin_service();
+            self.begin_read_back();
         }
     }
 
     /// True if a failover is under way already.
-    fn goes_on(&self) -> bool {
-        self.failover.is_settling() || self.is_putting()
+    fn is_failover_under_way(&self) -> bool {
+        self.failover.is_settling() || self.is_installing()
     }
 
     /// True if SAs of a failover are being installed, and none of its readings has found all of them yet.
-    fn is_putting(&self) -> bool {
+    fn is_installing(&self) -> bool {
         !self.failover.queue.ids.is_empty() || self.installed.is_unread()
     }
 
     /// True if the kernel has answered all requests.
-    fn is_told(&self) -> bool {
+    fn is_answered(&self) -> bool {
         self.failover.queue.ids.is_empty() && self.outbox.is_applied()
     }
 
     /// True if the kernel has answered all requests, and the store has entered all of its SAs.
-    pub(super) fn is_put(&self) -> bool {
-        self.is_told() && self.failover.added.is_empty()
+    pub(super) fn is_installed(&self) -> bool {
+        self.is_answered() && self.failover.added.is_empty()
     }
 
     /// Has everything that was installed read back, and then gives the IKE daemon its order.
-    pub(super) fn begin_service(&mut self) {
-        if self.is_putting() {
-            self.serve();
-            self.failover.wanted = Some(self.read_fresh());
+    pub(super) fn begin_read_back(&mut self) {
+        if self.is_installing() {
+            self.find_policy_reqids();
+            self.failover.read_back_generation = Some(self.read_fresh());
         } else {
             self.order_adoption();
         }
     }
 
     /// Installs again what the peer has kept for this node: the kernel may have lost it while no plugin ran.
-    pub(super) fn recall(&mut self, now_ns: u64) {
-        self.want_held();
+    pub(super) fn reinstall_held(&mut self, now_ns: u64) {
+        self.want_held_children();
         self.install(now_ns, false);
         self.order_adoption();
     }
@@ -196,7 +196,7 @@ impl Engine {
     /// Installs all SAs again that still receive, of an earlier role: the peer may have received more.
     fn install_held(&mut self, now_ns: u64, all: bool) {
         let receiving = self.end_retiring(now_ns);
-        self.plan(now_ns, all);
+        self.plan_installation(now_ns, all);
         if receiving.is_empty() {
             return;
         }
@@ -204,18 +204,18 @@ impl Engine {
         let installed = &self.installed;
         let others = receiving.iter().filter(|id| !installed.has(id));
         for id in others {
-            self.outbox.change(Change::DeleteSa(*id));
+            self.outbox.push_change(Change::DeleteSa(*id));
         }
     }
 
     /// Installs the SAs for this node's ends, or all of them, that are not in the kernel.
     pub(super) fn install(&mut self, now_ns: u64, all: bool) {
-        self.plan(now_ns, all);
+        self.plan_installation(now_ns, all);
         self.install_planned(now_ns, usize::MAX);
     }
 
     /// Orders the SAs that are to be installed: the busiest first, and of these the outbound ones.
-    fn plan(&mut self, now_ns: u64, all: bool) {
+    fn plan_installation(&mut self, now_ns: u64, all: bool) {
         self.restore_all_policies(now_ns);
         let switchover = &self.switchover;
         let planned = self.store.held.by_urgency(|id, held| {
@@ -224,7 +224,7 @@ impl Engine {
             let is_out = held.side == Direction::Out;
             let waits = is_out && !switchover.resume.is_none() && !held.is_own;
             // the peer sends with it, while this node still has the address
-            let is_stopped = held.is_own && switchover.stopping.has(id);
+            let is_stopped = held.is_own && switchover.stopping.is_stopped(id);
             is_ours && !waits && !is_stopped && !self.is_tried(id, held)
         });
         self.failover.queue.ids = planned.map(|(id, _)| *id).collect();
@@ -234,29 +234,29 @@ impl Engine {
     /// Installs the next SAs if the kernel is about to have nothing to do.
     pub(super) fn install_next(&mut self, now_ns: u64) {
         if self.outbox.is_short() {
-            let most = if self.is_awaited(now_ns) {
+            let limit = if self.is_awaited(now_ns) {
                 AWAITED_MAX
             } else {
                 BATCH_MAX
             };
-            self.install_planned(now_ns, most);
+            self.install_planned(now_ns, limit);
         }
     }
 
-    fn install_planned(&mut self, now_ns: u64, most: usize) {
-        let count = self.failover.queue.ids.len().min(most);
+    fn install_planned(&mut self, now_ns: u64, limit: usize) {
+        let count = self.failover.queue.ids.len().min(limit);
         for _ in 0..count {
             let Some(id) = self.failover.queue.ids.pop_front() else {
                 break;
             };
             if self.is_to_be_installed(&id) && !self.install_sa(now_ns, &id, false) {
-                self.failover.worn.insert(id);
-                self.failover.queue.worn.push(id);
+                self.failover.exhausted.insert(id);
+                self.failover.queue.exhausted.push(id);
             }
         }
         if self.failover.queue.ids.is_empty() {
-            let worn = std::mem::take(&mut self.failover.queue.worn);
-            self.tell_worn(&worn);
+            let exhausted = std::mem::take(&mut self.failover.queue.exhausted);
+            self.report_exhausted(&exhausted);
         }
     }
 
@@ -272,7 +272,7 @@ impl Engine {
     pub(super) fn is_tried(&self, id: &SaId, held: &HeldSa) -> bool {
         let failover = &self.failover;
         let hidden = self.store.proofs.errno(held.proof) == Some(EKEYREJECTED);
-        let is_refused = failover.refused.contains_key(id) || failover.worn.contains(id);
+        let is_refused = failover.refused.contains_key(id) || failover.exhausted.contains(id);
         hidden || is_refused || self.installed.has(id)
     }
 
@@ -284,40 +284,40 @@ impl Engine {
             return false;
         };
         held.reserved.free();
-        let apart_ns = self
-            .apart
+        let separated_ns = self
+            .separation
             .since_ns()
             .map_or(0, |it| now_ns.saturating_sub(it));
-        let knowledge = Knowledge {
+        let usage = SaUsage {
             pace: held.pace,
-            silent_ns: now_ns.saturating_sub(held.told_ns),
-            planned,
-            stopped,
-            own: held.is_own,
-            apart_ns,
+            silent_ns: now_ns.saturating_sub(held.reported_ns),
+            is_exact: planned,
+            is_stopped: stopped,
+            is_own: held.is_own,
+            separated_ns,
         };
         let side = held.side;
-        let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings) else {
+        let Some(replay) = window::replay_to_install(&held.sa, side, usage, &self.settings) else {
             return false;
         };
         let sa = Sa {
             replay,
             life: held.life(now_ns),
-            ..shifted_sa(&held.sa)
+            ..sa_with_own_reqid(&held.sa)
         };
         let installed = InstalledSa::new(&sa, side, held.name.clone());
         self.installed.put(*id, installed);
-        let threshold = threshold_of(knowledge.pace);
-        self.change(Change::AddSa(Box::new(sa), threshold));
+        let threshold = threshold_of(usage.pace);
+        self.push_change(Change::AddSa(Box::new(sa), threshold));
         true
     }
 
-    fn tell_worn(&mut self, worn: &[SaId]) {
-        for id in worn.iter().take(NAMED_MAX) {
+    fn report_exhausted(&mut self, exhausted: &[SaId]) {
+        for id in exhausted.iter().take(NAMED_MAX) {
             let spi = id.spi;
             self.event(format!("{spi:08x}: out of sequence numbers, needs a rekey"));
         }
-        let more = worn.len().saturating_sub(NAMED_MAX);
+        let more = exhausted.len().saturating_sub(NAMED_MAX);
         if more > 0 {
             self.event(format!("{more} more SAs are out of sequence numbers"));
         }
@@ -329,7 +329,7 @@ impl Engine {
             return;
         }
         self.counters.installed += 1;
-        self.failover.put_ns = now_ns;
+        self.failover.installed_ns = now_ns;
         self.failover.added.insert(id, (sa, threshold));
     }
 
@@ -342,7 +342,7 @@ impl Engine {
         }
         let any = !ids.is_empty();
         if any {
-            self.tell_refused();
+            self.report_refused_if_installed();
         }
         any
     }
@@ -357,7 +357,7 @@ impl Engine {
         let Some((sa, threshold)) = self.failover.added.remove(id) else {
             return;
         };
-        self.place_sa(now_ns, *sa, threshold);
+        self.enter_sa(now_ns, *sa, threshold);
         if self.is_carried(id) {
             self.store.held.sas.remove(id);
         }
@@ -378,9 +378,9 @@ impl Engine {
         if !self.installed.has(&sa.id) {
             return;
         }
-        if errno == EEXIST && self.installed.retry(&sa.id) {
-            self.change(Change::DeleteSa(sa.id));
-            self.change(Change::AddSa(sa, threshold));
+        if errno == EEXIST && self.installed.try_replace(&sa.id) {
+            self.push_change(Change::DeleteSa(sa.id));
+            self.push_change(Change::AddSa(sa, threshold));
             return;
         }
         self.installed.remove(&sa.id);
@@ -388,35 +388,35 @@ impl Engine {
         let is_ours = held.is_some_and(|it| self.store.ends.owns(&it.local_end()));
         if self.is_active() && is_ours {
             self.store.held.sas.remove(&sa.id);
-            self.sort_sa(now_ns, &sa.id);
+            self.update_sa_record(now_ns, &sa.id);
         }
         self.counters.refused += 1;
         self.failover.refused.insert(sa.id, errno);
-        self.failover.is_refusal_told = false;
+        self.failover.is_refusal_reported = false;
     }
 
     /// Reports SAs that could not be installed, so that the next failover may try them; called when a failover ends or
     /// begins.
-    pub(super) fn forget_vain(&mut self) {
-        self.tell_refusal();
+    pub(super) fn forget_failed(&mut self) {
+        self.report_refused();
         let store = &self.store;
-        self.failover.forget_vain(|id| {
+        self.failover.forget_failed(|id| {
             let held = store.held.sas.get(id);
             held.is_some_and(|it| store.ends.is_kept(&it.local_end()))
         });
     }
 
     /// Reports refused SAs when all were tried.
-    pub(super) fn tell_refused(&mut self) {
-        if self.is_put() {
-            self.tell_refusal();
+    pub(super) fn report_refused_if_installed(&mut self) {
+        if self.is_installed() {
+            self.report_refused();
         }
     }
 
-    fn tell_refusal(&mut self) {
-        let was_told = std::mem::replace(&mut self.failover.is_refusal_told, true);
+    fn report_refused(&mut self) {
+        let was_reported = std::mem::replace(&mut self.failover.is_refusal_reported, true);
         let refused = &self.failover.refused;
-        let Some((id, errno)) = refused.first_key_value().filter(|_| !was_told) else {
+        let Some((id, errno)) = refused.first_key_value().filter(|_| !was_reported) else {
             return;
         };
         let sas = counted(refused.len(), "SA");
@@ -426,29 +426,29 @@ impl Engine {
     }
 
     /// Takes back the SAs of a failover that has not happened, or only for other groups.
-    pub(super) fn take_back(&mut self, now_ns: u64) {
+    pub(super) fn end_settling(&mut self, now_ns: u64) {
         self.note_all_added(now_ns);
-        self.drop_resume();
+        self.cancel_resume();
         if self.is_active() {
-            self.failover.settled_ns = None;
+            self.failover.settling_since_ns = None;
             if self.store.ends.confirm() {
                 // addresses may have come later than their role
                 self.take_over(now_ns, false);
-                self.sort_ends(now_ns);
+                self.update_sides_and_records(now_ns);
             }
-            self.forget_vain();
+            self.forget_failed();
         } else {
             self.failover = Failover::default();
             self.outbox.cancel_additions();
         }
-        self.take_back_foreign(now_ns);
+        self.uninstall_foreign(now_ns);
         self.mark_dirty();
     }
 
-    fn take_back_foreign(&mut self, now_ns: u64) {
+    fn uninstall_foreign(&mut self, now_ns: u64) {
         for (_, id) in self.foreign_installed() {
             self.uninstall(id);
-            self.sort_sa(now_ns, &id);
+            self.update_sa_record(now_ns, &id);
         }
     }
 
@@ -468,6 +468,6 @@ impl Engine {
 
     pub(super) fn uninstall(&mut self, id: SaId) {
         self.installed.remove(&id);
-        self.change(Change::DeleteSa(id));
+        self.push_change(Change::DeleteSa(id));
     }
 }

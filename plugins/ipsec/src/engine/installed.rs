@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reqids::Served;
+use super::reqids::PolicyReqids;
 use crate::sa::{ChildName, Direction, Replay, Sa, SaId};
 use crate::store::LocalSa;
 
@@ -17,7 +17,7 @@ pub struct InstalledSa {
     seq: u64,
     name: Option<ChildName>,
     /// The kernel had the SA already, and it was replaced: once.
-    retried: bool,
+    was_replaced: bool,
     /// A reading has taken place since.
     is_read_back: bool,
 }
@@ -31,15 +31,15 @@ impl InstalledSa {
             oseq: sa.replay.oseq,
             seq: sa.replay.seq,
             name,
-            retried: false,
+            was_replaced: false,
             is_read_back: false,
         }
     }
 
     /// SA that an earlier run of this plugin installed.
-    pub fn found(known: &LocalSa) -> Option<Self> {
+    pub fn of_earlier_run(known: &LocalSa) -> Option<Self> {
         Some(Self {
-            retried: true,
+            was_replaced: true,
             is_read_back: true,
             ..Self::new(&known.sa, known.side?, known.name.clone())
         })
@@ -69,7 +69,7 @@ impl InstalledSa {
 pub struct Installed {
     // each in a box, as thousands are installed at once
     sas: BTreeMap<SaId, Box<InstalledSa>>,
-    pub(super) served: Served,
+    pub(super) policy_reqids: PolicyReqids,
 }
 
 impl Installed {
@@ -86,9 +86,9 @@ impl Installed {
     }
 
     /// Returns true if an SA that the kernel has already is to be replaced, which is done once.
-    pub fn retry(&mut self, id: &SaId) -> bool {
+    pub fn try_replace(&mut self, id: &SaId) -> bool {
         let installed = self.sas.get_mut(id);
-        installed.is_some_and(|it| !std::mem::replace(&mut it.retried, true))
+        installed.is_some_and(|it| !std::mem::replace(&mut it.was_replaced, true))
     }
 
     /// Compares the SAs with a reading that began after all were installed; returns those that differ. Those that the

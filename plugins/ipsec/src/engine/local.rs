@@ -1,13 +1,13 @@
 //! Enters the SAs and policies of the kernel here in the store, from its reports.
 
 use super::{Change, Deleter, Engine};
-use crate::codec::body::blocks_below;
+use crate::codec::body::blocked_id;
 use crate::sa::{Life, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 use crate::store::{LocalPolicy, LocalSa, THRESHOLD_FIRST};
 use crate::wire::BODY_MAX;
 
 impl Engine {
-    pub(super) fn see_sa(&mut self, now_ns: u64, sa: Sa) {
+    pub(super) fn handle_sa(&mut self, now_ns: u64, sa: Sa) {
         let id = sa.id;
         self.note_added_sa(now_ns, &id);
         if self.reads.was_deleted(&id) && !self.installed.has(&id) {
@@ -19,14 +19,14 @@ impl Engine {
             Some(known) if known.is_like(&sa) => {
                 known.reading = reading;
                 let (replay, life) = (sa.replay, sa.life);
-                self.see_counters(now_ns, &id, replay, Some(life));
+                self.handle_counters(now_ns, &id, replay, Some(life));
             }
-            _ => self.place_sa(now_ns, sa, 0),
+            _ => self.enter_sa(now_ns, sa, 0),
         }
     }
 
     /// Enters an SA of the kernel, new or different from before; `threshold` is that of [`LocalSa`].
-    pub(super) fn place_sa(&mut self, now_ns: u64, sa: Sa, threshold: u32) {
+    pub(super) fn enter_sa(&mut self, now_ns: u64, sa: Sa, threshold: u32) {
         let id = sa.id;
         if sa.body.bytes().len() > BODY_MAX {
             let text = format!("SA {:08x} is too large to be replicated", id.spi);
@@ -39,7 +39,9 @@ impl Engine {
         known.threshold = threshold;
         let before = self.store.sas.remove(&id);
         let name = self.ike.names.get(id.spi);
-        let name = name.or_else(|| self.ike.left.name(id.spi)).cloned();
+        let name = name
+            .or_else(|| self.ike.saved_unadopted.name(id.spi))
+            .cloned();
         let installed = self.installed.get(&id);
         let name = name.or_else(|| installed.and_then(|it| it.name().cloned()));
         known.name = name.or_else(|| before.as_ref().and_then(|it| it.name.clone()));
@@ -48,15 +50,15 @@ impl Engine {
             known.since_ns = before.since_ns;
         }
         self.store.sas.insert(id, known);
-        self.sort_sa(now_ns, &id);
+        self.update_sa_record(now_ns, &id);
         if side.is_some() {
-            self.note_numbers(&id);
+            self.queue_sa_numbers(&id);
             self.set_first_threshold(&id);
             self.mark_dirty();
         }
     }
 
-    pub(super) fn see_counters(
+    pub(super) fn handle_counters(
         &mut self,
         now_ns: u64,
         id: &SaId,
@@ -65,7 +67,7 @@ impl Engine {
     ) {
         self.note_added_sa(now_ns, id);
         let reading = self.reads.is_running();
-        let gives = self.is_followed();
+        let is_replicating = self.is_replicating();
         let Some(known) = self.store.sas.get_mut(id) else {
             return;
         };
@@ -85,7 +87,7 @@ impl Engine {
         if let Some(life) = life {
             (known.sa.life, known.life_ns) = (life, now_ns);
         }
-        known.heard_ns = now_ns;
+        known.read_ns = now_ns;
         known.sa.replay = replay;
         if known.side.is_none() || !(moved || used) {
             return;
@@ -93,22 +95,22 @@ impl Engine {
         let position = known.position();
         known.rate.measure(now_ns, position);
         let missed = position.saturating_sub(before) / 4 > u64::from(known.threshold);
-        if reading && gives && known.threshold > 0 && missed {
+        if reading && is_replicating && known.threshold > 0 && missed {
             self.counters.unheard += 1;
         }
-        self.note_numbers(id);
+        self.queue_sa_numbers(id);
     }
 
-    pub(super) fn lose_sa(&mut self, now_ns: u64, id: &SaId, by: Deleter) {
+    pub(super) fn handle_sa_gone(&mut self, now_ns: u64, id: &SaId, by: Deleter) {
         if self.restore_sa(now_ns, id, by) {
             return;
         }
         self.installed.remove(id);
         self.reads.note_deleted(*id);
-        self.drop_sa(now_ns, id);
+        self.remove_sa(now_ns, id);
     }
 
-    pub(super) fn drop_sa(&mut self, now_ns: u64, id: &SaId) {
+    pub(super) fn remove_sa(&mut self, now_ns: u64, id: &SaId) {
         self.failover.forget_added(id);
         if self
             .store
@@ -116,23 +118,23 @@ impl Engine {
             .remove(id)
             .is_some_and(|it| it.side.is_some())
         {
-            self.sort_sa(now_ns, id);
+            self.update_sa_record(now_ns, id);
             self.mark_dirty();
         }
     }
 
-    pub(super) fn see_policy(&mut self, now_ns: u64, policy: Policy) {
+    pub(super) fn handle_policy(&mut self, now_ns: u64, policy: Policy) {
         const FORWARD: u8 = 2;
         let id = policy.id;
-        if let Some(below) = blocks_below(&id) {
-            return self.see_block(below);
+        if let Some(below) = blocked_id(&id) {
+            return self.note_block(below);
         }
         if id.direction > FORWARD || policy.body.bytes().len() > BODY_MAX {
             return;
         }
-        self.handle_other_reqid(now_ns, &policy);
+        self.handle_replaced_reqid(&policy);
         if self.is_active() {
-            self.installed.served.lead(&policy);
+            self.installed.policy_reqids.note_policy(&policy);
         }
         self.handle_replaced(now_ns, &policy);
         let ours = self.store.ends.owns_policy(&policy) || self.store.installed_policies.has(&id);
@@ -151,14 +153,14 @@ impl Engine {
         let before = self.store.policies.insert(id, known);
         self.block_again(&id);
         if ours || before.is_some_and(|it| it.ours) {
-            self.sort_policy(now_ns, &id);
+            self.update_policy_record(now_ns, &id);
             self.mark_dirty();
         }
     }
 
-    pub(super) fn drop_policy(&mut self, now_ns: u64, id: &PolicyId) {
+    pub(super) fn remove_policy(&mut self, now_ns: u64, id: &PolicyId) {
         if self.store.policies.remove(id).is_some_and(|it| it.ours) {
-            self.sort_policy(now_ns, id);
+            self.update_policy_record(now_ns, id);
             self.mark_dirty();
         }
         self.unblock(id);
@@ -173,7 +175,7 @@ impl Engine {
             known.rate.measure(now_ns, position);
             busy += usize::from(known.rate.is_busy());
         }
-        if !self.is_followed() {
+        if !self.is_replicating() {
             return;
         }
         let interval_ns = self.settings.interval_ns();
@@ -187,21 +189,22 @@ impl Engine {
             };
             if let Some(threshold) = other {
                 known.set_threshold(threshold);
-                self.outbox.change(Change::SetThreshold(*id, threshold));
+                self.outbox
+                    .push_change(Change::SetThreshold(*id, threshold));
                 self.store.lane.put(*id);
             }
         }
-        self.put_on_lane();
+        self.queue_numbers();
     }
 
     fn set_first_threshold(&mut self, id: &SaId) {
-        if !self.is_followed() {
+        if !self.is_replicating() {
             return;
         }
         let known = self.store.sas.get_mut(id);
         if let Some(known) = known.filter(|it| it.threshold == 0) {
             known.threshold = THRESHOLD_FIRST;
-            self.change(Change::SetThreshold(*id, THRESHOLD_FIRST));
+            self.push_change(Change::SetThreshold(*id, THRESHOLD_FIRST));
         }
     }
 }

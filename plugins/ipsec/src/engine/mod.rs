@@ -6,30 +6,29 @@
 //!
 //! Feed it with [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_settle`](Engine::handle_settle), [`handle_drain`](Engine::handle_drain),
-//! [`handle_endpoints`](Engine::handle_endpoints), the kernel's reports ([`handle_seen`](Engine::handle_seen),
+//! [`handle_endpoints`](Engine::handle_endpoints), the kernel's reports ([`handle_event`](Engine::handle_event),
 //! [`handle_read`](Engine::handle_read), [`handle_applied`](Engine::handle_applied)), the IKE daemon's
 //! ([`handle_names`](Engine::handle_names), [`handle_adopted`](Engine::handle_adopted),
-//! [`handle_daemon`](Engine::handle_daemon)), the peer's ([`handle_up`](Engine::handle_up),
+//! [`handle_presence`](Engine::handle_presence)), the peer's ([`handle_up`](Engine::handle_up),
 //! [`handle_down`](Engine::handle_down), [`handle_message`](Engine::handle_message)), and
 //! [`handle_timeout`](Engine::handle_timeout) at the time of [`next_timeout`](Engine::next_timeout). Drain
 //! [`poll_action`](Engine::poll_action) and, while the channel takes messages, [`poll_message`](Engine::poll_message).
 
-mod apart;
+mod adoption;
 mod apply;
 mod blocks;
-mod claimed;
 mod connections;
 mod daemon;
-mod doubts;
 mod drain;
+mod earlier_run;
 mod foreign;
 mod ike;
-mod inherit;
 mod install;
 mod installed;
 mod local;
 mod names;
 mod outbox;
+mod pending_deletions;
 mod policies;
 mod proofs;
 mod read;
@@ -42,6 +41,7 @@ mod role;
 mod roles;
 mod routes;
 mod runner;
+mod separation;
 mod session;
 mod silence;
 mod status;
@@ -50,8 +50,8 @@ mod switchover;
 #[cfg(test)]
 mod tests;
 mod tunnels;
+mod tunnels_without_sa;
 mod unadopted;
-mod wanted;
 mod window;
 mod withheld;
 
@@ -65,7 +65,6 @@ use crate::codec::hold::HeldTraffic;
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
-use apart::Apart;
 use ike::IkeDaemon;
 use install::Failover;
 use installed::Installed;
@@ -73,11 +72,12 @@ use outbox::Outbox;
 use read::Reads;
 use readiness::Readiness;
 use roles::Roles;
+use separation::Separation;
 use session::Session;
 use switchover::Switchover;
 
 pub use crate::sa::ChildName;
-pub use daemon::{DaemonWord, Deleter};
+pub use daemon::{DaemonEvent, Deleter};
 pub use routes::TunnelRoute;
 
 /// Interval of periodic work, such as measuring rates.
@@ -125,7 +125,7 @@ pub enum Change {
 
 /// Name that the IKE daemon gives to the SAs with this SPI.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedSpi {
     pub spi: u32,
     pub name: ChildName,
     /// The daemon calls its child up.
@@ -135,7 +135,7 @@ pub struct Named {
 /// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Read all SAs and policies; pass each to `handle_seen`, then call `handle_read`.
+    /// Read all SAs and policies; pass each to `handle_event`, then call `handle_read`.
     Read,
     /// Apply the changes in this order; then call `handle_applied`, with the refused ones.
     Apply(Vec<Change>),
@@ -145,48 +145,48 @@ pub enum Action {
     /// Have the IKE daemon here establish these again, in addition to the SAs with these SPIs.
     Adopt(Vec<ChildName>, BTreeSet<u32>),
     /// Cancel all orders to establish children.
-    Forget,
+    CancelAdoption,
     /// Have the IKE daemon here assign none of these addresses; it may assign all others.
     Withhold(BTreeSet<IpAddr>),
-    /// Ask whether the IKE daemon here still answers; the answer goes to `handle_daemon`.
-    Greet,
+    /// Ask whether the IKE daemon here still answers; the answer goes to `handle_presence`.
+    Ping,
     /// Block requests of IKE that could end a tunnel, from these addresses and no others.
     Silence(BTreeSet<IpAddr>),
     /// Delete these SAs, with which packets may be sent until then; call `handle_stopped_sas` with the last numbers.
     Stop(Vec<SaId>),
     /// Count the packets that this node has forwarded so far; call `handle_forwarded` with them.
     CountForwarded,
-    /// Hold packets whose policy finds no SA until there is one: up to 100 for each policy, and many more on these
-    /// ways.
+    /// Hold packets whose policy finds no SA until there is one: up to 100 for each policy, and many more of this
+    /// traffic.
     Hold(HeldTraffic),
     /// Release the held packets that are forwarded, and hold later ones.
-    LetGo,
+    ReleaseForwarded,
     /// Drop packets whose policy finds no SA again, once all held ones have been released; call `handle_still_held`
     /// until then.
     EndHold,
     /// Set these routes, and no others of this plugin.
     Routes(BTreeSet<TunnelRoute>),
-    /// Keep these bytes for the next run of this plugin, which gets them by `handle_kept`.
-    Keep(Vec<u8>),
-    /// Keep these bytes for the next run, which gets them by `handle_left`.
-    Leave(Vec<u8>),
-    /// Keep these bytes for the next run, which gets them by `handle_parted`.
-    Part(Vec<u8>),
+    /// Save these bytes for the next run of this plugin, which gets them by `handle_saved_ended`.
+    SaveEnded(Vec<u8>),
+    /// Save these bytes for the next run, which gets them by `handle_saved_unadopted`.
+    SaveUnadopted(Vec<u8>),
+    /// Save these bytes for the next run, which gets them by `handle_saved_separation`.
+    SaveSeparation(Vec<u8>),
     /// Do nothing: there is more to do, and others may have their turn before it.
     Pause,
 }
 
 /// Feature that a kernel may have been built without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lacks {
+pub enum MissingFeature {
     /// IPsec: there is no netlink for it, and nothing can be read.
     Ipsec,
     /// ESP: policies can be replicated, SAs cannot.
     Esp,
 }
 
-impl Lacks {
-    pub fn words(self) -> &'static str {
+impl MissingFeature {
+    pub fn text(self) -> &'static str {
         match self {
             Self::Ipsec => "this kernel has no IPsec: no tunnels are replicated",
             Self::Esp => "this kernel has no ESP: no tunnels are replicated to it",
@@ -202,7 +202,7 @@ pub struct Engine {
     replica: Replica<Tunnels>,
     /// Session with the peer; None without a channel.
     session: Option<Session>,
-    apart: Apart,
+    separation: Separation,
     installed: Installed,
     failover: Failover,
     switchover: Switchover,
@@ -243,7 +243,7 @@ impl Engine {
             settings,
             roles: Roles::default(),
             session: None,
-            apart: Apart::new(now_ns),
+            separation: Separation::new(now_ns),
             installed: Installed::default(),
             failover: Failover::default(),
             switchover: Switchover::default(),
@@ -258,52 +258,54 @@ impl Engine {
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         self.store.ends.configure(&settings);
         self.settings = settings;
-        self.sort_ends(now_ns);
+        self.update_sides_and_records(now_ns);
     }
 
-    /// Handles the bytes of [`Action::Keep`] of an earlier run.
-    pub fn handle_kept(&mut self, now_ns: u64, kept: &[u8]) {
-        self.store.ended.recall(now_ns, kept);
+    /// Handles the bytes of [`Action::SaveEnded`] of an earlier run.
+    pub fn handle_saved_ended(&mut self, now_ns: u64, bytes: &[u8]) {
+        self.store.ended.load(now_ns, bytes);
     }
 
     /// Handles a report of the kernel or of a reading.
-    pub fn handle_seen(&mut self, now_ns: u64, seen: XfrmEvent) {
-        match seen {
-            XfrmEvent::Sa(sa) => self.see_sa(now_ns, sa),
-            XfrmEvent::SaGone(id, by) => self.lose_sa(now_ns, &id, by),
-            XfrmEvent::Counters(id, replay, life) => self.see_counters(now_ns, &id, replay, life),
+    pub fn handle_event(&mut self, now_ns: u64, event: XfrmEvent) {
+        match event {
+            XfrmEvent::Sa(sa) => self.handle_sa(now_ns, sa),
+            XfrmEvent::SaGone(id, by) => self.handle_sa_gone(now_ns, &id, by),
+            XfrmEvent::Counters(id, replay, life) => {
+                self.handle_counters(now_ns, &id, replay, life)
+            }
             XfrmEvent::Policy(policy) => {
-                let (id, takes_place) = (policy.id, self.takes_place(&policy));
-                self.see_policy(now_ns, policy);
-                if takes_place {
+                let (id, is_replaced) = (policy.id, self.replaced_policy(&policy).is_some());
+                self.handle_policy(now_ns, policy);
+                if is_replaced {
                     self.store.installed_policies.forget(&id);
                 }
             }
-            XfrmEvent::PolicyGone(id, by) => self.lose_policy(now_ns, &id, by),
+            XfrmEvent::PolicyGone(id, by) => self.handle_policy_gone(now_ns, &id, by),
             XfrmEvent::Flushed(by) => {
                 self.ike.presence.note_flush(by);
-                self.doubt(now_ns);
+                self.handle_overrun();
             }
-            XfrmEvent::Unsure => self.doubt(now_ns),
+            XfrmEvent::Unsure => self.handle_overrun(),
         }
     }
 
     /// Handles notifications of other programs' changes.
-    pub fn handle_told(&mut self, now_ns: u64, told: Vec<XfrmEvent>) {
-        for told in told {
-            match &told {
-                XfrmEvent::Sa(sa) => self.trust_sa(&sa.id),
-                XfrmEvent::Policy(policy) => self.end_doubt(policy),
+    pub fn handle_notifications(&mut self, now_ns: u64, events: Vec<XfrmEvent>) {
+        for event in events {
+            match &event {
+                XfrmEvent::Sa(sa) => self.cancel_pending_sa(&sa.id),
+                XfrmEvent::Policy(policy) => self.cancel_pending_policy(policy),
                 _ => {}
             }
-            self.handle_seen(now_ns, told);
+            self.handle_event(now_ns, event);
         }
     }
 
     /// Handles entries of a reading.
-    pub fn handle_all(&mut self, now_ns: u64, seen: Vec<XfrmEvent>) {
-        for seen in seen {
-            self.handle_seen(now_ns, seen);
+    pub fn handle_entries(&mut self, now_ns: u64, entries: Vec<XfrmEvent>) {
+        for entry in entries {
+            self.handle_event(now_ns, entry);
         }
     }
 
@@ -312,12 +314,12 @@ impl Engine {
         if let Some(changes) = self.outbox.poll_changes() {
             return Some(Action::Apply(changes));
         }
-        self.failover.free_taken();
-        if self.find_readiness() {
-            if let Some(kept) = self.store.ended.poll_kept(!self.is_complete()) {
-                self.act(Action::Keep(kept));
+        self.failover.free_released_policies();
+        if self.update_readiness() {
+            if let Some(kept) = self.store.ended.poll_saved(!self.is_complete()) {
+                self.push_action(Action::SaveEnded(kept));
             }
-            self.leave_unadopted();
+            self.save_unadopted();
         }
         let action = self.outbox.poll_action();
         action.or_else(|| self.note_added(self.store.now_ns).then_some(Action::Pause))
@@ -336,14 +338,14 @@ impl Engine {
             tick,
             self.reads.next_ns(),
             self.store.ends.next_ns(),
-            self.failover.give_up_ns(),
-            self.apart.next_ns(),
+            self.failover.settling_until_ns(),
+            self.separation.next_ns(),
             self.store.held.next_ns(),
             self.switchover.next_ns(),
             self.store.installed_policies.next_ns(),
             self.store.proofs.next_ns(),
             self.ike.next_ns(),
-            self.next_wrong_ns(),
+            self.next_fault_ns(),
             self.replica_ns(now_ns),
         ];
         times.into_iter().min().unwrap_or(u64::MAX)
@@ -354,46 +356,46 @@ impl Engine {
             self.begin_reading();
         }
         if self.store.ends.expire(now_ns) {
-            self.leave_lost(now_ns);
+            self.give_up_lingering(now_ns);
         }
         self.end_drain(now_ns);
-        if self.failover.give_up_ns() <= now_ns {
-            self.take_back(now_ns);
+        if self.failover.settling_until_ns() <= now_ns {
+            self.end_settling(now_ns);
         }
-        self.time_resume(now_ns);
-        self.time_stop(now_ns);
-        self.time_doubts(now_ns);
+        self.handle_resume_timeout(now_ns);
+        self.handle_stop_timeout(now_ns);
+        self.handle_pending_deletions_timeout(now_ns);
         self.restore_policies(now_ns);
         self.reserve_due(now_ns);
-        self.prove_again(now_ns);
-        self.time_silence(now_ns);
-        self.time_apart(now_ns);
-        self.time_connections(now_ns);
-        self.time_retiring(now_ns);
+        self.retry_proofs(now_ns);
+        self.handle_silence_timeout(now_ns);
+        self.handle_separation_timeout(now_ns);
+        self.handle_connections_timeout(now_ns);
+        self.handle_retiring_timeout(now_ns);
         if self.tick_ns <= now_ns {
             self.tick_ns = now_ns + TICK_NS;
             self.tick(now_ns);
         }
-        self.time_replica(now_ns);
+        self.handle_replica_timeout(now_ns);
     }
 
     /// Touches memory for a failover, while no snapshot of the peer is under way.
     fn reserve_due(&mut self, now_ns: u64) {
         let waits = self.is_up() && !self.is_complete();
-        let is_put = |id: &SaId| self.installed.has(id);
-        self.store.held.reserve_due(now_ns, waits, is_put);
+        let is_installed = |id: &SaId| self.installed.has(id);
+        self.store.held.reserve_due(now_ns, waits, is_installed);
     }
 
     fn tick(&mut self, now_ns: u64) {
         if self.is_active() {
             self.measure(now_ns);
             self.supersede(now_ns);
-            self.look_for_claimed(now_ns);
-            self.look_for_tunnels();
-            self.route();
+            self.find_tunnels_without_sa(now_ns);
+            self.update_tunnels_fault();
+            self.set_routes();
             self.withhold();
         }
-        self.confirm_ends(now_ns);
+        self.confirm_ended(now_ns);
     }
 
     fn is_active(&self) -> bool {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::claimed::Claimed;
-use super::{Engine, Named};
+use super::tunnels_without_sa::TunnelsWithoutSa;
+use super::{Engine, NamedSpi};
 use crate::sa::ChildName;
 use crate::vici::ViciEvent;
 
@@ -13,12 +13,12 @@ const NAME_MAX: usize = 255;
 #[derive(Debug, Default)]
 pub struct Names {
     by_spi: BTreeMap<u32, ChildName>,
-    pub(super) claimed: Claimed,
+    pub(super) without_sa: TunnelsWithoutSa,
 }
 
 impl Names {
-    fn set(&mut self, names: Vec<Named>) {
-        self.claimed.set(&names);
+    fn set(&mut self, names: Vec<NamedSpi>) {
+        self.without_sa.set(&names);
         self.by_spi = names.into_iter().map(|it| (it.spi, it.name)).collect();
     }
 
@@ -29,11 +29,11 @@ impl Names {
 
 impl Engine {
     /// Handles a report of the IKE daemon here; returns a text for the log.
-    pub fn handle_vici(&mut self, now_ns: u64, said: ViciEvent) -> Option<String> {
-        match said {
+    pub fn handle_vici(&mut self, now_ns: u64, event: ViciEvent) -> Option<String> {
+        match event {
             ViciEvent::Names(names) => self.handle_names(now_ns, names),
             ViciEvent::Adopted(name, result) => self.handle_adopted(now_ns, &name, result),
-            ViciEvent::Daemon(word) => self.handle_daemon(now_ns, word),
+            ViciEvent::Daemon(event) => self.handle_presence(now_ns, event),
             ViciEvent::Listed(listed) => self.handle_listed(now_ns, listed),
             ViciEvent::Withheld(fault) => self.handle_withheld(fault),
             ViciEvent::Note(text) => return Some(text),
@@ -42,14 +42,14 @@ impl Engine {
     }
 
     /// Handles the names of all SAs that the IKE daemon here has listed.
-    pub fn handle_names(&mut self, now_ns: u64, names: Vec<Named>) {
+    pub fn handle_names(&mut self, now_ns: u64, names: Vec<NamedSpi>) {
         let fits = |name: &str| {
             let shown = !name.chars().any(char::is_control);
             (1..=NAME_MAX).contains(&name.len()) && shown
         };
         let names = names.into_iter();
         let names = names.filter(|it| fits(&it.name.ike) && fits(&it.name.child));
-        let names: Vec<Named> = names.collect();
+        let names: Vec<NamedSpi> = names.collect();
         self.ike.names.set(names);
         let mut renamed = Vec::new();
         for (id, known) in &mut self.store.sas {
@@ -63,10 +63,10 @@ impl Engine {
             }
         }
         for id in renamed {
-            self.sort_sa(now_ns, &id);
+            self.update_sa_record(now_ns, &id);
         }
-        if self.installed.served.is_unsure {
-            self.inherit_what_was_read();
+        if self.installed.policy_reqids.is_unsure {
+            self.take_earlier_sas_if_read();
         }
         self.withhold();
     }

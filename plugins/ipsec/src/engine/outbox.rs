@@ -17,11 +17,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub fn push(&mut self, action: Action) {
+    pub fn push_action(&mut self, action: Action) {
         self.actions.push_back(action);
     }
 
-    pub fn change(&mut self, change: Change) {
+    pub fn push_change(&mut self, change: Change) {
         self.changes.push_back(change);
     }
 
@@ -80,19 +80,19 @@ impl Outbox {
 }
 
 impl Engine {
-    pub(super) fn act(&mut self, action: Action) {
-        self.outbox.push(action);
+    pub(super) fn push_action(&mut self, action: Action) {
+        self.outbox.push_action(action);
     }
 
-    pub(super) fn change(&mut self, change: Change) {
-        self.outbox.change(change);
+    pub(super) fn push_change(&mut self, change: Change) {
+        self.outbox.push_change(change);
     }
 
     pub(super) fn event(&mut self, text: String) {
-        self.act(Action::Event(text));
+        self.push_action(Action::Event(text));
     }
 
     pub(super) fn warn(&mut self, text: String) {
-        self.act(Action::Warn(text));
+        self.push_action(Action::Warn(text));
     }
 }

@@ -1,7 +1,7 @@
 //! Puts the peer's policies into the kernel of a backup, so that nothing leaves in clear text after a failover.
 
 use super::{Change, Deleter, Engine};
-use crate::codec::body::blocks_below;
+use crate::codec::body::blocked_id;
 use crate::sa::{Policy, PolicyId};
 
 const EEXIST: i32 = 17;
@@ -35,30 +35,30 @@ impl Engine {
             let id = policy.id;
             self.block_below(policy);
             self.store.installed_policies.begin(now_ns, id);
-            self.change(change);
+            self.push_change(change);
         }
     }
 
     pub(super) fn release_policy(&mut self, now_ns: u64, id: &PolicyId) {
         self.answer_policy(now_ns, id, true);
         if self.store.installed_policies.forget(id) {
-            self.change(Change::DeletePolicy(*id));
+            self.push_change(Change::DeletePolicy(*id));
         }
     }
 
-    pub(super) fn lose_policy(&mut self, now_ns: u64, id: &PolicyId, by: Deleter) {
-        if let Some(below) = blocks_below(id) {
-            return self.lose_block(&below);
+    pub(super) fn handle_policy_gone(&mut self, now_ns: u64, id: &PolicyId, by: Deleter) {
+        if let Some(below) = blocked_id(id) {
+            return self.handle_block_gone(&below);
         }
         if self.restore_policy(now_ns, id, by) {
             return;
         }
-        self.drop_policy(now_ns, id);
+        self.remove_policy(now_ns, id);
         if !self.store.installed_policies.has(id) {
             return;
         }
         if self.store.held.policies.contains_key(id) {
-            self.store.installed_policies.miss(now_ns, *id);
+            self.store.installed_policies.note_missing(now_ns, *id);
         } else if self.is_active() {
             self.store.installed_policies.forget(id);
         }
@@ -75,9 +75,9 @@ impl Engine {
             return;
         };
         if held.templates == policy.templates {
-            self.store.installed_policies.find(&id);
+            self.store.installed_policies.note_installed(&id);
         } else {
-            self.store.installed_policies.miss(now_ns, id);
+            self.store.installed_policies.note_missing(now_ns, id);
         }
     }
 
@@ -128,9 +128,9 @@ impl Engine {
 
     pub(super) fn handle_refused_policy(&mut self, now_ns: u64, policy: &Policy, errno: i32) {
         let id = policy.id;
-        if let Some(below) = blocks_below(&id) {
+        if let Some(below) = blocked_id(&id) {
             self.counters.refused += 1;
-            return self.miss_block(&below);
+            return self.handle_refused_block(&below);
         }
         if errno != EEXIST {
             self.store.installed_policies.handle_refused(id, errno);
@@ -146,10 +146,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_put_policy(&mut self, now_ns: u64, policy: &Policy) {
-        self.store.installed_policies.handle_put(&policy.id);
+    pub(super) fn handle_installed_policy(&mut self, now_ns: u64, policy: &Policy) {
+        self.store.installed_policies.handle_installed(&policy.id);
         if self.store.installed_policies.has(&policy.id) {
-            self.see_policy(now_ns, policy.clone());
+            self.handle_policy(now_ns, policy.clone());
         }
         self.answer_policy(now_ns, &policy.id, true);
     }

@@ -2,11 +2,11 @@
 
 use super::{Change, Engine};
 use crate::sa::{Sa, SaId};
-use crate::store::{AGAIN_NS, GOOD_FOR_NS, ProofState};
+use crate::store::{ProofState, RETRY_NS, SUPPORTED_FOR_NS};
 use crate::wire::SAS;
 
 impl Engine {
-    pub(super) fn prove_again(&mut self, now_ns: u64) {
+    pub(super) fn retry_proofs(&mut self, now_ns: u64) {
         if self.store.proofs.next_ns() > now_ns {
             return;
         }
@@ -18,7 +18,7 @@ impl Engine {
                 self.store.proofs.forget(position);
                 continue;
             };
-            self.change(Change::Probe(Box::new(held.sa.clone())));
+            self.push_change(Change::Probe(Box::new(held.sa.clone())));
             if let Some(proof) = self.store.proofs.list.get_mut(&position) {
                 proof.due_ns = u64::MAX;
             }
@@ -26,13 +26,13 @@ impl Engine {
     }
 
     pub(super) fn handle_proof(&mut self, now_ns: u64, sa: &Sa, errno: Option<i32>) {
-        let Some(proof) = self.store.proofs.tried(sa) else {
+        let Some(proof) = self.store.proofs.of_sa(sa) else {
             return;
         };
         let before = proof.state;
         (proof.state, proof.due_ns) = match errno {
-            None => (ProofState::Good, now_ns + GOOD_FOR_NS),
-            Some(errno) => (ProofState::Refused(errno), now_ns + AGAIN_NS),
+            None => (ProofState::Supported, now_ns + SUPPORTED_FOR_NS),
+            Some(errno) => (ProofState::Refused(errno), now_ns + RETRY_NS),
         };
         let tokens = std::mem::take(&mut proof.tokens);
         self.give_verdicts(now_ns, tokens, errno.is_none());
@@ -46,7 +46,7 @@ impl Engine {
     /// SAs of the peer that the kernel here does not take, with the errno.
     pub(super) fn refusals(&self) -> impl Iterator<Item = (&SaId, &Sa, i32)> {
         let proofs = &self.store.proofs;
-        let some = proofs.refuse_some();
+        let some = proofs.any_refused();
         let held = self.store.held.sas.iter().filter(move |_| some);
         held.filter_map(|(id, it)| Some((id, &it.sa, proofs.errno(it.proof)?)))
     }

@@ -9,7 +9,7 @@ use crate::{MS, SECOND};
 /// Longest delay until a missed change is found.
 const COMPARE_NS: u64 = 30 * SECOND;
 /// Pause after an incomplete reading.
-const AGAIN_NS: u64 = 100 * MS;
+const RETRY_NS: u64 = 100 * MS;
 
 #[derive(Debug)]
 pub struct Reads {
@@ -83,14 +83,14 @@ impl Engine {
         (reads.running, reads.again) = (true, false);
         reads.generation += 1;
         reads.deleted.clear();
-        self.act(Action::Read);
+        self.push_action(Action::Read);
     }
 
     /// Handles lost notifications of the kernel.
-    pub(super) fn doubt(&mut self, _now_ns: u64) {
+    pub(super) fn handle_overrun(&mut self) {
         self.counters.overruns += 1;
-        if self.is_followed() {
-            self.store.lane.doubt();
+        if self.is_replicating() {
+            self.store.lane.begin_unsure();
         }
         self.read_fresh();
         self.mark_dirty();
@@ -105,7 +105,7 @@ impl Engine {
         reads.due_ns = now_ns + COMPARE_NS;
         if !complete {
             reads.again = false;
-            reads.due_ns = now_ns + AGAIN_NS;
+            reads.due_ns = now_ns + RETRY_NS;
             return;
         }
         let again = reads.again;
@@ -113,23 +113,23 @@ impl Engine {
             // these are of an earlier run, and this one does not know what that reported to the peer
             let (sas, policies) = (&self.store.sas, &self.store.policies);
             let ended = &mut self.store.ended;
-            ended.leave_unconfirmed(sas.keys().copied(), policies.keys().copied());
+            ended.note_unconfirmed(sas.keys().copied(), policies.keys().copied());
         }
         self.forget_unseen(now_ns);
         if !again {
             self.ike.presence.forget_flush();
-            self.store.lane.end_doubt();
+            self.store.lane.end_unsure();
         }
         self.drain_numbers(now_ns);
         self.complete_policies(now_ns);
         self.complete_blocks();
         self.read_back(now_ns);
-        self.want_left(now_ns);
-        self.unite_windows();
-        self.inherit();
+        self.want_unadopted(now_ns);
+        self.merge_windows();
+        self.take_earlier_sas();
         self.change_reqids();
         self.finish_read_retiring(now_ns);
-        self.route();
+        self.set_routes();
         if again && !self.reads.running {
             self.begin_reading();
         }
@@ -150,12 +150,12 @@ impl Engine {
         let policies: Vec<PolicyId> = policies.map(|(id, _)| *id).collect();
         for id in &sas {
             if !self.restore_unseen_sa(now_ns, id) {
-                self.drop_sa(now_ns, id);
+                self.remove_sa(now_ns, id);
             }
         }
         for id in &policies {
             if !self.restore_unseen_policy(now_ns, id) {
-                self.drop_policy(now_ns, id);
+                self.remove_policy(now_ns, id);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use super::status::{counted, reason};
-use super::{Engine, Lacks};
+use super::{Engine, MissingFeature};
 use crate::codec::body::algorithms;
 use crate::store::EKEYREJECTED;
 use crate::{SECOND, ms_between};
@@ -13,9 +13,9 @@ const SWITCHOVER_NS: u64 = 2 * SECOND;
 #[derive(Debug)]
 pub struct Readiness {
     /// Feature that the kernel lacks and every tunnel needs.
-    lacks: Option<Lacks>,
+    missing: Option<MissingFeature>,
     /// Result of the last check whether this node could take over.
-    said: Result<(), String>,
+    result: Result<(), String>,
     /// Reason why not all tunnels are up, as of the last look.
     tunnels: Option<String>,
     /// Something changed that an administrator or the host may have to know.
@@ -25,17 +25,17 @@ pub struct Readiness {
 impl Readiness {
     pub fn new() -> Self {
         Self {
-            lacks: None,
-            said: Err("not read yet".to_owned()),
+            missing: None,
+            result: Err("not read yet".to_owned()),
             tunnels: None,
             is_dirty: true,
         }
     }
 
-    fn handle_lacking(&mut self, lacks: Lacks) {
-        self.lacks = Some(lacks);
-        if lacks == Lacks::Ipsec {
-            self.said = Ok(());
+    fn handle_missing_feature(&mut self, missing: MissingFeature) {
+        self.missing = Some(missing);
+        if missing == MissingFeature::Ipsec {
+            self.result = Ok(());
         }
     }
 
@@ -43,13 +43,13 @@ impl Readiness {
         self.tunnels = why;
     }
 
-    pub fn said(&self) -> &Result<(), String> {
-        &self.said
+    pub fn result(&self) -> &Result<(), String> {
+        &self.result
     }
 
     /// Feature that the kernel lacks; None for a node that is not ready, which reports it already.
-    pub fn lacks(&self) -> Option<Lacks> {
-        self.lacks.filter(|_| self.said.is_ok())
+    pub fn missing(&self) -> Option<MissingFeature> {
+        self.missing.filter(|_| self.result.is_ok())
     }
 
     pub fn tunnels(&self) -> Option<&String> {
@@ -59,8 +59,8 @@ impl Readiness {
 
 impl Engine {
     /// Notes that the kernel has no IPsec, or none that a tunnel could use: nothing is replicated to this node.
-    pub fn handle_lacking(&mut self, lacks: Lacks) {
-        self.readiness.handle_lacking(lacks);
+    pub fn handle_missing_feature(&mut self, missing: MissingFeature) {
+        self.readiness.handle_missing_feature(missing);
     }
 
     /// Notes that something changed that an administrator or the host may have to know.
@@ -69,24 +69,27 @@ impl Engine {
     }
 
     /// Checks again whether this node could take over, if something changed; returns true if it did.
-    pub(super) fn find_readiness(&mut self) -> bool {
+    pub(super) fn update_readiness(&mut self) -> bool {
         let is_dirty = std::mem::take(&mut self.readiness.is_dirty);
         if is_dirty {
-            self.readiness.said = self.lack().map_or(Ok(()), Err);
-            self.tell_followed();
+            self.readiness.result = self.obstacle().map_or(Ok(()), Err);
+            self.report_replicated();
         }
         is_dirty
     }
 
     /// Reason why this node could not take over in its present state.
-    pub(super) fn lack(&self) -> Option<String> {
-        if self.readiness.lacks == Some(Lacks::Ipsec) {
+    pub(super) fn obstacle(&self) -> Option<String> {
+        if self.readiness.missing == Some(MissingFeature::Ipsec) {
             // nothing can be replicated, so nothing is missing
             return None;
         }
         let follows = self.is_peer_active();
         // in a switchover both are active for a moment, and readiness does not matter
-        let both_ns = self.session.as_ref().and_then(Session::both_since_ns);
+        let both_ns = self
+            .session
+            .as_ref()
+            .and_then(Session::both_active_since_ns);
         let both_ns = both_ns.unwrap_or(self.store.now_ns);
         let is_moment = self.store.now_ns.saturating_sub(both_ns) < SWITCHOVER_NS;
         if self.is_active() && (!follows || is_moment) {
@@ -96,7 +99,7 @@ impl Engine {
             return Some(why);
         }
         if !follows {
-            return match (self.roles.is_shared(), self.replica.peer_groups()) {
+            return match (self.roles.had_peer_records(), self.replica.peer_groups()) {
                 (true, _) => None,
                 (false, Some(_)) if self.is_up() => Some("no node is active".to_owned()),
                 _ => Some("the peer is not connected".to_owned()),
@@ -108,29 +111,29 @@ impl Engine {
         if self.store.peer_numbers.is_unsure() {
             return Some("counters may be older than their bound".to_owned());
         }
-        let asked = self.store.proofs.are_asked();
+        let asked = self.store.proofs.any_pending();
         asked.then(|| "SAs are not yet tried here".to_owned())
     }
 
     /// Reports that a backup that has just heard its peer has all of its records.
-    fn tell_followed(&mut self) {
+    fn report_replicated(&mut self) {
         let is_active = self.is_active();
         let Some(session) = &mut self.session else {
             return;
         };
         if is_active {
-            session.forget_heard();
+            session.forget_connected();
         }
-        if self.readiness.said.is_err() {
+        if self.readiness.result.is_err() {
             return;
         }
-        let Some(heard_ns) = session.take_heard_ns() else {
+        let Some(connected_ns) = session.take_connected_ns() else {
             return;
         };
         let count = self.store.held.sas.len();
         if count > 0 {
             let sas = counted(count, "SA");
-            let took_ms = ms_between(heard_ns, self.store.now_ns);
+            let took_ms = ms_between(connected_ns, self.store.now_ns);
             self.event(format!(
                 "{sas} replicated within {took_ms} ms of hearing the peer"
             ));
@@ -138,7 +141,7 @@ impl Engine {
     }
 
     fn refusal(&self) -> Option<String> {
-        if self.store.proofs.lack_esp() {
+        if self.store.proofs.is_esp_missing() {
             return Some("this kernel has no ESP".to_owned());
         }
         if let Some((id, sa, errno)) = self.refusals().next() {

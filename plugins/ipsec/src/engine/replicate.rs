@@ -1,6 +1,6 @@
 //! Connects the replica with the engine: its effects, and the records that this node reports.
 
-use spared_replica::{Change as Told, Token};
+use spared_replica::{Change as RecordChange, Token};
 
 use super::connections::Connections;
 use super::session::Session;
@@ -15,25 +15,25 @@ impl Engine {
     /// Handles a new channel to the peer.
     pub fn handle_up(&mut self, now_ns: u64) {
         self.session = Some(Session::new(now_ns));
-        self.stop_beside_link(now_ns);
-        self.enter(now_ns);
+        self.handle_link_change(now_ns);
+        self.set_now(now_ns);
         self.replica.handle_up(&mut self.store);
-        self.leave(now_ns);
+        self.handle_effects(now_ns);
     }
 
     /// Handles the loss of the channel to the peer.
     pub fn handle_down(&mut self, now_ns: u64) {
-        self.apart.begin(now_ns);
+        self.separation.begin(now_ns);
         if self.session.take().is_some() {
-            self.leave_unconfirmed();
+            self.note_unconfirmed();
         }
         self.end_resume(now_ns);
-        self.stop_beside_link(now_ns);
+        self.handle_link_change(now_ns);
         self.finish_retiring(now_ns);
-        self.enter(now_ns);
+        self.set_now(now_ns);
         self.replica.handle_down(&mut self.store);
         self.store.handle_down();
-        self.leave(now_ns);
+        self.handle_effects(now_ns);
     }
 
     /// Handles a message of the peer.
@@ -41,17 +41,17 @@ impl Engine {
     /// # Errors
     /// The bytes are no message.
     pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
-        if Connections::is_own(bytes) {
-            return self.handle_told_connections(now_ns, bytes);
+        if Connections::is_report(bytes) {
+            return self.handle_peer_connections(now_ns, bytes);
         }
-        self.enter(now_ns);
+        self.set_now(now_ns);
         if LastNumbers::is_own(bytes) {
             let message = LastNumbers::read(bytes)?;
             self.handle_last_numbers(now_ns, message);
             return Ok(());
         }
         let done = self.replica.handle_message(now_ns, &mut self.store, bytes);
-        self.leave(now_ns);
+        self.handle_effects(now_ns);
         done
     }
 
@@ -76,10 +76,10 @@ impl Engine {
         if self.session.as_ref().is_some_and(has_own) {
             return self.session.as_ref()?.message();
         }
-        self.enter(now_ns);
-        self.put_on_lane();
+        self.set_now(now_ns);
+        self.queue_numbers();
         let waits = self.replica.poll_message(now_ns, &mut self.store).is_some();
-        self.leave(now_ns);
+        self.handle_effects(now_ns);
         let session = self.session.as_mut()?;
         if waits && !session.connections().is_offered() {
             self.replica.poll_message(now_ns, &mut self.store)
@@ -106,12 +106,12 @@ impl Engine {
     }
 
     /// True if the channel is up and the peer gets this node's tunnels.
-    pub(super) fn is_followed(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::is_followed)
+    pub(super) fn is_replicating(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_replicating)
     }
 
     /// Queues a message to the peer; without a session it is dropped.
-    pub(super) fn tell(&mut self, message: &LastNumbers) {
+    pub(super) fn send_last_numbers(&mut self, message: &LastNumbers) {
         if let Some(session) = &mut self.session {
             session.push(message.bytes());
         }
@@ -121,32 +121,32 @@ impl Engine {
         self.replica.next_timeout(now_ns).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn time_replica(&mut self, now_ns: u64) {
+    pub(super) fn handle_replica_timeout(&mut self, now_ns: u64) {
         if self.replica_ns(now_ns) <= now_ns {
-            self.enter(now_ns);
+            self.set_now(now_ns);
             self.replica.handle_timeout(now_ns, &mut self.store);
-            self.leave(now_ns);
+            self.handle_effects(now_ns);
         }
     }
 
-    pub(super) fn enter(&mut self, now_ns: u64) {
+    pub(super) fn set_now(&mut self, now_ns: u64) {
         self.store.now_ns = now_ns;
     }
 
     /// Does the engine's work after a call of the replica: its effects, and its new state.
-    pub(super) fn leave(&mut self, now_ns: u64) {
+    pub(super) fn handle_effects(&mut self, now_ns: u64) {
         let mut is_recalled = false;
         while let Some(effect) = self.store.poll_effect() {
-            is_recalled |= self.follow(now_ns, effect);
+            is_recalled |= self.handle_effect(now_ns, effect);
         }
         if is_recalled {
-            self.recall(now_ns);
+            self.reinstall_held(now_ns);
         }
-        self.put_on_lane();
+        self.queue_numbers();
         while let Some(text) = self.replica.poll_event() {
             self.event(text);
         }
-        self.give_lost(now_ns);
+        self.shorten_lingering(now_ns);
         self.note_progress(now_ns);
         self.mark_dirty();
     }
@@ -159,9 +159,9 @@ impl Engine {
         if session.is_some_and(|it| it.note_complete(is_complete)) {
             self.handle_complete();
         }
-        let is_followed = self.is_active() && self.replica.peer_groups().is_some();
+        let is_replicating = self.is_active() && self.replica.peer_groups().is_some();
         let session = self.session.as_mut();
-        if session.is_some_and(|it| it.note_followed(is_followed)) {
+        if session.is_some_and(|it| it.note_replicating(is_replicating)) {
             self.measure(now_ns);
         }
         let are_both = self.is_active() && self.is_peer_active();
@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// Does the work that a write of the replica left; true if it brought back an SA of this node's own.
-    fn follow(&mut self, now_ns: u64, effect: Effect) -> bool {
+    fn handle_effect(&mut self, now_ns: u64, effect: Effect) -> bool {
         match effect {
             Effect::Held(id) => return self.handle_held(id),
             Effect::Released(id) => {
@@ -179,15 +179,15 @@ impl Engine {
                     self.uninstall(id);
                 }
             }
-            Effect::Prove(sa) => self.change(Change::Probe(sa)),
+            Effect::Prove(sa) => self.push_change(Change::Probe(sa)),
             Effect::PolicyHeld(id) => self.hold_policy(now_ns, id),
             Effect::PolicyReleased(id) => self.release_policy(now_ns, &id),
-            Effect::LastWord(id, numbers) => self.handle_last_word(now_ns, id, *numbers),
+            Effect::LastReceived(id, numbers) => self.handle_last_received(now_ns, id, *numbers),
         }
         false
     }
 
-    pub(super) fn put_on_lane(&mut self) {
+    pub(super) fn queue_numbers(&mut self) {
         for id in self.store.lane.take_due() {
             if let Some(record) = self.store.index.sas.get(&id) {
                 self.replica.latest(SAS, record.key);
@@ -200,7 +200,7 @@ impl Engine {
     }
 
     /// Has an SA's new numbers reported.
-    pub(super) fn note_numbers(&mut self, id: &SaId) {
+    pub(super) fn queue_sa_numbers(&mut self, id: &SaId) {
         let record = self.store.index.sas.get(id);
         if let Some(record) = record.filter(|it| it.is_local) {
             self.replica.latest(SAS, record.key);
@@ -209,19 +209,19 @@ impl Engine {
 
     /// Handles a complete snapshot, here or at the peer.
     fn handle_complete(&mut self) {
-        self.apart.end();
+        self.separation.end();
         self.store.run.end_fresh();
         self.store.ended.clear();
-        self.store.held.sort_ends();
+        self.store.held.update_ends();
         if self.is_peer_active() {
-            self.roles.note_shared();
+            self.roles.note_peer_records();
             self.delete_foreign_sas();
             self.delete_foreign_policies();
         }
     }
 
     /// Forgets ended records that the peer has confirmed: no later run has to know them.
-    pub(super) fn confirm_ends(&mut self, now_ns: u64) {
+    pub(super) fn confirm_ended(&mut self, now_ns: u64) {
         if self.is_complete() {
             // the age is rounded down
             let behind_ns = (self.replica.behind_ms(now_ns) + 1).saturating_mul(MS);
@@ -235,7 +235,7 @@ impl Engine {
     }
 
     pub(super) fn give_verdicts(&mut self, now_ns: u64, tokens: Vec<Token>, is_applied: bool) {
-        self.enter(now_ns);
+        self.set_now(now_ns);
         for token in tokens {
             self.replica
                 .verdict(now_ns, &mut self.store, token, is_applied);
@@ -243,71 +243,71 @@ impl Engine {
     }
 
     /// Updates the record of an SA that is new, changed, moved or gone.
-    pub(super) fn sort_sa(&mut self, now_ns: u64, id: &SaId) {
-        self.enter(now_ns);
+    pub(super) fn update_sa_record(&mut self, now_ns: u64, id: &SaId) {
+        self.set_now(now_ns);
         let before = self.store.index.sas.get(id).cloned();
         let present = self.store.present_sa(id);
         match &present {
             Some(record) => self.store.index.sas.put(*id, record.clone()),
             None => drop(self.store.index.sas.remove(id)),
         }
-        let was_told = self.may_be_told(before.as_ref());
+        let peer_had_it = self.may_peer_have(before.as_ref());
         for (key, change) in changes(before, present) {
-            self.note_end(now_ns, key, change, was_told);
+            self.note_ended(now_ns, key, change, peer_had_it);
             self.replica
                 .changed(now_ns, &mut self.store, SAS, &key, change);
         }
     }
 
     /// Updates the record of a policy that is new, changed, moved or gone.
-    pub(super) fn sort_policy(&mut self, now_ns: u64, id: &PolicyId) {
-        self.enter(now_ns);
+    pub(super) fn update_policy_record(&mut self, now_ns: u64, id: &PolicyId) {
+        self.set_now(now_ns);
         let before = self.store.index.policies.get(id).cloned();
         let present = self.store.present_policy(id);
         match &present {
             Some(record) => self.store.index.policies.put(*id, record.clone()),
             None => drop(self.store.index.policies.remove(id)),
         }
-        let was_told = self.may_be_told(before.as_ref());
+        let peer_had_it = self.may_peer_have(before.as_ref());
         for (key, change) in changes(before, present) {
-            self.note_end(now_ns, key, change, was_told);
+            self.note_ended(now_ns, key, change, peer_had_it);
             self.replica
                 .changed(now_ns, &mut self.store, POLICIES, &key, change);
         }
     }
 
     /// Remembers records that the peer may have, although its answers have not come here.
-    fn leave_unconfirmed(&mut self) {
+    fn note_unconfirmed(&mut self) {
         let Tunnels { index, ended, .. } = &mut self.store;
         let sas = index.sas.records().filter(|(_, it)| !it.tag.is_shared());
         let policies = index.policies.records();
         let policies = policies.filter(|(_, it)| !it.tag.is_shared());
-        ended.leave_unconfirmed(sas.map(|(id, _)| *id), policies.map(|(id, _)| *id));
+        ended.note_unconfirmed(sas.map(|(id, _)| *id), policies.map(|(id, _)| *id));
     }
 
     /// True if the peer may have a record.
-    fn may_be_told(&self, record: Option<&Record>) -> bool {
+    fn may_peer_have(&self, record: Option<&Record>) -> bool {
         record.is_some_and(|it| {
             self.is_up() || it.tag.is_shared() || self.store.ended.is_unconfirmed(&it.key)
         })
     }
 
     /// Notes the end of a record that the peer may have: a later run of this plugin must not take it back from there.
-    fn note_end(&mut self, now_ns: u64, key: TunnelKey, change: Told, was_told: bool) {
+    fn note_ended(&mut self, now_ns: u64, key: TunnelKey, change: RecordChange, peer_had_it: bool) {
         let ended = &mut self.store.ended;
         match change {
-            Told::Deleted if was_told && self.store.is_active => ended.note(now_ns, key),
-            Told::Put => ended.forget(&key),
-            Told::Deleted | Told::Ended => {}
+            RecordChange::Deleted if peer_had_it && self.store.is_active => ended.note(now_ns, key),
+            RecordChange::Put => ended.forget(&key),
+            RecordChange::Deleted | RecordChange::Ended => {}
         }
     }
 }
 
 /// Changes of a record that the peer must hear of. A kept SA that is now in the kernel, or the other way round, is no
 /// change.
-fn changes(before: Option<Record>, present: Option<Record>) -> Vec<(TunnelKey, Told)> {
-    let gone = |it: &Record| (it.key, Told::Deleted);
-    let put = |it: &Record| (it.key, Told::Put);
+fn changes(before: Option<Record>, present: Option<Record>) -> Vec<(TunnelKey, RecordChange)> {
+    let gone = |it: &Record| (it.key, RecordChange::Deleted);
+    let put = |it: &Record| (it.key, RecordChange::Put);
     match (before, present) {
         (None, None) => Vec::new(),
         (Some(before), None) => vec![gone(&before)],

@@ -22,45 +22,45 @@ const USED_NS: u64 = 30 * SECOND;
 
 /// Policies that lead to installed SAs, and SAs that are to get another reqid.
 #[derive(Debug, Default)]
-pub struct Served {
+pub struct PolicyReqids {
     /// Policies by the reqid of the SAs; each list is sorted.
     by_reqid: BTreeMap<u32, Vec<PolicyId>>,
-    other: BTreeMap<SaId, u32>,
-    wanted: u32,
+    new_reqids: BTreeMap<SaId, u32>,
+    reading: u32,
     /// No policy leads to an SA of an earlier run, and it is not known yet which replaced them: the daemon's names may
     /// tell.
     pub is_unsure: bool,
 }
 
-impl Served {
+impl PolicyReqids {
     /// Notes whether a policy of the kernel leads to installed SAs.
-    pub fn lead(&mut self, policy: &Policy) {
+    pub fn note_policy(&mut self, policy: &Policy) {
         for template in policy
             .templates
             .iter()
             .filter(|it| it.reqid >= FIRST_OWN_REQID)
         {
-            self.note(template.reqid, policy.id);
+            self.add(template.reqid, policy.id);
         }
     }
 
-    fn note(&mut self, reqid: u32, id: PolicyId) {
-        let served = self.by_reqid.entry(reqid).or_default();
-        if let Err(place) = served.binary_search(&id) {
-            served.insert(place, id);
+    fn add(&mut self, reqid: u32, id: PolicyId) {
+        let policies = self.by_reqid.entry(reqid).or_default();
+        if let Err(place) = policies.binary_search(&id) {
+            policies.insert(place, id);
         }
     }
 
     /// Notes the policies that replaced those that led to an SA.
-    pub fn replaced(&mut self, reqid: u32, policies: Vec<PolicyId>) {
+    pub fn add_all(&mut self, reqid: u32, policies: Vec<PolicyId>) {
         for id in policies {
-            self.note(reqid, id);
+            self.add(reqid, id);
         }
     }
 
     /// Notes the reqid that an SA is to get; returns true if it is new.
-    pub fn change(&mut self, id: SaId, reqid: u32) -> bool {
-        self.other.insert(id, reqid) != Some(reqid)
+    pub fn set_new_reqid(&mut self, id: SaId, reqid: u32) -> bool {
+        self.new_reqids.insert(id, reqid) != Some(reqid)
     }
 }
 
@@ -108,24 +108,22 @@ impl Tunnel {
 
 impl Engine {
     /// Finds the policies that lead to the installed SAs, after a failover.
-    pub(super) fn serve(&mut self) {
-        self.installed.served = Served::default();
-        self.serve_more();
+    pub(super) fn find_policy_reqids(&mut self) {
+        self.installed.policy_reqids = PolicyReqids::default();
+        self.add_policy_reqids();
     }
 
     /// Adds the policies that lead to SAs of an earlier run, which are this run's from now on.
-    pub(super) fn serve_more(&mut self) {
+    pub(super) fn add_policy_reqids(&mut self) {
         for known in self.store.policies.values() {
-            self.installed.served.lead(&known.policy);
+            self.installed.policy_reqids.note_policy(&known.policy);
         }
     }
 
     /// Handles a policy that another program put in the place of an installed one.
-    pub(super) fn handle_other_reqid(&mut self, _now_ns: u64, policy: &Policy) {
-        if policy.id.is_outbound() || !self.takes_place(policy) {
-            return;
-        }
-        let Some(before) = self.store.policies.get(&policy.id) else {
+    pub(super) fn handle_replaced_reqid(&mut self, policy: &Policy) {
+        let before = self.replaced_policy(policy);
+        let Some(before) = before.filter(|_| !policy.id.is_outbound()) else {
             return;
         };
         let pairs = before.policy.templates.iter().zip(&policy.templates);
@@ -142,35 +140,35 @@ impl Engine {
             });
             let concerned: Vec<SaId> = concerned.map(|(id, _)| *id).collect();
             for id in concerned {
-                concerns |= self.installed.served.change(id, new);
+                concerns |= self.installed.policy_reqids.set_new_reqid(id, new);
             }
         }
         if concerns {
-            self.installed.served.wanted = self.read_fresh();
+            self.installed.policy_reqids.reading = self.read_fresh();
         }
     }
 
     /// Changes reqids after a reading that begins now.
     pub(super) fn change_reqids_later(&mut self) {
-        if !self.installed.served.other.is_empty() {
-            self.installed.served.wanted = self.read_fresh();
+        if !self.installed.policy_reqids.new_reqids.is_empty() {
+            self.installed.policy_reqids.reading = self.read_fresh();
         }
     }
 
     /// Changes reqids after a reading, so that the SAs go on with present numbers.
     pub(super) fn change_reqids(&mut self) {
-        if self.installed.served.wanted > self.reads.generation() {
+        if self.installed.policy_reqids.reading > self.reads.generation() {
             return;
         }
-        for (id, reqid) in std::mem::take(&mut self.installed.served.other) {
+        for (id, reqid) in std::mem::take(&mut self.installed.policy_reqids.new_reqids) {
             let known = self.store.sas.get(&id);
             let Some(known) = known.filter(|_| self.installed.has(&id)) else {
                 continue;
             };
             let sa = Box::new(sa_with_reqid(&known.sa, reqid));
             let threshold = known.threshold.max(1);
-            self.change(Change::DeleteSa(id));
-            self.change(Change::AddSa(sa, threshold));
+            self.push_change(Change::DeleteSa(id));
+            self.push_change(Change::AddSa(sa, threshold));
         }
     }
 
@@ -179,8 +177,8 @@ impl Engine {
         if self.installed.is_empty() {
             return;
         }
-        let carrying = self.carrying(now_ns);
-        if carrying.is_empty() {
+        let native_tunnels = self.native_tunnels(now_ns);
+        if native_tunnels.is_empty() {
             return;
         }
         let mut superseded = Vec::new();
@@ -189,7 +187,7 @@ impl Engine {
                 continue;
             };
             let mut reqids = self.present_reqids(installed.reqid(), installed.side());
-            if reqids.any(|reqid| carrying.contains(&(tunnel, reqid))) {
+            if reqids.any(|reqid| native_tunnels.contains(&(tunnel, reqid))) {
                 superseded.push((installed.side() == Direction::In, *id));
             }
         }
@@ -209,7 +207,7 @@ impl Engine {
     }
 
     /// Tunnels with SAs that another program made since the failover, and on which packets have come in.
-    fn carrying(&self, now_ns: u64) -> BTreeSet<(Tunnel, u32)> {
+    fn native_tunnels(&self, now_ns: u64) -> BTreeSet<(Tunnel, u32)> {
         let native = self.store.sas.iter();
         let native = native.filter(|(id, _)| !self.installed.has(id));
         let native = native.map(|(_, it)| it).filter(|it| {
@@ -229,15 +227,15 @@ impl Engine {
             Direction::In => IN,
             Direction::Out => OUT,
         };
-        let served = self
+        let ids = self
             .installed
-            .served
+            .policy_reqids
             .by_reqid
             .get(&reqid)
             .into_iter()
             .flatten();
-        let served = served.filter(move |id| id.direction == direction);
-        let policies = served.filter_map(|id| self.store.policies.get(id));
+        let ids = ids.filter(move |id| id.direction == direction);
+        let policies = ids.filter_map(|id| self.store.policies.get(id));
         let templates = policies.flat_map(|it| &it.policy.templates);
         templates
             .map(|it| it.reqid)

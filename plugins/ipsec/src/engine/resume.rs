@@ -63,7 +63,7 @@ impl Resume {
     }
 
     /// Begins a question for the last numbers of these SAs; returns its number.
-    fn ask(&mut self, now_ns: u64, keys: &[TunnelKey]) -> u64 {
+    fn begin_round(&mut self, now_ns: u64, keys: &[TunnelKey]) -> u64 {
         // a number from the time in ms differs from the rounds of an earlier run
         self.round = (now_ns / MS).max(self.round + 1);
         self.stage = Stage::Asked {
@@ -143,7 +143,7 @@ impl Engine {
         self.end_resume(now_ns);
         if self.is_up() && self.is_planned(now_ns) {
             self.switchover.resume.prepare();
-            self.act(Action::Hold(self.held_traffic()));
+            self.push_action(Action::Hold(self.held_traffic()));
         }
     }
 
@@ -161,10 +161,10 @@ impl Engine {
         if keys.is_empty() {
             return self.end_resume(now_ns);
         }
-        let round = self.switchover.resume.ask(now_ns, &keys);
+        let round = self.switchover.resume.begin_round(now_ns, &keys);
         let count = keys.len().div_ceil(LAST_MAX);
         for (number, keys) in keys.chunks(LAST_MAX).enumerate() {
-            self.tell(&LastNumbers::Stop {
+            self.send_last_numbers(&LastNumbers::Stop {
                 round,
                 keys: keys.to_vec(),
                 is_end: number + 1 == count,
@@ -189,18 +189,18 @@ impl Engine {
                 resumed.insert(id);
             }
         }
-        self.send_waiting(&resumed);
+        self.resend_policies(&resumed);
         if is_end || answer.is_last {
             return self.end_resume(now_ns);
         }
-        self.act(Action::LetGo);
-        if self.is_rest_sent() {
+        self.push_action(Action::ReleaseForwarded);
+        if self.waits_for_transport_only() {
             self.switchover.resume.step_later(now_ns);
         }
     }
 
     /// True if all SAs that still wait are in transport mode, so that nothing is forwarded with them.
-    fn is_rest_sent(&self) -> bool {
+    fn waits_for_transport_only(&self) -> bool {
         let Some(waiting) = self.switchover.resume.waiting() else {
             return false;
         };
@@ -216,7 +216,7 @@ impl Engine {
             return false;
         };
         held.sa.replay.oseq = oseq;
-        held.told_ns = now_ns;
+        held.reported_ns = now_ns;
         self.install_sa(now_ns, id, true)
     }
 
@@ -227,17 +227,17 @@ impl Engine {
             Stage::Prepared => {}
             Stage::Asked { waiting, .. } => {
                 self.install(now_ns, false);
-                self.send_waiting(&waiting);
-                self.begin_service();
+                self.resend_policies(&waiting);
+                self.begin_read_back();
             }
         }
-        self.act(Action::EndHold);
+        self.push_action(Action::EndHold);
     }
 
     /// Ends the wait without a role: it left before, or never came.
-    pub(super) fn drop_resume(&mut self) {
+    pub(super) fn cancel_resume(&mut self) {
         if !matches!(self.switchover.resume.end(), Stage::None) {
-            self.act(Action::EndHold);
+            self.push_action(Action::EndHold);
         }
     }
 
@@ -246,30 +246,30 @@ impl Engine {
         self.switchover.resume.step_later(now_ns);
     }
 
-    pub(super) fn time_resume(&mut self, now_ns: u64) {
+    pub(super) fn handle_resume_timeout(&mut self, now_ns: u64) {
         if self.switchover.resume.until_ns() <= now_ns {
             self.end_resume(now_ns);
         }
         if self.switchover.resume.take_step(now_ns) {
-            self.let_more_go(now_ns);
+            self.release_more(now_ns);
         }
     }
 
     /// Releases more packets: the next step of the end, or the forwarded ones while those of programs wait.
-    fn let_more_go(&mut self, now_ns: u64) {
+    fn release_more(&mut self, now_ns: u64) {
         match self.switchover.resume.stage {
-            Stage::None => self.act(Action::EndHold),
+            Stage::None => self.push_action(Action::EndHold),
             // a switchover that has begun since holds packets again, and ends that itself
             Stage::Prepared => {}
             Stage::Asked { .. } => {
-                self.act(Action::LetGo);
+                self.push_action(Action::ReleaseForwarded);
                 self.switchover.resume.step_later(now_ns);
             }
         }
     }
 
     /// Puts the policies of SAs again: the kernel then sends the packets behind them at once, otherwise within 100 ms.
-    fn send_waiting(&mut self, ids: &BTreeSet<SaId>) {
+    fn resend_policies(&mut self, ids: &BTreeSet<SaId>) {
         if ids.is_empty() {
             return;
         }
@@ -278,7 +278,7 @@ impl Engine {
         let policies = self.store.policies.values().map(|it| &it.policy);
         for policy in policies.filter(|it| it.id.is_outbound()) {
             if policy.templates.iter().any(|it| reqids.contains(&it.reqid)) {
-                self.outbox.change(Change::PutPolicy(policy.clone()));
+                self.outbox.push_change(Change::PutPolicy(policy.clone()));
             }
         }
     }

@@ -1,23 +1,23 @@
 //! Gives up tunnels: their SAs move from the kernel into memory, and the peer learns what was received last.
 //!
-//! The last word goes on the replica's lane, with a mark of its own: the record is the peer's by then. Both windows are
-//! merged in the kernel that carries the tunnel, never in a record.
+//! The numbers received last go on the replica's lane, with a mark of their own: the record is the peer's by then. Both
+//! windows are merged in the kernel that carries the tunnel, never in a record.
 
 use std::collections::BTreeMap;
 
 use super::install::Failover;
-use super::window::united;
+use super::window::union_of;
 use super::{Change, Engine};
 use crate::SECOND;
-use crate::codec::body::shifted_policy;
-use crate::sa::{Direction, PolicyId, Replay, SaId};
+use crate::codec::body::policy_with_own_reqids;
+use crate::sa::{Direction, Policy, Replay, SaId};
 use crate::store::{HeldSa, ReservedMemory};
 use crate::wire::{Numbers, Origin};
 
 /// Longest time to wait for a reading.
 const READING_NS: u64 = SECOND;
-/// Time after a failover for which the old node's last word counts.
-const LAST_NS: u64 = 10 * SECOND;
+/// Time after a failover for which the numbers that the old node received last count.
+const LAST_RECEIVED_NS: u64 = 10 * SECOND;
 
 /// SAs with which the kernel still receives, until their numbers have been read once more.
 #[derive(Debug)]
@@ -36,15 +36,15 @@ struct Merge {
     wanted: u32,
 }
 
-/// Last words of an old node about what it received: from this node, or from the peer. At the end of a role only
+/// Numbers that an old node received last: from this node, or from the peer. At the end of a role only
 /// `merge` is reset.
 #[derive(Debug, Default)]
-pub struct LastWords {
+pub struct LastReceived {
     retiring: Option<Retiring>,
     merge: Merge,
 }
 
-impl LastWords {
+impl LastReceived {
     pub fn next_ns(&self) -> u64 {
         let retiring = self.retiring.as_ref();
         retiring.map_or(u64::MAX, |it| it.until_ns)
@@ -73,39 +73,28 @@ impl Engine {
             let held = store.held.sas.get(id);
             held.is_some_and(|it| store.ends.is_kept(&it.local_end()))
         });
-        self.forget_vain();
+        self.forget_failed();
         let gone = self.leaving_sas(all);
         let policies = self.leaving_policies(all);
-        self.end_adoption(all);
+        self.cancel_adoption(all);
         if all {
-            self.drop_resume();
+            self.cancel_resume();
             self.failover = Failover::default();
             self.outbox.cancel_additions();
-            self.switchover.last_words.merge = Merge::default();
+            self.switchover.last_received.merge = Merge::default();
         } else if gone.is_empty() && policies.is_empty() {
             return;
         }
         self.finish_retiring(now_ns);
-        let mut inbound = Vec::new();
-        for (id, side) in gone {
-            self.keep(id, side);
-            self.installed.remove(&id);
-            match side {
-                Direction::Out => {
-                    self.change(Change::DeleteSa(id));
-                    self.store.sas.remove(&id);
-                }
-                Direction::In => inbound.push(id),
-            }
-        }
+        let inbound = self.hold_gone_sas(gone);
         if all {
             self.installed.clear();
         }
-        self.store.held.sort_ends();
-        self.keep_policies(policies);
+        self.store.held.update_ends();
+        self.hold_own_policies(policies);
         self.store.ends.forget_lingering();
         let wanted = self.read_fresh();
-        self.switchover.last_words.retiring = Some(Retiring {
+        self.switchover.last_received.retiring = Some(Retiring {
             inbound,
             wanted,
             until_ns: now_ns + READING_NS,
@@ -113,6 +102,23 @@ impl Engine {
         if !self.is_up() {
             self.finish_retiring(now_ns);
         }
+    }
+
+    /// Moves SAs that leave into memory, and deletes the outbound ones; returns the inbound ones, which receive on.
+    fn hold_gone_sas(&mut self, gone: Vec<(SaId, Direction)>) -> Vec<SaId> {
+        let mut inbound = Vec::new();
+        for (id, side) in gone {
+            self.hold_own_sa(id, side);
+            self.installed.remove(&id);
+            match side {
+                Direction::Out => {
+                    self.push_change(Change::DeleteSa(id));
+                    self.store.sas.remove(&id);
+                }
+                Direction::In => inbound.push(id),
+            }
+        }
+        inbound
     }
 
     fn leaving_sas(&self, all: bool) -> Vec<(SaId, Direction)> {
@@ -126,7 +132,7 @@ impl Engine {
         carried.collect()
     }
 
-    fn leaving_policies(&self, all: bool) -> Vec<PolicyId> {
+    fn leaving_policies(&self, all: bool) -> Vec<Policy> {
         let store = &self.store;
         let carried = store.policies.iter().filter(|(id, known)| {
             let is_carried = store.index.policies.get(id).is_some_and(|it| it.is_local);
@@ -134,11 +140,11 @@ impl Engine {
             let is_gone = is_carried && end.is_some_and(|end| !store.ends.is_kept(&end));
             known.ours && (all || is_gone)
         });
-        carried.map(|(id, _)| *id).collect()
+        carried.map(|(_, known)| known.policy.clone()).collect()
     }
 
     /// Keeps an SA of this node, for a later failover to it.
-    pub(super) fn keep(&mut self, id: SaId, side: Direction) {
+    pub(super) fn hold_own_sa(&mut self, id: SaId, side: Direction) {
         let Some(known) = self.store.sas.get(&id) else {
             return;
         };
@@ -147,11 +153,11 @@ impl Engine {
             side,
             pace: known.pace(),
             name: known.name.clone(),
-            told_ns: self
-                .apart
+            reported_ns: self
+                .separation
                 .since_ns()
                 .unwrap_or(u64::MAX)
-                .min(known.heard_ns),
+                .min(known.read_ns),
             life_ns: known.life_ns,
             is_own: true,
             proof: None,
@@ -162,26 +168,24 @@ impl Engine {
     }
 
     /// Keeps policies: without them packets would leave in clear text.
-    fn keep_policies(&mut self, ids: Vec<PolicyId>) {
-        for id in ids {
-            let Some(known) = self.store.policies.get(&id) else {
-                continue;
-            };
-            let mut policy = known.policy.clone();
+    fn hold_own_policies(&mut self, policies: Vec<Policy>) {
+        for mut policy in policies {
+            let id = policy.id;
             if policy.end.is_some() {
                 self.store.installed_policies.claim(id);
                 // after a failover the policy leads to installed SAs
-                policy = shifted_policy(&policy);
-                if policy.templates != known.policy.templates {
-                    self.store.installed_policies.want(id);
+                let installed = policy_with_own_reqids(&policy);
+                if installed.templates != policy.templates {
+                    self.store.installed_policies.restore_at_failover(id);
                 }
+                policy = installed;
             }
             self.store.held.policies.insert(id, policy);
         }
     }
 
-    pub(super) fn time_retiring(&mut self, now_ns: u64) {
-        if self.switchover.last_words.next_ns() <= now_ns {
+    pub(super) fn handle_retiring_timeout(&mut self, now_ns: u64) {
+        if self.switchover.last_received.next_ns() <= now_ns {
             self.finish_retiring(now_ns);
         }
     }
@@ -189,7 +193,7 @@ impl Engine {
     /// Ends retiring after a reading that has found the numbers.
     pub(super) fn finish_read_retiring(&mut self, now_ns: u64) {
         let generation = self.reads.generation();
-        if self.switchover.last_words.is_read(generation) {
+        if self.switchover.last_received.is_read(generation) {
             self.finish_retiring(now_ns);
         }
     }
@@ -198,19 +202,19 @@ impl Engine {
     pub(super) fn finish_retiring(&mut self, now_ns: u64) {
         for id in self.end_retiring(now_ns) {
             self.store.sas.remove(&id);
-            self.sort_sa(now_ns, &id);
-            self.change(Change::DeleteSa(id));
+            self.update_sa_record(now_ns, &id);
+            self.push_change(Change::DeleteSa(id));
         }
     }
 
     /// Reports what was received; returns the SAs that still receive.
     pub(super) fn end_retiring(&mut self, now_ns: u64) -> Vec<SaId> {
-        let Some(mut retiring) = self.switchover.last_words.retiring.take() else {
+        let Some(mut retiring) = self.switchover.last_received.retiring.take() else {
             return Vec::new();
         };
         let is_up = self.is_up();
         let store = &mut self.store;
-        store.lane.begin_last_words(now_ns + LAST_NS);
+        store.lane.begin_last_received(now_ns + LAST_RECEIVED_NS);
         retiring.inbound.retain(|id| store.sas.contains_key(id));
         for id in &retiring.inbound {
             let Some(known) = store.sas.get(id) else {
@@ -221,39 +225,39 @@ impl Engine {
             }
             if is_up {
                 let numbers = Numbers {
-                    origin: Origin::LastWord,
+                    origin: Origin::LastReceived,
                     ..known.numbers(now_ns)
                 };
-                store.lane.put_last_word(*id, numbers);
+                store.lane.put_last_received(*id, numbers);
             }
         }
-        self.put_on_lane();
+        self.queue_numbers();
         self.mark_dirty();
         retiring.inbound
     }
 
-    /// Handles the old node's last word: what it received must not be accepted here again.
-    pub(super) fn handle_last_word(&mut self, now_ns: u64, id: SaId, numbers: Numbers) {
+    /// Handles the numbers that the old node received last: they must not be accepted here again.
+    pub(super) fn handle_last_received(&mut self, now_ns: u64, id: SaId, numbers: Numbers) {
         let since_ns = now_ns.saturating_sub(self.failover.active_ns);
-        let is_recent = self.is_active() && since_ns < LAST_NS;
+        let is_recent = self.is_active() && since_ns < LAST_RECEIVED_NS;
         let receives = self.installed.side(&id) == Some(Direction::In);
         if receives && (is_recent || self.failover.is_settling()) {
             let generation = self.reads.generation();
-            let merge = &mut self.switchover.last_words.merge;
+            let merge = &mut self.switchover.last_received.merge;
             merge.received.insert(id, numbers.replay.clone());
             if merge.wanted <= generation {
                 let wanted = self.read_fresh();
-                self.switchover.last_words.merge.wanted = wanted;
+                self.switchover.last_received.merge.wanted = wanted;
             }
         }
         let is_carried = self.is_carried(&id);
         if let Some(held) = self.store.held.sas.get_mut(&id).filter(|_| !is_carried) {
-            held.count(now_ns, numbers);
+            held.update_numbers(now_ns, numbers);
         }
     }
 
-    pub(super) fn unite_windows(&mut self) {
-        let merge = &mut self.switchover.last_words.merge;
+    pub(super) fn merge_windows(&mut self) {
+        let merge = &mut self.switchover.last_received.merge;
         if merge.wanted > self.reads.generation() {
             return;
         }
@@ -261,9 +265,9 @@ impl Engine {
             let Some(known) = self.store.sas.get_mut(&id) else {
                 continue;
             };
-            let union = united(&known.sa.replay, &there);
+            let union = union_of(&known.sa.replay, &there);
             if union != known.sa.replay {
-                self.change(Change::SetReplay(id, union));
+                self.push_change(Change::SetReplay(id, union));
             }
         }
     }

@@ -11,20 +11,20 @@ use crate::MS;
 
 /// Time for which addresses linger that left while the peer is active: after it the peer has asked for last numbers, or
 /// no longer does.
-const GIVEN_NS: u64 = 500 * MS;
+const MOVED_LINGER_NS: u64 = 500 * MS;
 
 impl Engine {
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
         if !self.roles.handle_role(now_ns, group, active) {
-            return self.route();
+            return self.set_routes();
         }
         let was_active = self.is_active();
         self.store.is_active = self.roles.is_active();
         self.switchover.drain.cancel();
-        self.drop_question();
+        self.refuse_question();
         self.store.lane.handle_role();
         self.ike.handle_role(now_ns, self.store.is_active);
-        self.enter(now_ns);
+        self.set_now(now_ns);
         self.replica.handle_groups(self.roles.active().clone());
         if was_active != self.is_active() {
             if let Some(session) = &mut self.session {
@@ -33,9 +33,9 @@ impl Engine {
         }
         if active {
             self.store.ends.confirm();
-            self.switchover.stopping.handle_back(group);
+            self.switchover.stopping.handle_return(group);
             self.take_over(now_ns, !was_active);
-            self.want_left(now_ns);
+            self.want_unadopted(now_ns);
         } else {
             let is_active = self.is_active();
             let stopping = &mut self.switchover.stopping;
@@ -43,12 +43,12 @@ impl Engine {
             self.retire(now_ns, !self.is_active());
             self.silence_daemon(now_ns);
         }
-        self.sort_ends(now_ns);
-        self.leave(now_ns);
+        self.update_sides_and_records(now_ns);
+        self.handle_effects(now_ns);
         if active {
-            self.inherit_what_was_read();
+            self.take_earlier_sas_if_read();
         }
-        self.route();
+        self.set_routes();
         self.withhold();
         self.report_connections(now_ns);
     }
@@ -60,7 +60,7 @@ impl Engine {
         let prepares = is_active && self.failover.is_settling();
         let lingers = is_active && !is_leaving;
         self.store.ends.set(now_ns, endpoints, prepares, lingers);
-        self.give_lost(now_ns);
+        self.shorten_lingering(now_ns);
         if is_active && is_leaving {
             self.retire(now_ns, false);
         } else if self.store.ends.next_ns() < u64::MAX {
@@ -71,20 +71,20 @@ impl Engine {
             self.take_over(now_ns, false);
         }
         if is_active {
-            self.sort_ends(now_ns);
+            self.update_sides_and_records(now_ns);
         } else {
             // the records stay the peer's, whatever addresses come: in a failover they come before the role, one by one
-            self.take_sides(now_ns);
+            self.update_sides(now_ns);
         }
-        self.route();
+        self.set_routes();
         self.report_connections(now_ns);
     }
 
     /// Hurries the release of lost addresses if the peer is active for a group of this node: those addresses are on the
     /// peer. Tunnels that are negotiated there are to be replicated here, even before the host reports the role.
-    pub(super) fn give_lost(&mut self, now_ns: u64) {
+    pub(super) fn shorten_lingering(&mut self, now_ns: u64) {
         if self.is_moving() {
-            self.store.ends.shorten_lingering(now_ns + GIVEN_NS);
+            self.store.ends.shorten_lingering(now_ns + MOVED_LINGER_NS);
         }
     }
 
@@ -96,9 +96,9 @@ impl Engine {
 
     /// Gives up tunnels of addresses that left before the host has reported the role: the host waits for a plugin that
     /// stops something.
-    pub(super) fn leave_lost(&mut self, now_ns: u64) {
+    pub(super) fn give_up_lingering(&mut self, now_ns: u64) {
         self.retire(now_ns, false);
-        self.sort_ends(now_ns);
+        self.update_sides_and_records(now_ns);
         if self.is_moving() {
             // until now this node took no new records of that node
             self.replica.renew();
@@ -106,12 +106,12 @@ impl Engine {
     }
 
     /// Sorts the SAs and policies again after their ends have changed.
-    pub(super) fn sort_ends(&mut self, now_ns: u64) {
-        self.take_sides(now_ns);
-        self.sort_records(now_ns);
+    pub(super) fn update_sides_and_records(&mut self, now_ns: u64) {
+        self.update_sides(now_ns);
+        self.update_records(now_ns);
     }
 
-    fn take_sides(&mut self, now_ns: u64) {
+    fn update_sides(&mut self, now_ns: u64) {
         for (id, known) in &mut self.store.sas {
             let installed = self.installed.side(id);
             let side = installed.or_else(|| self.store.ends.side(&known.sa));
@@ -126,13 +126,13 @@ impl Engine {
         self.mark_dirty();
     }
 
-    fn sort_records(&mut self, now_ns: u64) {
-        self.enter(now_ns);
+    fn update_records(&mut self, now_ns: u64) {
+        self.set_now(now_ns);
         for id in self.store.policies_to_update() {
-            self.sort_policy(now_ns, &id);
+            self.update_policy_record(now_ns, &id);
         }
         for id in self.store.sas_to_update() {
-            self.sort_sa(now_ns, &id);
+            self.update_sa_record(now_ns, &id);
         }
     }
 }

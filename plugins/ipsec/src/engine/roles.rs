@@ -11,17 +11,17 @@ const LEAVING_NS: u64 = 15 * SECOND;
 pub struct Roles {
     active: BTreeSet<String>,
     /// The host has reported a role.
-    are_told: bool,
+    are_reported: bool,
     /// Time when a group last left this node, with its addresses.
     left_ns: Option<u64>,
     /// In this role this node had all of the peer's records once; they are kept although the peer may be gone.
-    is_shared: bool,
+    had_peer_records: bool,
 }
 
 impl Roles {
     /// Stores a group's role; returns true if it has changed.
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) -> bool {
-        self.are_told = true;
+        self.are_reported = true;
         let was_active = self.is_active();
         let is_other = if active {
             self.active.insert(group.to_owned())
@@ -29,7 +29,7 @@ impl Roles {
             self.active.remove(group)
         };
         if was_active != self.is_active() {
-            self.is_shared = false;
+            self.had_peer_records = false;
         }
         if is_other && !active {
             self.left_ns = Some(now_ns);
@@ -38,8 +38,8 @@ impl Roles {
     }
 
     /// Notes that this node has all records of the active peer.
-    pub fn note_shared(&mut self) {
-        self.is_shared = true;
+    pub fn note_peer_records(&mut self) {
+        self.had_peer_records = true;
     }
 
     pub fn is_active(&self) -> bool {
@@ -50,8 +50,8 @@ impl Roles {
         &self.active
     }
 
-    pub fn are_told(&self) -> bool {
-        self.are_told
+    pub fn are_reported(&self) -> bool {
+        self.are_reported
     }
 
     /// True if addresses that disappear now belong to a group that left.
@@ -60,7 +60,7 @@ impl Roles {
         left_ns.is_some_and(|it| now_ns.saturating_sub(it) < LEAVING_NS)
     }
 
-    pub fn is_shared(&self) -> bool {
-        self.is_shared
+    pub fn had_peer_records(&self) -> bool {
+        self.had_peer_records
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Action, Engine};
-use crate::codec::body::{FIRST_OWN_REQID, selected};
+use crate::codec::body::{FIRST_OWN_REQID, networks_if_unlimited};
 use crate::sa::Policy;
 
 const MAIN: u8 = 0;
@@ -45,14 +45,14 @@ impl Routes {
 impl Engine {
     /// Sets the wanted routes in the kernel. It does so each time, as an interface that goes down loses its routes. A
     /// new run of the plugin leaves the routes of the last one until it has read the kernel.
-    pub(super) fn route(&mut self) {
-        if !self.store.run.is_read() || !self.roles.are_told() {
+    pub(super) fn set_routes(&mut self) {
+        if !self.store.run.is_read() || !self.roles.are_reported() {
             return;
         }
         let settings = &self.settings;
         let makes = settings.adopt.socket.is_some() && settings.routing_table != 0;
         let wanted = if self.is_active() && makes {
-            self.routes_wanted()
+            self.wanted_routes()
         } else {
             BTreeSet::new()
         };
@@ -61,10 +61,10 @@ impl Engine {
             return;
         }
         self.ike.routes.wanted = Some(wanted.clone());
-        self.act(Action::Routes(wanted));
+        self.push_action(Action::Routes(wanted));
     }
 
-    fn routes_wanted(&self) -> BTreeSet<TunnelRoute> {
+    fn wanted_routes(&self) -> BTreeSet<TunnelRoute> {
         let policies = self.store.policies.values().map(|it| &it.policy);
         policies.filter_map(|it| self.route_of(it)).collect()
     }
@@ -74,11 +74,11 @@ impl Engine {
         let id = &policy.id;
         let is_plain = id.is_outbound() && id.kind == MAIN && id.if_id == 0;
         let template = policy.templates.last().filter(|_| is_plain)?;
-        let has_followed = template.reqid >= FIRST_OWN_REQID && template.mode == TUNNEL;
+        let is_replicated = template.reqid >= FIRST_OWN_REQID && template.mode == TUNNEL;
         let near = policy
             .end
-            .filter(|end| has_followed && self.store.ends.owns(end))?;
-        let (from, to) = selected(&id.selector)?;
+            .filter(|end| is_replicated && self.store.ends.owns(end))?;
+        let (from, to) = networks_if_unlimited(&id.selector)?;
         Some(TunnelRoute {
             to,
             from,

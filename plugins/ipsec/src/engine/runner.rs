@@ -2,7 +2,7 @@
 
 use spared_sdk::{Role, Trouble};
 
-use super::{Action, Engine, Lacks};
+use super::{Action, Engine, MissingFeature};
 
 impl spared_sdk::Engine for Engine {
     type Action = Action;
@@ -16,7 +16,7 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn poll_action(&mut self, now_ns: u64) -> Option<Action> {
-        self.enter(now_ns);
+        self.set_now(now_ns);
         self.poll_action()
     }
 
@@ -51,16 +51,16 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn in_sync(&self) -> Option<Result<(), String>> {
-        Some(self.readiness.said().clone())
+        Some(self.readiness.result().clone())
     }
 
     fn troubles(&self) -> Vec<Trouble> {
         let found = [
-            ("kernel", self.readiness.lacks().map(Lacks::words)),
+            ("kernel", self.readiness.missing().map(MissingFeature::text)),
             ("tunnels", self.readiness.tunnels().map(String::as_str)),
             (
                 "connections",
-                self.ike.connections.wrong().map(String::as_str),
+                self.ike.connections.fault().map(String::as_str),
             ),
             ("pools", self.ike.withheld.fault()),
         ];

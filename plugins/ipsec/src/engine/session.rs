@@ -8,27 +8,27 @@ use super::connections::ConnectionsReport;
 #[derive(Debug)]
 pub struct Session {
     /// Time when the peer was heard, until this node has all that the peer has.
-    heard_ns: Option<u64>,
+    connected_ns: Option<u64>,
     /// Messages to the peer, other than the replica's and the connections.
     messages: VecDeque<Vec<u8>>,
     connections: ConnectionsReport,
     /// Both nodes had the same records at the end of the last snapshot.
     is_complete: bool,
     /// The peer gets this node's tunnels.
-    is_followed: bool,
+    is_replicating: bool,
     /// Time since which both nodes are active.
-    both_since_ns: Option<u64>,
+    both_active_since_ns: Option<u64>,
 }
 
 impl Session {
     pub fn new(now_ns: u64) -> Self {
         Self {
-            heard_ns: Some(now_ns),
+            connected_ns: Some(now_ns),
             messages: VecDeque::new(),
             connections: ConnectionsReport::default(),
             is_complete: false,
-            is_followed: false,
-            both_since_ns: None,
+            is_replicating: false,
+            both_active_since_ns: None,
         }
     }
 
@@ -64,30 +64,30 @@ impl Session {
     }
 
     /// Notes whether the peer gets this node's tunnels; returns true if that is new.
-    pub fn note_followed(&mut self, is_followed: bool) -> bool {
-        let was_followed = std::mem::replace(&mut self.is_followed, is_followed);
-        is_followed && !was_followed
+    pub fn note_replicating(&mut self, is_replicating: bool) -> bool {
+        let was_replicating = std::mem::replace(&mut self.is_replicating, is_replicating);
+        is_replicating && !was_replicating
     }
 
-    pub fn is_followed(&self) -> bool {
-        self.is_followed
+    pub fn is_replicating(&self) -> bool {
+        self.is_replicating
     }
 
     pub fn note_both_active(&mut self, now_ns: u64, are_both: bool) {
-        self.both_since_ns = are_both.then(|| self.both_since_ns.unwrap_or(now_ns));
+        self.both_active_since_ns = are_both.then(|| self.both_active_since_ns.unwrap_or(now_ns));
     }
 
-    pub fn both_since_ns(&self) -> Option<u64> {
-        self.both_since_ns
+    pub fn both_active_since_ns(&self) -> Option<u64> {
+        self.both_active_since_ns
     }
 
     /// Forgets the time: an active node does not wait for the peer's records.
-    pub fn forget_heard(&mut self) {
-        self.heard_ns = None;
+    pub fn forget_connected(&mut self) {
+        self.connected_ns = None;
     }
 
     /// Takes the time when the peer was heard; called once this node has all that the peer has.
-    pub fn take_heard_ns(&mut self) -> Option<u64> {
-        self.heard_ns.take()
+    pub fn take_connected_ns(&mut self) -> Option<u64> {
+        self.connected_ns.take()
     }
 }

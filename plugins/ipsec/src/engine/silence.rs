@@ -32,7 +32,7 @@ impl Silence {
 
 impl Engine {
     /// Handles the addresses that an earlier run of the plugin left silent.
-    pub fn handle_silent(&mut self, now_ns: u64, ends: BTreeSet<IpAddr>) {
+    pub fn handle_silenced(&mut self, now_ns: u64, ends: BTreeSet<IpAddr>) {
         if !ends.is_empty() {
             self.silence_for(now_ns, ends);
         }
@@ -68,7 +68,7 @@ impl Engine {
         self.ike.silence.until_ns = Some(now_ns + STOP_NS);
         if ends != self.ike.silence.ends {
             self.ike.silence.ends.clone_from(&ends);
-            self.act(Action::Silence(ends));
+            self.push_action(Action::Silence(ends));
         }
     }
 
@@ -76,11 +76,11 @@ impl Engine {
     pub(super) fn end_silence(&mut self) {
         self.ike.silence.until_ns = None;
         if !std::mem::take(&mut self.ike.silence.ends).is_empty() {
-            self.act(Action::Silence(BTreeSet::new()));
+            self.push_action(Action::Silence(BTreeSet::new()));
         }
     }
 
-    pub(super) fn time_silence(&mut self, now_ns: u64) {
+    pub(super) fn handle_silence_timeout(&mut self, now_ns: u64) {
         if self.ike.silence.next_ns() <= now_ns {
             self.end_silence();
         }

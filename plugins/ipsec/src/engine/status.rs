@@ -27,9 +27,9 @@ impl Engine {
             if count > SHOWN_MAX {
                 continue;
             }
-            let behind = known.position().saturating_sub(known.told);
+            let behind = known.position().saturating_sub(known.reported_position);
             let age_s = known.life(now_ns).age_s;
-            let heard_ms = ms_between(known.heard_ns, now_ns);
+            let heard_ms = ms_between(known.read_ns, now_ns);
             put_sa(&mut rows, &known.sa, side, (age_s, behind, heard_ms));
             put(&mut rows, id, "peer", Value::Text(self.at_peer(id)));
         }
@@ -38,10 +38,10 @@ impl Engine {
             if count > SHOWN_MAX {
                 continue;
             }
-            let told_ms = ms_between(held.told_ns, now_ns);
+            let reported_ms = ms_between(held.reported_ns, now_ns);
             let age_s = held.life(now_ns).age_s;
             let behind = u64::from(held.pace.threshold);
-            put_sa(&mut rows, &held.sa, held.side, (age_s, behind, told_ms));
+            put_sa(&mut rows, &held.sa, held.side, (age_s, behind, reported_ms));
             let ready = match self.store.proofs.errno(held.proof) {
                 None => "yes".to_owned(),
                 Some(errno) => reason(errno),
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     fn at_peer(&self, id: &SaId) -> String {
-        if !self.is_followed() {
+        if !self.is_replicating() {
             return "not there".to_owned();
         }
         let record = self.store.index.sas.get(id);
@@ -117,8 +117,10 @@ impl Engine {
             held.filter(|it| it.side == Direction::Out).count()
         };
         let mut summary = counted(tunnels, "tunnel");
-        let lack = self.lack().or_else(|| self.readiness.tunnels().cloned());
-        if let Some(why) = lack {
+        let obstacle = self
+            .obstacle()
+            .or_else(|| self.readiness.tunnels().cloned());
+        if let Some(why) = obstacle {
             summary += &format!(", {why}");
         }
         summary

@@ -13,21 +13,21 @@ use crate::wire::{LastNumbers, TunnelKey, outbound};
 /// have gone through.
 const STILL_NS: u64 = 10 * MS;
 /// Time after which packets that are still forwarded do not go through tunnels that moved.
-const LATE_NS: u64 = 50 * MS;
-const LOOK_NS: u64 = MS;
+const FORWARDING_MAX_NS: u64 = 50 * MS;
+const COUNT_EVERY_NS: u64 = MS;
 /// Lateness from which a look proves nothing.
-const LATE_LOOK_NS: u64 = 3 * MS;
+const LATE_COUNT_NS: u64 = 3 * MS;
 /// Time for a program of this node to answer its last packets in transport mode. It may wait for a processor, which a
 /// switchover needs as well.
 const ANSWERING_NS: u64 = 50 * MS;
 /// Number of SAs that are stopped in one request.
 const BATCH_MAX: usize = 100;
 /// Time that a peer that has become active may take to report it to the replica as well.
-const AGREED_NS: u64 = 500 * MS;
+const ROLE_REPORT_NS: u64 = 500 * MS;
 /// Time after the first stopped SA for which nothing more is sent with the stopped ones, even if the role is reported
 /// to leave later. Without a message of the peer the host carries for a second after the release, and the peer asks
 /// after that.
-const CARRIED_NS: u64 = 1_200 * MS;
+const STOPPED_NS: u64 = 1_200 * MS;
 
 /// Request of the peer, and its progress.
 #[derive(Debug, Default)]
@@ -40,34 +40,34 @@ pub struct Stopping {
     is_asked: bool,
     is_end: bool,
     asked_ns: u64,
-    late: Late,
+    forwarding: ForwardingWatch,
     /// Stopped SAs, with which nothing is sent, as the role is on its way to the peer.
     stopped: BTreeSet<SaId>,
     /// Groups that have left since the first SA was stopped.
     left: BTreeSet<String>,
     /// Time of the next check whether the role is still leaving.
-    look_ns: u64,
+    role_check_ns: u64,
     /// Time until which the role may leave without a message of the peer.
-    carried_ns: u64,
+    stopped_until_ns: u64,
 }
 
 /// Packets that this node still forwards after it was asked: its cards may be read late if it has little processor
 /// time.
 #[derive(Debug, Default)]
-struct Late {
+struct ForwardingWatch {
     /// Packets that the node has forwarded.
     forwarded: Option<u64>,
     /// Time since which no more packets were forwarded.
-    still_ns: u64,
-    look_ns: u64,
+    still_since_ns: u64,
+    next_count_ns: u64,
     is_over: bool,
 }
 
-impl Late {
+impl ForwardingWatch {
     fn since(now_ns: u64) -> Self {
         Self {
-            still_ns: now_ns,
-            look_ns: now_ns,
+            still_since_ns: now_ns,
+            next_count_ns: now_ns,
             ..Self::default()
         }
     }
@@ -75,10 +75,10 @@ impl Late {
     /// Notes the number of forwarded packets. A look that is late had no processor time, and the kernel may have had
     /// none for the cards either: it restarts the wait. Without a number the wait goes on as if nothing came.
     fn note(&mut self, now_ns: u64, forwarded: Option<u64>) {
-        if self.forwarded != forwarded || now_ns > self.look_ns + LATE_LOOK_NS {
-            (self.forwarded, self.still_ns) = (forwarded, now_ns);
+        if self.forwarded != forwarded || now_ns > self.next_count_ns + LATE_COUNT_NS {
+            (self.forwarded, self.still_since_ns) = (forwarded, now_ns);
         }
-        self.look_ns = now_ns + LOOK_NS;
+        self.next_count_ns = now_ns + COUNT_EVERY_NS;
     }
 }
 
@@ -89,12 +89,12 @@ impl Stopping {
         } else {
             u64::MAX
         };
-        due_ns.min(self.returns_ns())
+        due_ns.min(self.next_role_check_ns())
     }
 
-    fn returns_ns(&self) -> u64 {
+    fn next_role_check_ns(&self) -> u64 {
         if self.has_stopped() {
-            self.look_ns
+            self.role_check_ns
         } else {
             u64::MAX
         }
@@ -111,7 +111,7 @@ impl Stopping {
         if self.keys.is_empty() && !self.answering.is_empty() {
             return self.asked_ns + ANSWERING_NS;
         }
-        self.late.look_ns
+        self.forwarding.next_count_ns
     }
 
     fn next_batch(&mut self) -> Vec<TunnelKey> {
@@ -129,13 +129,14 @@ impl Stopping {
         !self.stopped.is_empty()
     }
 
-    pub fn has(&self, id: &SaId) -> bool {
+    pub fn is_stopped(&self, id: &SaId) -> bool {
         self.stopped.contains(id)
     }
 
-    fn note(&mut self, now_ns: u64, id: SaId, is_up: bool) {
+    fn note_stopped(&mut self, now_ns: u64, id: SaId, is_up: bool) {
         if !self.has_stopped() {
-            (self.look_ns, self.carried_ns) = (now_ns + AGREED_NS, now_ns + CARRIED_NS);
+            (self.role_check_ns, self.stopped_until_ns) =
+                (now_ns + ROLE_REPORT_NS, now_ns + STOPPED_NS);
             self.left.clear();
             self.handle_link(now_ns, is_up);
         }
@@ -145,10 +146,10 @@ impl Stopping {
     /// Notes whether there is a link. Without one the peer may be active without a report of it; one that is back has
     /// time to report.
     fn handle_link(&mut self, now_ns: u64, is_up: bool) {
-        self.look_ns = if is_up {
-            self.look_ns.max(now_ns + AGREED_NS)
+        self.role_check_ns = if is_up {
+            self.role_check_ns.max(now_ns + ROLE_REPORT_NS)
         } else {
-            self.carried_ns.max(now_ns)
+            self.stopped_until_ns.max(now_ns)
         };
     }
 
@@ -162,13 +163,13 @@ impl Stopping {
         if !is_active {
             *self = Self::default();
         } else if self.has_stopped() {
-            self.look_ns = self.look_ns.max(now_ns + AGREED_NS);
+            self.role_check_ns = self.role_check_ns.max(now_ns + ROLE_REPORT_NS);
             self.left.insert(group.to_owned());
         }
     }
 
     /// Notes that a role came back, before its addresses had left.
-    pub fn handle_back(&mut self, group: &str) {
+    pub fn handle_return(&mut self, group: &str) {
         if self.left.remove(group) {
             self.stopped.clear();
         }
@@ -187,7 +188,7 @@ impl Engine {
         // without a switchover of this node both would be active; a further part of a known request is answered like
         // the others
         let is_known = self.switchover.stopping.round == round;
-        if !self.is_active() || !(is_known || self.switchover.drain.is_telling()) {
+        if !self.is_active() || !(is_known || self.switchover.drain.has_reported()) {
             return self.refuse(round);
         }
         let is_answering = |key: &TunnelKey| {
@@ -199,7 +200,7 @@ impl Engine {
         if stopping.round != round {
             stopping.forget_question();
             stopping.asked_ns = now_ns;
-            stopping.late = Late::since(now_ns);
+            stopping.forwarding = ForwardingWatch::since(now_ns);
         }
         (stopping.round, stopping.is_asked, stopping.is_end) = (round, true, is_end);
         stopping.keys.extend(keys);
@@ -208,7 +209,7 @@ impl Engine {
 
     /// Answers that there are no numbers of this node to wait for.
     fn refuse(&mut self, round: u64) {
-        self.tell(&LastNumbers::Stopped {
+        self.send_last_numbers(&LastNumbers::Stopped {
             round,
             numbers: Vec::new(),
             is_end: true,
@@ -216,31 +217,31 @@ impl Engine {
     }
 
     /// Forgets the question, and answers it: a role left or came.
-    pub(super) fn drop_question(&mut self) {
+    pub(super) fn refuse_question(&mut self) {
         if self.switchover.stopping.is_asked {
             self.refuse(self.switchover.stopping.round);
         }
         self.switchover.stopping.forget_question();
     }
 
-    pub(super) fn time_stop(&mut self, now_ns: u64) {
+    pub(super) fn handle_stop_timeout(&mut self, now_ns: u64) {
         if self.switchover.stopping.is_asked && self.switchover.stopping.due_ns() <= now_ns {
             self.stop_when_still();
         }
-        if self.switchover.stopping.returns_ns() <= now_ns {
-            self.switchover.stopping.look_ns = now_ns + AGREED_NS;
+        if self.switchover.stopping.next_role_check_ns() <= now_ns {
+            self.switchover.stopping.role_check_ns = now_ns + ROLE_REPORT_NS;
             if !self.is_moving() && !self.is_stopped_leaving() {
-                self.return_stopped(now_ns);
+                self.restore_stopped(now_ns);
             }
         }
     }
 
     fn stop_when_still(&mut self) {
         let stopping = &mut self.switchover.stopping;
-        if stopping.keys.is_empty() || stopping.late.is_over {
+        if stopping.keys.is_empty() || stopping.forwarding.is_over {
             return self.stop_next();
         }
-        self.act(Action::CountForwarded);
+        self.push_action(Action::CountForwarded);
     }
 
     /// Handles the number of packets that this node has forwarded since its kernel started; None if the kernel does not
@@ -250,10 +251,10 @@ impl Engine {
         if !stopping.is_asked || stopping.keys.is_empty() {
             return;
         }
-        stopping.late.note(now_ns, forwarded);
-        let is_still = now_ns >= stopping.late.still_ns + STILL_NS;
-        if is_still || now_ns >= stopping.asked_ns + LATE_NS {
-            stopping.late.is_over = true;
+        stopping.forwarding.note(now_ns, forwarded);
+        let is_still = now_ns >= stopping.forwarding.still_since_ns + STILL_NS;
+        if is_still || now_ns >= stopping.asked_ns + FORWARDING_MAX_NS {
+            stopping.forwarding.is_over = true;
             self.stop_next();
         }
     }
@@ -266,7 +267,7 @@ impl Engine {
             known.is_some_and(|it| it.side == Some(Direction::Out)) && self.is_carried(id)
         };
         let ids = keys.iter().filter_map(outbound).filter(sends).collect();
-        self.act(Action::Stop(ids));
+        self.push_action(Action::Stop(ids));
     }
 
     /// Handles the end of [`Action::Stop`]: these SAs are no longer in the kernel. Each has its last number, if the
@@ -278,22 +279,22 @@ impl Engine {
             let Some(known) = self.store.sas.get_mut(id) else {
                 continue;
             };
-            self.switchover.stopping.note(now_ns, *id, is_up);
+            self.switchover.stopping.note_stopped(now_ns, *id, is_up);
             let key = TunnelKey::sa(&known.sa, Direction::Out);
             if let Some(oseq) = oseq {
                 known.sa.replay.oseq = *oseq;
                 numbers.push((key, *oseq));
             }
-            self.keep(*id, Direction::Out);
+            self.hold_own_sa(*id, Direction::Out);
             self.installed.remove(id);
             self.reads.note_deleted(*id);
             self.store.sas.remove(id);
-            self.sort_sa(now_ns, id);
+            self.update_sa_record(now_ns, id);
         }
         let stopping = &self.switchover.stopping;
         let is_end = stopping.keys.is_empty() && stopping.answering.is_empty();
         let round = stopping.round;
-        self.tell(&LastNumbers::Stopped {
+        self.send_last_numbers(&LastNumbers::Stopped {
             round,
             numbers,
             is_end: is_end && self.switchover.stopping.is_end,
@@ -306,7 +307,7 @@ impl Engine {
 
     /// Handles a peer that has gone or is back. Stopped SAs stay so while the role may be on its way to the peer: a
     /// number ahead of the peer's has the other end refuse all that the peer sends.
-    pub(super) fn stop_beside_link(&mut self, now_ns: u64) {
+    pub(super) fn handle_link_change(&mut self, now_ns: u64) {
         if !self.is_up() {
             self.switchover.stopping.forget_question();
         }
@@ -325,7 +326,7 @@ impl Engine {
 
     /// Puts stopped SAs back, ahead of what the peer may have sent since: the peer is not active after all, and no
     /// message says that a role comes back.
-    fn return_stopped(&mut self, now_ns: u64) {
+    fn restore_stopped(&mut self, now_ns: u64) {
         self.switchover.stopping.stopped.clear();
         if self.is_active() {
             self.install(now_ns, false);

@@ -2,7 +2,7 @@
 
 use super::drain::Drain;
 use super::resume::Resume;
-use super::retire::LastWords;
+use super::retire::LastReceived;
 use super::stop::Stopping;
 
 /// Steps of a switchover, each with a file of its own: numbers are drained, the old node stops, the new one resumes,
@@ -13,7 +13,7 @@ pub struct Switchover {
     pub(super) drain: Drain,
     pub(super) stopping: Stopping,
     pub(super) resume: Resume,
-    pub(super) last_words: LastWords,
+    pub(super) last_received: LastReceived,
 }
 
 impl Switchover {
@@ -22,7 +22,7 @@ impl Switchover {
             self.drain.deadline_ns(),
             self.stopping.next_ns(),
             self.resume.next_ns(),
-            self.last_words.next_ns(),
+            self.last_received.next_ns(),
         ];
         times.into_iter().min().unwrap_or(u64::MAX)
     }

@@ -9,10 +9,10 @@ use crate::sa::{ChildName, Direction, Policy};
 
 impl Engine {
     /// Notes why not all tunnels are up that this node has to have.
-    pub(super) fn look_for_tunnels(&mut self) {
+    pub(super) fn update_tunnels_fault(&mut self) {
         let why = match self.is_active() {
             true if !self.is_settled_role() => return,
-            true => self.tunnels_down(),
+            true => self.tunnels_fault(),
             false => None,
         };
         self.readiness.note_tunnels(why);
@@ -20,26 +20,29 @@ impl Engine {
 
     /// True if the SAs of this role are all in the kernel.
     pub(super) fn is_settled_role(&self) -> bool {
-        self.is_put() && !self.switchover.moves()
+        self.is_installed() && !self.switchover.moves()
     }
 
-    fn tunnels_down(&self) -> Option<String> {
+    fn tunnels_fault(&self) -> Option<String> {
         let sas = self.store.sas.iter();
-        let sas = sas.filter(|(id, it)| it.side == Some(Direction::Out) && !self.is_doubted(id));
+        let sas =
+            sas.filter(|(id, it)| it.side == Some(Direction::Out) && !self.is_deletion_pending(id));
         let (mut up, mut reqids) = (BTreeSet::new(), BTreeSet::new());
         for (_, known) in sas {
             up.extend(&known.name);
             reqids.insert(known.sa.reqid);
         }
-        let names = self.ike.wanted.names();
+        let names = self.ike.wanted_children.names();
         let down: Vec<&ChildName> = names.filter(|it| !up.contains(it)).collect();
         if let Some(ChildName { ike, child }) = down.iter().min() {
-            let all = counted(self.ike.wanted.names().count(), "tunnel");
+            let all = counted(self.ike.wanted_children.names().count(), "tunnel");
             let count = down.len();
             return Some(format!("{count} of {all} down, first {ike}/{child}"));
         }
         match self.blocking_policies(&reqids) {
-            0 => self.tunnels_gone().or_else(|| self.claimed_in_vain()),
+            0 => self
+                .blocked_tunnels_text()
+                .or_else(|| self.tunnels_without_sa()),
             1 => Some("1 replicated policy blocks because it has no SA".to_owned()),
             count => Some(format!(
                 "{count} replicated policies block because they have no SA"
@@ -49,7 +52,7 @@ impl Engine {
 
     /// Text about policies of which only the blocking one is left: the daemon deleted them while no plugin ran, and the
     /// peer does not have them.
-    fn tunnels_gone(&self) -> Option<String> {
+    fn blocked_tunnels_text(&self) -> Option<String> {
         match self.blocks_below_nothing().count() {
             0 => None,
             1 => Some("1 policy is gone, and its traffic is blocked".to_owned()),

@@ -14,7 +14,7 @@ use crate::sa::ChildName;
 use crate::wire;
 
 /// Time after which a run without a role has nothing to establish.
-const LEFT_NS: u64 = 60 * SECOND;
+const ROLE_WAIT_NS: u64 = 60 * SECOND;
 /// Longest entry: two names, an address, and the SPIs of a child's SAs.
 const ENTRY_MAX: usize = 8_192;
 const SPIS_MAX: usize = 255;
@@ -29,31 +29,31 @@ struct Unadopted {
 }
 
 #[derive(Debug, Default)]
-pub struct Left {
+pub struct SavedUnadopted {
     /// Children that the previous run left.
     found: Vec<Unadopted>,
     /// Names of SAs that the daemon does not know, by SPI.
     names: BTreeMap<u32, ChildName>,
     until_ns: u64,
-    /// The wanted children have changed since the driver kept them; `is_kept`: the driver keeps any.
-    is_other: bool,
-    is_kept: bool,
+    /// The wanted children have changed since the driver saved them; `is_saved`: it has saved some.
+    has_changed: bool,
+    is_saved: bool,
 }
 
-impl Left {
+impl SavedUnadopted {
     pub fn name(&self, spi: u32) -> Option<&ChildName> {
         self.names.get(&spi)
     }
 
     /// Notes that other children are wanted, or that they have other SAs.
-    pub fn note(&mut self) {
-        self.is_other = true;
+    pub fn mark_changed(&mut self) {
+        self.has_changed = true;
     }
 }
 
 impl Engine {
-    /// Handles the bytes of [`Action::Leave`] of the previous run.
-    pub fn handle_left(&mut self, now_ns: u64, bytes: &[u8]) {
+    /// Handles the bytes of [`Action::SaveUnadopted`] of the previous run.
+    pub fn handle_saved_unadopted(&mut self, now_ns: u64, bytes: &[u8]) {
         let mut reader = Reader(bytes);
         let mut found = Vec::new();
         while let Ok(it) = read(&mut reader) {
@@ -63,59 +63,64 @@ impl Engine {
             let spis = it.spis.iter();
             spis.map(|spi| (*spi, it.name.clone()))
         });
-        self.ike.left = Left {
+        self.ike.saved_unadopted = SavedUnadopted {
             names: names.collect(),
-            is_kept: !bytes.is_empty(),
-            until_ns: now_ns + LEFT_NS,
+            is_saved: !bytes.is_empty(),
+            until_ns: now_ns + ROLE_WAIT_NS,
             found,
-            is_other: false,
+            has_changed: false,
         };
     }
 
     /// Wants the left children again once the kernel was read and a role is here.
-    pub(super) fn want_left(&mut self, now_ns: u64) {
-        let is_over = now_ns > self.ike.left.until_ns;
-        if self.ike.left.found.is_empty()
+    pub(super) fn want_unadopted(&mut self, now_ns: u64) {
+        let is_over = now_ns > self.ike.saved_unadopted.until_ns;
+        if self.ike.saved_unadopted.found.is_empty()
             || !(is_over || self.is_active() && self.store.run.is_read())
         {
             return;
         }
-        self.ike.left.note();
+        self.ike.saved_unadopted.mark_changed();
         let ends = &self.store.ends;
-        let found = std::mem::take(&mut self.ike.left.found);
+        let found = std::mem::take(&mut self.ike.saved_unadopted.found);
         let here = found.iter().filter(|it| !is_over && ends.owns(&it.end));
-        self.ike.wanted.add(here.map(|it| (&it.name, it.end)));
+        self.ike
+            .wanted_children
+            .add(here.map(|it| (&it.name, it.end)));
         self.order_adoption();
     }
 
-    /// Has the driver keep the wanted children, if they have changed.
-    pub(super) fn leave_unadopted(&mut self) {
-        if !self.ike.left.found.is_empty() || !std::mem::take(&mut self.ike.left.is_other) {
+    /// Has the driver save the wanted children, if they have changed.
+    pub(super) fn save_unadopted(&mut self) {
+        if !self.ike.saved_unadopted.found.is_empty()
+            || !std::mem::take(&mut self.ike.saved_unadopted.has_changed)
+        {
             return;
         }
-        let bytes = self.unadopted();
-        let was_kept = std::mem::replace(&mut self.ike.left.is_kept, !bytes.is_empty());
-        if was_kept || !bytes.is_empty() {
-            self.act(Action::Leave(bytes));
+        let bytes = self.unadopted_bytes();
+        let was_saved =
+            std::mem::replace(&mut self.ike.saved_unadopted.is_saved, !bytes.is_empty());
+        if was_saved || !bytes.is_empty() {
+            self.push_action(Action::SaveUnadopted(bytes));
         }
     }
 
-    fn unadopted(&self) -> Vec<u8> {
+    fn unadopted_bytes(&self) -> Vec<u8> {
         let mut spis: BTreeMap<&ChildName, BTreeSet<u32>> = BTreeMap::new();
         let installed = self.installed.iter().map(|(id, it)| (id.spi, it.name()));
-        let followed = self
+        let replicated = self
             .store
             .sas
             .iter()
             .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
-        let followed = followed.map(|(id, it)| (id.spi, it.name.as_ref()));
-        for (spi, name) in installed.chain(followed) {
+        let replicated = replicated.map(|(id, it)| (id.spi, it.name.as_ref()));
+        for (spi, name) in installed.chain(replicated) {
             if let Some(name) = name {
                 spis.entry(name).or_default().insert(spi);
             }
         }
         let mut bytes = Vec::new();
-        for (name, end) in self.ike.wanted.all() {
+        for (name, end) in self.ike.wanted_children.all() {
             let spis = spis.get(name).into_iter().flatten().take(SPIS_MAX);
             let it = Unadopted {
                 name: name.clone(),

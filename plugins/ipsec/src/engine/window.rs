@@ -11,32 +11,32 @@ const LAST_32: u64 = u32::MAX as u64;
 
 /// Knowledge of another node's use of an SA.
 #[derive(Clone, Copy, Debug)]
-pub struct Knowledge {
+pub struct SaUsage {
     pub pace: Pace,
     /// Time since the node's last report.
     pub silent_ns: u64,
     /// The counters are exact.
-    pub planned: bool,
+    pub is_exact: bool,
     /// The node no longer sends, and its last number is known.
-    pub stopped: bool,
+    pub is_stopped: bool,
     /// The counters are from the time when this node was active itself: another may have taken over since.
-    pub own: bool,
+    pub is_own: bool,
     /// Time for which the nodes have not had the same records.
-    pub apart_ns: u64,
+    pub separated_ns: u64,
 }
 
 /// Replay state to install, which reuses no number; None if no number is left.
-pub fn installed(
+pub fn replay_to_install(
     sa: &Sa,
     side: Direction,
-    knowledge: Knowledge,
+    usage: SaUsage,
     settings: &Settings,
 ) -> Option<Replay> {
     let mut replay = sa.replay.clone();
     match side {
-        Direction::Out => replay.oseq = jumped(replay.oseq, sa.esn, knowledge, settings)?,
-        Direction::In if knowledge.planned || settings.inbound == Inbound::Accept => {}
-        Direction::In => refuse(&mut replay, sa.esn, knowledge.pace, settings),
+        Direction::Out => replay.oseq = jumped(replay.oseq, sa.esn, usage, settings)?,
+        Direction::In if usage.is_exact || settings.inbound == Inbound::Accept => {}
+        Direction::In => mark_possibly_received(&mut replay, sa.esn, usage.pace, settings),
     }
     Some(replay)
 }
@@ -48,21 +48,25 @@ pub fn installed(
 /// earlier ones, so the jump grows with the time that the nodes are apart. A node that was active itself may learn of
 /// the separation later than the other: a dead link is found by its silence, and a run of the plugin that starts just
 /// after it learns of it by its own start.
-fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Option<u64> {
-    const APART_NS: u64 = 250 * MS;
-    const APART_MAX_32: u64 = 1000;
+fn jumped(oseq: u64, esn: bool, usage: SaUsage, settings: &Settings) -> Option<u64> {
+    const SEPARATION_STEP_NS: u64 = 250 * MS;
+    const SEPARATION_STEPS_MAX_32: u64 = 1000;
     const LATER_NS: u64 = 3000 * MS;
     // in ns a fast SA would exceed 64 bits after some hours of silence
-    let at_risk_ms = knowledge.silent_ns.div_ceil(MS).saturating_add(1000);
-    let packets = u64::from(knowledge.pace.packets_per_s).saturating_mul(at_risk_ms) / 1000;
+    let at_risk_ms = usage.silent_ns.div_ceil(MS).saturating_add(1000);
+    let packets = u64::from(usage.pace.packets_per_s).saturating_mul(at_risk_ms) / 1000;
     let once = settings.jump.max(packets.saturating_mul(10));
-    let later_ns = u64::from(knowledge.own) * LATER_NS;
-    let turns = knowledge.apart_ns.saturating_add(later_ns) / APART_NS;
-    let turns = if esn { turns } else { turns.min(APART_MAX_32) };
-    let jump = if knowledge.stopped {
+    let later_ns = u64::from(usage.is_own) * LATER_NS;
+    let turns = usage.separated_ns.saturating_add(later_ns) / SEPARATION_STEP_NS;
+    let turns = if esn {
+        turns
+    } else {
+        turns.min(SEPARATION_STEPS_MAX_32)
+    };
+    let jump = if usage.is_stopped {
         0
     } else {
-        once.saturating_mul(1 + u64::from(knowledge.own))
+        once.saturating_mul(1 + u64::from(usage.is_own))
             .saturating_add(settings.jump.saturating_mul(turns))
     };
     if !esn {
@@ -71,12 +75,12 @@ fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Op
     }
     let oseq = oseq.checked_add(jump).filter(|it| *it < u64::MAX)?;
     // newer kernels refuse that number
-    let worn = oseq & LAST_32 == LAST_32;
-    Some(oseq + u64::from(worn))
+    let is_last = oseq & LAST_32 == LAST_32;
+    Some(oseq + u64::from(is_last))
 }
 
 /// Marks everything as received that may have been.
-fn refuse(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
+fn mark_possibly_received(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
     if replay.window == 0 {
         return;
     }
@@ -94,7 +98,7 @@ fn refuse(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
 }
 
 /// Union of the numbers that two nodes have received, if both keep them in the same form.
-pub fn united(here: &Replay, there: &Replay) -> Replay {
+pub fn union_of(here: &Replay, there: &Replay) -> Replay {
     let mut union = here.clone();
     if here.window != there.window
         || std::mem::discriminant(&here.form) != std::mem::discriminant(&there.form)
@@ -163,18 +167,18 @@ mod tests {
 
     #[test]
     fn a_fast_sa_that_was_silent_for_a_day_jumps_beyond_all_that_it_may_have_sent() {
-        let knowledge = Knowledge {
+        let usage = SaUsage {
             pace: Pace {
                 threshold: 0,
                 packets_per_s: 1_000_000,
             },
             silent_ns: 86_400 * SECOND,
-            planned: false,
-            stopped: false,
-            own: false,
-            apart_ns: 0,
+            is_exact: false,
+            is_stopped: false,
+            is_own: false,
+            separated_ns: 0,
         };
-        let jumped = jumped(0, true, knowledge, &Settings::default());
+        let jumped = jumped(0, true, usage, &Settings::default());
         assert_eq!(jumped, Some(86_401 * 1_000_000 * 10));
     }
 }

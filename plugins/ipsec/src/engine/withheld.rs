@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Action, Engine};
-use crate::codec::body::selected;
+use crate::codec::body::networks_if_unlimited;
 use crate::sa::{Direction, Policy};
 
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Engine {
                 self.ike.withheld.fault = None;
             }
             self.ike.withheld.addresses.clone_from(&addresses);
-            self.act(Action::Withhold(addresses));
+            self.push_action(Action::Withhold(addresses));
         }
     }
 
@@ -76,7 +76,7 @@ impl Engine {
     fn outbound_reqids(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
         let sas = self.store.sas.iter();
         let out = sas.filter(|(_, it)| it.side == Some(Direction::Out));
-        let is_own = |spi| self.ike.is_there() && self.ike.names.get(spi).is_some();
+        let is_own = |spi| self.ike.is_running() && self.ike.names.get(spi).is_some();
         let (mut own, mut all) = (BTreeSet::new(), BTreeSet::new());
         for (id, known) in out {
             all.insert(known.sa.reqid);
@@ -90,7 +90,8 @@ impl Engine {
 
 /// Single address on the far side of a policy, if it is a client's.
 fn client(policy: &Policy) -> Option<IpAddr> {
-    let (_, (to, prefix)) = selected(&policy.id.selector).filter(|_| policy.id.is_outbound())?;
+    let (_, (to, prefix)) =
+        networks_if_unlimited(&policy.id.selector).filter(|_| policy.id.is_outbound())?;
     let bits = if to.is_ipv4() { 32 } else { 128 };
     (prefix == bits).then_some(to)
 }

@@ -1,12 +1,12 @@
 //! Lets packets that find no SA wait for one, or be dropped. The kernel can keep up to 100 behind each policy
-//! (`drops.rs`); forwarded packets wait in a queue before their policy is looked up.
+//! (`larval_drop.rs`); forwarded packets wait in a queue before their policy is looked up.
 
 use std::io;
 use std::path::Path;
 
 use spared_netlink::{PacketQueue, Transactions};
 
-use super::drops::Drops;
+use super::larval_drop::LarvalDrop;
 use crate::codec::hold::{self, Changes, HeldTraffic};
 
 /// Size of the queue in packets: 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
@@ -61,41 +61,41 @@ fn release_waiting(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()>
 }
 
 /// Progress of the release: packets that arrive meanwhile wait behind the others.
-struct Ending {
-    least: u32,
+struct ReleaseProgress {
+    minimum: u32,
     stalled: u32,
 }
 
-impl Ending {
+impl ReleaseProgress {
     const NEW: Self = Self {
-        least: u32::MAX,
+        minimum: u32::MAX,
         stalled: 0,
     };
 
     /// Takes the number of packets left after a step. Returns true if another step is worthwhile.
-    fn goes_on(&mut self, left: u32) -> bool {
-        self.stalled = if left < self.least {
+    fn handle_step(&mut self, left: u32) -> bool {
+        self.stalled = if left < self.minimum {
             0
         } else {
             self.stalled + 1
         };
-        self.least = self.least.min(left);
+        self.minimum = self.minimum.min(left);
         left > 0 && self.stalled < STALLED_MAX
     }
 }
 
 /// Reasons why packets did not wait when they last should have.
 #[derive(Debug, Default)]
-struct Faults {
+struct QueueFaults {
     /// Reason of the queues.
     queues: Option<String>,
     /// Reason of the policies.
     policies: Option<String>,
 }
 
-impl Faults {
+impl QueueFaults {
     /// Describes the greatest number of waiting packets.
-    fn room(&self) -> String {
+    fn capacity(&self) -> String {
         match (&self.queues, &self.policies) {
             (None, None) => format!("{PACKETS_MAX} packets"),
             (Some(why), None) => format!("100 packets of each tunnel, as {why}"),
@@ -112,10 +112,10 @@ impl Faults {
 
 pub struct Hold {
     transactions: Transactions,
-    drops: Drops,
+    larval_drop: LarvalDrop,
     queues: Option<Queues>,
-    faults: Faults,
-    ending: Option<Ending>,
+    faults: QueueFaults,
+    ending: Option<ReleaseProgress>,
 }
 
 impl Hold {
@@ -126,13 +126,13 @@ impl Hold {
     pub fn open(folder: Option<&Path>) -> io::Result<Self> {
         let mut opened = Self {
             transactions: Transactions::open()?,
-            drops: Drops::open(folder),
+            larval_drop: LarvalDrop::open(folder),
             queues: None,
-            faults: Faults::default(),
+            faults: QueueFaults::default(),
             ending: None,
         };
         opened.remove_table();
-        let looked = opened.drops.check();
+        let looked = opened.larval_drop.check();
         opened.note_policies(&looked);
         let queues = Queues::open().map(drop);
         opened.note_queues(&queues);
@@ -140,8 +140,8 @@ impl Hold {
     }
 
     /// Describes the greatest number of waiting packets.
-    pub fn room(&self) -> String {
-        self.faults.room()
+    pub fn capacity(&self) -> String {
+        self.faults.capacity()
     }
 
     fn note_queues(&mut self, opened: &io::Result<()>) {
@@ -151,7 +151,7 @@ impl Hold {
         });
         let is_new = why.is_some() && self.faults.queues != why;
         self.faults.queues = why;
-        self.tell_room(is_new);
+        self.log_capacity(is_new);
     }
 
     fn note_policies(&mut self, kept: &io::Result<()>) {
@@ -159,12 +159,12 @@ impl Hold {
         let why = why.map(|error| format!("net.core.xfrm_larval_drop cannot be set to 0: {error}"));
         let is_new = why.is_some() && self.faults.policies != why;
         self.faults.policies = why;
-        self.tell_room(is_new);
+        self.log_capacity(is_new);
     }
 
-    fn tell_room(&self, is_new: bool) {
+    fn log_capacity(&self, is_new: bool) {
         if is_new {
-            log::info!("a switchover keeps {}", self.room());
+            log::info!("a switchover keeps {}", self.capacity());
         }
     }
 
@@ -177,7 +177,7 @@ impl Hold {
         self.ending = None;
         // replacing the table drops the packets in the queues
         self.release_all();
-        let kept = self.drops.keep();
+        let kept = self.larval_drop.switch_off();
         self.note_policies(&kept);
         if *traffic != HeldTraffic::default() {
             let queued = self.queue(traffic);
@@ -224,13 +224,17 @@ impl Hold {
     /// The setting of the kernel cannot be written.
     pub fn end(&mut self) -> io::Result<bool> {
         let left = self.with_queues(Queues::step);
-        if self.ending.get_or_insert(Ending::NEW).goes_on(left) {
+        if self
+            .ending
+            .get_or_insert(ReleaseProgress::NEW)
+            .handle_step(left)
+        {
             return Ok(false);
         }
-        self.drop_again().map(|()| true)
+        self.end_hold().map(|()| true)
     }
 
-    fn drop_again(&mut self) -> io::Result<()> {
+    fn end_hold(&mut self) -> io::Result<()> {
         self.ending = None;
         if self.queues.is_some() {
             if let Err(error) = self.commit(hold::end()) {
@@ -240,7 +244,7 @@ impl Hold {
             self.release_all();
             self.queues = None;
         }
-        self.drops.restore()
+        self.larval_drop.restore()
     }
 
     /// Ends the holding when the plugin ends.
@@ -248,7 +252,7 @@ impl Hold {
     /// # Errors
     /// As [`end`](Self::end).
     pub fn close(&mut self) -> io::Result<()> {
-        let ended = self.drop_again();
+        let ended = self.end_hold();
         self.remove_table();
         ended
     }
@@ -271,30 +275,35 @@ mod tests {
     #[test]
     fn what_is_kept_is_said_with_the_reason_why_no_more_is() {
         let why = |text: &str| Some(text.to_owned());
-        let mut faults = Faults::default();
-        assert_eq!(faults.room(), "16384 packets");
+        let mut faults = QueueFaults::default();
+        assert_eq!(faults.capacity(), "16384 packets");
         faults.policies = why("it is read-only");
         assert_eq!(
-            faults.room(),
+            faults.capacity(),
             "16384 packets that are forwarded between networks of policies, or sent in transport mode, and no others, \
              as it is read-only"
         );
         faults.queues = why("no queues");
         assert_eq!(
-            faults.room(),
+            faults.capacity(),
             "no packet, as no queues, and it is read-only"
         );
         faults.policies = None;
-        assert_eq!(faults.room(), "100 packets of each tunnel, as no queues");
+        assert_eq!(
+            faults.capacity(),
+            "100 packets of each tunnel, as no queues"
+        );
     }
 
     #[test]
     fn what_waits_is_let_go_until_nothing_does_or_as_much_comes() {
-        let mut ending = Ending::NEW;
-        assert!(ending.goes_on(200) && ending.goes_on(100));
-        assert!(!ending.goes_on(0));
-        let mut ending = Ending::NEW;
-        let steps = (0..).take_while(|it| ending.goes_on(800 + it % 7)).count();
+        let mut ending = ReleaseProgress::NEW;
+        assert!(ending.handle_step(200) && ending.handle_step(100));
+        assert!(!ending.handle_step(0));
+        let mut ending = ReleaseProgress::NEW;
+        let steps = (0..)
+            .take_while(|it| ending.handle_step(800 + it % 7))
+            .count();
         assert_eq!(steps, STALLED_MAX as usize);
     }
 }

@@ -2,11 +2,11 @@
 //! daemon. Nothing blocks.
 
 mod addresses;
-mod drops;
+mod context;
 mod esp;
 mod forwarded;
 mod hold;
-mod node;
+mod larval_drop;
 mod routes;
 mod rule;
 mod silence;
@@ -20,7 +20,7 @@ use spared_netlink::{BATCH_MAX, Dump, Notifications, Progress, Verdict, Writer};
 
 use crate::codec::{self, Request};
 use crate::engine::{Change, XfrmEvent};
-use node::Here;
+use context::KernelContext;
 
 pub use addresses::Addresses;
 pub use forwarded::forwarded;
@@ -31,7 +31,7 @@ pub use silence::Silence;
 /// Size of a socket's buffer in bytes, for a burst of 10 000 events.
 const SOCKET_BYTES: usize = 16 << 20;
 /// Size of a buffer in bytes, for the events of one batch of deletions.
-const ECHO_BYTES: usize = 1 << 20;
+const OWN_DELETIONS_BYTES: usize = 1 << 20;
 /// Number of datagrams that are read in one turn.
 const READS_MAX: usize = 16;
 /// Number of notifications that a reading accepts at its end: more than the burst for which there is room.
@@ -49,10 +49,10 @@ enum Stage {
 
 /// Result of one piece of a reading.
 #[derive(Debug)]
-pub enum Found {
+pub enum ReadPart {
     Entries(Vec<XfrmEvent>),
     /// Notifications that arrived before the end of the reading: only they show who made a change.
-    Told(Vec<XfrmEvent>),
+    Notifications(Vec<XfrmEvent>),
     /// Both tables were read; false if the reading may have holes.
     End(bool),
 }
@@ -61,10 +61,10 @@ pub struct Kernel {
     writer: Writer,
     notifications: Notifications,
     /// Events of this plugin's own deletions, while it is subscribed to them.
-    echo: Notifications,
+    own_deletions: Notifications,
     dump: Dump,
     reading: Option<Stage>,
-    here: Here,
+    context: KernelContext,
 }
 
 impl Kernel {
@@ -82,14 +82,14 @@ impl Kernel {
         ] {
             notifications.join(group)?;
         }
-        let echo = Notifications::open_xfrm_echo(ECHO_BYTES, writer.port())?;
+        let own_deletions = Notifications::open_xfrm_echo(OWN_DELETIONS_BYTES, writer.port())?;
         Ok(Self {
             writer,
             notifications,
-            echo,
+            own_deletions,
             dump: Dump::open_xfrm()?,
             reading: None,
-            here: Here::open()?,
+            context: KernelContext::open()?,
         })
     }
 
@@ -97,14 +97,14 @@ impl Kernel {
         self.notifications.as_fd().as_raw_fd()
     }
 
-    /// Returns changes; `Seen::Unsure` if some of them were lost.
+    /// Returns changes; [`XfrmEvent::Unsure`] if some of them were lost.
     pub fn events(&mut self) -> io::Result<Vec<XfrmEvent>> {
         let mut events = Vec::new();
-        self.here.age();
+        self.context.discard();
         for _ in 0..READS_MAX {
-            let here = &mut self.here;
+            let context = &mut self.context;
             let read = self.notifications.read(|header, payload| {
-                events.extend(codec::read(header.kind, header.port, payload, here));
+                events.extend(codec::read(header.kind, header.port, payload, context));
             })?;
             if read.overrun {
                 events.push(XfrmEvent::Unsure);
@@ -124,27 +124,27 @@ impl Kernel {
     }
 
     /// Returns the next piece of a reading, if one is under way.
-    pub fn poll(&mut self) -> Option<Found> {
+    pub fn poll(&mut self) -> Option<ReadPart> {
         let stage = self.reading?;
         match stage {
             Stage::Sas | Stage::Policies => {}
             Stage::Read { complete } => {
                 self.reading = Some(Stage::End { complete });
-                return Some(Found::Told(self.events_until_now()));
+                return Some(ReadPart::Notifications(self.events_until_now()));
             }
             Stage::End { complete } => {
                 self.reading = None;
-                return Some(Found::End(complete));
+                return Some(ReadPart::End(complete));
             }
         }
         let mut entries = Vec::new();
-        self.here.age();
-        let here = &mut self.here;
+        self.context.discard();
+        let context = &mut self.context;
         let read = self.dump.read(|kind, payload| {
-            entries.extend(codec::read(kind, 0, payload, here));
+            entries.extend(codec::read(kind, 0, payload, context));
         });
         let complete = match read {
-            Ok(Progress::More) => return Some(Found::Entries(entries)),
+            Ok(Progress::More) => return Some(ReadPart::Entries(entries)),
             Ok(Progress::Done) if stage == Stage::Sas => self.read_policies(),
             Ok(Progress::Done) => Ok(true),
             Ok(Progress::Interrupted) => Ok(false),
@@ -160,7 +160,7 @@ impl Kernel {
                 self.reading = Some(Stage::End { complete: false });
             }
         }
-        Some(Found::Entries(entries))
+        Some(ReadPart::Entries(entries))
     }
 
     fn events_until_now(&mut self) -> Vec<XfrmEvent> {
@@ -182,11 +182,11 @@ impl Kernel {
     /// Applies the changes in their order, in batches; returns positions and errnos of refused ones.
     pub fn apply(&mut self, changes: &[Change]) -> Vec<(usize, i32)> {
         let mut refused = Vec::new();
-        self.here.age();
+        self.context.discard();
         // position of the change of each request in the batch; None if the request's result does not count
         let mut owners = Vec::with_capacity(BATCH_MAX);
         for (position, change) in changes.iter().enumerate() {
-            let (first, second) = codec::requests(change, &mut self.here);
+            let (first, second) = codec::requests(change, &mut self.context);
             self.push(&first);
             owners.push(Some(position));
             if let Some(second) = second {

@@ -29,7 +29,7 @@ impl Silence {
     }
 
     /// Returns addresses that an earlier run left silent.
-    pub fn left() -> BTreeSet<IpAddr> {
+    pub fn of_earlier_run() -> BTreeSet<IpAddr> {
         let mut left = BTreeSet::new();
         let dump = |mut requests: Requests| {
             requests.dump(silence::get_addresses(), |_, rule| {
@@ -63,14 +63,14 @@ impl Silence {
             let own = self.transactions.port();
             self.monitor = Some(Monitor::netfilter_of_others(NFNLGRP_NFTABLES, own)?);
         }
-        self.put()
+        self.write_table()
     }
 
     /// Restores the table after others deleted it, such as `nft flush ruleset`.
     ///
     /// # Errors
     /// The kernel refused it.
-    pub fn fix(&mut self) -> io::Result<()> {
+    pub fn restore(&mut self) -> io::Result<()> {
         let Some(monitor) = &mut self.monitor else {
             return Ok(());
         };
@@ -79,13 +79,13 @@ impl Silence {
             is_deleted |= silence::is_deletion(header.kind, payload);
         })?;
         if is_deleted || read.is_err() {
-            self.put()
+            self.write_table()
         } else {
             Ok(())
         }
     }
 
-    fn put(&mut self) -> io::Result<()> {
+    fn write_table(&mut self) -> io::Result<()> {
         self.transactions
             .commit_all(&silence::silence(&self.silent))
     }

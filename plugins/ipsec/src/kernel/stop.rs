@@ -14,7 +14,7 @@ impl Kernel {
     /// Deletes SAs. Returns those that were deleted, each with its last outbound number if the kernel reported it. The
     /// kernel reports it after the last packet has its number, and before it answers the request.
     pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<u64>)> {
-        let listens = self.echo.join(XFRMNLGRP_SA);
+        let listens = self.own_deletions.join(XFRMNLGRP_SA);
         let refused = self.delete(ids).unwrap_or_else(|error| {
             log::warn!("cannot delete SAs: {error}");
             ids.iter().copied().collect()
@@ -28,7 +28,7 @@ impl Kernel {
             BTreeMap::new()
         });
         // an error has no effect: it is not subscribed any more
-        let _ = self.echo.leave(XFRMNLGRP_SA);
+        let _ = self.own_deletions.leave(XFRMNLGRP_SA);
         let gone = ids.iter().filter(|id| !refused.contains(*id));
         gone.map(|id| (*id, numbers.remove(id))).collect()
     }
@@ -50,7 +50,7 @@ impl Kernel {
     fn last_numbers(&mut self) -> io::Result<BTreeMap<SaId, u64>> {
         let mut numbers = BTreeMap::new();
         loop {
-            let read = self.echo.read(|header, payload| {
+            let read = self.own_deletions.read(|header, payload| {
                 numbers.extend(codec::last_numbers(header.kind, payload));
             })?;
             if read.empty {

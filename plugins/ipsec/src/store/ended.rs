@@ -20,28 +20,28 @@ pub struct Ended {
     unconfirmed_sas: BTreeSet<SaId>,
     unconfirmed_policies: BTreeSet<PolicyId>,
     /// The saved keys differ from the present ones.
-    is_other: bool,
-    is_kept: bool,
+    has_changed: bool,
+    is_saved: bool,
 }
 
 impl Ended {
     /// Loads the keys that the last run of this plugin saved.
-    pub fn recall(&mut self, now_ns: u64, bytes: &[u8]) {
+    pub fn load(&mut self, now_ns: u64, bytes: &[u8]) {
         let mut reader = Reader(bytes);
         while let Ok(key) = TunnelKey::read(&mut reader) {
-            self.is_kept = true;
+            self.is_saved = true;
             self.keys.insert(key, now_ns);
         }
     }
 
     pub fn note(&mut self, now_ns: u64, key: TunnelKey) {
         if self.keys.len() < TABLE_MAX {
-            self.is_other |= self.keys.insert(key, now_ns).is_none();
+            self.has_changed |= self.keys.insert(key, now_ns).is_none();
         }
     }
 
     /// Adds records whose messages were in transit when the link was lost, or that an earlier run sent.
-    pub fn leave_unconfirmed(
+    pub fn note_unconfirmed(
         &mut self,
         sas: impl Iterator<Item = SaId>,
         policies: impl Iterator<Item = PolicyId>,
@@ -60,7 +60,7 @@ impl Ended {
 
     /// Removes a record that exists again.
     pub fn forget(&mut self, key: &TunnelKey) {
-        self.is_other |= !self.keys.is_empty() && self.keys.remove(key).is_some();
+        self.has_changed |= !self.keys.is_empty() && self.keys.remove(key).is_some();
     }
 
     /// Keeps only tunnels with these ends; the peer decides about others.
@@ -68,12 +68,12 @@ impl Ended {
         let before = self.keys.len();
         let stays = |key: &TunnelKey| key.local_end().is_some_and(|end| stays(&end));
         self.keys.retain(|key, _| stays(key));
-        self.is_other |= self.keys.len() != before;
+        self.has_changed |= self.keys.len() != before;
     }
 
     /// Removes all, since both nodes have the same records.
     pub fn clear(&mut self) {
-        self.is_other |= !self.keys.is_empty();
+        self.has_changed |= !self.keys.is_empty();
         self.keys.clear();
         self.unconfirmed_sas.clear();
         self.unconfirmed_policies.clear();
@@ -90,12 +90,12 @@ impl Ended {
     }
 
     /// Returns the bytes to save if they changed: all keys while the peer is away, else none.
-    pub fn poll_kept(&mut self, is_away: bool) -> Option<Vec<u8>> {
+    pub fn poll_saved(&mut self, is_away: bool) -> Option<Vec<u8>> {
         let keeps = is_away && !self.keys.is_empty();
-        if keeps == self.is_kept && !(keeps && self.is_other) {
+        if keeps == self.is_saved && !(keeps && self.has_changed) {
             return None;
         }
-        (self.is_kept, self.is_other) = (keeps, false);
+        (self.is_saved, self.has_changed) = (keeps, false);
         let mut bytes = Vec::new();
         for key in self.keys.keys().filter(|_| keeps) {
             Value::write_to(&mut bytes, KEY_MAX, |out| key.write(out));

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::reserved_memory::{PendingReservations, ReservedMemory};
 use crate::ms_between;
 use crate::sa::{ChildName, Direction, Life, Pace, Policy, PolicyId, Sa, SaId};
-use crate::wire::{Numbers, Origin, ToldSa};
+use crate::wire::{Numbers, Origin, ReportedSa};
 
 #[derive(Debug, Default)]
 pub struct Held {
@@ -26,7 +26,7 @@ pub struct HeldSa {
     pub pace: Pace,
     pub name: Option<ChildName>,
     /// Time at which its numbers were reported.
-    pub told_ns: u64,
+    pub reported_ns: u64,
     /// Time at which its lifetimes were reported.
     pub life_ns: u64,
     /// The SA is from this node's own time as active: the peer has reported no numbers of it since.
@@ -37,26 +37,26 @@ pub struct HeldSa {
 }
 
 impl HeldSa {
-    pub fn told(now_ns: u64, told: ToldSa) -> Self {
-        let numbers = &told.numbers;
+    pub fn from_report(now_ns: u64, report: ReportedSa) -> Self {
+        let numbers = &report.numbers;
         Self {
             pace: numbers.pace,
-            told_ns: numbers.known_ns(now_ns),
+            reported_ns: numbers.known_ns(now_ns),
             life_ns: now_ns,
             is_own: numbers.origin == Origin::Copy,
-            sa: told.sa,
-            side: told.side,
-            name: told.name,
+            sa: report.sa,
+            side: report.side,
+            name: report.name,
             proof: None,
             reserved: ReservedMemory::default(),
         }
     }
 
-    pub fn count(&mut self, now_ns: u64, numbers: Numbers) {
+    pub fn update_numbers(&mut self, now_ns: u64, numbers: Numbers) {
         if numbers.replay.form.capacity() != self.sa.replay.form.capacity() {
             return;
         }
-        self.told_ns = numbers.known_ns(now_ns);
+        self.reported_ns = numbers.known_ns(now_ns);
         self.is_own = false;
         (self.sa.replay, self.sa.life) = (numbers.replay, numbers.life);
         (self.pace, self.life_ns) = (numbers.pace, now_ns);
@@ -69,7 +69,8 @@ impl HeldSa {
         if further && there.form.capacity() == here.form.capacity() {
             self.sa.replay.clone_from(there);
             self.sa.life = other.sa.life;
-            (self.pace, self.told_ns, self.life_ns) = (other.pace, other.told_ns, other.life_ns);
+            (self.pace, self.reported_ns, self.life_ns) =
+                (other.pace, other.reported_ns, other.life_ns);
             self.is_own = other.is_own;
         }
     }
@@ -84,7 +85,7 @@ impl HeldSa {
 
     /// Returns its numbers as a copy.
     pub fn numbers(&self, now_ns: u64) -> Numbers {
-        let silent_ms = ms_between(self.told_ns, now_ns);
+        let silent_ms = ms_between(self.reported_ns, now_ns);
         Numbers {
             origin: Origin::Copy,
             silent_ms: u32::try_from(silent_ms).unwrap_or(u32::MAX),
@@ -102,7 +103,7 @@ impl Held {
     }
 
     /// Touches memory for a failover, if that is due; waits for a snapshot in progress.
-    pub fn reserve_due(&mut self, now_ns: u64, waits: bool, is_put: impl Fn(&SaId) -> bool) {
+    pub fn reserve_due(&mut self, now_ns: u64, waits: bool, is_installed: impl Fn(&SaId) -> bool) {
         if self.pending_reservations.next_ns() > now_ns {
             return;
         }
@@ -110,7 +111,7 @@ impl Held {
             self.pending_reservations.wait(now_ns)
         } else {
             self.pending_reservations
-                .touch_next(now_ns, &mut self.sas, is_put)
+                .touch_next(now_ns, &mut self.sas, is_installed)
         }
     }
 
@@ -131,7 +132,7 @@ impl Held {
         sas.into_iter().map(|(_, it)| it)
     }
 
-    pub fn sort_ends(&mut self) {
+    pub fn update_ends(&mut self) {
         self.ends = self.sas.values().map(HeldSa::local_end).collect();
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use siphasher::sip::SipHasher13;
 use spared_replica::{Mark, Tag};
 
-use crate::codec::body::{shifted, shifted_policy, split_at_reqid};
+use crate::codec::body::{own_reqid, policy_with_own_reqids, split_at_reqid};
 use crate::sa::{ChildName, Policy, PolicyId, Sa, SaId};
 use crate::wire::TunnelKey;
 
@@ -103,7 +103,7 @@ pub fn sa_digest(sa: &Sa, name: Option<&ChildName>) -> u64 {
     let mut hash = SipHasher13::new();
     let (head, tail) = split_at_reqid(&sa.body);
     hash.write(head);
-    hash.write(&shifted(sa.reqid).to_ne_bytes());
+    hash.write(&own_reqid(sa.reqid).to_ne_bytes());
     hash.write(tail);
     let offload = sa.interfaces.offload.as_ref();
     let texts = [
@@ -129,7 +129,7 @@ pub fn is_same_sa(
     (other, other_name): (&Sa, Option<&ChildName>),
 ) -> bool {
     one.body == other.body
-        && shifted(one.reqid) == shifted(other.reqid)
+        && own_reqid(one.reqid) == own_reqid(other.reqid)
         && one.interfaces == other.interfaces
         && name == other_name
         && one.replay.window == other.replay.window
@@ -139,6 +139,6 @@ pub fn is_same_sa(
 /// Returns a digest that is equal on both nodes and independent of reqids.
 pub fn policy_digest(policy: &Policy) -> u64 {
     let mut hash = SipHasher13::new();
-    hash.write(shifted_policy(policy).body.bytes());
+    hash.write(policy_with_own_reqids(policy).body.bytes());
     hash.finish()
 }

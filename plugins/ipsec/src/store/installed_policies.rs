@@ -43,7 +43,7 @@ impl InstalledPolicies {
     }
 
     /// The kernel has taken a policy.
-    pub fn handle_put(&mut self, id: &PolicyId) {
+    pub fn handle_installed(&mut self, id: &PolicyId) {
         self.refused.remove(id);
     }
 
@@ -76,14 +76,14 @@ impl InstalledPolicies {
         self.installed.insert(id);
     }
 
-    pub fn miss(&mut self, now_ns: u64, id: PolicyId) {
+    pub fn note_missing(&mut self, now_ns: u64, id: PolicyId) {
         let installed_ns = self.installed_ns.get(&id).copied().unwrap_or(0);
         let due_ns = now_ns.max(installed_ns + RESTORE_NS);
         self.missing.insert(id, due_ns);
     }
 
     /// Notes that the policy is installed as it is held.
-    pub fn find(&mut self, id: &PolicyId) {
+    pub fn note_installed(&mut self, id: &PolicyId) {
         self.missing.remove(id);
     }
 
@@ -97,7 +97,7 @@ impl InstalledPolicies {
     }
 
     /// Makes a failover install the policy as it is held.
-    pub fn want(&mut self, id: PolicyId) {
+    pub fn restore_at_failover(&mut self, id: PolicyId) {
         self.missing.insert(id, u64::MAX);
     }
 

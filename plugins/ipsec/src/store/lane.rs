@@ -6,18 +6,18 @@ use crate::sa::SaId;
 use crate::wire::{AllNumbers, Numbers};
 
 #[derive(Debug, Default)]
-pub struct Lane {
+pub struct NumbersLane {
     /// SAs whose numbers are to be put on the lane.
     due: BTreeSet<SaId>,
     all_due: bool,
     /// State common to all numbers that are sent.
     all: AllNumbers,
     /// Numbers that this node received last, sent again with each pair of roles for a while.
-    last_words: BTreeMap<SaId, Numbers>,
-    last_until_ns: u64,
+    last_received: BTreeMap<SaId, Numbers>,
+    last_received_until_ns: u64,
 }
 
-impl Lane {
+impl NumbersLane {
     /// Another role begins: numbers are exact no longer.
     pub fn handle_role(&mut self) {
         self.all.exact = false;
@@ -26,14 +26,14 @@ impl Lane {
     /// The peer has gone.
     pub fn handle_down(&mut self) {
         self.due.clear();
-        self.last_words.clear();
+        self.last_received.clear();
         self.all.exact = false;
     }
 
-    /// A snapshot has no numbers of its own: all of them are told again.
+    /// A snapshot has no numbers of its own: all of them are reported again.
     pub fn begin_snapshot(&mut self) {
         self.all_due = true;
-        self.due.extend(self.last_words.keys());
+        self.due.extend(self.last_received.keys());
     }
 
     pub fn put(&mut self, id: SaId) {
@@ -53,24 +53,24 @@ impl Lane {
     }
 
     /// Reports of the kernel were lost, and numbers may be older than their bound.
-    pub fn doubt(&mut self) {
+    pub fn begin_unsure(&mut self) {
         self.all.unsure = true;
         self.all_due = true;
     }
 
     /// A reading found what was lost.
-    pub fn end_doubt(&mut self) {
+    pub fn end_unsure(&mut self) {
         self.all_due |= std::mem::take(&mut self.all.unsure);
     }
 
-    /// Last words of a role follow; they are told until then.
-    pub fn begin_last_words(&mut self, until_ns: u64) {
-        self.last_words.clear();
-        self.last_until_ns = until_ns;
+    /// The numbers that this node received last follow; they are reported until then.
+    pub fn begin_last_received(&mut self, until_ns: u64) {
+        self.last_received.clear();
+        self.last_received_until_ns = until_ns;
     }
 
-    pub fn put_last_word(&mut self, id: SaId, numbers: Numbers) {
-        self.last_words.insert(id, numbers);
+    pub fn put_last_received(&mut self, id: SaId, numbers: Numbers) {
+        self.last_received.insert(id, numbers);
         self.due.insert(id);
     }
 
@@ -87,9 +87,9 @@ impl Lane {
         self.all
     }
 
-    pub fn last_word(&self, now_ns: u64, id: &SaId) -> Option<Numbers> {
-        let last_word = self.last_words.get(id).cloned();
-        last_word.filter(|_| now_ns < self.last_until_ns)
+    pub fn last_received_of(&self, now_ns: u64, id: &SaId) -> Option<Numbers> {
+        let last_received = self.last_received.get(id).cloned();
+        last_received.filter(|_| now_ns < self.last_received_until_ns)
     }
 }
 
@@ -102,12 +102,12 @@ pub struct PeerNumbers {
 }
 
 impl PeerNumbers {
-    pub fn handle_told(&mut self, now_ns: u64, all: AllNumbers) {
+    pub fn handle_report(&mut self, now_ns: u64, all: AllNumbers) {
         self.is_unsure = all.unsure;
         self.exact_ns = all.exact.then_some(now_ns);
     }
 
-    /// The peer told of something else since.
+    /// The peer has reported something else since.
     pub fn handle_change(&mut self) {
         self.exact_ns = None;
     }

@@ -15,9 +15,9 @@ pub struct LocalSa {
     /// Previous threshold, while packets that were not reported under it may matter.
     pub threshold_before: u32,
     /// Position at the last report to the peer.
-    pub told: u64,
+    pub reported_position: u64,
     /// Time at which its numbers were read.
-    pub heard_ns: u64,
+    pub read_ns: u64,
     /// Time at which its lifetimes were read.
     pub life_ns: u64,
     pub since_ns: u64,
@@ -43,8 +43,8 @@ impl LocalSa {
             rate: Rate::new(now_ns, 0),
             threshold: 0,
             threshold_before: 0,
-            told: 0,
-            heard_ns: now_ns,
+            reported_position: 0,
+            read_ns: now_ns,
             life_ns: now_ns,
             since_ns: now_ns,
             reading: 0,

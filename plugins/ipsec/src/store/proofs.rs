@@ -9,9 +9,9 @@ use crate::codec::body::suite;
 use crate::codec::hides_keys;
 use crate::sa::Sa;
 
-pub const GOOD_FOR_NS: u64 = 600 * SECOND;
+pub const SUPPORTED_FOR_NS: u64 = 600 * SECOND;
 /// Interval of retries, since a module may be loaded at any time.
-pub const AGAIN_NS: u64 = 60 * SECOND;
+pub const RETRY_NS: u64 = 60 * SECOND;
 /// Limit of kinds, since the peer decides how many it names.
 const KINDS_MAX: usize = 4_096;
 const ESP: u8 = 50;
@@ -38,8 +38,8 @@ pub struct Proof {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofState {
-    Asked,
-    Good,
+    Pending,
+    Supported,
     Refused(i32),
 }
 
@@ -49,12 +49,12 @@ impl Proofs {
         due.min().unwrap_or(u64::MAX)
     }
 
-    pub fn are_asked(&self) -> bool {
+    pub fn any_pending(&self) -> bool {
         let mut states = self.list.values().map(|it| it.state);
-        states.any(|it| it == ProofState::Asked)
+        states.any(|it| it == ProofState::Pending)
     }
 
-    pub fn refuse_some(&self) -> bool {
+    pub fn any_refused(&self) -> bool {
         let refused = |it: &Proof| matches!(it.state, ProofState::Refused(_));
         self.list.values().any(refused)
     }
@@ -67,14 +67,14 @@ impl Proofs {
     }
 
     /// Returns true if no kind of ESP is supported.
-    pub fn lack_esp(&self) -> bool {
+    pub fn is_esp_missing(&self) -> bool {
         let mut esp = self.list.values().filter(|it| it.esp).peekable();
         let refused = ProofState::Refused(EPROTONOSUPPORT);
         esp.peek().is_some() && esp.all(|it| it.state == refused)
     }
 
     /// Returns the proof that an SA needs, and whether the kernel is to be asked for it.
-    pub fn of(&mut self, sa: &Sa) -> (u64, bool) {
+    pub fn find_or_add(&mut self, sa: &Sa) -> (u64, bool) {
         let hidden = hides_keys(sa);
         // no other kind is empty
         let suite = if hidden { Vec::new() } else { suite(&sa.body) };
@@ -84,7 +84,7 @@ impl Proofs {
         let state = match hidden {
             true => ProofState::Refused(EKEYREJECTED),
             false if self.suites.len() >= KINDS_MAX => ProofState::Refused(ENOSPC),
-            false => ProofState::Asked,
+            false => ProofState::Pending,
         };
         if state == ProofState::Refused(ENOSPC) {
             return (self.overflow_proof(), false);
@@ -98,7 +98,7 @@ impl Proofs {
             tokens: Vec::new(),
         };
         self.list.insert(self.last, proof);
-        (self.last, state == ProofState::Asked)
+        (self.last, state == ProofState::Pending)
     }
 
     /// Returns the common proof of all SAs beyond the limit.
@@ -113,7 +113,7 @@ impl Proofs {
     }
 
     /// Returns the proof of an SA that was tried.
-    pub fn tried(&mut self, sa: &Sa) -> Option<&mut Proof> {
+    pub fn of_sa(&mut self, sa: &Sa) -> Option<&mut Proof> {
         let position = self.suites.get(&suite(&sa.body))?;
         self.list.get_mut(position)
     }

@@ -65,10 +65,10 @@ impl Rate {
         let shared_ns = PER_NOTIFICATION_NS.saturating_mul(busy as u64);
         let interval_ns = interval_ns.max(shared_ns);
         // a product beyond 64 bits is beyond the threshold as well
-        let fits = self.now.saturating_mul(interval_ns) / SECOND;
-        let fits = u32::try_from(fits).unwrap_or(u32::MAX).max(1);
-        let far = fits / 2 >= present || present / 2 >= fits;
-        far.then_some(fits)
+        let target = self.now.saturating_mul(interval_ns) / SECOND;
+        let target = u32::try_from(target).unwrap_or(u32::MAX).max(1);
+        let differs = target / 2 >= present || present / 2 >= target;
+        differs.then_some(target)
     }
 
     pub fn pace(&self, threshold: u32) -> Pace {

@@ -20,7 +20,7 @@ fn write_sa(
     out: &mut Value<'_>,
 ) -> bool {
     if let Some(known) = sas.get_mut(id).filter(|_| is_local) {
-        known.told = known.position();
+        known.reported_position = known.position();
         let numbers = known.numbers(now_ns);
         wire::put_sa(out, &numbers, &known.sa, known.name.as_ref());
         return true;
@@ -83,16 +83,16 @@ impl Store for Tunnels {
             _ => None,
         };
         for (id, record) in index.sas.after(after) {
-            let mut is_told = false;
+            let mut is_written = false;
             let (key, is_local) = (record.key, record.is_local);
             let taken = sink.record(&key, &mut record.tag, Some(record.digest), |out| {
-                is_told = true;
+                is_written = true;
                 write_sa(sas, held, *now_ns, (id, is_local), out);
             });
             if !taken {
                 return Step::More;
             }
-            if is_local && !is_told {
+            if is_local && !is_written {
                 lane.put(*id);
             }
             *at = Some(key);
@@ -226,12 +226,12 @@ impl Store for Tunnels {
         };
         let is_local = self.record(SAS, key).is_some_and(|it| it.is_local);
         let now_ns = self.now_ns;
-        let last_word = self.lane.last_word(now_ns, id);
+        let last_received = self.lane.last_received_of(now_ns, id);
         let carried = self.sas.get_mut(id).filter(|_| is_local).map(|known| {
-            known.told = known.position();
+            known.reported_position = known.position();
             known.numbers(now_ns)
         });
-        let numbers = carried.or(last_word);
+        let numbers = carried.or(last_received);
         numbers.map(|it| wire::put_numbers(out, &it)).is_some()
     }
 
@@ -244,7 +244,7 @@ impl Store for Tunnels {
         let id = match key {
             TunnelKey::AllNumbers => {
                 let all = read_all_numbers(value)?;
-                self.peer_numbers.handle_told(self.now_ns, all);
+                self.peer_numbers.handle_report(self.now_ns, all);
                 return Ok(());
             }
             TunnelKey::Sa(id, ..) if key.is_of(table) => *id,
@@ -252,11 +252,11 @@ impl Store for Tunnels {
         };
         let numbers = read_numbers(value)?;
         let is_ours = self.authority(table, key) == Authority::Ours;
-        if numbers.origin == Origin::LastWord {
-            let last_word = Effect::LastWord(id, Box::new(numbers));
-            self.effects.push_back(last_word);
+        if numbers.origin == Origin::LastReceived {
+            let last_received = Effect::LastReceived(id, Box::new(numbers));
+            self.effects.push_back(last_received);
         } else if let Some(held) = self.held.sas.get_mut(&id).filter(|_| !is_ours) {
-            held.count(self.now_ns, numbers);
+            held.update_numbers(self.now_ns, numbers);
         }
         Ok(())
     }

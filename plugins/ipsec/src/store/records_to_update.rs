@@ -81,7 +81,7 @@ impl Tunnels {
                 let key = known.side.map(|side| TunnelKey::sa(&known.sa, side));
                 let kept = (&kept.sa, kept.name.as_ref());
                 let is_same = is_same_sa((&known.sa, known.name.as_ref()), kept);
-                take(records.at(id).filter(|it| is_same && key == Some(it.key)));
+                mark_local(records.at(id).filter(|it| is_same && key == Some(it.key)));
             }
             stays
         });
@@ -99,7 +99,7 @@ impl Tunnels {
             // all of a policy except its id is parsed from its body
             let body = known.at(id).map(|it| &it.policy.body);
             if goes && body == Some(&kept.body) {
-                take(records.at(id));
+                mark_local(records.at(id));
             }
         }
         if !goes_any {
@@ -115,7 +115,7 @@ impl Tunnels {
     }
 }
 
-fn take(record: Option<&mut Record>) {
+fn mark_local(record: Option<&mut Record>) {
     if let Some(record) = record {
         record.is_local = true;
     }

@@ -62,12 +62,12 @@ impl PendingReservations {
         &mut self,
         now_ns: u64,
         sas: &mut BTreeMap<SaId, HeldSa>,
-        is_put: impl Fn(&SaId) -> bool,
+        is_installed: impl Fn(&SaId) -> bool,
     ) {
         let rest = self.ids.len().saturating_sub(STEP);
         for id in self.ids.drain(rest..) {
             let held = sas.get_mut(&id);
-            if let Some(held) = held.filter(|_| !is_put(&id)) {
+            if let Some(held) = held.filter(|_| !is_installed(&id)) {
                 held.reserved.touch();
             }
         }

@@ -19,22 +19,22 @@ const OWN_TRY: Duration = Duration::from_secs(10);
 
 /// Result for a child that only the other side can initiate. Any client may have such a child, so a new one proves
 /// nothing about the peer that had the earlier one.
-pub const WAITS: &str = "waits for its peer";
+pub const WAITS_FOR_FAR_END: &str = "waits for its peer";
 
 /// Result for one child.
 pub type Adopted = (ChildName, Result<(), String>);
 
 #[derive(Debug)]
 pub struct Adoption {
-    open: Vec<Wanted>,
+    open: Vec<PendingChild>,
     /// SPIs of the replicated SAs.
     known: BTreeSet<u32>,
     began: Instant,
-    noted: bool,
+    is_reported: bool,
 }
 
 #[derive(Debug)]
-struct Wanted {
+struct PendingChild {
     name: ChildName,
     loaded: Option<Instant>,
     /// Time of the next try.
@@ -48,7 +48,7 @@ struct Wanted {
 impl Adoption {
     pub fn new(now: Instant, names: Vec<ChildName>, known: BTreeSet<u32>) -> Self {
         let unique: BTreeSet<ChildName> = names.into_iter().collect();
-        let open = unique.into_iter().map(|name| Wanted {
+        let open = unique.into_iter().map(|name| PendingChild {
             name,
             loaded: None,
             next: now,
@@ -61,7 +61,7 @@ impl Adoption {
             open: open.collect(),
             known,
             began: now,
-            noted: false,
+            is_reported: false,
         }
     }
 
@@ -83,7 +83,7 @@ impl Adoption {
             let connection = connection.filter(|it| it.children.contains(&wanted.name.child));
             wanted.loaded = connection.map(|_| wanted.loaded.unwrap_or(now));
             let result = match connection.is_some_and(|it| it.responds_only) {
-                true => Err(WAITS.to_owned()),
+                true => Err(WAITS_FOR_FAR_END.to_owned()),
                 false if sas.is_fresh(&wanted.name, known) => Ok(()),
                 false => return true,
             };
@@ -97,7 +97,7 @@ impl Adoption {
     pub fn begin(&mut self, now: Instant, sas: &Sas) -> Option<ChildName> {
         let under_way = self.open.iter().filter(|wanted| wanted.is_under_way);
         let under_way: BTreeSet<String> = under_way.map(|it| it.name.ike.clone()).collect();
-        let due = |wanted: &&mut Wanted| {
+        let due = |wanted: &&mut PendingChild| {
             let ike = &wanted.name.ike;
             wanted.loaded.is_some_and(|loaded| {
                 // another request would create a second one
@@ -148,15 +148,15 @@ impl Adoption {
     }
 
     /// Returns a line for the log, once, if connections or charon are missing for long.
-    pub fn note(&mut self, now: Instant, is_there: bool) -> Option<String> {
-        if self.noted || now < self.began + LOADED_WITHIN {
+    pub fn report_missing(&mut self, now: Instant, is_running: bool) -> Option<String> {
+        if self.is_reported || now < self.began + LOADED_WITHIN {
             return None;
         }
-        let is_missing = |wanted: &&Wanted| wanted.loaded.is_none() && !wanted.has_failed;
+        let is_missing = |wanted: &&PendingChild| wanted.loaded.is_none() && !wanted.has_failed;
         let mut missing = self.open.iter().filter(is_missing);
         let ChildName { ike, child } = &missing.next()?.name;
-        self.noted = true;
-        let why = if is_there {
+        self.is_reported = true;
+        let why = if is_running {
             "charon has not loaded"
         } else {
             "there is no charon to establish"
@@ -168,7 +168,7 @@ impl Adoption {
     }
 }
 
-impl Wanted {
+impl PendingChild {
     /// Returns the first failure.
     fn fail(&mut self, why: String) -> Option<Adopted> {
         let is_first = !self.has_failed;
@@ -286,11 +286,11 @@ mod tests {
         let (now, mut adoption) = begin();
         let sas = Sas::default();
         let told = adoption.handle_lists(now, &loaded(true), &sas);
-        assert_eq!(told, [(name(), Err(WAITS.to_owned()))]);
+        assert_eq!(told, [(name(), Err(WAITS_FOR_FAR_END.to_owned()))]);
         assert!(adoption.is_done());
         assert_eq!(adoption.handle_lists(now, &loaded(true), &sas), []);
         assert_eq!(adoption.begin(now + s(99), &sas), None);
-        assert_eq!(adoption.note(now + s(99), true), None);
+        assert_eq!(adoption.report_missing(now + s(99), true), None);
     }
 
     /// Several clients have children with the same name.
@@ -298,7 +298,7 @@ mod tests {
     fn a_child_of_a_connection_that_waits_proves_nothing_of_the_one_before() {
         let (now, mut adoption) = begin();
         let told = adoption.handle_lists(now, &loaded(true), &up(2));
-        assert_eq!(told, [(name(), Err(WAITS.to_owned()))]);
+        assert_eq!(told, [(name(), Err(WAITS_FOR_FAR_END.to_owned()))]);
         assert_eq!(adoption.handle_lists(now, &loaded(true), &up(3)), []);
     }
 
@@ -315,9 +315,9 @@ mod tests {
     #[test]
     fn what_is_not_loaded_for_long_is_noted_once() {
         let (now, mut adoption) = begin();
-        assert_eq!(adoption.note(now + s(29), true), None);
-        let note = adoption.note(now + s(30), true);
+        assert_eq!(adoption.report_missing(now + s(29), true), None);
+        let note = adoption.report_missing(now + s(30), true);
         assert_eq!(note.as_deref(), Some("charon has not loaded far/net"));
-        assert_eq!(adoption.note(now + s(99), true), None);
+        assert_eq!(adoption.report_missing(now + s(99), true), None);
     }
 }

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::codec::{Packet, Section};
-use super::end::End;
+use super::stop_signal::StopSignal;
 use super::stream::Stream;
 
 /// Length limit of a reason that is passed on, in characters.
 const REASON_MAX: usize = 200;
 /// Number of packets that are read in one turn.
-const AT_A_TIME: usize = 256;
-const UNASKED: &str = "unexpected answer";
+const PACKETS_MAX: usize = 256;
+const UNEXPECTED: &str = "unexpected answer";
 
 /// One connection, for one command at a time.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Client {
     timeout: Duration,
     streams: Vec<&'static str>,
     /// An event has arrived that was not taken yet.
-    heard: bool,
+    has_event: bool,
 }
 
 /// Cause of a command's failure.
@@ -41,12 +41,16 @@ pub enum Fault {
 impl Client {
     /// # Errors
     /// Errors of the system.
-    pub fn connect(path: &Path, end: &End, timeout: Duration) -> Result<Self, Errno> {
+    pub fn connect(
+        path: &Path,
+        stop_signal: &StopSignal,
+        timeout: Duration,
+    ) -> Result<Self, Errno> {
         Ok(Self {
-            stream: Stream::connect(path, end)?,
+            stream: Stream::connect(path, stop_signal)?,
             timeout,
             streams: Vec::new(),
-            heard: false,
+            has_event: false,
         })
     }
 
@@ -94,8 +98,8 @@ impl Client {
             match self.stream.read(deadline).map_err(broken)? {
                 Packet::Confirm => return Ok(true),
                 Packet::EventUnknown => return Ok(false),
-                Packet::Event(name, _) => self.hear(&name),
-                _ => return Err(broken(UNASKED.to_owned())),
+                Packet::Event(name, _) => self.note_event(&name),
+                _ => return Err(broken(UNEXPECTED.to_owned())),
             }
         }
     }
@@ -111,10 +115,10 @@ impl Client {
 
     /// Returns the answer if it has arrived.
     pub fn try_answer(&mut self, command: &str) -> Result<Option<Section>, Fault> {
-        for _ in 0..AT_A_TIME {
+        for _ in 0..PACKETS_MAX {
             let read = self.stream.try_read();
             match read.map_err(|why| Fault::Broken(format!("{command}: {why}")))? {
-                Some(Packet::Event(name, _)) => self.hear(&name),
+                Some(Packet::Event(name, _)) => self.note_event(&name),
                 Some(packet) => return answered(command, packet).map(Some),
                 None => break,
             }
@@ -124,14 +128,14 @@ impl Client {
 
     /// Reads unrequested packets; returns true if an event was among them.
     pub fn take_events(&mut self) -> Result<bool, Fault> {
-        for _ in 0..AT_A_TIME {
+        for _ in 0..PACKETS_MAX {
             match self.stream.try_read().map_err(Fault::Broken)? {
-                Some(Packet::Event(name, _)) => self.hear(&name),
+                Some(Packet::Event(name, _)) => self.note_event(&name),
                 None => break,
-                Some(_) => return Err(Fault::Broken(UNASKED.to_owned())),
+                Some(_) => return Err(Fault::Broken(UNEXPECTED.to_owned())),
             }
         }
-        Ok(mem::take(&mut self.heard))
+        Ok(mem::take(&mut self.has_event))
     }
 
     fn answer(
@@ -144,7 +148,7 @@ impl Client {
             let read = self.stream.read(deadline);
             match read.map_err(|why| Fault::Broken(format!("{command}: {why}")))? {
                 Packet::Event(name, message) if self.is_streamed(&name) => each(&name, message),
-                Packet::Event(name, _) => self.hear(&name),
+                Packet::Event(name, _) => self.note_event(&name),
                 packet => return answered(command, packet),
             }
         }
@@ -154,8 +158,8 @@ impl Client {
         self.streams.iter().any(|event| event.as_bytes() == name)
     }
 
-    fn hear(&mut self, name: &[u8]) {
-        self.heard |= !self.is_streamed(name);
+    fn note_event(&mut self, name: &[u8]) {
+        self.has_event |= !self.is_streamed(name);
     }
 }
 
@@ -169,7 +173,7 @@ fn answered(command: &str, packet: Packet) -> Result<Section, Fault> {
         Packet::Unknown => Err(Fault::Refused(format!(
             "{command}: there is no such command"
         ))),
-        _ => Err(Fault::Broken(format!("{command}: {UNASKED}"))),
+        _ => Err(Fault::Broken(format!("{command}: {UNEXPECTED}"))),
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use siphasher::sip::SipHasher13;
 
 use crate::connections::{self, Listed, Pool};
-use crate::engine::{ChildName, Named};
+use crate::engine::{ChildName, NamedSpi};
 
 use super::client::{Client, Fault};
 use super::codec::Section;
@@ -125,7 +125,7 @@ pub fn pools(client: &mut Client) -> Result<Vec<(Pool, u64)>, Fault> {
 ///
 /// # Errors
 /// charon could not be queried.
-pub fn given(client: &mut Client, pool: &str) -> Result<BTreeSet<IpAddr>, Fault> {
+pub fn assigned(client: &mut Client, pool: &str) -> Result<BTreeSet<IpAddr>, Fault> {
     let wanted = Section::new().value("leases", "yes").value("name", pool);
     let all = client.request("get-pools", wanted)?;
     let pools = all.sections().filter(|(name, _)| *name == pool);
@@ -151,7 +151,7 @@ fn connection(section: &Section) -> Connection {
     let local = section.texts("local_addrs").map(str::to_owned);
     Connection {
         children: children.map(str::to_owned).collect(),
-        responds_only: remotes.peek().is_some() && remotes.all(connections::is_open),
+        responds_only: remotes.peek().is_some() && remotes.all(connections::is_any_address),
         local: local.collect(),
         is_ikev1: section.text("version") == Some("IKEv1"),
         unique: section.text("unique").unwrap_or_default().to_owned(),
@@ -209,13 +209,13 @@ impl Sas {
     }
 
     /// Returns each SPI once, in order.
-    pub fn names(&self) -> Vec<Named> {
+    pub fn names(&self) -> Vec<NamedSpi> {
         let each = self.children.iter().flat_map(|child| {
             let spis = child.spis.iter().flatten().filter(|spi| **spi != 0);
             spis.map(move |spi| (*spi, child))
         });
         let by_spi: BTreeMap<u32, &Child> = each.collect();
-        let names = by_spi.into_iter().map(|(spi, child)| Named {
+        let names = by_spi.into_iter().map(|(spi, child)| NamedSpi {
             spi,
             name: child.name.clone(),
             is_up: child.is_installed,
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn both_directions_of_a_child_have_its_name() {
-        let named = |spi| Named {
+        let named = |spi| NamedSpi {
             spi,
             name: name("net"),
             is_up: true,

@@ -2,16 +2,16 @@
 //! is to establish again after a failover.
 //!
 //! `run` is the thread. `client` exchanges commands with charon (`stream` of `codec`'s packets), `list` reads its
-//! lists, `listing` schedules that for the check, `adopt` decides what it is asked for, and `withhold` which addresses
-//! it must not assign.
+//! lists, `list_schedule` schedules that for the check, `adopt` decides what it is asked for, and `withhold` which
+//! addresses it must not assign.
 
 mod adopt;
 mod client;
 pub mod codec;
-mod end;
 mod list;
-mod listing;
+mod list_schedule;
 mod run;
+mod stop_signal;
 mod stream;
 mod withhold;
 
@@ -28,25 +28,25 @@ use std::thread::{self, JoinHandle};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::connections::Listed;
-use crate::engine::{ChildName, DaemonWord, Named};
+use crate::engine::{ChildName, DaemonEvent, NamedSpi};
 
-pub use adopt::WAITS;
-use end::End;
+pub use adopt::WAITS_FOR_FAR_END;
 use run::{Order, Thread};
+use stop_signal::StopSignal;
 
 /// Number of events beyond which the thread waits for [`Daemon::poll`].
-const SAID_MAX: usize = 1024;
+const EVENTS_MAX: usize = 1024;
 
 /// Report of the thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViciEvent {
     /// Names of all SAs, if they changed. A charon that has just started has named none, and names from one that has
     /// gone stay.
-    Names(Vec<Named>),
+    Names(Vec<NamedSpi>),
     /// A child was established again, or failed: its first failure, then its success.
     Adopted(ChildName, Result<(), String>),
-    /// charon has started, has answered to a greeting, has ended, or was absent from the start.
-    Daemon(DaemonWord),
+    /// charon has started, has answered a ping, has ended, or was absent from the start.
+    Daemon(DaemonEvent),
     /// Its connections and pools, if they changed; always as the answer to [`Daemon::list`], and None if charon could
     /// not be queried.
     Listed(Option<Listed>),
@@ -62,9 +62,9 @@ pub struct Daemon(Option<Running>);
 struct Running {
     orders: Sender<Order>,
     /// Events of the thread; None only during drop.
-    said: Option<Receiver<ViciEvent>>,
+    events: Option<Receiver<ViciEvent>>,
     bell: Arc<OwnedFd>,
-    end: End,
+    stop_signal: StopSignal,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -79,18 +79,18 @@ impl Daemon {
             return Ok(Self(None));
         };
         let (orders, to_do) = channel();
-        let (tell, said) = sync_channel(SAID_MAX);
+        let (sender, events) = sync_channel(EVENTS_MAX);
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let end = End::new()?;
-        let thread = Thread::new(socket, to_do, tell, &bell, &end, Box::new(wake));
+        let stop_signal = StopSignal::new()?;
+        let thread = Thread::new(socket, to_do, sender, &bell, &stop_signal, Box::new(wake));
         let thread = thread::Builder::new()
             .name("ipsec charon".to_owned())
             .spawn(|| thread.run())?;
         Ok(Self(Some(Running {
             orders,
-            said: Some(said),
+            events: Some(events),
             bell,
-            end,
+            stop_signal,
             thread: Some(thread),
         })))
     }
@@ -106,8 +106,8 @@ impl Daemon {
     }
 
     /// Asks charon for an answer: a charon that is being stopped gives none.
-    pub fn greet(&self) {
-        self.order(Order::Greet);
+    pub fn ping(&self) {
+        self.order(Order::Ping);
     }
 
     /// Sets the addresses that charon must not assign. Replaces the earlier ones.
@@ -123,7 +123,7 @@ impl Daemon {
 
     /// Returns the next event, if any.
     pub fn poll(&self) -> Option<ViciEvent> {
-        self.0.as_ref()?.said.as_ref()?.try_recv().ok()
+        self.0.as_ref()?.events.as_ref()?.try_recv().ok()
     }
 
     /// Ends the thread, which then waits at most a moment.
@@ -147,9 +147,9 @@ impl fmt::Debug for Daemon {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end.say();
+        self.stop_signal.send();
         // the thread may wait for room
-        self.said = None;
+        self.events = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -2,7 +2,7 @@
 
 mod pools;
 mod presence;
-mod talk;
+mod session;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,18 +15,18 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::engine::{ChildName, DaemonWord, Named};
+use crate::engine::{ChildName, DaemonEvent, NamedSpi};
 
 use super::ViciEvent;
 use super::adopt::{Adopted, Adoption};
 use super::client::{Client, Fault};
 use super::codec::Section;
-use super::end::End;
 use super::list::{self, Sas};
-use super::listing::Listing;
+use super::list_schedule::ListSchedule;
+use super::stop_signal::StopSignal;
 use super::withhold::Withholding;
 use presence::CharonPresence;
-use talk::Talk;
+use session::CharonSession;
 
 /// Time limit of one command, such as a list of all SAs.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,12 +35,12 @@ const INITIATE_MS: &str = "10000";
 const INITIATE: Duration = Duration::from_secs(15);
 /// Limit of initiations at a time: each occupies one of charon's sixteen threads, with a dead peer
 /// until the time limit.
-const AT_ONCE: usize = 4;
+const INITIATIONS_MAX: usize = 4;
 
 /// Intervals between tries to connect: without a socket, with one, during a failover.
-const LOOK: Duration = Duration::from_secs(2);
+const RETRY_ABSENT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
-const HURRY: Duration = Duration::from_millis(500);
+const RETRY_ADOPTING: Duration = Duration::from_millis(500);
 /// Delay of reads after an event, since events come in bursts.
 const COALESCE: Duration = Duration::from_millis(50);
 
@@ -49,7 +49,7 @@ const EVENTS: [&str; 4] = ["child-updown", "child-rekey", "ike-updown", "ike-rek
 pub enum Order {
     Adopt(Vec<ChildName>, BTreeSet<u32>),
     Forget,
-    Greet,
+    Ping,
     List,
     Withhold(BTreeSet<IpAddr>),
 }
@@ -58,30 +58,30 @@ pub struct Thread {
     socket: PathBuf,
     orders: Receiver<Order>,
     bell: Arc<OwnedFd>,
-    end: End,
-    engine: EngineSide,
+    stop_signal: StopSignal,
+    events: EventSender,
     /// None while there is no connection to charon.
-    talk: Option<Talk>,
+    session: Option<CharonSession>,
     connect_at: Instant,
     presence: CharonPresence,
-    /// True while a greeting waits for its answer.
-    greets: bool,
+    /// True while a ping waits for its answer.
+    is_pinged: bool,
     /// Names reported last; None before the first report.
-    names: Option<Vec<Named>>,
+    names: Option<Vec<NamedSpi>>,
     adoption: Option<Adoption>,
     adopt_at: Instant,
-    listing: Listing,
+    list_schedule: ListSchedule,
     withholding: Withholding,
 }
 
-/// Way of events to the engine.
-struct EngineSide {
+/// Sends events to the engine.
+struct EventSender {
     events: SyncSender<ViciEvent>,
     wake: Box<dyn Fn() + Send>,
 }
 
-impl EngineSide {
-    fn tell(&self, event: ViciEvent) {
+impl EventSender {
+    fn send(&self, event: ViciEvent) {
         // if the engine is gone, this thread is told to end, too
         let _ = self.events.send(event);
         (self.wake)();
@@ -94,7 +94,7 @@ impl Thread {
         orders: Receiver<Order>,
         events: SyncSender<ViciEvent>,
         bell: &Arc<OwnedFd>,
-        end: &End,
+        stop_signal: &StopSignal,
         wake: Box<dyn Fn() + Send>,
     ) -> Self {
         let now = Instant::now();
@@ -102,27 +102,27 @@ impl Thread {
             socket,
             orders,
             bell: Arc::clone(bell),
-            end: end.clone(),
-            engine: EngineSide { events, wake },
-            talk: None,
+            stop_signal: stop_signal.clone(),
+            events: EventSender { events, wake },
+            session: None,
             connect_at: now,
             presence: CharonPresence::default(),
-            greets: false,
+            is_pinged: false,
             names: None,
             adoption: None,
             adopt_at: now,
-            listing: Listing::new(now),
+            list_schedule: ListSchedule::new(now),
             withholding: Withholding::new(now),
         }
     }
 
     pub fn run(mut self) {
-        while !self.end.is_said() {
+        while !self.stop_signal.is_sent() {
             while let Ok(order) = self.orders.try_recv() {
                 self.handle_order(order);
             }
             if let Err(fault) = self.work() {
-                self.lose(fault.to_string());
+                self.handle_fault(fault.to_string());
             }
             self.wait();
         }
@@ -133,38 +133,38 @@ impl Thread {
         let adoption = match order {
             Order::Adopt(names, known) => Some(Adoption::new(now, names, known)),
             Order::Forget => None,
-            Order::Greet => return self.greets = true,
+            Order::Ping => return self.is_pinged = true,
             Order::List => return self.order_list(now),
             Order::Withhold(addresses) => return self.order_withholding(now, addresses),
         };
-        if let Some(talk) = &mut self.talk {
-            talk.forget_initiations();
+        if let Some(session) = &mut self.session {
+            session.forget_initiations();
         }
         self.adoption = adoption;
         self.adoption.take_if(|adoption| adoption.is_done());
         self.adopt_at = now;
-        if self.adoption.is_some() && self.talk.is_none() {
+        if self.adoption.is_some() && self.session.is_none() {
             self.connect_at = now;
         }
     }
 
     fn order_list(&mut self, now: Instant) {
-        match self.talk {
-            Some(_) => self.listing.ask(now),
-            None => self.say(ViciEvent::Listed(None)),
+        match self.session {
+            Some(_) => self.list_schedule.ask(now),
+            None => self.report(ViciEvent::Listed(None)),
         }
     }
 
     fn work(&mut self) -> Result<(), Fault> {
-        self.note_missing();
-        if self.talk.is_none() && self.connect_at <= Instant::now() {
+        self.report_missing();
+        if self.session.is_none() && self.connect_at <= Instant::now() {
             self.connect()?;
         }
-        if self.talk.is_some() {
+        if self.session.is_some() {
             self.withhold()?;
-            self.answer_greeting()?;
-            self.hear()?;
-            self.hear_initiations();
+            self.answer_ping()?;
+            self.handle_events()?;
+            self.handle_initiations();
             self.adopt()?;
             self.list()?;
         }
@@ -172,11 +172,11 @@ impl Thread {
     }
 
     fn connect(&mut self) -> Result<(), Fault> {
-        let client = Client::connect(&self.socket, &self.end, TIMEOUT);
+        let client = Client::connect(&self.socket, &self.stop_signal, TIMEOUT);
         match client {
-            Ok(client) => self.greet(client),
+            Ok(client) => self.begin_session(client),
             Err(Errno::NOENT | Errno::CONNREFUSED) => {
-                self.go();
+                self.handle_absent();
                 Ok(())
             }
             Err(error) => Err(Fault::Broken(error.to_string())),
@@ -184,47 +184,47 @@ impl Thread {
     }
 
     // Subscribes to events first: none may be missed between the subscription and the list.
-    fn greet(&mut self, mut client: Client) -> Result<(), Fault> {
+    fn begin_session(&mut self, mut client: Client) -> Result<(), Fault> {
         for event in EVENTS {
             client.subscribe(event)?;
         }
         let sas = list::sas(&mut client)?;
-        self.talk = Some(Talk::new(client));
+        self.session = Some(CharonSession::new(client));
         self.adopt_at = Instant::now();
-        self.listing.begin(self.adopt_at);
+        self.list_schedule.begin(self.adopt_at);
         self.withholding.begin(self.adopt_at);
         if self.presence.handle_answer() {
             self.note("connected to charon".to_owned());
-            self.say(ViciEvent::Daemon(DaemonWord::Came));
+            self.report(ViciEvent::Daemon(DaemonEvent::Started));
         }
-        self.tell_names(&sas);
+        self.report_names(&sas);
         Ok(())
     }
 
-    // Reads a list that was begun after the greeting.
-    fn answer_greeting(&mut self) -> Result<(), Fault> {
-        if let Some(talk) = self.talk.as_mut().filter(|_| self.greets) {
-            let sas = list::sas(&mut talk.client)?;
-            self.greets = false;
-            self.tell_names(&sas);
-            self.say(ViciEvent::Daemon(DaemonWord::Answered));
+    // Reads a list that was begun after the ping.
+    fn answer_ping(&mut self) -> Result<(), Fault> {
+        if let Some(session) = self.session.as_mut().filter(|_| self.is_pinged) {
+            let sas = list::sas(&mut session.client)?;
+            self.is_pinged = false;
+            self.report_names(&sas);
+            self.report(ViciEvent::Daemon(DaemonEvent::Answered));
         }
         Ok(())
     }
 
-    fn hear(&mut self) -> Result<(), Fault> {
-        let Some(talk) = &mut self.talk else {
+    fn handle_events(&mut self) -> Result<(), Fault> {
+        let Some(session) = &mut self.session else {
             return Ok(());
         };
         let now = Instant::now();
-        if talk.client.take_events()? {
-            talk.list_at.get_or_insert(now + COALESCE);
+        if session.client.take_events()? {
+            session.list_at.get_or_insert(now + COALESCE);
         }
-        if talk.list_at.take_if(|at| *at <= now).is_some() {
-            let sas = list::sas(&mut talk.client)?;
-            self.tell_names(&sas);
+        if session.list_at.take_if(|at| *at <= now).is_some() {
+            let sas = list::sas(&mut session.client)?;
+            self.report_names(&sas);
             self.adopt_at = now;
-            self.listing.handle_sas(now);
+            self.list_schedule.handle_sas(now);
         }
         Ok(())
     }
@@ -232,49 +232,55 @@ impl Thread {
     /// Reads the lists for the check, if it is time.
     fn list(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
-        let Some(talk) = self.talk.as_mut().filter(|_| self.listing.due() <= now) else {
+        let Some(session) = self
+            .session
+            .as_mut()
+            .filter(|_| self.list_schedule.due() <= now)
+        else {
             return Ok(());
         };
-        let mut listed = list::all(&mut talk.client)?;
+        let mut listed = list::all(&mut session.client)?;
         for pool in &mut listed.pools {
-            *pool = self.withholding.whole(pool.clone());
+            *pool = self.withholding.as_loaded(pool.clone());
         }
-        if let Some(listed) = self.listing.handle_listed(now, listed) {
-            self.say(ViciEvent::Listed(Some(listed)));
+        if let Some(listed) = self.list_schedule.handle_listed(now, listed) {
+            self.report(ViciEvent::Listed(Some(listed)));
         }
         Ok(())
     }
 
-    fn tell_names(&mut self, sas: &Sas) {
+    fn report_names(&mut self, sas: &Sas) {
         let names = sas.names();
         if self.names.as_ref() != Some(&names) {
             self.names = Some(names.clone());
-            self.say(ViciEvent::Names(names));
+            self.report(ViciEvent::Names(names));
         }
     }
 
     /// Reads charon's SAs, and initiates the next child.
     fn adopt(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
-        let (Some(talk), Some(adoption)) = (&mut self.talk, &mut self.adoption) else {
+        let (Some(session), Some(adoption)) = (&mut self.session, &mut self.adoption) else {
             return Ok(());
         };
-        if now < self.adopt_at || talk.room() == 0 {
+        if now < self.adopt_at || session.room() == 0 {
             return Ok(());
         }
         self.adopt_at = now + adoption.look_after(now);
-        talk.connections.take_if(|(at, _)| *at + HURRY <= now);
-        let connections = match talk.connections.take() {
+        session
+            .connections
+            .take_if(|(at, _)| *at + RETRY_ADOPTING <= now);
+        let connections = match session.connections.take() {
             Some(listed) => listed,
-            None => (now, list::connections(&mut talk.client)?),
+            None => (now, list::connections(&mut session.client)?),
         };
-        let sas = list::sas(&mut talk.client)?;
+        let sas = list::sas(&mut session.client)?;
         let told = adoption.handle_lists(now, &connections.1, &sas);
-        talk.connections = Some(connections);
-        let room = talk.room();
+        session.connections = Some(connections);
+        let room = session.room();
         let next: Vec<ChildName> = (0..room).map_while(|_| adoption.begin(now, &sas)).collect();
-        self.tell_names(&sas);
-        self.tell_adopted(told);
+        self.report_names(&sas);
+        self.report_adopted(told);
         next.into_iter().try_for_each(|name| self.initiate(name))
     }
 
@@ -283,19 +289,19 @@ impl Thread {
             .value("child", &name.child)
             .value("ike", &name.ike)
             .value("timeout", INITIATE_MS);
-        let client = Client::connect(&self.socket, &self.end, INITIATE);
+        let client = Client::connect(&self.socket, &self.stop_signal, INITIATE);
         let mut client = client.map_err(|error| Fault::Broken(error.to_string()))?;
         let deadline = client.begin("initiate", message)?;
-        if let Some(talk) = &mut self.talk {
-            talk.begin(name, client, deadline);
+        if let Some(session) = &mut self.session {
+            session.begin(name, client, deadline);
         }
         Ok(())
     }
 
-    fn hear_initiations(&mut self) {
+    fn handle_initiations(&mut self) {
         let now = Instant::now();
-        let talk = self.talk.as_mut();
-        for (name, answer) in talk.map_or_else(Vec::new, |it| it.take_answers(now)) {
+        let session = self.session.as_mut();
+        for (name, answer) in session.map_or_else(Vec::new, |it| it.take_answers(now)) {
             self.handle_initiated(now, &name, answer);
         }
     }
@@ -309,80 +315,85 @@ impl Thread {
             Ok(()) => adoption.handle_established(name),
             Err(why) => adoption.handle_failed(now, name, why),
         };
-        self.tell_adopted(told);
+        self.report_adopted(told);
     }
 
-    fn tell_adopted(&mut self, told: impl IntoIterator<Item = Adopted>) {
+    fn report_adopted(&mut self, told: impl IntoIterator<Item = Adopted>) {
         for (name, result) in told {
-            self.say(ViciEvent::Adopted(name, result));
+            self.report(ViciEvent::Adopted(name, result));
         }
         self.adoption.take_if(|adoption| adoption.is_done());
     }
 
-    fn note_missing(&mut self) {
+    fn report_missing(&mut self) {
         let adoption = self.adoption.as_mut();
-        let is_there = self.presence.is_there();
-        let note = adoption.and_then(|adoption| adoption.note(Instant::now(), is_there));
+        let is_running = self.presence.is_running();
+        let note =
+            adoption.and_then(|adoption| adoption.report_missing(Instant::now(), is_running));
         if let Some(note) = note {
             self.note(note);
         }
     }
 
     /// Returns the time of the next try to connect, at the latest after `latest`.
-    fn look_at(&self, now: Instant, latest: Duration) -> Instant {
+    fn next_connect_at(&self, now: Instant, latest: Duration) -> Instant {
         let sooner = self.withholding.connect_after(now);
         now + sooner.map_or(latest, |it| it.min(latest))
     }
 
     /// Handles a fault, which is logged once for all tries that fail with it.
-    fn lose(&mut self, why: String) {
-        if self.presence.is_there() {
+    fn handle_fault(&mut self, why: String) {
+        if self.presence.is_running() {
             self.withholding.expect(Instant::now());
         }
         self.disconnect(RETRY);
-        if self.end.is_said() {
+        if self.stop_signal.is_sent() {
             return;
         }
         let loss = self.presence.handle_fault(why);
-        self.greets &= !loss.was_there;
+        self.is_pinged &= !loss.was_running;
         if let Some(note) = loss.note {
             self.note(note);
         }
         if loss.is_end {
-            self.say(ViciEvent::Daemon(DaemonWord::Ended));
+            self.report(ViciEvent::Daemon(DaemonEvent::Ended));
         }
     }
 
     /// Handles the absence of charon.
-    fn go(&mut self) {
-        let again = if self.socket.exists() { RETRY } else { LOOK };
+    fn handle_absent(&mut self) {
+        let again = if self.socket.exists() {
+            RETRY
+        } else {
+            RETRY_ABSENT
+        };
         self.disconnect(again);
         if self.presence.handle_absent() {
-            self.say(ViciEvent::Daemon(DaemonWord::Absent));
+            self.report(ViciEvent::Daemon(DaemonEvent::Absent));
         }
     }
 
     fn disconnect(&mut self, again: Duration) {
         let again = match self.adoption {
-            Some(_) => HURRY,
+            Some(_) => RETRY_ADOPTING,
             None => again,
         };
-        self.talk = None;
-        if self.listing.handle_fault() {
-            self.say(ViciEvent::Listed(None));
+        self.session = None;
+        if self.list_schedule.handle_fault() {
+            self.report(ViciEvent::Listed(None));
         }
         if let Some(adoption) = &mut self.adoption {
             adoption.handle_lost();
         }
-        self.connect_at = self.look_at(Instant::now(), again);
+        self.connect_at = self.next_connect_at(Instant::now(), again);
     }
 
     fn note(&mut self, line: String) {
-        self.say(ViciEvent::Note(line));
+        self.report(ViciEvent::Note(line));
     }
 
-    fn say(&mut self, said: ViciEvent) {
-        self.engine.tell(said);
+    fn report(&mut self, event: ViciEvent) {
+        self.events.send(event);
     }
 
     fn wait(&self) {
@@ -390,9 +401,9 @@ impl Thread {
         let left = Timespec::try_from(left).ok();
         let mut descriptors = vec![
             PollFd::new(&self.bell, PollFlags::IN),
-            PollFd::new(&self.end, PollFlags::IN),
+            PollFd::new(&self.stop_signal, PollFlags::IN),
         ];
-        for client in self.talk.iter().flat_map(Talk::clients) {
+        for client in self.session.iter().flat_map(CharonSession::clients) {
             descriptors.push(PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN));
         }
         let _ = poll(&mut descriptors, left.as_ref());
@@ -401,17 +412,17 @@ impl Thread {
 
     /// Returns the time of the next work without a command.
     fn due(&self) -> Instant {
-        let Some(talk) = &self.talk else {
+        let Some(session) = &self.session else {
             return self.connect_at;
         };
-        let adopts = self.adoption.is_some() && talk.room() > 0;
+        let adopts = self.adoption.is_some() && session.room() > 0;
         let due = [
-            talk.list_at,
+            session.list_at,
             adopts.then_some(self.adopt_at),
-            Some(self.listing.due()),
+            Some(self.list_schedule.due()),
             self.withholding.due(),
         ];
-        let due = due.into_iter().flatten().chain(talk.deadlines()).min();
-        due.unwrap_or_else(|| Instant::now() + LOOK)
+        let due = due.into_iter().flatten().chain(session.deadlines()).min();
+        due.unwrap_or_else(|| Instant::now() + RETRY_ABSENT)
     }
 }

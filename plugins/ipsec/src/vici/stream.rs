@@ -13,7 +13,7 @@ use rustix::net::{
 };
 
 use super::codec::{PACKET_MAX, Packet};
-use super::end::End;
+use super::stop_signal::StopSignal;
 
 const PIECE: usize = 16 << 10;
 const LENGTH: usize = 4;
@@ -21,7 +21,7 @@ const LENGTH: usize = 4;
 #[derive(Debug)]
 pub struct Stream {
     socket: OwnedFd,
-    end: End,
+    stop_signal: StopSignal,
     /// Bytes of an incomplete packet.
     bytes: Vec<u8>,
 }
@@ -29,7 +29,7 @@ pub struct Stream {
 impl Stream {
     /// # Errors
     /// Errors of the system.
-    pub fn connect(path: &Path, end: &End) -> Result<Self, Errno> {
+    pub fn connect(path: &Path, stop_signal: &StopSignal) -> Result<Self, Errno> {
         let address = SocketAddrUnix::new(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -37,7 +37,7 @@ impl Stream {
         connect(&socket, &address)?;
         Ok(Self {
             socket,
-            end: end.clone(),
+            stop_signal: stop_signal.clone(),
             bytes: Vec::new(),
         })
     }
@@ -109,7 +109,7 @@ impl Stream {
         let left = Timespec::try_from(self.left(deadline)?).map_err(|error| error.to_string())?;
         let mut descriptors = [
             PollFd::new(&self.socket, what),
-            PollFd::new(&self.end, PollFlags::IN),
+            PollFd::new(&self.stop_signal, PollFlags::IN),
         ];
         match poll(&mut descriptors, Some(&left)) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -119,7 +119,7 @@ impl Stream {
     }
 
     fn left(&self, deadline: Instant) -> Result<Duration, String> {
-        if self.end.is_said() {
+        if self.stop_signal.is_sent() {
             return Err("it was cancelled".to_owned());
         }
         let left = deadline.checked_duration_since(Instant::now());

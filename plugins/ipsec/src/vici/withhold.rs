@@ -32,12 +32,12 @@ pub struct Withholding {
     expected_until: Instant,
     /// Pools as they were loaded, and the part that replaced each.
     parts: BTreeMap<String, (Pool, Pool)>,
-    told: Option<String>,
+    reported: Option<String>,
 }
 
 /// Action for a pool.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PoolAction {
     /// Replace the pool by this one.
     Replace(Pool),
     /// The pool cannot be replaced, with the reason.
@@ -52,15 +52,15 @@ impl Withholding {
             loading_until: now,
             expected_until: now,
             parts: BTreeMap::new(),
-            told: None,
+            reported: None,
         }
     }
 
     /// Sets the addresses of clients that charon may not know.
-    pub fn order(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
+    pub fn set_addresses(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
         if self.addresses.is_empty() {
             self.expect(now);
-            self.told = None;
+            self.reported = None;
         }
         self.addresses = addresses;
         self.at = now;
@@ -94,66 +94,70 @@ impl Withholding {
 
     /// Returns true if a pool has an address that charon must not assign.
     pub fn concerns(&self, pool: &Pool) -> bool {
-        self.taken(pool).next().is_some()
+        self.withheld_in(pool).next().is_some()
     }
 
-    fn taken<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = &'a IpAddr> {
+    fn withheld_in<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = &'a IpAddr> {
         let is_part = self.parts.get(&pool.name).is_some_and(|(_, it)| it == pool);
-        let gives = move |ip: &&IpAddr| {
+        let may_assign = move |ip: &&IpAddr| {
             if is_part {
                 pool.covers(ip)
             } else {
-                pool.gives(ip)
+                pool.may_assign(ip)
             }
         };
-        self.addresses.iter().filter(gives)
+        self.addresses.iter().filter(may_assign)
     }
 
     /// Returns the pool as it was loaded, before a part replaced it.
-    pub fn whole(&self, pool: Pool) -> Pool {
+    pub fn as_loaded(&self, pool: Pool) -> Pool {
         match self.parts.get(&pool.name) {
             Some((whole, part)) if *part == pool => whole.clone(),
             _ => pool,
         }
     }
 
-    /// Returns the action for a pool. `given` are addresses of charon's own clients; None if there are too many.
-    pub fn handle_pool(&self, pool: &Pool, given: Option<&BTreeSet<IpAddr>>) -> Option<Step> {
-        let is_own = |ip: &IpAddr| given.is_some_and(|given| given.contains(ip));
-        let mut taken = self.taken(pool).filter(|ip| !is_own(ip));
-        let first = taken.next()?;
-        let named = match taken.count() {
+    /// Returns the action for a pool. `assigned` are addresses of charon's own clients; None if there are too many.
+    pub fn handle_pool(
+        &self,
+        pool: &Pool,
+        assigned: Option<&BTreeSet<IpAddr>>,
+    ) -> Option<PoolAction> {
+        let is_own = |ip: &IpAddr| assigned.is_some_and(|assigned| assigned.contains(ip));
+        let mut withheld_in = self.withheld_in(pool).filter(|ip| !is_own(ip));
+        let first = withheld_in.next()?;
+        let named = match withheld_in.count() {
             0 => first.to_string(),
             more => format!("{first} and {more} more"),
         };
-        let (name, fault) = (&pool.name, Step::Fault);
+        let (name, fault) = (&pool.name, PoolAction::Fault);
         let fault = |why| fault(format!("pool {name}: {named} may be assigned twice: {why}"));
-        if given.is_none_or(|given| !given.is_empty()) {
+        if assigned.is_none_or(|assigned| !assigned.is_empty()) {
             return Some(fault(
                 "charon replaces no pool of which a client has an address; terminate its clients",
             ));
         }
-        let part = self.whole(pool.clone());
+        let part = self.as_loaded(pool.clone());
         let part = part.largest_part_without(&self.addresses);
-        Some(part.map_or_else(|| fault("none is free; add addresses"), Step::Replace))
+        Some(part.map_or_else(|| fault("none is free; add addresses"), PoolAction::Replace))
     }
 
     /// Takes note that this part replaced the pool.
     pub fn handle_replaced(&mut self, pool: &Pool, part: Pool) {
-        let whole = self.whole(pool.clone());
+        let whole = self.as_loaded(pool.clone());
         self.parts.insert(pool.name.clone(), (whole, part));
     }
 
     /// Handles the end of a read of all pools; returns the first fault if it is new.
-    pub fn handle_looked(&mut self, now: Instant, fault: Option<String>) -> Option<Option<String>> {
+    pub fn handle_read(&mut self, now: Instant, fault: Option<String>) -> Option<Option<String>> {
         self.at = if now < self.loading_until {
             now + LOOK_LOADING
         } else {
             now + LOOK_LATER
         };
-        let is_news = self.told != fault;
-        self.told.clone_from(&fault);
-        is_news.then_some(fault)
+        let is_new = self.reported != fault;
+        self.reported.clone_from(&fault);
+        is_new.then_some(fault)
     }
 }
 
@@ -177,21 +181,21 @@ mod tests {
     fn withholding(texts: &[&str]) -> (Instant, Withholding) {
         let now = Instant::now();
         let mut withholding = Withholding::new(now);
-        withholding.order(now, ips(texts));
+        withholding.set_addresses(now, ips(texts));
         withholding.begin(now);
         (now, withholding)
     }
 
-    fn part(step: Option<Step>) -> Pool {
+    fn part(step: Option<PoolAction>) -> Pool {
         match step {
-            Some(Step::Replace(part)) => part,
+            Some(PoolAction::Replace(part)) => part,
             step => panic!("{step:?}"),
         }
     }
 
-    fn fault(step: Option<Step>) -> String {
+    fn fault(step: Option<PoolAction>) -> String {
         match step {
-            Some(Step::Fault(why)) => why,
+            Some(PoolAction::Fault(why)) => why,
             step => panic!("{step:?}"),
         }
     }
@@ -203,13 +207,13 @@ mod tests {
         assert_eq!(first.range(), "10.3.0.2-10.3.0.125");
         withholding.handle_replaced(&network(), first.clone());
         assert!(!withholding.concerns(&first));
-        assert_eq!(withholding.whole(first.clone()), network());
+        assert_eq!(withholding.as_loaded(first.clone()), network());
         // a second address, and the first is free again
-        withholding.order(Instant::now(), ips(&["10.3.0.2"]));
+        withholding.set_addresses(Instant::now(), ips(&["10.3.0.2"]));
         let second = part(withholding.handle_pool(&first, Some(&ips(&[]))));
         assert_eq!(second.range(), "10.3.0.3-10.3.0.125");
         withholding.handle_replaced(&first, second.clone());
-        assert_eq!(withholding.whole(second), network());
+        assert_eq!(withholding.as_loaded(second), network());
         // the whole pool is loaded again
         assert!(withholding.concerns(&network()));
     }
@@ -220,8 +224,8 @@ mod tests {
         let both = ips(&["10.3.0.1", "10.3.0.2"]);
         assert_eq!(withholding.handle_pool(&network(), Some(&both)), None);
         let one = ips(&["10.3.0.1"]);
-        for given in [Some(&one), None] {
-            let why = fault(withholding.handle_pool(&network(), given));
+        for assigned in [Some(&one), None] {
+            let why = fault(withholding.handle_pool(&network(), assigned));
             assert!(why.contains("terminate its clients"), "{why}");
         }
         let full = Pool {
@@ -245,15 +249,12 @@ mod tests {
         );
         assert_eq!(withholding.due(), Some(now));
         let why = Some("no".to_owned());
-        assert_eq!(
-            withholding.handle_looked(now, why.clone()),
-            Some(why.clone())
-        );
+        assert_eq!(withholding.handle_read(now, why.clone()), Some(why.clone()));
         assert_eq!(withholding.due(), Some(now + LOOK_LOADING));
         let later = now + LOADING;
-        assert_eq!(withholding.handle_looked(later, why), None);
+        assert_eq!(withholding.handle_read(later, why), None);
         assert_eq!(withholding.due(), Some(later + LOOK_LATER));
-        withholding.order(later, ips(&[]));
+        withholding.set_addresses(later, ips(&[]));
         assert_eq!(withholding.connect_after(later), None);
         assert_eq!(withholding.due(), None);
     }

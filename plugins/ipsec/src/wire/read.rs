@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use spared_replica::Reader;
 
-use super::{AllNumbers, BODY_MAX, LEGACY, Numbers, Origin, ToldSa, TunnelKey, VERSION, WORDS_MAX};
+use super::{
+    AllNumbers, BODY_MAX, LEGACY, Numbers, Origin, ReportedSa, TunnelKey, VERSION, WORDS_MAX,
+};
 use crate::codec::body::{self, parse_policy, parse_sa};
 use crate::codec::{check_policy, check_sa};
 use crate::error::Malformed;
@@ -67,7 +69,7 @@ pub fn accept_preface(preface: &[u8]) -> Result<(), String> {
 ///
 /// # Errors
 /// The bytes are no SA, or not the key's.
-pub fn read_sa(key: &TunnelKey, value: &[u8]) -> Result<ToldSa, Malformed> {
+pub fn read_sa(key: &TunnelKey, value: &[u8]) -> Result<ReportedSa, Malformed> {
     let mut reader = Reader(value);
     let numbers = numbers(&mut reader)?;
     let length = usize::from(reader.u16()?);
@@ -85,7 +87,7 @@ pub fn read_sa(key: &TunnelKey, value: &[u8]) -> Result<ToldSa, Malformed> {
     let name = name(&mut reader)?;
     (sa.replay, sa.life) = (numbers.replay.clone(), numbers.life);
     finish(&reader)?;
-    Ok(ToldSa {
+    Ok(ReportedSa {
         sa,
         side,
         numbers,
@@ -153,7 +155,7 @@ fn numbers(reader: &mut Reader<'_>) -> Result<Numbers, Malformed> {
         origin: match reader.u8()? {
             0 => Origin::Kernel,
             1 => Origin::Copy,
-            2 => Origin::LastWord,
+            2 => Origin::LastReceived,
             _ => return Err(Malformed::Field("origin")),
         },
         silent_ms: reader.u32()?,

@@ -1,8 +1,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spared_replica::{
-    Applied, Authority, Config, Malformed, Mark as Stamp, Reader, Replica, Sink, Step, Store, Tag,
-    Token, Value,
+    Applied, Authority, Config, Malformed, Mark, Reader, Replica, Sink, Step, Store, Tag, Token,
+    Value,
 };
 use spared_sdk::hex;
 
@@ -115,14 +115,7 @@ impl<F: FnMut(&mut Value<'_>)> Store for Writer<F> {
         None
     }
 
-    fn stale(
-        &mut self,
-        _: Table,
-        _: Stamp,
-        _: &mut bool,
-        _: usize,
-        _: &mut Vec<TunnelKey>,
-    ) -> bool {
+    fn stale(&mut self, _: Table, _: Mark, _: &mut bool, _: usize, _: &mut Vec<TunnelKey>) -> bool {
         true
     }
 
@@ -204,7 +197,7 @@ fn an_sa_is_itself_after_the_way_and_cut_off_it_is_none() {
     for name in [None, Some(name())] {
         let sa = sa();
         let (key, bytes) = sa_bytes(&sa, name.as_ref());
-        let told = ToldSa {
+        let told = ReportedSa {
             numbers: numbers(&sa),
             side: Direction::In,
             sa,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spared_ipsec::engine::DaemonWord;
+use spared_ipsec::engine::DaemonEvent;
 use spared_ipsec::vici::ViciEvent;
 
 use crate::fixture::{Fixture, name};
@@ -54,14 +54,14 @@ fn a_child_is_established_once_its_connection_is_loaded() {
     far.load();
     assert_eq!(
         here.next_in(SOME),
-        Some(ViciEvent::Daemon(DaemonWord::Absent))
+        Some(ViciEvent::Daemon(DaemonEvent::Absent))
     );
     assert!(here.is_quiet(SOME));
     let near = lab.start(Side::Near);
     assert_eq!(here.note(), "connected to charon");
     assert_eq!(
         here.next_in(SOME),
-        Some(ViciEvent::Daemon(DaemonWord::Came))
+        Some(ViciEvent::Daemon(DaemonEvent::Started))
     );
     assert_eq!(here.next_in(SOME), Some(ViciEvent::Names(Vec::new())));
     assert!(here.is_quiet(SOME));
@@ -133,7 +133,7 @@ fn a_child_that_nobody_has_loaded_is_waited_for_until_it_is_forgotten() {
     assert_eq!(here.note(), "connected to charon");
     assert_eq!(
         here.next_in(SOME),
-        Some(ViciEvent::Daemon(DaemonWord::Came))
+        Some(ViciEvent::Daemon(DaemonEvent::Started))
     );
     assert_eq!(here.next_in(SOME), Some(ViciEvent::Names(Vec::new())));
     assert!(here.is_quiet(SOME));
@@ -157,7 +157,7 @@ fn a_charon_that_is_killed_is_found_again() {
     assert_eq!(here.note(), "lost charon: it closed the connection");
     assert_eq!(
         here.next_in(SOME),
-        Some(ViciEvent::Daemon(DaemonWord::Ended))
+        Some(ViciEvent::Daemon(DaemonEvent::Ended))
     );
     assert!(here.is_quiet(SOME));
     let near = lab.start(Side::Near);
@@ -175,11 +175,11 @@ fn a_charon_answers_a_greeting() {
     let [near, _far] = both(&lab);
     let here = Fixture::start(&lab.socket(Side::Near));
     assert_eq!(here.note(), "connected to charon");
-    here.daemon.greet();
-    here.until(|said| (*said == ViciEvent::Daemon(DaemonWord::Answered)).then_some(()));
+    here.daemon.ping();
+    here.until(|said| (*said == ViciEvent::Daemon(DaemonEvent::Answered)).then_some(()));
     near.kill();
-    here.until(|said| (*said == ViciEvent::Daemon(DaemonWord::Ended)).then_some(()));
-    here.daemon.greet();
+    here.until(|said| (*said == ViciEvent::Daemon(DaemonEvent::Ended)).then_some(()));
+    here.daemon.ping();
     assert!(here.is_quiet(SOME), "nobody is there to answer");
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use spared_ipsec::connections::Listed;
-use spared_ipsec::engine::{ChildName, Named};
+use spared_ipsec::engine::{ChildName, NamedSpi};
 use spared_ipsec::vici::{Daemon, ViciEvent};
 
 /// Longer than any time limit of the thread.
@@ -123,7 +123,7 @@ impl Fixture {
     }
 }
 
-fn spis(names: &[Named]) -> BTreeSet<u32> {
+fn spis(names: &[NamedSpi]) -> BTreeSet<u32> {
     names.iter().map(|named| named.spi).collect()
 }
 

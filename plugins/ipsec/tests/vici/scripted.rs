@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use spared_ipsec::engine::{ChildName, DaemonWord};
+use spared_ipsec::engine::{ChildName, DaemonEvent};
 use spared_ipsec::vici::codec::{Packet, Section};
 use spared_ipsec::vici::{Daemon, ViciEvent};
 
@@ -32,7 +32,7 @@ fn where_there_is_no_charon_there_is_no_noise() {
     here.adopt("net", &[]);
     assert_eq!(
         here.next_in(SOME),
-        Some(ViciEvent::Daemon(DaemonWord::Absent))
+        Some(ViciEvent::Daemon(DaemonEvent::Absent))
     );
     assert!(here.is_quiet(SOME));
     // the socket of a killed charon remains
@@ -160,7 +160,7 @@ fn one_that_does_not_stop_talking_is_stopped() {
 }
 
 fn ended() -> Option<ViciEvent> {
-    Some(ViciEvent::Daemon(DaemonWord::Ended))
+    Some(ViciEvent::Daemon(DaemonEvent::Ended))
 }
 
 /// Serves each connection in a thread of its own, as long as the process exists.

@@ -6,15 +6,15 @@ use crate::ms_between;
 impl Engine {
     /// Compares the kernel with the installed SAs after a failover's reading; then the IKE daemon gets its order.
     pub(in crate::engine) fn read_back(&mut self, now_ns: u64) {
-        let wanted = self.failover.wanted;
+        let wanted = self.failover.read_back_generation;
         if wanted.is_none_or(|wanted| wanted > self.reads.generation()) {
             return;
         }
-        if !self.is_put() {
-            self.failover.wanted = Some(self.read_fresh());
+        if !self.is_installed() {
+            self.failover.read_back_generation = Some(self.read_fresh());
             return;
         }
-        self.failover.wanted = None;
+        self.failover.read_back_generation = None;
         let differing = self.installed.read_back(&self.store.sas);
         if let Some(first) = differing.first() {
             let sas = counted(differing.len(), "SA");
@@ -26,11 +26,11 @@ impl Engine {
     }
 
     fn adopt(&mut self, now_ns: u64) {
-        self.ike.left.note();
+        self.ike.saved_unadopted.mark_changed();
         let installed = counted(self.installed.len(), "SA");
         let failover = &self.failover;
         let read_ms = ms_between(failover.active_ns, now_ns);
-        let took_ms = ms_between(failover.begun_ns, failover.put_ns);
+        let took_ms = ms_between(failover.began_ns, failover.installed_ns);
         self.event(format!(
             "{installed} taken over within {took_ms} ms, read back after {read_ms} ms"
         ));

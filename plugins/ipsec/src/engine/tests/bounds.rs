@@ -20,7 +20,7 @@ fn own_roles_gather_nothing_while_the_channel_is_full() {
     assert!(said.len() <= 2, "{}", said.len());
     let mut roles = said.iter().map(|it| Message::parse(it).expect("a message"));
     let told = roles.find_map(|it| match it.body {
-        Said::Role(groups) => Some(groups.len()),
+        MessageBody::Role(groups) => Some(groups.len()),
         _ => None,
     });
     assert_eq!(told, Some(0), "the role that it has");
@@ -38,7 +38,7 @@ fn kinds_of_sas_that_a_peer_invents_are_bounded() {
             &[&number.to_ne_bytes()[..2], &[0; 22]].concat(),
         );
         let sa = parse_sa(Body::new(bytes)).expect("an SA");
-        engine.store.proofs.of(&sa);
+        engine.store.proofs.find_or_add(&sa);
     }
     assert!(engine.store.proofs.list.len() <= 4_097);
 }

@@ -73,7 +73,7 @@ fn an_older_peer_is_told_nothing() {
         node.engine.handle_wire(2);
     }
     list(&mut pair, 0, 1, false);
-    assert_eq!(pair.said(0, OWN), 0);
+    assert_eq!(pair.message_count(0, OWN), 0);
     let (rows, is_wrong) = pair.nodes[0].engine.check_rows(true);
     let older =
         Value::Text("is an older version and does not report them: not compared".to_owned());
@@ -86,7 +86,7 @@ fn a_daemon_with_mobike_is_named_and_says_nothing_from_other_addresses() {
     let mut pair = pair();
     let engine = &mut pair.nodes[0].engine;
     engine.handle_own_addresses(S, [IpAddr::from(OWN_ADDRESS)].into());
-    engine.handle_daemon(S, DaemonWord::Came);
+    engine.handle_presence(S, DaemonEvent::Started);
     list(&mut pair, 0, 1, true);
     pair.run(LONG);
     let wrong = pair.nodes[0].wrong.clone().unwrap_or_default();
@@ -108,7 +108,7 @@ fn without_mobike_the_addresses_that_stay_go_on_speaking() {
     let mut pair = pair();
     let engine = &mut pair.nodes[0].engine;
     engine.handle_own_addresses(S, [IpAddr::from(OWN_ADDRESS)].into());
-    engine.handle_daemon(S, DaemonWord::Came);
+    engine.handle_presence(S, DaemonEvent::Started);
     list(&mut pair, 0, 1, false);
     pair.switch_over(0);
     assert_eq!(pair.nodes[0].silent, [IpAddr::from(VIP)].into());
@@ -118,7 +118,9 @@ fn without_mobike_the_addresses_that_stay_go_on_speaking() {
 fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
     let mut pair = pair();
     let now_ns = pair.now_ns;
-    pair.nodes[1].engine.handle_daemon(now_ns, DaemonWord::Came);
+    pair.nodes[1]
+        .engine
+        .handle_presence(now_ns, DaemonEvent::Started);
     list(&mut pair, 1, 1, false);
     pair.run(20 * S);
     assert_eq!(pair.nodes[1].wrong, None, "it may be being stopped");
@@ -131,7 +133,7 @@ fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
     let now_ns = pair.now_ns;
     pair.nodes[1]
         .engine
-        .handle_daemon(now_ns, DaemonWord::Ended);
+        .handle_presence(now_ns, DaemonEvent::Ended);
     pair.settle();
     assert_eq!(pair.nodes[1].wrong, None);
 }

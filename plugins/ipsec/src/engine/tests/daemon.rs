@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::body::{block_of, blocked_by};
+use crate::codec::body::{blocking_id, blocking_policy};
 
 /// Pair whose first node was active with tunnels of its own daemon, gave the role away, and has it back while that
 /// daemon is still being stopped.
-fn returned(tunnels: u32) -> Pair {
+fn role_returned(tunnels: u32) -> Pair {
     let mut pair = Pair::settled(tunnels);
-    name_all(&mut pair, tunnels);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_names(&mut pair, tunnels);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     pair.run(10 * S);
     pair.switch_over(0);
     pair.run(500 * MS);
@@ -18,13 +18,13 @@ fn returned(tunnels: u32) -> Pair {
     pair
 }
 
-pub fn name_all(pair: &mut Pair, tunnels: u32) {
+pub fn report_names(pair: &mut Pair, tunnels: u32) {
     let named = (0..tunnels).flat_map(|number| {
         let name = ChildName {
             ike: "office".to_owned(),
             child: format!("net{number}"),
         };
-        [in_of(number).spi, out_of(number).spi].map(|spi| Named {
+        [in_of(number).spi, out_of(number).spi].map(|spi| NamedSpi {
             spi,
             name: name.clone(),
             is_up: true,
@@ -35,9 +35,9 @@ pub fn name_all(pair: &mut Pair, tunnels: u32) {
     pair.settle();
 }
 
-pub fn daemon(pair: &mut Pair, node: usize, word: DaemonWord) {
+pub fn report_daemon_event(pair: &mut Pair, node: usize, event: DaemonEvent) {
     let now_ns = pair.now_ns;
-    pair.nodes[node].engine.handle_daemon(now_ns, word);
+    pair.nodes[node].engine.handle_presence(now_ns, event);
     pair.settle();
 }
 
@@ -66,11 +66,11 @@ pub fn assert_up(pair: &Pair, active: usize, tunnels: usize) {
 
 #[test]
 fn what_a_daemon_takes_along_when_the_role_is_back_is_put_back_and_not_told() {
-    let mut pair = returned(3);
+    let mut pair = role_returned(3);
     let told = pair.nodes[0].deletions;
     delete(&mut pair, 0, 3, Deleter::Daemon);
     assert_up(&pair, 0, 3);
-    daemon(&mut pair, 0, DaemonWord::Ended);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
     delete(&mut pair, 0, 3, Deleter::Daemon);
     assert_up(&pair, 0, 3);
     assert_eq!(pair.nodes[0].deletions, told, "a deletion was told");
@@ -83,7 +83,7 @@ fn what_a_daemon_takes_along_when_the_role_is_back_is_put_back_and_not_told() {
 
 #[test]
 fn numbers_of_what_is_put_back_are_never_used_again() {
-    let mut pair = returned(1);
+    let mut pair = role_returned(1);
     for _ in 0..5 {
         pair.carry(0, &out_of(0), 50);
         // the kernel panics if a number is sent again
@@ -95,27 +95,27 @@ fn numbers_of_what_is_put_back_are_never_used_again() {
 #[test]
 fn an_administrator_s_deletions_count_at_any_time() {
     for calm_ns in [0, 10 * S] {
-        let mut pair = returned(2);
+        let mut pair = role_returned(2);
         pair.run(calm_ns);
         delete(&mut pair, 0, 2, Deleter::Other);
         pair.run(S);
         assert_up(&pair, 0, 0);
-        assert_eq!(pair.nodes[0].greeted, 0);
+        assert_eq!(pair.nodes[0].pings, 0);
     }
 }
 
 #[test]
 fn a_living_daemon_s_deletions_of_its_own_count_when_it_has_answered() {
     let mut pair = Pair::settled(2);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     delete(&mut pair, 0, 1, Deleter::Daemon);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 6);
     assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4, "it was told");
-    assert_eq!(pair.nodes[0].greeted, 1);
-    daemon(&mut pair, 0, DaemonWord::Answered);
+    assert_eq!(pair.nodes[0].pings, 1);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
     // deletions during a question wait for a second answer
-    if pair.nodes[0].greeted > 1 {
-        daemon(&mut pair, 0, DaemonWord::Answered);
+    if pair.nodes[0].pings > 1 {
+        report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
     }
     assert_up(&pair, 0, 1);
     assert_eq!(pair.nodes[0].down, None);
@@ -125,12 +125,12 @@ fn a_living_daemon_s_deletions_of_its_own_count_when_it_has_answered() {
 /// back.
 #[test]
 fn what_followed_is_no_daemon_s_to_delete_however_alive_it_is() {
-    let mut pair = returned(3);
+    let mut pair = role_returned(3);
     for calm_ns in [0, 200 * MS, 6 * S, 90 * S] {
         pair.run(calm_ns);
         let told = pair.nodes[0].deletions;
         delete(&mut pair, 0, 3, Deleter::Daemon);
-        daemon(&mut pair, 0, DaemonWord::Answered);
+        report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
         pair.run(2 * S);
         assert_up(&pair, 0, 3);
         assert_eq!(pair.nodes[0].deletions, told, "a deletion was told");
@@ -144,16 +144,16 @@ fn what_followed_is_no_daemon_s_to_delete_however_alive_it_is() {
     pair.role(0, true);
     pair.link();
     pair.run(10 * S);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     delete(&mut pair, 0, 3, Deleter::Daemon);
-    daemon(&mut pair, 0, DaemonWord::Answered);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
     pair.run(2 * S);
     assert_up(&pair, 0, 3);
 }
 
 #[test]
 fn a_policy_that_a_daemon_puts_in_the_place_of_one_that_followed_is_its_own() {
-    let mut pair = returned(1);
+    let mut pair = role_returned(1);
     pair.run(10 * S);
     for policy in policies(0) {
         pair.nodes[0].kernel.put_policy(policy);
@@ -166,18 +166,18 @@ fn a_policy_that_a_daemon_puts_in_the_place_of_one_that_followed_is_its_own() {
     }
     pair.settle();
     assert_eq!(pair.nodes[0].kernel.policies().len(), 3, "not yet believed");
-    daemon(&mut pair, 0, DaemonWord::Answered);
-    if pair.nodes[0].greeted > 1 {
-        daemon(&mut pair, 0, DaemonWord::Answered);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
+    if pair.nodes[0].pings > 1 {
+        report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
     }
     assert_eq!(pair.nodes[0].kernel.policies().len(), 0);
 }
 
 #[test]
 fn tunnels_that_should_be_up_and_are_not_fail_a_check() {
-    let mut pair = returned(12);
+    let mut pair = role_returned(12);
     assert_eq!(pair.nodes[0].down, None);
-    daemon(&mut pair, 0, DaemonWord::Ended);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
     // the SAs have expired, and no daemon negotiates
     for number in 0..12 {
         for sa in tunnel(number) {
@@ -214,8 +214,8 @@ fn policies_that_no_sa_serves_fail_a_check_though_nobody_named_them() {
 #[test]
 fn sas_that_a_hand_deleted_below_a_daemon_fail_a_check() {
     let mut pair = Pair::settled(2);
-    name_all(&mut pair, 2);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_names(&mut pair, 2);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     pair.run(3 * S);
     assert_eq!(pair.nodes[0].down, None);
     for sa in tunnel(1) {
@@ -229,7 +229,7 @@ fn sas_that_a_hand_deleted_below_a_daemon_fail_a_check() {
     let none = "tunnel office/net1 has no SA in the kernel, and charon has not noticed: rekey it (swanctl --rekey --child net1)";
     assert_eq!(down.as_deref(), Some(none));
     // the daemon knows now
-    name_all(&mut pair, 1);
+    report_names(&mut pair, 1);
     pair.run(2 * S);
     assert_eq!(pair.nodes[0].down, None);
 }
@@ -238,9 +238,9 @@ fn sas_that_a_hand_deleted_below_a_daemon_fail_a_check() {
 fn tunnels_that_went_while_no_plugin_ran_nor_a_peer_fail_a_check() {
     let mut pair = Pair::settled(2);
     pair.cut();
-    pair.nodes[0].kernel.deaf = true;
+    pair.nodes[0].kernel.loses_notifications = true;
     delete(&mut pair, 0, 2, Deleter::Daemon);
-    pair.nodes[0].kernel.deaf = false;
+    pair.nodes[0].kernel.loses_notifications = false;
     let (settings, config) = (Settings::default(), pair.next_run(0));
     pair.nodes[0].engine = Engine::new(pair.now_ns, settings, config);
     pair.role(0, true);
@@ -254,7 +254,7 @@ fn tunnels_that_went_while_no_plugin_ran_nor_a_peer_fail_a_check() {
     pair.run(2 * S);
     let gone = "1 policy is gone, and its traffic is blocked";
     assert_eq!(pair.nodes[0].down.as_deref(), Some(gone));
-    let block = blocked_by(&policies(1)[0].id).expect("it has no user");
+    let block = blocking_id(&policies(1)[0].id).expect("it has no user");
     let by_hand = pair.nodes[0].kernel.delete_policy(&block, Deleter::Other);
     assert!(by_hand);
     pair.run(2 * S);
@@ -263,11 +263,11 @@ fn tunnels_that_went_while_no_plugin_ran_nor_a_peer_fail_a_check() {
 
 #[test]
 fn a_daemon_that_answers_no_more_was_being_stopped() {
-    let mut pair = returned(2);
+    let mut pair = role_returned(2);
     pair.run(20 * S);
     delete(&mut pair, 0, 2, Deleter::Daemon);
     pair.run(3 * S);
-    daemon(&mut pair, 0, DaemonWord::Ended);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
     pair.run(60 * S);
     assert_up(&pair, 0, 2);
 }
@@ -275,15 +275,15 @@ fn a_daemon_that_answers_no_more_was_being_stopped() {
 #[test]
 fn a_stop_that_no_change_of_roles_was_told_of_ends_no_tunnel() {
     let mut pair = Pair::settled(3);
-    name_all(&mut pair, 3);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_names(&mut pair, 3);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     pair.run(20 * S);
     delete(&mut pair, 0, 3, Deleter::Daemon);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 9);
     pair.run(35 * S);
-    daemon(&mut pair, 0, DaemonWord::Ended);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
     assert_up(&pair, 0, 3);
-    roles::assert_led(&pair, 0);
+    roles::assert_policies_lead_to_sas(&pair, 0);
     assert_eq!(pair.nodes[0].adopts.as_ref().map(Vec::len), Some(3));
     pair.run(60 * S);
     assert_up(&pair, 0, 3);
@@ -291,12 +291,12 @@ fn a_stop_that_no_change_of_roles_was_told_of_ends_no_tunnel() {
 
 #[test]
 fn deletions_that_a_reading_finds_within_a_farewell_are_put_back() {
-    let mut pair = returned(2);
-    pair.nodes[0].kernel.deaf = true;
+    let mut pair = role_returned(2);
+    pair.nodes[0].kernel.loses_notifications = true;
     delete(&mut pair, 0, 2, Deleter::Daemon);
-    pair.nodes[0].kernel.deaf = false;
+    pair.nodes[0].kernel.loses_notifications = false;
     let now_ns = pair.now_ns;
-    pair.nodes[0].engine.handle_seen(now_ns, XfrmEvent::Unsure);
+    pair.nodes[0].engine.handle_event(now_ns, XfrmEvent::Unsure);
     pair.settle();
     assert_up(&pair, 0, 2);
 }
@@ -306,8 +306,8 @@ fn deletions_that_a_reading_finds_within_a_farewell_are_put_back() {
 fn what_a_daemon_deletes_and_puts_again_is_there() {
     for (reqid, heard_between) in [(1, true), (7, true), (1, false), (7, false)] {
         let mut pair = Pair::settled(1);
-        name_all(&mut pair, 1);
-        daemon(&mut pair, 0, DaemonWord::Came);
+        report_names(&mut pair, 1);
+        report_daemon_event(&mut pair, 0, DaemonEvent::Started);
         pair.run(20 * S);
         let [policy, again] = [1, reqid].map(|it| policy(0, 1, it));
         let sa = &tunnel(0)[0];
@@ -323,7 +323,7 @@ fn what_a_daemon_deletes_and_puts_again_is_there() {
         kernel.add_sa(now_ns, sa.clone());
         pair.settle();
         for _ in 0..2 {
-            daemon(&mut pair, 0, DaemonWord::Answered);
+            report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
         }
         pair.run(S);
         let node = &pair.nodes[0];
@@ -339,23 +339,23 @@ fn what_a_daemon_deletes_and_puts_again_is_there() {
 /// The notifications were lost, and the daemon has not answered yet.
 #[test]
 fn deletions_that_only_a_reading_finds_are_asked_about() {
-    for (word, left) in [(DaemonWord::Ended, 2), (DaemonWord::Answered, 0)] {
+    for (word, left) in [(DaemonEvent::Ended, 2), (DaemonEvent::Answered, 0)] {
         let mut pair = Pair::settled(2);
-        name_all(&mut pair, 2);
-        daemon(&mut pair, 0, DaemonWord::Came);
+        report_names(&mut pair, 2);
+        report_daemon_event(&mut pair, 0, DaemonEvent::Started);
         pair.run(20 * S);
-        pair.nodes[0].kernel.deaf = true;
+        pair.nodes[0].kernel.loses_notifications = true;
         delete(&mut pair, 0, 2, Deleter::Daemon);
-        pair.nodes[0].kernel.deaf = false;
+        pair.nodes[0].kernel.loses_notifications = false;
         let now_ns = pair.now_ns;
-        pair.nodes[0].engine.handle_seen(now_ns, XfrmEvent::Unsure);
+        pair.nodes[0].engine.handle_event(now_ns, XfrmEvent::Unsure);
         pair.settle();
         let kernel = &pair.nodes[0].kernel;
-        assert_eq!((kernel.policies().len(), pair.nodes[0].greeted), (6, 1));
+        assert_eq!((kernel.policies().len(), pair.nodes[0].pings), (6, 1));
         assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4);
         // the deletions in between as well
-        daemon(&mut pair, 0, word);
-        daemon(&mut pair, 0, word);
+        report_daemon_event(&mut pair, 0, word);
+        report_daemon_event(&mut pair, 0, word);
         pair.run(S);
         assert_up(&pair, 0, left);
     }
@@ -365,16 +365,16 @@ fn deletions_that_only_a_reading_finds_are_asked_about() {
 #[test]
 fn what_an_administrator_flushes_is_gone() {
     let mut pair = Pair::settled(2);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     pair.switch_over(0);
     pair.run(20 * S);
-    daemon(&mut pair, 1, DaemonWord::Came);
-    pair.nodes[1].kernel.deaf = true;
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    pair.nodes[1].kernel.loses_notifications = true;
     delete(&mut pair, 1, 2, Deleter::Other);
-    pair.nodes[1].kernel.deaf = false;
+    pair.nodes[1].kernel.loses_notifications = false;
     let now_ns = pair.now_ns;
     let flushed = XfrmEvent::Flushed(Deleter::Other);
-    pair.nodes[1].engine.handle_seen(now_ns, flushed);
+    pair.nodes[1].engine.handle_event(now_ns, flushed);
     pair.run(S);
     assert_up(&pair, 1, 0);
     assert_eq!(pair.nodes[1].kernel.policies().len(), 0);
@@ -390,9 +390,9 @@ fn where_no_daemon_answers_its_deletions_of_its_own_count_at_once() {
 #[test]
 fn before_the_daemon_is_known_its_deletions_wait() {
     for (word, left) in [
-        (DaemonWord::Absent, 2),
-        (DaemonWord::Ended, 2),
-        (DaemonWord::Came, 1),
+        (DaemonEvent::Absent, 2),
+        (DaemonEvent::Ended, 2),
+        (DaemonEvent::Started, 1),
     ] {
         let mut pair = Pair::settled(2);
         pair.cut();
@@ -403,9 +403,9 @@ fn before_the_daemon_is_known_its_deletions_wait() {
         pair.run(3 * S);
         delete(&mut pair, 0, 1, Deleter::Daemon);
         assert_eq!(pair.nodes[0].kernel.policies().len(), 6);
-        daemon(&mut pair, 0, word);
-        for _ in 0..pair.nodes[0].greeted {
-            daemon(&mut pair, 0, DaemonWord::Answered);
+        report_daemon_event(&mut pair, 0, word);
+        for _ in 0..pair.nodes[0].pings {
+            report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
         }
         pair.run(S);
         assert_up(&pair, 0, left);
@@ -423,8 +423,8 @@ fn what_an_administrator_deletes_blocks_no_more() {
     }
     // policies that were deleted while no plugin ran are not blocked either, once the peer has none
     pair.cut();
-    let block = blocked_by(&policies(0)[0].id).expect("it has no user");
-    let stray = block_of(&policies(0)[0]).expect("it has no user");
+    let block = blocking_id(&policies(0)[0].id).expect("it has no user");
+    let stray = blocking_policy(&policies(0)[0]).expect("it has no user");
     pair.nodes[1].kernel.put_policy(stray);
     let (settings, config) = (Settings::default(), pair.next_run(1));
     pair.nodes[1].engine = Engine::new(pair.now_ns, settings, config);
@@ -446,8 +446,8 @@ proptest! {
         deletions in prop::collection::vec((0_u64..100, 0_u32..3), 1..12),
     ) {
         let mut pair = Pair::settled(3);
-        name_all(&mut pair, 3);
-        daemon(&mut pair, 0, DaemonWord::Came);
+        report_names(&mut pair, 3);
+        report_daemon_event(&mut pair, 0, DaemonEvent::Started);
         pair.run(10 * S);
         pair.switch_over(0);
         let begun_ns = pair.now_ns;
@@ -462,7 +462,7 @@ proptest! {
             pair.run((begun_ns + at_ms * MS).saturating_sub(pair.now_ns));
             match what {
                 None => pair.switch_over(1),
-                Some(u32::MAX) => daemon(&mut pair, 0, DaemonWord::Ended),
+                Some(u32::MAX) => report_daemon_event(&mut pair, 0, DaemonEvent::Ended),
                 Some(number) => {
                     let kernel = &mut pair.nodes[0].kernel;
                     for policy in policies(number) {

@@ -18,7 +18,10 @@ fn what_ended_while_the_link_was_cut_stays_away_when_the_plugin_is_restarted() {
     }
     assert!(pair.nodes[0].kernel.sa(&in_of(1)).is_none());
     assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
-    assert_eq!(pair.nodes[0].kept, [0; 0], "the peer has heard of it");
+    assert_eq!(
+        pair.nodes[0].saved_ended, [0; 0],
+        "the peer has heard of it"
+    );
 }
 
 /// The message about the end was under way when the link was cut, which shows some seconds later.
@@ -31,7 +34,7 @@ fn what_ended_right_before_the_cut_stays_away_too() {
     }
     for _ in 0..20 {
         node.engine.handle_timeout(pair.now_ns);
-        node.act(pair.now_ns);
+        node.execute_actions(pair.now_ns);
         node.sent.clear();
         pair.now_ns += S;
     }
@@ -50,7 +53,7 @@ fn what_the_peer_went_on_with_is_followed() {
     pair.cut();
     pair.end(0, 1);
     pair.role(0, false);
-    assert_eq!(pair.nodes[0].kept, [0; 0]);
+    assert_eq!(pair.nodes[0].saved_ended, [0; 0]);
     pair.activate(1);
     pair.restart(0, false);
     pair.link();
@@ -64,9 +67,9 @@ fn one_that_was_made_again_counts() {
     let mut pair = Pair::settled(1);
     pair.cut();
     pair.end(0, 0);
-    assert_ne!(pair.nodes[0].kept, [0; 0]);
+    assert_ne!(pair.nodes[0].saved_ended, [0; 0]);
     pair.establish(0, 0);
-    assert_eq!(pair.nodes[0].kept, [0; 0]);
+    assert_eq!(pair.nodes[0].saved_ended, [0; 0]);
     pair.restart(0, true);
     pair.link();
     pair.run(5 * S);

@@ -8,7 +8,7 @@ use super::*;
 struct Groups {
     pair: Pair,
     /// Node of each group.
-    at: [usize; 2],
+    node_of: [usize; 2],
 }
 
 const NAMES: [&str; 2] = ["office", "lab"];
@@ -38,28 +38,28 @@ impl Groups {
     fn new(keys: [u64; 2]) -> Self {
         let mut it = Self {
             pair: Pair::by_keys(keys, Settings::default()),
-            at: [0, 1],
+            node_of: [0, 1],
         };
         it.pair.link();
         for group in [0, 1] {
             it.pair.prepare(group);
-            it.bring(group, group);
+            it.activate_group(group, group);
         }
         it
     }
 
     /// Returns groups with one tunnel each, all replicated.
-    fn followed(keys: [u64; 2]) -> Self {
+    fn replicated(keys: [u64; 2]) -> Self {
         let mut it = Self::new(keys);
         it.establish(0, 0);
         it.establish(1, 0);
         it.pair.run(3 * S);
-        it.assert_followed([1, 1]);
+        it.assert_replicated([1, 1]);
         it
     }
 
     fn establish(&mut self, group: usize, number: u32) {
-        let (now_ns, at) = (self.pair.now_ns, self.at[group]);
+        let (now_ns, at) = (self.pair.now_ns, self.node_of[group]);
         let kernel = &mut self.pair.nodes[at].kernel;
         for sa in tunnel_of(group, number) {
             kernel.add_sa(now_ns, sa);
@@ -72,7 +72,7 @@ impl Groups {
 
     /// Ends a tunnel by hand: a daemon's deletions during a change of roles would be doubted.
     fn end(&mut self, group: usize, number: u32) {
-        let kernel = &mut self.pair.nodes[self.at[group]].kernel;
+        let kernel = &mut self.pair.nodes[self.node_of[group]].kernel;
         for sa in tunnel_of(group, number) {
             kernel.delete_sa(&sa.id, Deleter::Other);
         }
@@ -83,7 +83,7 @@ impl Groups {
     }
 
     fn addresses(&mut self, node: usize, more: Option<usize>) {
-        let here = (0..2).filter(|group| self.at[*group] == node || more == Some(*group));
+        let here = (0..2).filter(|group| self.node_of[*group] == node || more == Some(*group));
         let here = here.map(|group| IpAddr::from(VIPS[group])).collect();
         let now_ns = self.pair.now_ns;
         self.pair.nodes[node].engine.handle_endpoints(now_ns, here);
@@ -97,15 +97,15 @@ impl Groups {
         self.pair.settle();
     }
 
-    fn bring(&mut self, group: usize, node: usize) {
-        self.at[group] = node;
+    fn activate_group(&mut self, group: usize, node: usize) {
+        self.node_of[group] = node;
         self.addresses(node, None);
         self.role(node, group, true);
     }
 
     /// Makes a planned switchover of a group, in the order of the host: the addresses are on both nodes for a while.
     fn switch_over(&mut self, group: usize) {
-        let (from, to) = (self.at[group], 1 - self.at[group]);
+        let (from, to) = (self.node_of[group], 1 - self.node_of[group]);
         let now_ns = self.pair.now_ns;
         let engine = &mut self.pair.nodes[from].engine;
         engine.handle_drain(now_ns, now_ns + S);
@@ -114,7 +114,7 @@ impl Groups {
         self.pair.prepare(to);
         self.addresses(to, Some(group));
         self.pair.run(100 * MS);
-        self.at[group] = to;
+        self.node_of[group] = to;
         self.role(to, group, true);
         self.pair.run(200 * MS);
         self.role(from, group, false);
@@ -127,8 +127,8 @@ impl Groups {
         self.pair.run(500 * MS);
         self.pair.prepare(1 - node);
         for group in 0..2 {
-            if self.at[group] == node {
-                self.bring(group, 1 - node);
+            if self.node_of[group] == node {
+                self.activate_group(group, 1 - node);
             }
         }
         self.pair.link();
@@ -141,13 +141,13 @@ impl Groups {
 
     /// Asserts the number of tunnels of each group on its node, and of those kept at the other node.
     #[track_caller]
-    fn assert_followed(&self, tunnels: [usize; 2]) {
+    fn assert_replicated(&self, tunnels: [usize; 2]) {
         for node in [0, 1] {
             let it = &self.pair.nodes[node];
             let kernel = it.kernel.sas();
             let held: Vec<SaId> = it.engine.store.held.sas.keys().copied().collect();
             for (group, count) in tunnels.into_iter().enumerate() {
-                let (carried, kept) = if self.at[group] == node {
+                let (carried, kept) = if self.node_of[group] == node {
                     (2 * count, 0)
                 } else {
                     (0, 2 * count)
@@ -164,7 +164,7 @@ impl Groups {
 
     fn oseq(&self, group: usize, number: u32) -> Option<u64> {
         let id = tunnel_of(group, number)[1].id;
-        self.pair.replay(self.at[group], &id).map(|it| it.oseq)
+        self.pair.replay(self.node_of[group], &id).map(|it| it.oseq)
     }
 }
 
@@ -172,7 +172,7 @@ const KEYS: [[u64; 2]; 2] = [[1, 2], [2, 1]];
 
 #[test]
 fn a_failover_beside_a_group_that_is_held_says_its_own_time() {
-    let mut it = Groups::followed([1, 2]);
+    let mut it = Groups::replicated([1, 2]);
     it.pair.run(60 * S);
     it.switch_over(0);
     it.pair.run(2 * S);
@@ -189,20 +189,20 @@ fn a_failover_beside_a_group_that_is_held_says_its_own_time() {
 #[test]
 fn each_node_keeps_what_the_other_carries() {
     for keys in KEYS {
-        let mut groups = Groups::followed(keys);
+        let mut groups = Groups::replicated(keys);
         groups.establish(0, 1);
         groups.establish(1, 1);
         groups.end(0, 0);
         groups.end(1, 0);
         groups.pair.run(S);
-        groups.assert_followed([1, 1]);
+        groups.assert_replicated([1, 1]);
     }
 }
 
 #[test]
 fn numbers_follow_in_both_directions() {
     for keys in KEYS {
-        let mut groups = Groups::followed(keys);
+        let mut groups = Groups::replicated(keys);
         for group in [0, 1] {
             let id = tunnel_of(group, 0)[0].id;
             groups.pair.carry(group, &id, 500);
@@ -217,11 +217,11 @@ fn numbers_follow_in_both_directions() {
 #[test]
 fn a_death_moves_one_group_and_leaves_the_other_as_it_is() {
     for keys in KEYS {
-        let mut groups = Groups::followed(keys);
+        let mut groups = Groups::replicated(keys);
         let before = groups.oseq(0, 0);
         groups.kill(1);
         groups.pair.run(5 * S);
-        groups.assert_followed([1, 1]);
+        groups.assert_replicated([1, 1]);
         assert_eq!(groups.oseq(0, 0), before, "no failover of this one");
         assert!(groups.oseq(1, 0) >= Some(65_536));
     }
@@ -230,11 +230,11 @@ fn a_death_moves_one_group_and_leaves_the_other_as_it_is() {
 #[test]
 fn a_switchover_moves_one_group_there_and_back() {
     for keys in KEYS {
-        let mut groups = Groups::followed(keys);
+        let mut groups = Groups::replicated(keys);
         for _ in 0..3 {
             groups.switch_over(1);
             groups.pair.run(5 * S);
-            groups.assert_followed([1, 1]);
+            groups.assert_replicated([1, 1]);
         }
         assert!(groups.oseq(0, 0) < Some(65_536), "it was never moved");
     }
@@ -243,14 +243,14 @@ fn a_switchover_moves_one_group_there_and_back() {
 #[test]
 fn a_switchover_that_is_cancelled_leaves_tunnels_with_the_peer() {
     for keys in KEYS {
-        let mut groups = Groups::followed(keys);
+        let mut groups = Groups::replicated(keys);
         groups.pair.prepare(0);
         groups.addresses(0, Some(1));
         groups.establish(1, 1);
         groups.pair.run(S);
         groups.addresses(0, None);
         groups.pair.run(10 * S);
-        groups.assert_followed([1, 2]);
+        groups.assert_replicated([1, 2]);
     }
 }
 
@@ -258,9 +258,9 @@ fn a_switchover_that_is_cancelled_leaves_tunnels_with_the_peer() {
 #[test]
 fn what_was_in_vain_in_a_switchover_that_was_cancelled_is_tried_by_the_next_failover() {
     for keys in KEYS {
-        let mut it = Groups::followed(keys);
+        let mut it = Groups::replicated(keys);
         let body = tunnel_of(1, 0)[0].body.clone();
-        it.pair.nodes[0].kernel.lack(&body, 38);
+        it.pair.nodes[0].kernel.remove_algorithm(&body, 38);
         it.pair.prepare(0);
         it.pair.run(4 * S);
         let said = "the kernel refused 2 SAs, first c0002710: function not implemented";
@@ -275,14 +275,14 @@ fn what_was_in_vain_in_a_switchover_that_was_cancelled_is_tried_by_the_next_fail
         it.pair.nodes[0].kernel.lacks.clear();
         it.kill(1);
         it.pair.run(5 * S);
-        it.assert_followed([1, 1]);
+        it.assert_replicated([1, 1]);
         assert_eq!(warned(&it), 2);
     }
 }
 
 #[test]
 fn numbers_that_are_used_up_are_told_by_each_failover_and_once_where_they_stay() {
-    let mut it = Groups::followed([1, 2]);
+    let mut it = Groups::replicated([1, 2]);
     for group in [0, 1] {
         let mut sa = Sample {
             source: VIPS[group],
@@ -320,7 +320,7 @@ fn numbers_that_are_used_up_are_told_by_each_failover_and_once_where_they_stay()
 /// Both groups move, one leaves first, and the new node of the other one resigns.
 #[test]
 fn a_group_that_leaves_first_neither_sends_again_nor_keeps_the_other_from_it() {
-    let mut it = Groups::followed([1, 2]);
+    let mut it = Groups::replicated([1, 2]);
     it.switch_over(1);
     it.pair.run(5 * S);
     let now_ns = it.pair.now_ns;
@@ -328,11 +328,11 @@ fn a_group_that_leaves_first_neither_sends_again_nor_keeps_the_other_from_it() {
     old.handle_drain(now_ns, now_ns + S);
     it.pair.settle();
     it.pair.prepare(1);
-    it.at = [1, 1];
+    it.node_of = [1, 1];
     it.addresses(1, None);
     it.role(1, 0, true);
     it.role(1, 1, true);
-    it.pair.pass(20 * MS);
+    it.pair.advance(20 * MS);
     let sends = |it: &Groups, node: usize| {
         [0, 1].map(|group| it.pair.replay(node, &tunnel_of(group, 0)[1].id).is_some())
     };
@@ -340,10 +340,10 @@ fn a_group_that_leaves_first_neither_sends_again_nor_keeps_the_other_from_it() {
     it.role(0, 0, false);
     it.pair.cut();
     // addresses of the other group may be reported before those of the group that left
-    it.at = [0, 0];
+    it.node_of = [0, 0];
     it.addresses(0, None);
     assert_eq!(sends(&it, 0), [false; 2], "two would send");
-    it.at = [1, 0];
+    it.node_of = [1, 0];
     it.addresses(0, None);
     it.role(1, 1, false);
     it.addresses(1, None);
@@ -388,7 +388,7 @@ struct World {
 }
 
 impl World {
-    fn take(&mut self, step: Step) {
+    fn apply(&mut self, step: Step) {
         let groups = &mut self.groups;
         match step {
             Step::Establish(group, number) if !self.present.contains_key(&(group, number)) => {
@@ -424,14 +424,14 @@ impl World {
             _ => {}
         }
         self.groups.pair.settle();
-        self.one_sends();
+        self.assert_one_sends();
     }
 
     fn carry(&mut self, group: usize, number: u32, packets: u64) {
         let Some(name) = self.present.get(&(group, number)) else {
             return;
         };
-        let at = self.groups.at[group];
+        let at = self.groups.node_of[group];
         let [inbound, outbound] = tunnel_of(group, *name).map(|sa| sa.id);
         for _ in 0..packets {
             let kernel = &mut self.groups.pair.nodes[at].kernel;
@@ -450,7 +450,7 @@ impl World {
     fn forget_lost(&mut self) {
         let mut lost = Vec::new();
         for ((group, number), name) in &self.present {
-            let kernel = &self.groups.pair.nodes[self.groups.at[*group]].kernel;
+            let kernel = &self.groups.pair.nodes[self.groups.node_of[*group]].kernel;
             let there = tunnel_of(*group, *name)
                 .iter()
                 .all(|sa| kernel.sa(&sa.id).is_some());
@@ -464,7 +464,7 @@ impl World {
         }
     }
 
-    fn one_sends(&self) {
+    fn assert_one_sends(&self) {
         let [one, two] = [0, 1].map(|node| self.groups.pair.nodes[node].kernel.sas());
         for id in one.iter().filter(|id| two.contains(id)) {
             let receives = VIPS.iter().any(|vip| id.destination == *vip);
@@ -489,13 +489,13 @@ proptest! {
             sent: BTreeMap::new(),
         };
         for step in steps {
-            world.take(step);
+            world.apply(step);
         }
         if !world.groups.pair.linked {
             world.groups.pair.link();
         }
         world.groups.pair.run(65 * S);
         let count = |group| world.present.keys().filter(|it| it.0 == group).count();
-        world.groups.assert_followed([count(0), count(1)]);
+        world.groups.assert_replicated([count(0), count(1)]);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::SECOND;
-use crate::codec::body::{blocked_by, blocks_below, suite};
+use crate::codec::body::{blocked_id, blocking_id, suite};
 use crate::engine::window::has_received;
 use crate::engine::{Change, Deleter, XfrmEvent};
 use crate::sa::{Body, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
@@ -14,11 +14,11 @@ const EEXIST: i32 = 17;
 
 #[derive(Default)]
 pub struct Kernel {
-    sas: BTreeMap<SaId, There>,
+    sas: BTreeMap<SaId, KernelSa>,
     policies: BTreeMap<PolicyId, Policy>,
-    said: Vec<XfrmEvent>,
+    queued: Vec<XfrmEvent>,
     /// All notifications are lost: an overrun.
-    pub deaf: bool,
+    pub loses_notifications: bool,
     /// Suites that the kernel lacks, with an errno.
     pub lacks: BTreeMap<Vec<u8>, i32>,
     pub policy_errno: Option<i32>,
@@ -30,21 +30,21 @@ pub struct Kernel {
     pub forwarded: u64,
 }
 
-struct There {
+struct KernelSa {
     sa: Sa,
     added_ns: u64,
     threshold: u32,
-    untold: u32,
+    unreported: u32,
 }
 
 impl Kernel {
     pub fn notifications(&mut self) -> Vec<XfrmEvent> {
-        std::mem::take(&mut self.said)
+        std::mem::take(&mut self.queued)
     }
 
-    fn say(&mut self, seen: XfrmEvent) {
-        if !self.deaf {
-            self.said.push(seen);
+    fn notify(&mut self, seen: XfrmEvent) {
+        if !self.loses_notifications {
+            self.queued.push(seen);
         }
     }
 
@@ -59,14 +59,12 @@ impl Kernel {
     /// Policies without those that block below others.
     pub fn policies(&self) -> Vec<&Policy> {
         let policies = self.policies.values();
-        policies
-            .filter(|it| blocks_below(&it.id).is_none())
-            .collect()
+        policies.filter(|it| blocked_id(&it.id).is_none()).collect()
     }
 
     /// True if outbound packets that lost this policy are blocked.
     pub fn blocks(&self, id: &PolicyId) -> bool {
-        blocked_by(id).is_some_and(|block| self.policies.contains_key(&block))
+        blocking_id(id).is_some_and(|block| self.policies.contains_key(&block))
     }
 
     pub fn policy(&self, id: &PolicyId) -> Option<&Policy> {
@@ -77,7 +75,7 @@ impl Kernel {
         self.sas.get(id).map(|it| it.threshold)
     }
 
-    pub fn lack(&mut self, body: &Body, errno: i32) {
+    pub fn remove_algorithm(&mut self, body: &Body, errno: i32) {
         self.lacks.insert(suite(body), errno);
     }
 
@@ -92,21 +90,21 @@ impl Kernel {
             return false;
         }
         let added_ns = now_ns - sa.life.age_s * SECOND;
-        let there = There {
+        let there = KernelSa {
             sa: sa.clone(),
             added_ns,
             threshold: 2,
-            untold: 0,
+            unreported: 0,
         };
         self.sas.insert(sa.id, there);
-        self.say(XfrmEvent::Sa(sa));
+        self.notify(XfrmEvent::Sa(sa));
         true
     }
 
     pub fn delete_sa(&mut self, id: &SaId, by: Deleter) -> bool {
         let there = self.sas.remove(id).is_some();
         if there {
-            self.say(XfrmEvent::SaGone(*id, by));
+            self.notify(XfrmEvent::SaGone(*id, by));
         }
         there
     }
@@ -115,20 +113,20 @@ impl Kernel {
     pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<u64>)> {
         let stopped = ids.iter().filter_map(|id| {
             let oseq = self.sas.remove(id)?.sa.replay.oseq;
-            Some((*id, (!self.deaf).then_some(oseq)))
+            Some((*id, (!self.loses_notifications).then_some(oseq)))
         });
         stopped.collect()
     }
 
     pub fn put_policy(&mut self, policy: Policy) {
         self.policies.insert(policy.id, policy.clone());
-        self.say(XfrmEvent::Policy(policy));
+        self.notify(XfrmEvent::Policy(policy));
     }
 
     pub fn delete_policy(&mut self, id: &PolicyId, by: Deleter) -> bool {
         let there = self.policies.remove(id).is_some();
         if there {
-            self.say(XfrmEvent::PolicyGone(*id, by));
+            self.notify(XfrmEvent::PolicyGone(*id, by));
         }
         there
     }
@@ -173,21 +171,21 @@ impl Kernel {
         let Some(there) = self.sas.get_mut(id) else {
             return;
         };
-        there.untold += 1;
-        if there.untold >= there.threshold {
-            there.untold = 0;
+        there.unreported += 1;
+        if there.unreported >= there.threshold {
+            there.unreported = 0;
             let mut replay = there.sa.replay.clone();
             if let ReplayForm::Legacy(_) = replay.form {
                 replay.window = 0; // the kernel's notification does not have it
             }
             let seen = XfrmEvent::Counters(*id, replay, Some(there.sa.life));
-            self.say(seen);
+            self.notify(seen);
         }
     }
 
     /// Applies changes: other programs are notified, the requester is not.
     pub fn apply(&mut self, now_ns: u64, changes: &[Change]) -> Vec<(usize, i32)> {
-        let said = self.said.len();
+        let queued = self.queued.len();
         let mut refused = Vec::new();
         for (position, change) in changes.iter().enumerate() {
             self.done.push(change.clone());
@@ -195,14 +193,14 @@ impl Kernel {
                 refused.push((position, errno));
             }
         }
-        self.said.truncate(said);
+        self.queued.truncate(queued);
         refused
     }
 
     fn change(&mut self, now_ns: u64, change: &Change) -> Result<(), i32> {
         match change {
             Change::AddSa(sa, threshold) => {
-                self.can(sa)?;
+                self.check_algorithms(sa)?;
                 let added = self.add_sa(now_ns, (**sa).clone());
                 added.then_some(()).ok_or(EEXIST)?;
                 self.change(now_ns, &Change::SetThreshold(sa.id, *threshold))
@@ -230,17 +228,17 @@ impl Kernel {
                 self.sas.get_mut(id).ok_or(ESRCH)?.threshold = *threshold;
                 Ok(())
             }
-            Change::Probe(sa) => self.can(sa),
+            Change::Probe(sa) => self.check_algorithms(sa),
         }
     }
 
-    fn can(&self, sa: &Sa) -> Result<(), i32> {
+    fn check_algorithms(&self, sa: &Sa) -> Result<(), i32> {
         let errno = self.lacks.get(&suite(&sa.body));
         errno.map_or(Ok(()), |errno| Err(*errno))
     }
 }
 
-impl There {
+impl KernelSa {
     fn at(&self, now_ns: u64) -> Sa {
         let mut sa = self.sa.clone();
         sa.life.age_s = (now_ns - self.added_ns) / SECOND;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
-use spared_replica::wire::{Body as Said, MESSAGE_MAX, Message, OWN, flag};
+use spared_replica::wire::{Body as MessageBody, MESSAGE_MAX, Message, OWN, flag};
 use spared_sim::{Channel, Random};
 
 use super::*;
@@ -16,16 +16,16 @@ use kernel::Kernel;
 mod bounds;
 mod connections;
 mod daemon;
-mod doubts;
 mod ended;
-mod follow;
 mod groups;
 mod kernel;
-mod last;
+mod last_numbers;
 mod orders;
+mod pending_deletions;
 mod queue;
 mod random;
 mod records_to_update;
+mod replication;
 mod reqid;
 mod roles;
 mod routes;
@@ -166,12 +166,12 @@ struct Node {
     /// Fault of the daemons' connections.
     wrong: Option<String>,
     routes: BTreeSet<TunnelRoute>,
-    /// HeldTraffic on which packets without an SA wait for it in queues.
+    /// Traffic whose packets wait in queues if they have no SA.
     holds: Option<HeldTraffic>,
     /// Number of times that waiting packets were released.
-    let_go: usize,
+    releases: usize,
     /// Number of times that the daemon was asked whether it still answers.
-    greeted: usize,
+    pings: usize,
     /// Messages for the channel.
     sent: VecDeque<Vec<u8>>,
     /// Kinds of all messages.
@@ -180,9 +180,9 @@ struct Node {
     deletions: usize,
     values: usize,
     /// Bytes for the next run of the plugin.
-    kept: Vec<u8>,
-    left: Vec<u8>,
-    parted: Vec<u8>,
+    saved_ended: Vec<u8>,
+    saved_unadopted: Vec<u8>,
+    saved_separation: Vec<u8>,
     /// Readings do not end.
     slow: bool,
     /// Number of readings that wait.
@@ -203,7 +203,7 @@ impl Node {
     /// Returns a node without an IKE daemon that could be asked.
     fn new(now_ns: u64, settings: Settings, config: Config) -> Self {
         let mut engine = Engine::new(now_ns, settings, config);
-        engine.handle_daemon(now_ns, DaemonWord::Absent);
+        engine.handle_presence(now_ns, DaemonEvent::Absent);
         Self {
             engine,
             kernel: Kernel::default(),
@@ -217,24 +217,24 @@ impl Node {
             wrong: None,
             routes: BTreeSet::new(),
             holds: None,
-            let_go: 0,
-            greeted: 0,
+            releases: 0,
+            pings: 0,
             sent: VecDeque::new(),
             kinds: Vec::new(),
             deletions: 0,
             values: 0,
-            kept: Vec::new(),
-            left: Vec::new(),
-            parted: Vec::new(),
+            saved_ended: Vec::new(),
+            saved_unadopted: Vec::new(),
+            saved_separation: Vec::new(),
             slow: false,
             readings: 0,
         }
     }
 
-    fn act(&mut self, now_ns: u64) {
+    fn execute_actions(&mut self, now_ns: u64) {
         loop {
             let told = self.kernel.notifications();
-            self.engine.handle_told(now_ns, told);
+            self.engine.handle_notifications(now_ns, told);
             let Some(action) = self.engine.poll_action() else {
                 break;
             };
@@ -249,9 +249,9 @@ impl Node {
                 Action::Warn(text) => self.warned.push(text),
                 Action::Event(text) => self.events.push(text),
                 Action::Adopt(names, _) => self.adopts = Some(names),
-                Action::Forget => self.adopts = None,
+                Action::CancelAdoption => self.adopts = None,
                 Action::Withhold(addresses) => self.withheld = addresses,
-                Action::Greet => self.greeted += 1,
+                Action::Ping => self.pings += 1,
                 Action::Silence(ends) => self.silent = ends,
                 Action::Stop(ids) => {
                     let stopped = self.kernel.stop(&ids);
@@ -262,12 +262,14 @@ impl Node {
                     self.engine.handle_forwarded(now_ns, forwarded);
                 }
                 Action::Hold(traffic) => self.holds = Some(traffic),
-                Action::LetGo => self.let_go += 1,
+                Action::ReleaseForwarded => self.releases += 1,
                 Action::EndHold => self.holds = None,
                 Action::Routes(routes) => self.routes = routes,
-                Action::Keep(kept) => self.kept = kept,
-                Action::Leave(left) => self.left = left,
-                Action::Part(parted) => self.parted = parted,
+                Action::SaveEnded(kept) => self.saved_ended = kept,
+                Action::SaveUnadopted(left) => self.saved_unadopted = left,
+                Action::SaveSeparation(saved_separation) => {
+                    self.saved_separation = saved_separation
+                }
                 Action::Pause => {}
             }
         }
@@ -277,7 +279,7 @@ impl Node {
             of_it.next().map(|it| it.why.clone())
         };
         (self.down, self.wrong) = (why("tunnels"), why("connections"));
-        self.in_sync = match self.engine.readiness.said() {
+        self.in_sync = match self.engine.readiness.result() {
             Ok(()) => (true, String::new()),
             Err(why) => (false, why.clone()),
         };
@@ -290,7 +292,7 @@ impl Node {
                 continue;
             }
             let said = Message::parse(&message).expect("a replica writes messages");
-            if let Said::Records(records) | Said::Offer(records) = said.body {
+            if let MessageBody::Records(records) | MessageBody::Offer(records) = said.body {
                 for record in records.filter(|it| !it.has(flag::SAME)) {
                     let is_deletion = record.has(flag::GONE);
                     self.deletions += usize::from(is_deletion);
@@ -310,7 +312,7 @@ impl Node {
 
     fn read(&mut self, now_ns: u64) {
         for seen in self.kernel.dump(now_ns) {
-            self.engine.handle_seen(now_ns, seen);
+            self.engine.handle_event(now_ns, seen);
         }
         self.engine.handle_read(now_ns, true);
     }
@@ -395,11 +397,11 @@ impl Pair {
         for sa in tunnel(number) {
             first.kernel.add_sa(now_ns, sa);
         }
-        first.act(now_ns);
+        first.execute_actions(now_ns);
         for message in first.sent.drain(..) {
             let done = second.engine.handle_message(now_ns, &message);
             done.expect("a message");
-            second.act(now_ns);
+            second.execute_actions(now_ns);
         }
         second.sent.clear();
     }
@@ -417,11 +419,11 @@ impl Pair {
     }
 
     fn link(&mut self) {
-        self.join();
+        self.connect();
         self.settle();
     }
 
-    fn join(&mut self) {
+    fn connect(&mut self) {
         self.linked = true;
         self.channels.iter_mut().for_each(Channel::link);
         for node in &mut self.nodes {
@@ -475,14 +477,14 @@ impl Pair {
         self.settle();
         assert!(self.nodes[from].engine.is_drained());
         self.activate(1 - from);
-        self.pass(10 * MS);
+        self.advance(10 * MS);
         let now_ns = self.now_ns;
         let engine = &mut self.nodes[from].engine;
         engine.handle_endpoints(now_ns, BTreeSet::new());
     }
 
     /// Lets time pass, millisecond by millisecond.
-    fn pass(&mut self, time_ns: u64) {
+    fn advance(&mut self, time_ns: u64) {
         for _ in 0..time_ns / MS {
             self.now_ns += MS;
             self.settle();
@@ -506,9 +508,11 @@ impl Pair {
         let it = &mut self.nodes[node];
         let settings = it.engine.settings.clone();
         it.engine = Engine::new(self.now_ns, settings, config);
-        it.engine.handle_kept(self.now_ns, &it.kept);
-        it.engine.handle_left(self.now_ns, &it.left);
-        it.engine.handle_parted(self.now_ns, &it.parted);
+        it.engine.handle_saved_ended(self.now_ns, &it.saved_ended);
+        it.engine
+            .handle_saved_unadopted(self.now_ns, &it.saved_unadopted);
+        it.engine
+            .handle_saved_separation(self.now_ns, &it.saved_separation);
         self.settle();
         if is_active {
             self.role(node, true);
@@ -529,7 +533,7 @@ impl Pair {
                     node.engine.handle_timeout(now_ns);
                     quiet = false;
                 }
-                node.act(now_ns);
+                node.execute_actions(now_ns);
                 quiet &= !self.carry_message(from);
             }
             if quiet {
@@ -553,7 +557,7 @@ impl Pair {
         to.engine
             .handle_message(now_ns, &message)
             .expect("a message");
-        to.act(now_ns);
+        to.execute_actions(now_ns);
         true
     }
 
@@ -579,7 +583,7 @@ impl Pair {
     }
 
     /// Number of messages of a kind from a node, until now.
-    fn said(&self, node: usize, kind: u8) -> usize {
+    fn message_count(&self, node: usize, kind: u8) -> usize {
         let kinds = self.nodes[node].kinds.iter();
         kinds.filter(|it| **it == kind).count()
     }

@@ -1,6 +1,6 @@
 //! Every order of three events: the role's leaving and return, the IKE daemon's stop, and the plugin's end.
 
-use super::daemon::{assert_up, daemon, name_all};
+use super::daemon::{assert_up, report_daemon_event, report_names};
 use super::*;
 
 const TIMES_NS: [u64; 5] = [0, 200 * MS, S, 5 * S, 90 * S];
@@ -11,7 +11,7 @@ const LATE_NS: u64 = 12 * S;
 const FLUSH_NS: u64 = 50 * MS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum DaemonFate {
     /// The daemon deletes its SAs and policies, answers no question meanwhile, and ends; another one is started.
     Stopped,
     Killed,
@@ -42,8 +42,8 @@ enum Crash {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Order {
-    fate: Fate,
+struct EventOrder {
+    fate: DaemonFate,
     begin: Begin,
     stop_ns: u64,
     away_ns: u64,
@@ -55,21 +55,21 @@ struct Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Leave,
-    Told,
+    RoleReported,
     Return,
     Delete { half: u32 },
-    End,
-    Come,
+    DaemonEnds,
+    DaemonStarts,
     Crash,
 }
 
-impl Order {
+impl EventOrder {
     fn all() -> impl Iterator<Item = Self> {
         let fates = [
-            Fate::Stopped,
-            Fate::Killed,
-            Fate::Unasked,
-            Fate::LeftRunning,
+            DaemonFate::Stopped,
+            DaemonFate::Killed,
+            DaemonFate::Unasked,
+            DaemonFate::LeftRunning,
         ];
         let begins = [Begin::Before, Begin::WithTheRole, Begin::After];
         let crashes = [
@@ -97,8 +97,8 @@ impl Order {
             })
         });
         // a daemon's deletions of its own count while it lives, or if it cannot be asked
-        let means_it = |fate| matches!(fate, Fate::LeftRunning | Fate::Unasked);
-        let all = all.filter(move |it| it.begin != Begin::Before || !means_it(it.fate));
+        let deletion_counts = |fate| matches!(fate, DaemonFate::LeftRunning | DaemonFate::Unasked);
+        let all = all.filter(move |it| it.begin != Begin::Before || !deletion_counts(it.fate));
         // nothing is late by then
         all.filter(|it| !it.is_late || matches!(it.crash, Crash::Never | Crash::WhileAway))
     }
@@ -112,20 +112,20 @@ impl Order {
             Begin::After => back_ns,
         };
         let at_ns = begun_ns + self.stop_ns;
-        let told_ns = if self.is_late { LATE_NS } else { 0 };
+        let reported_ns = if self.is_late { LATE_NS } else { 0 };
         let mut events = vec![
             (LEAVE_NS, Event::Leave),
-            (back_ns.min(LEAVE_NS + told_ns), Event::Told),
+            (back_ns.min(LEAVE_NS + reported_ns), Event::RoleReported),
             (back_ns, Event::Return),
         ];
-        if self.fate != Fate::Killed {
+        if self.fate != DaemonFate::Killed {
             events.push((at_ns, Event::Delete { half: 0 }));
             events.push((at_ns + FLUSH_NS, Event::Delete { half: 1 }));
         }
-        if self.fate != Fate::LeftRunning {
+        if self.fate != DaemonFate::LeftRunning {
             let ended_ns = at_ns + 2 * FLUSH_NS;
-            events.push((ended_ns, Event::End));
-            events.push((ended_ns.max(back_ns) + 500 * MS, Event::Come));
+            events.push((ended_ns, Event::DaemonEnds));
+            events.push((ended_ns.max(back_ns) + 500 * MS, Event::DaemonStarts));
         }
         match self.crash {
             Crash::WhileAway => events.push((LEAVE_NS + self.away_ns / 2, Event::Crash)),
@@ -139,7 +139,7 @@ impl Order {
 
 struct World {
     pair: Pair,
-    order: Order,
+    order: EventOrder,
     is_active: bool,
     answers: bool,
     has_left: bool,
@@ -147,7 +147,7 @@ struct World {
 }
 
 impl World {
-    fn new(order: Order) -> Self {
+    fn new(order: EventOrder) -> Self {
         let pair = Pair::settled_with(TUNNELS, settings(order));
         let mut world = Self {
             pair,
@@ -157,38 +157,38 @@ impl World {
             has_left: false,
             has_ended: false,
         };
-        if order.fate != Fate::Unasked {
-            name_all(&mut world.pair, TUNNELS);
+        if order.fate != DaemonFate::Unasked {
+            report_names(&mut world.pair, TUNNELS);
         }
-        world.says(DaemonWord::Came);
+        world.report_daemon(DaemonEvent::Started);
         world
     }
 
     /// Reports the daemon's presence, if the daemon can be asked.
-    fn says(&mut self, word: DaemonWord) {
-        if self.order.fate != Fate::Unasked {
-            daemon(&mut self.pair, 0, word);
+    fn report_daemon(&mut self, event: DaemonEvent) {
+        if self.order.fate != DaemonFate::Unasked {
+            report_daemon_event(&mut self.pair, 0, event);
         }
     }
 
     fn run(&mut self) {
         let start_ns = self.pair.now_ns;
         for (at_ns, event) in self.order.events() {
-            self.pass((start_ns + at_ns).saturating_sub(self.pair.now_ns));
+            self.advance((start_ns + at_ns).saturating_sub(self.pair.now_ns));
             self.carry();
-            self.take(event);
+            self.handle(event);
             self.assert_closed();
             self.answer();
             self.carry();
         }
         // longer than a daemon that was left running is silent
-        self.pass(110 * S);
+        self.advance(110 * S);
         self.answer();
-        self.pass(2 * S);
+        self.advance(2 * S);
     }
 
     /// Lets time pass, in larger steps when nothing happens.
-    fn pass(&mut self, time_ns: u64) {
+    fn advance(&mut self, time_ns: u64) {
         let end_ns = self.pair.now_ns + time_ns;
         let calm_ns = self.pair.now_ns + 3 * S;
         while self.pair.now_ns < end_ns {
@@ -202,25 +202,25 @@ impl World {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
             Event::Leave => {
                 self.pair.move_addresses(0);
                 (self.is_active, self.has_left) = (false, true);
             }
-            Event::Told => self.pair.role(0, false),
+            Event::RoleReported => self.pair.role(0, false),
             Event::Return => {
                 self.pair.switch_over(1);
                 self.is_active = true;
             }
             Event::Delete { half } => self.delete(half),
-            Event::End => {
+            Event::DaemonEnds => {
                 (self.answers, self.has_ended) = (false, true);
-                self.says(DaemonWord::Ended);
+                self.report_daemon(DaemonEvent::Ended);
             }
-            Event::Come => {
+            Event::DaemonStarts => {
                 (self.answers, self.has_ended) = (true, false);
-                self.says(DaemonWord::Came);
+                self.report_daemon(DaemonEvent::Started);
             }
             Event::Crash => self.crash(),
         }
@@ -235,11 +235,11 @@ impl World {
     }
 
     fn delete(&mut self, half: u32) {
-        let is_deaf = self.order.crash == Crash::BesideTheDaemon;
-        self.answers &= self.order.fate == Fate::LeftRunning;
+        let loses_notifications = self.order.crash == Crash::BesideTheDaemon;
+        self.answers &= self.order.fate == DaemonFate::LeftRunning;
         self.assert_no_farewell();
         let kernel = &mut self.pair.nodes[0].kernel;
-        kernel.deaf = is_deaf;
+        kernel.loses_notifications = loses_notifications;
         for number in (half..TUNNELS).step_by(2) {
             for sa in tunnel(number) {
                 kernel.delete_sa(&sa.id, Deleter::Daemon);
@@ -248,22 +248,22 @@ impl World {
                 kernel.delete_policy(&policy.id, Deleter::Daemon);
             }
         }
-        kernel.deaf = false;
+        kernel.loses_notifications = false;
         self.assert_closed();
-        if is_deaf {
+        if loses_notifications {
             self.crash();
         }
         self.pair.settle();
         let there = self.pair.nodes[0].kernel.policies().len();
         let wanted = 3 * TUNNELS as usize;
-        let is_closed = there == wanted || is_deaf || !self.is_active;
+        let is_closed = there == wanted || loses_notifications || !self.is_active;
         assert!(is_closed, "{there} policies: {:?}", self.order);
     }
 
     /// Asserts that a daemon's farewell does not leave after the address is back.
     fn assert_no_farewell(&self) {
         let is_back = self.is_active && self.has_left;
-        let stops = matches!(self.order.fate, Fate::Stopped | Fate::Unasked);
+        let stops = matches!(self.order.fate, DaemonFate::Stopped | DaemonFate::Unasked);
         let is_stop = stops && self.order.begin != Begin::After;
         let is_silent = self.pair.nodes[0].silent.contains(&IpAddr::from(VIP));
         assert!(
@@ -292,32 +292,32 @@ impl World {
         let silent = self.pair.nodes[0].silent.clone();
         let engine = &mut self.pair.nodes[0].engine;
         *engine = Engine::new(now_ns, settings(self.order), config);
-        engine.handle_silent(now_ns, silent);
+        engine.handle_silenced(now_ns, silent);
         self.pair.settle();
         if self.is_active {
             self.pair.role(0, true);
         }
         if self.answers {
-            self.says(DaemonWord::Came);
+            self.report_daemon(DaemonEvent::Started);
         } else if self.has_ended {
-            self.says(DaemonWord::Absent);
+            self.report_daemon(DaemonEvent::Absent);
         }
         self.pair.link();
     }
 
     /// Answers for the daemon, which lives, if it was asked.
     fn answer(&mut self) {
-        for _ in 0..std::mem::take(&mut self.pair.nodes[0].greeted) {
+        for _ in 0..std::mem::take(&mut self.pair.nodes[0].pings) {
             if self.answers {
-                self.says(DaemonWord::Answered);
+                self.report_daemon(DaemonEvent::Answered);
             }
         }
     }
 }
 
-fn settings(order: Order) -> Settings {
+fn settings(order: EventOrder) -> Settings {
     let mut settings = Settings::default();
-    if order.fate == Fate::Unasked {
+    if order.fate == DaemonFate::Unasked {
         settings.adopt.socket = None;
     }
     settings
@@ -327,14 +327,14 @@ fn settings(order: Order) -> Settings {
 fn in_whatever_order_a_role_a_daemon_and_a_plugin_go_and_come_all_tunnels_are_up_in_the_end() {
     let mut lost = Vec::new();
     let mut count = 0;
-    for order in Order::all() {
+    for order in EventOrder::all() {
         count += 1;
         let done = std::panic::catch_unwind(|| {
             let mut world = World::new(order);
             world.run();
             assert_up(&world.pair, 0, TUNNELS as usize);
             assert_eq!(world.pair.nodes[0].silent, BTreeSet::new());
-            roles::assert_led(&world.pair, 0);
+            roles::assert_policies_lead_to_sas(&world.pair, 0);
             assert_eq!(world.pair.nodes[0].down, None);
         });
         if done.is_err() {

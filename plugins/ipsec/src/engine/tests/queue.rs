@@ -22,7 +22,7 @@ impl Node {
 }
 
 /// Pair whose second node is to take over, with one batch in its kernel.
-fn begun() -> Pair {
+fn failover_begun() -> Pair {
     let mut pair = Pair::settled(TUNNELS);
     pair.run(5 * S);
     pair.kill(0);
@@ -42,12 +42,12 @@ fn begun() -> Pair {
 
 #[test]
 fn batches_grow_when_addresses_wait_no_longer() {
-    let mut pair = begun();
+    let mut pair = failover_begun();
     let (now_ns, node) = (pair.now_ns, &mut pair.nodes[1]);
     node.apply_one(now_ns);
     assert!(node.kernel.sas().len() <= 2 * AWAITED_MAX);
     let before = node.kernel.sas().len();
-    node.engine.enter(now_ns + 9 * MS);
+    node.engine.set_now(now_ns + 9 * MS);
     node.apply_one(now_ns + 9 * MS);
     assert_eq!(node.kernel.sas().len(), before + BATCH_MAX);
 }
@@ -66,7 +66,7 @@ fn all() -> usize {
 
 #[test]
 fn a_role_that_comes_between_two_batches_has_all_in_the_end() {
-    let mut pair = begun();
+    let mut pair = failover_begun();
     pair.role(1, true);
     let node = &mut pair.nodes[1];
     assert_eq!(node.kernel.sas().len(), all());
@@ -77,7 +77,7 @@ fn a_role_that_comes_between_two_batches_has_all_in_the_end() {
 
 #[test]
 fn a_failover_that_does_not_come_to_pass_leaves_nothing() {
-    let mut pair = begun();
+    let mut pair = failover_begun();
     pair.now_ns += 3 * S;
     let (now_ns, node) = (pair.now_ns, &mut pair.nodes[1]);
     node.engine.handle_timeout(now_ns);
@@ -87,7 +87,7 @@ fn a_failover_that_does_not_come_to_pass_leaves_nothing() {
 
 #[test]
 fn a_role_that_goes_between_two_batches_takes_all_of_them() {
-    let mut pair = begun();
+    let mut pair = failover_begun();
     let (now_ns, node) = (pair.now_ns, &mut pair.nodes[1]);
     node.engine
         .handle_endpoints(now_ns, [IpAddr::from(VIP)].into());
@@ -102,7 +102,7 @@ fn a_role_that_goes_between_two_batches_takes_all_of_them() {
 
 #[test]
 fn what_the_peer_s_end_ends_meanwhile_is_not_put() {
-    let mut pair = begun();
+    let mut pair = failover_begun();
     let gone: Vec<SaId> = queued(&pair);
     let last = *gone.last().expect("batches are left");
     pair.nodes[1].engine.store.held.sas.remove(&last);
@@ -134,13 +134,16 @@ fn a_planned_one_is_settled_when_packets_wait_for_their_sas() {
 
 #[test]
 fn memory_for_an_sa_is_touched_before_the_failover_and_free_when_it_is_put() {
-    let pair = begun();
+    let pair = failover_begun();
     let engine = &pair.nodes[1].engine;
     let (mut put, mut kept) = (0, 0);
     for (id, held) in &engine.store.held.sas {
-        let is_put = engine.installed.has(id);
-        assert_eq!(held.reserved.is_free(), is_put);
-        (put, kept) = (put + usize::from(is_put), kept + usize::from(!is_put));
+        let is_installed = engine.installed.has(id);
+        assert_eq!(held.reserved.is_free(), is_installed);
+        (put, kept) = (
+            put + usize::from(is_installed),
+            kept + usize::from(!is_installed),
+        );
     }
     assert!(put > 0 && kept > 0, "{put} put, {kept} kept");
 }

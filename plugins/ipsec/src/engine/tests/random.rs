@@ -59,7 +59,7 @@ struct World {
     sent: BTreeMap<SaId, u64>,
     received: BTreeMap<SaId, BTreeSet<u64>>,
     /// SAs on which packets were received while the backup could not learn of it.
-    untold: BTreeSet<SaId>,
+    unreplicated: BTreeSet<SaId>,
     /// SAs of these that were taken over without that knowledge.
     missed: BTreeSet<SaId>,
     refuse: bool,
@@ -85,13 +85,13 @@ impl World {
             present: BTreeMap::new(),
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
-            untold: BTreeSet::new(),
+            unreplicated: BTreeSet::new(),
             missed: BTreeSet::new(),
             refuse,
         }
     }
 
-    fn take(&mut self, step: Step) {
+    fn apply(&mut self, step: Step) {
         let (active, backup) = (self.active, 1 - self.active);
         match step {
             Step::Establish(number) if !self.present.contains_key(&number) => {
@@ -132,16 +132,16 @@ impl World {
             Step::Link if !self.pair.linked => {
                 self.pair.link();
                 self.pair.run(S);
-                self.untold.clear();
+                self.unreplicated.clear();
             }
             Step::Overrun(number, packets) => {
-                self.pair.nodes[active].kernel.deaf = true;
+                self.pair.nodes[active].kernel.loses_notifications = true;
                 self.carry(number, packets, false);
-                self.pair.nodes[active].kernel.deaf = false;
+                self.pair.nodes[active].kernel.loses_notifications = false;
                 let now_ns = self.pair.now_ns;
                 self.pair.nodes[active]
                     .engine
-                    .handle_seen(now_ns, XfrmEvent::Unsure);
+                    .handle_event(now_ns, XfrmEvent::Unsure);
                 self.pair.settle();
             }
             Step::Lack(lacks) => {
@@ -150,14 +150,14 @@ impl World {
                 }
                 if lacks {
                     let body = tunnel(0)[0].body.clone();
-                    self.pair.nodes[backup].kernel.lack(&body, 38);
+                    self.pair.nodes[backup].kernel.remove_algorithm(&body, 38);
                 }
             }
             Step::Pass(ms) => self.pair.run(ms * MS),
             _ => {}
         }
         self.pair.settle();
-        self.one_sends();
+        self.assert_one_sends();
     }
 
     fn carry(&mut self, number: u32, packets: u64, heard: bool) {
@@ -187,12 +187,12 @@ impl World {
             }
         }
         if !self.pair.linked {
-            self.untold.insert(inbound);
+            self.unreplicated.insert(inbound);
         }
     }
 
     fn take_over(&mut self, dead: bool) {
-        self.missed.extend(std::mem::take(&mut self.untold));
+        self.missed.extend(std::mem::take(&mut self.unreplicated));
         self.pair.run(500 * MS);
         self.active = 1 - self.active;
         self.pair.activate(self.active);
@@ -232,7 +232,7 @@ impl World {
         }
     }
 
-    fn one_sends(&self) {
+    fn assert_one_sends(&self) {
         let backup = &self.pair.nodes[1 - self.active];
         let linked = self.pair.linked && backup.engine.is_complete();
         if linked {
@@ -294,10 +294,10 @@ impl World {
     }
 }
 
-fn history(refuse: bool, steps: &[Step]) {
+fn run_history(refuse: bool, steps: &[Step]) {
     let mut world = World::new(refuse);
     for step in steps {
-        world.take(*step);
+        world.apply(*step);
     }
     world.heal();
     world.check();
@@ -307,7 +307,7 @@ fn history(refuse: bool, steps: &[Step]) {
 #[test]
 fn what_a_kernel_refused_while_the_nodes_were_apart_does_not_come_back_from_the_peer() {
     use Step::{Cut, Establish, Fault, Lack, Restart};
-    history(
+    run_history(
         false,
         &[Establish(0), Cut, Restart(0), Fault, Lack(true), Fault],
     );
@@ -321,7 +321,7 @@ fn a_run_that_begins_while_the_nodes_are_apart_jumps_beyond_what_the_other_one_s
     for apart_ms in [0, 100, 701, 2_000, 40_000] {
         let before = [Establish(0), Cut, Pass(apart_ms), Restart(0)];
         let after = [Fault, Carry(0, 1), Fault, Carry(0, 1), Fault, Carry(0, 1)];
-        history(false, &[&before[..], &after].concat());
+        run_history(false, &[&before[..], &after].concat());
     }
 }
 
@@ -329,7 +329,7 @@ fn a_run_that_begins_while_the_nodes_are_apart_jumps_beyond_what_the_other_one_s
 #[test]
 fn a_record_that_was_refused_and_deleted_is_not_missed() {
     use Step::{End, Establish, Lack, Link, Settle};
-    history(false, &[Lack(true), Settle, Establish(5), Link, End(5)]);
+    run_history(false, &[Lack(true), Settle, Establish(5), Link, End(5)]);
 }
 
 proptest! {
@@ -343,6 +343,6 @@ proptest! {
         refuse in any::<bool>(),
         steps in prop::collection::vec(step(), 0..40),
     ) {
-        history(refuse, &steps);
+        run_history(refuse, &steps);
     }
 }

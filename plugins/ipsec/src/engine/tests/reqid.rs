@@ -1,7 +1,7 @@
 //! An IKE daemon that establishes tunnels again after a failover.
 
 use super::*;
-use crate::codec::body::{sa_with_reqid, shifted};
+use crate::codec::body::{own_reqid, sa_with_reqid};
 
 /// Pair after a failover to the second node, with one tunnel.
 fn taken_over() -> Pair {
@@ -52,7 +52,7 @@ fn an_old_inbound_sa_gets_the_reqid_of_the_new_policy() {
     assert_eq!(Some(old.replay.clone()), before);
     // packets are sent on the new SA
     let out = pair.nodes[1].kernel.sa(&out_of(0)).expect("it is there");
-    assert_eq!(out.reqid, shifted(1));
+    assert_eq!(out.reqid, own_reqid(1));
     let id = in_of(0);
     let next = before.expect("it was there").seq + 1;
     assert!(pair.nodes[1].kernel.receive(&id, next));
@@ -139,7 +139,7 @@ fn an_sa_under_another_reqid_is_another() {
     let engine = &mut pair.nodes[0].engine;
     let reqid = engine.store.sas[&id].sa.reqid + 76;
     let sa = sa_with_reqid(&engine.store.sas[&id].sa, reqid);
-    engine.handle_seen(now_ns, XfrmEvent::Sa(sa));
+    engine.handle_event(now_ns, XfrmEvent::Sa(sa));
     assert_eq!(engine.store.sas[&id].sa.reqid, reqid);
 }
 
@@ -177,7 +177,7 @@ fn of_two_children_between_the_same_ends_the_name_tells_which_policy_is_meant() 
         child: child.to_owned(),
     };
     let named = |ids: [SaId; 2], child: &str| {
-        ids.map(|id| Named {
+        ids.map(|id| NamedSpi {
             spi: id.spi,
             name: name(child),
             is_up: true,
@@ -214,7 +214,7 @@ fn of_two_children_between_the_same_ends_the_name_tells_which_policy_is_meant() 
     pair.restart(1, true);
     let of = |number: u32| {
         let spis = [0xe000_0000 + number, 0xf000_0000 + number];
-        spis.map(|spi| Named {
+        spis.map(|spi| NamedSpi {
             spi,
             name: name(&format!("net{number}")),
             is_up: true,

@@ -1,7 +1,7 @@
 //! Failovers and switchovers.
 
 use super::*;
-use crate::codec::body::shifted;
+use crate::codec::body::own_reqid;
 use crate::config::Inbound;
 
 /// Kind of the replica's message that asks whether all has arrived.
@@ -117,7 +117,7 @@ fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas()
     );
     assert_eq!(pair.nodes[0].count("differing"), 0);
     assert_eq!(pair.nodes[0].count("sas"), 2);
-    assert_led(&pair, 0);
+    assert_policies_lead_to_sas(&pair, 0);
 }
 
 /// The old node dies just before its role moves, or the switchover is cancelled and it dies later.
@@ -139,7 +139,7 @@ fn numbers_that_were_exact_before_a_switchover_that_did_not_come_are_not() {
             // each overrun has all numbers reported
             let now_ns = pair.now_ns;
             let engine = &mut pair.nodes[0].engine;
-            engine.handle_seen(now_ns, XfrmEvent::Unsure);
+            engine.handle_event(now_ns, XfrmEvent::Unsure);
             pair.settle();
         }
         assert!(!is_planned(&pair), "dead: {is_dead}");
@@ -168,7 +168,7 @@ fn what_was_made_anew_is_put_back_like_any_other() {
 
 /// Asserts that the policies lead to the SAs in the kernel.
 #[track_caller]
-pub fn assert_led(pair: &Pair, node: usize) {
+pub fn assert_policies_lead_to_sas(pair: &Pair, node: usize) {
     let kernel = &pair.nodes[node].kernel;
     let engine = &pair.nodes[node].engine;
     let there = kernel.sas();
@@ -199,7 +199,7 @@ fn a_role_that_returns_without_a_word_of_the_peer_leads_policies_to_their_sas() 
         pair.nodes[0].finish_readings(now_ns);
         pair.run(3 * S);
         assert_eq!(pair.nodes[0].kernel.sas().len(), 4, "{linked} {settled}");
-        assert_led(&pair, 0);
+        assert_policies_lead_to_sas(&pair, 0);
     }
 }
 
@@ -321,7 +321,7 @@ fn a_switchover_refuses_nothing_and_replays_nothing() {
     pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     assert!(pair.nodes[0].engine.is_drained());
-    assert_eq!(pair.said(0, DRAIN), 1);
+    assert_eq!(pair.message_count(0, DRAIN), 1);
     pair.activate(1);
     // packets under way to the old node, until it is backup
     pair.carry(0, &id, 5);
@@ -396,7 +396,7 @@ fn a_drain_ends_at_its_deadline() {
     assert!(!pair.nodes[0].engine.is_drained());
     pair.run(S);
     assert!(pair.nodes[0].engine.is_drained());
-    assert_eq!(pair.said(0, DRAIN), 0);
+    assert_eq!(pair.message_count(0, DRAIN), 0);
 }
 
 #[test]
@@ -449,7 +449,7 @@ fn what_the_kernel_refuses_at_a_failover_is_warned_of_once() {
     const ENOSYS: i32 = 38;
     let mut pair = Pair::settled(2);
     let lacks = tunnel(0)[0].body.clone();
-    pair.nodes[1].kernel.lack(&lacks, ENOSYS);
+    pair.nodes[1].kernel.remove_algorithm(&lacks, ENOSYS);
     pair.kill(0);
     pair.activate(1);
     let said = "the kernel refused 4 SAs, first c0000000: function not implemented";
@@ -474,7 +474,7 @@ fn names_travel_and_are_adopted_after_a_failover() {
         ike: "office".to_owned(),
         child: "net".to_owned(),
     };
-    let names = [in_of(0).spi, out_of(0).spi].map(|spi| Named {
+    let names = [in_of(0).spi, out_of(0).spi].map(|spi| NamedSpi {
         spi,
         name: name.clone(),
         is_up: true,
@@ -493,18 +493,18 @@ fn names_travel_and_are_adopted_after_a_failover() {
 fn what_is_installed_keeps_out_of_the_way_of_fresh_reqids() {
     let mut pair = Pair::settled(1);
     let policy = pair.nodes[1].kernel.policies()[0].clone();
-    assert_eq!(policy.templates[0].reqid, shifted(1));
+    assert_eq!(policy.templates[0].reqid, own_reqid(1));
     pair.kill(0);
     pair.activate(1);
     let sa = pair.nodes[1].kernel.sa(&in_of(0)).expect("it is there");
-    assert_eq!(sa.reqid, shifted(1));
+    assert_eq!(sa.reqid, own_reqid(1));
     // the third time the reqid stays
     pair.link();
     pair.run(S);
     pair.kill(1);
     pair.activate(0);
     let sa = pair.nodes[0].kernel.sa(&in_of(0)).expect("it is there");
-    assert_eq!(sa.reqid, shifted(1));
+    assert_eq!(sa.reqid, own_reqid(1));
 }
 
 #[test]
@@ -514,11 +514,11 @@ fn a_rekey_in_the_middle_of_a_snapshot_is_followed() {
     for number in 0..300 {
         pair.establish(0, number);
     }
-    pair.join();
+    pair.connect();
     for _ in 0..3 {
         let now_ns = pair.now_ns;
         for from in [0, 1] {
-            pair.nodes[from].act(now_ns);
+            pair.nodes[from].execute_actions(now_ns);
             while pair.carry_message(from) {}
         }
         pair.end(0, 7);

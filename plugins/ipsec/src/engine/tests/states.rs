@@ -12,7 +12,7 @@ fn reports(pair: &Pair) -> [Report; 2] {
     [0, 1].map(|node| {
         let engine = &pair.nodes[node].engine;
         let mut report = Report {
-            lack: engine.readiness.said().clone().err(),
+            lack: engine.readiness.result().clone().err(),
             ..Report::default()
         };
         for trouble in spared_sdk::Engine::troubles(engine) {
@@ -38,9 +38,9 @@ fn tunnels_that_are_up_and_follow_are_ok() {
 #[test]
 fn a_kernel_without_what_tunnels_need_is_no_ok_on_either_node() {
     for node in [0, 1] {
-        for lacks in [Lacks::Ipsec, Lacks::Esp] {
+        for lacks in [MissingFeature::Ipsec, MissingFeature::Esp] {
             let mut pair = Pair::settled(0);
-            pair.nodes[node].engine.handle_lacking(lacks);
+            pair.nodes[node].engine.handle_missing_feature(lacks);
             pair.run(S);
             assert_told("ipsec", &reports(&pair), "this kernel has no", "missing");
         }
@@ -54,9 +54,9 @@ fn what_the_backup_s_kernel_refuses_is_no_ok() {
         let mut pair = Pair::new();
         let kernel = &mut pair.nodes[1].kernel;
         match named {
-            "no ESP" => kernel.lack(&sa, EPROTONOSUPPORT),
+            "no ESP" => kernel.remove_algorithm(&sa, EPROTONOSUPPORT),
             "refuses" => kernel.policy_errno = Some(ENOSYS),
-            _ => kernel.lack(&sa, ENOSYS),
+            _ => kernel.remove_algorithm(&sa, ENOSYS),
         }
         established(&mut pair);
         assert_told("ipsec", &reports(&pair), named, "refused");
@@ -95,6 +95,6 @@ fn what_has_not_followed_yet_is_no_ok() {
     let mut pair = Pair::settled(1);
     pair.kill(1);
     assert_told("ipsec", &reports(&pair), "ipsec", "gone");
-    pair.join();
+    pair.connect();
     assert_told("ipsec", &reports(&pair), "ipsec", "late");
 }

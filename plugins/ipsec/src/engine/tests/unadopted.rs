@@ -1,7 +1,7 @@
 //! A run of the plugin that starts while the IKE daemon has not yet established the replicated tunnels again.
 
 use super::*;
-use crate::engine::wanted::Wanted;
+use crate::engine::adoption::WantedChildren;
 
 fn name(child: &str) -> ChildName {
     ChildName {
@@ -16,7 +16,7 @@ fn taken_over() -> Pair {
     let now_ns = pair.now_ns;
     let named = (0..2).flat_map(|number| {
         let child = name(&format!("net{number}"));
-        [in_of(number), out_of(number)].map(|id| Named {
+        [in_of(number), out_of(number)].map(|id| NamedSpi {
             spi: id.spi,
             name: child.clone(),
             is_up: true,
@@ -52,7 +52,7 @@ fn what_a_run_did_not_see_established_the_next_one_has_established() {
     assert_eq!(node.adopts, Some(vec![name("net1")]));
     node.engine.handle_adopted(now_ns, &name("net1"), Ok(()));
     pair.run(S);
-    assert_eq!(pair.nodes[1].left, [0; 0]);
+    assert_eq!(pair.nodes[1].saved_unadopted, [0; 0]);
     assert_eq!(restarted(&mut pair).adopts, None);
 }
 
@@ -61,12 +61,12 @@ fn what_followed_is_known_for_that_to_the_next_run() {
     let mut pair = taken_over();
     pair.restart(1, true);
     let engine = &mut pair.nodes[1].engine;
-    engine.ike.wanted = Wanted::default();
-    engine.want_held();
+    engine.ike.wanted_children = WantedChildren::default();
+    engine.want_held_children();
     let followed: BTreeSet<u32> = engine.store.sas.keys().map(|id| id.spi).collect();
     engine
         .ike
-        .wanted
+        .wanted_children
         .add([(&name("net0"), IpAddr::from(VIP))].into_iter());
     engine.order_adoption();
     let known = engine.outbox.actions().find_map(|action| match action {
@@ -81,7 +81,7 @@ fn a_role_that_went_leaves_nothing_to_establish() {
     let mut pair = taken_over();
     pair.role(1, false);
     pair.run(S);
-    assert_eq!(pair.nodes[1].left, [0; 0]);
+    assert_eq!(pair.nodes[1].saved_unadopted, [0; 0]);
     assert_eq!(restarted(&mut pair).adopts, None);
 }
 
@@ -91,18 +91,18 @@ fn a_run_that_finds_no_role_in_time_has_nothing_to_establish() {
     pair.nodes[1].adopts = None;
     pair.restart(1, false);
     pair.run(90 * S);
-    assert_eq!(pair.nodes[1].left, [0; 0]);
+    assert_eq!(pair.nodes[1].saved_unadopted, [0; 0]);
     assert_eq!(pair.nodes[1].adopts, None);
 }
 
 #[test]
 fn whatever_was_left_is_read_or_ends_the_reading() {
     let mut pair = taken_over();
-    let left = pair.nodes[1].left.clone();
+    let left = pair.nodes[1].saved_unadopted.clone();
     for length in 0..left.len() {
-        pair.nodes[1].left = left[..length].to_vec();
+        pair.nodes[1].saved_unadopted = left[..length].to_vec();
         restarted(&mut pair);
-        pair.nodes[1].left = left.iter().map(|byte| byte ^ 0xff).collect();
+        pair.nodes[1].saved_unadopted = left.iter().map(|byte| byte ^ 0xff).collect();
         restarted(&mut pair);
     }
 }

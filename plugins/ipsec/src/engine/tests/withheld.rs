@@ -19,8 +19,8 @@ fn establish_client(pair: &mut Pair, node: usize, number: u32) {
     pair.settle();
 }
 
-fn named(number: u32) -> Named {
-    Named {
+fn named(number: u32) -> NamedSpi {
+    NamedSpi {
         spi: 0xd000_0000 + number,
         name: ChildName {
             ike: "road".to_owned(),
@@ -39,7 +39,7 @@ fn pair() -> Pair {
     let mut pair = Pair::settled(2);
     pair.nodes[0]
         .engine
-        .handle_daemon(pair.now_ns, DaemonWord::Came);
+        .handle_presence(pair.now_ns, DaemonEvent::Started);
     establish_client(&mut pair, 0, 7);
     pair.nodes[0]
         .engine
@@ -67,7 +67,7 @@ fn a_followed_clients_address_is_withheld_from_the_role_on_until_it_ends() {
     assert_eq!(pair.nodes[0].withheld, [].into());
     // the policy of the client becomes the daemon's own
     let engine = &mut pair.nodes[1].engine;
-    engine.handle_daemon(pair.now_ns, DaemonWord::Came);
+    engine.handle_presence(pair.now_ns, DaemonEvent::Started);
     establish_client(&mut pair, 1, 8);
     pair.run(2 * S);
     assert_eq!(pair.nodes[1].withheld, [client(7), client(8)].into());
@@ -86,10 +86,12 @@ fn what_a_daemon_that_died_had_assigned_is_withheld_from_the_next_one() {
     let now_ns = pair.now_ns;
     pair.nodes[0]
         .engine
-        .handle_daemon(now_ns, DaemonWord::Ended);
+        .handle_presence(now_ns, DaemonEvent::Ended);
     pair.settle();
     assert_eq!(pair.nodes[0].withheld, [client(7)].into());
-    pair.nodes[0].engine.handle_daemon(now_ns, DaemonWord::Came);
+    pair.nodes[0]
+        .engine
+        .handle_presence(now_ns, DaemonEvent::Started);
     pair.nodes[0].engine.handle_names(now_ns, Vec::new());
     pair.settle();
     assert_eq!(pair.nodes[0].withheld, [client(7)].into());

@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::super::ViciEvent;
 use super::super::client::Fault;
 use super::super::list;
-use super::super::withhold::Step;
-use super::talk::Talk;
-use super::{LOOK, Thread};
+use super::super::withhold::PoolAction;
+use super::session::CharonSession;
+use super::{RETRY_ABSENT, Thread};
 use crate::connections::Pool;
 
 /// Limit of leases in one answer; charon would send no answer with more.
@@ -17,9 +17,9 @@ const LEASES_MAX: u64 = 1_000;
 
 impl Thread {
     pub(super) fn order_withholding(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
-        self.withholding.order(now, addresses);
-        if self.talk.is_none() {
-            self.connect_at = self.connect_at.min(self.look_at(now, LOOK));
+        self.withholding.set_addresses(now, addresses);
+        if self.session.is_none() {
+            self.connect_at = self.connect_at.min(self.next_connect_at(now, RETRY_ABSENT));
         }
     }
 
@@ -27,36 +27,36 @@ impl Thread {
     pub(super) fn withhold(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
         let is_due = self.withholding.due().is_some_and(|due| due <= now);
-        let Some(talk) = self.talk.as_mut().filter(|_| is_due) else {
+        let Some(session) = self.session.as_mut().filter(|_| is_due) else {
             return Ok(());
         };
-        let mut pools = list::pools(&mut talk.client)?;
+        let mut pools = list::pools(&mut session.client)?;
         pools.retain(|(pool, _)| self.withholding.concerns(pool));
         let mut faults = Vec::new();
         for (pool, leases) in pools {
-            faults.extend(self.withhold_of(&pool, leases)?);
+            faults.extend(self.withhold_in_pool(&pool, leases)?);
         }
         let fault = faults.into_iter().next();
-        if let Some(news) = self.withholding.handle_looked(now, fault) {
-            self.say(ViciEvent::Withheld(news));
+        if let Some(change) = self.withholding.handle_read(now, fault) {
+            self.report(ViciEvent::Withheld(change));
         }
         Ok(())
     }
 
     /// Does so for one pool; returns the reason why it is not possible.
-    fn withhold_of(&mut self, pool: &Pool, leases: u64) -> Result<Option<String>, Fault> {
-        let Some(Talk { client, .. }) = &mut self.talk else {
+    fn withhold_in_pool(&mut self, pool: &Pool, leases: u64) -> Result<Option<String>, Fault> {
+        let Some(CharonSession { client, .. }) = &mut self.session else {
             return Ok(None);
         };
-        let given = if leases <= LEASES_MAX {
-            Some(list::given(client, &pool.name)?)
+        let assigned = if leases <= LEASES_MAX {
+            Some(list::assigned(client, &pool.name)?)
         } else {
             None
         };
-        let part = match self.withholding.handle_pool(pool, given.as_ref()) {
+        let part = match self.withholding.handle_pool(pool, assigned.as_ref()) {
             None => return Ok(None),
-            Some(Step::Fault(why)) => return Ok(Some(why)),
-            Some(Step::Replace(part)) => part,
+            Some(PoolAction::Fault(why)) => return Ok(Some(why)),
+            Some(PoolAction::Replace(part)) => part,
         };
         match list::load_pool(client, &part) {
             Ok(()) => {

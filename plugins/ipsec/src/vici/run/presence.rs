@@ -4,60 +4,60 @@ use std::mem;
 
 #[derive(Debug, Default)]
 pub struct CharonPresence {
-    is_there: bool,
+    is_running: bool,
     /// The presence was reported at least once.
-    is_told: bool,
+    is_reported: bool,
     /// Reason why the last try to connect failed.
     fault: Option<String>,
 }
 
-/// News of a connection that was lost, or could not be made.
+/// Effects of a connection that was lost, or could not be made.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Loss {
     pub note: Option<String>,
     /// The engine is to learn that charon has ended.
     pub is_end: bool,
     /// charon was there until now.
-    pub was_there: bool,
+    pub was_running: bool,
 }
 
 impl CharonPresence {
-    pub fn is_there(&self) -> bool {
-        self.is_there
+    pub fn is_running(&self) -> bool {
+        self.is_running
     }
 
-    /// charon has answered; whether that is news.
+    /// Notes that charon has answered; returns true if it was not known to run.
     pub fn handle_answer(&mut self) -> bool {
         self.fault = None;
-        let is_news = !mem::replace(&mut self.is_there, true);
-        self.is_told |= is_news;
-        is_news
+        let is_new = !mem::replace(&mut self.is_running, true);
+        self.is_reported |= is_new;
+        is_new
     }
 
-    /// Nobody listens; whether that is to be told.
+    /// Notes that nobody listens; returns true if that is to be reported.
     pub fn handle_absent(&mut self) -> bool {
         self.fault = None;
-        self.is_there = false;
-        !mem::replace(&mut self.is_told, true)
+        self.is_running = false;
+        !mem::replace(&mut self.is_reported, true)
     }
 
-    /// A fault, which is told once for all tries that end in it.
+    /// Notes a fault, which is reported once for all tries that fail with it.
     pub fn handle_fault(&mut self, why: String) -> Loss {
-        // one that ends hangs up: the next try tells whether it has
-        let is_news = self.fault.as_ref() != Some(&why);
-        let was_there = mem::take(&mut self.is_there);
-        let note = if was_there {
+        // a charon that ends hangs up: the next try shows whether it has
+        let is_new = self.fault.as_ref() != Some(&why);
+        let was_running = mem::take(&mut self.is_running);
+        let note = if was_running {
             Some(format!("lost charon: {why}"))
         } else {
-            is_news.then(|| format!("cannot talk to charon: {why}"))
+            is_new.then(|| format!("cannot talk to charon: {why}"))
         };
-        // one that was being stopped when this plugin began is told, too
-        let is_end = was_there || !mem::replace(&mut self.is_told, true);
+        // one that was being stopped when this plugin began is reported, too
+        let is_end = was_running || !mem::replace(&mut self.is_reported, true);
         self.fault = Some(why);
         Loss {
             note,
             is_end,
-            was_there,
+            was_running,
         }
     }
 }

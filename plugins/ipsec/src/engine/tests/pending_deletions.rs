@@ -1,13 +1,13 @@
 //! Reports on deletions that the IKE daemon has not confirmed by an answer.
 
-use super::daemon::{assert_up, daemon, delete, name_all};
+use super::daemon::{assert_up, delete, report_daemon_event, report_names};
 use super::*;
 
 #[test]
 fn deletions_for_which_a_daemon_does_not_answer_are_told_once() {
     let mut pair = Pair::settled(3);
-    name_all(&mut pair, 3);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_names(&mut pair, 3);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     pair.run(20 * S);
     let before = pair.nodes[0].events.clone();
     let told = |pair: &Pair| pair.nodes[0].events[before.len()..].to_vec();
@@ -21,7 +21,7 @@ fn deletions_for_which_a_daemon_does_not_answer_are_told_once() {
     delete(&mut pair, 0, 3, Deleter::Daemon);
     pair.run(60 * S);
     assert_eq!(told(&pair), [said]);
-    daemon(&mut pair, 0, DaemonWord::Ended);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
     assert_up(&pair, 0, 3);
     assert_eq!(told(&pair), [said]);
 }
@@ -29,7 +29,7 @@ fn deletions_for_which_a_daemon_does_not_answer_are_told_once() {
 #[test]
 fn each_silence_of_a_daemon_is_told_and_no_answer_that_is_in_time() {
     let mut pair = Pair::settled(3);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     pair.run(20 * S);
     let said = |pair: &Pair| {
         let events = pair.nodes[0].events.iter();
@@ -47,10 +47,10 @@ fn each_silence_of_a_daemon_is_told_and_no_answer_that_is_in_time() {
     for number in [0, 1] {
         end(&mut pair, number);
         pair.run(1500 * MS);
-        daemon(&mut pair, 0, DaemonWord::Answered);
+        report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
     }
     pair.run(1500 * MS);
-    daemon(&mut pair, 0, DaemonWord::Answered);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
     pair.run(60 * S);
     assert_eq!(said(&pair), [""; 0]);
     for times in [1, 2] {
@@ -61,7 +61,7 @@ fn each_silence_of_a_daemon_is_told_and_no_answer_that_is_in_time() {
         assert_eq!(told.len(), times as usize);
         assert!(told[0].starts_with("the IKE daemon deleted 3 policies, first of 192.0.2.1, and "));
         for _ in 0..2 {
-            daemon(&mut pair, 0, DaemonWord::Answered);
+            report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
         }
         pair.run(3 * S);
     }
@@ -71,7 +71,7 @@ fn each_silence_of_a_daemon_is_told_and_no_answer_that_is_in_time() {
 #[test]
 fn an_answer_about_what_is_there_again_is_not_about_what_was_deleted_since() {
     let mut pair = Pair::settled(3);
-    daemon(&mut pair, 0, DaemonWord::Came);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     let end = |pair: &mut Pair, number: u32| {
         for policy in policies(number) {
             let kernel = &mut pair.nodes[0].kernel;
@@ -79,14 +79,21 @@ fn an_answer_about_what_is_there_again_is_not_about_what_was_deleted_since() {
         }
         pair.settle();
     };
-    let doubted = |pair: &Pair| pair.nodes[0].engine.ike.doubts.policies().count();
+    let doubted = |pair: &Pair| {
+        pair.nodes[0]
+            .engine
+            .ike
+            .pending_deletions
+            .policies()
+            .count()
+    };
     end(&mut pair, 0);
-    assert_eq!((doubted(&pair), pair.nodes[0].greeted), (3, 1));
+    assert_eq!((doubted(&pair), pair.nodes[0].pings), (3, 1));
     pair.establish(0, 0);
     assert_eq!(doubted(&pair), 0);
     end(&mut pair, 1);
-    daemon(&mut pair, 0, DaemonWord::Answered);
-    assert_eq!((doubted(&pair), pair.nodes[0].greeted), (3, 2));
-    daemon(&mut pair, 0, DaemonWord::Answered);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
+    assert_eq!((doubted(&pair), pair.nodes[0].pings), (3, 2));
+    report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
     assert_eq!(doubted(&pair), 0);
 }

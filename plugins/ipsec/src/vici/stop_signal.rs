@@ -8,31 +8,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::event::{EventfdFlags, eventfd};
 
 #[derive(Clone, Debug)]
-pub struct End {
-    said: Arc<AtomicBool>,
+pub struct StopSignal {
+    sent: Arc<AtomicBool>,
     /// Descriptor that is readable after the request.
     descriptor: Arc<OwnedFd>,
 }
 
-impl End {
+impl StopSignal {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            said: Arc::new(AtomicBool::new(false)),
+            sent: Arc::new(AtomicBool::new(false)),
             descriptor: Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?),
         })
     }
 
-    pub fn say(&self) {
-        self.said.store(true, Ordering::Relaxed);
+    pub fn send(&self) {
+        self.sent.store(true, Ordering::Relaxed);
         let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());
     }
 
-    pub fn is_said(&self) -> bool {
-        self.said.load(Ordering::Relaxed)
+    pub fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed)
     }
 }
 
-impl AsFd for End {
+impl AsFd for StopSignal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }

@@ -143,11 +143,11 @@ fn what_the_peer_negotiates_before_the_word_of_a_role_that_left_follows() {
                 engine.handle_endpoints(now_ns, BTreeSet::new());
                 pair.activate(1);
             }
-            pair.pass(after_ms * MS);
+            pair.advance(after_ms * MS);
             // as a daemon does that starts there
             pair.end(1, 0);
             pair.establish(1, 1);
-            pair.pass(S);
+            pair.advance(S);
             let held = &pair.nodes[0].engine.store.held;
             let sas: Vec<SaId> = held.sas.keys().copied().collect();
             let case = format!("{keys:?}, planned {is_planned}, after {after_ms} ms");
@@ -162,7 +162,7 @@ fn what_the_peer_negotiates_before_the_word_of_a_role_that_left_follows() {
             let sas = pair.nodes[0].kernel.sas();
             assert_eq!(sas, [in_of(1), out_of(1)], "{case}");
             assert_eq!(pair.nodes[0].kernel.policies().len(), 3, "{case}");
-            roles::assert_led(&pair, 0);
+            roles::assert_policies_lead_to_sas(&pair, 0);
         }
     }
 }
@@ -176,7 +176,9 @@ fn a_suite_that_the_kernel_lacks_is_told_beforehand() {
         algorithm: "rfc4543(gcm(aes))",
         ..Sample::default()
     };
-    pair.nodes[1].kernel.lack(&missing.body(), ENOSYS);
+    pair.nodes[1]
+        .kernel
+        .remove_algorithm(&missing.body(), ENOSYS);
     pair.nodes[0].kernel.add_sa(S, missing.sa());
     pair.run(S);
     let (yes, why) = pair.nodes[1].in_sync.clone();
@@ -225,7 +227,9 @@ fn a_kernel_without_esp_is_named_as_that() {
     const EPROTONOSUPPORT: i32 = 93;
     let mut pair = Pair::new();
     let lacks = tunnel(0)[0].body.clone();
-    pair.nodes[1].kernel.lack(&lacks, EPROTONOSUPPORT);
+    pair.nodes[1]
+        .kernel
+        .remove_algorithm(&lacks, EPROTONOSUPPORT);
     pair.link();
     pair.activate(0);
     pair.establish(0, 0);
@@ -248,13 +252,13 @@ fn keys_of_a_suite_make_no_difference() {
 fn lost_notifications_make_the_backup_not_ready_until_a_reading() {
     let mut pair = Pair::settled(1);
     let id = in_of(0);
-    pair.nodes[0].kernel.deaf = true;
+    pair.nodes[0].kernel.loses_notifications = true;
     pair.carry(0, &id, 1000);
     pair.establish(0, 1);
-    pair.nodes[0].kernel.deaf = false;
+    pair.nodes[0].kernel.loses_notifications = false;
     let now_ns = pair.now_ns;
     pair.nodes[0].slow = true;
-    pair.nodes[0].engine.handle_seen(now_ns, XfrmEvent::Unsure);
+    pair.nodes[0].engine.handle_event(now_ns, XfrmEvent::Unsure);
     pair.settle();
     assert_eq!(
         pair.nodes[1].in_sync.1,
@@ -408,7 +412,7 @@ fn a_deletion_during_a_reading_counts_although_the_reading_lists_it() {
     assert_eq!(node.engine.poll_action(), Some(Action::Read));
     node.kernel.delete_sa(&in_of(0), Deleter::Daemon);
     for seen in node.kernel.notifications().into_iter().chain(listed) {
-        node.engine.handle_seen(now_ns, seen);
+        node.engine.handle_event(now_ns, seen);
     }
     node.engine.handle_read(now_ns, true);
     assert!(!node.engine.store.sas.contains_key(&in_of(0)));
@@ -423,7 +427,7 @@ fn numbers_never_go_back_by_a_reading_that_is_older() {
     let listed = pair.nodes[0].kernel.dump(now_ns);
     pair.carry(0, &in_of(0), 64);
     for seen in listed {
-        pair.nodes[0].engine.handle_seen(now_ns, seen);
+        pair.nodes[0].engine.handle_event(now_ns, seen);
     }
     pair.settle();
     assert_eq!(

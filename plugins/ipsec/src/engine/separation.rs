@@ -5,21 +5,21 @@ use super::{Action, Engine};
 use crate::SECOND;
 
 /// Delay until the time is written to a file: a failover mostly begins at that moment, and must not wait for a disk.
-const KEEP_NS: u64 = SECOND;
+const SAVE_AFTER_NS: u64 = SECOND;
 
 #[derive(Debug)]
-pub struct Apart {
+pub struct Separation {
     since_ns: Option<u64>,
-    /// Time that is kept for the next run.
-    kept_ns: Option<u64>,
+    /// Time that was saved for the next run.
+    saved_ns: Option<u64>,
 }
 
-impl Apart {
+impl Separation {
     /// A run that starts has nothing of the peer yet.
     pub fn new(now_ns: u64) -> Self {
         Self {
             since_ns: Some(now_ns),
-            kept_ns: None,
+            saved_ns: None,
         }
     }
 
@@ -36,8 +36,10 @@ impl Apart {
     }
 
     pub fn next_ns(&self) -> u64 {
-        match (self.since_ns, self.kept_ns) {
-            (Some(since_ns), kept) if kept != Some(since_ns) => since_ns.saturating_add(KEEP_NS),
+        match (self.since_ns, self.saved_ns) {
+            (Some(since_ns), kept) if kept != Some(since_ns) => {
+                since_ns.saturating_add(SAVE_AFTER_NS)
+            }
             (None, Some(_)) => 0,
             _ => u64::MAX,
         }
@@ -45,24 +47,24 @@ impl Apart {
 }
 
 impl Engine {
-    /// Handles the bytes of [`Action::Part`] of the previous run.
-    pub fn handle_parted(&mut self, now_ns: u64, bytes: &[u8]) {
+    /// Handles the bytes of [`Action::SaveSeparation`] of the previous run.
+    pub fn handle_saved_separation(&mut self, now_ns: u64, bytes: &[u8]) {
         let Ok(bytes) = bytes.try_into() else {
             return;
         };
         let since_ns = u64::from_be_bytes(bytes).min(now_ns);
-        self.apart = Apart {
+        self.separation = Separation {
             since_ns: Some(since_ns),
-            kept_ns: Some(since_ns),
+            saved_ns: Some(since_ns),
         };
     }
 
-    pub(super) fn time_apart(&mut self, now_ns: u64) {
-        if self.apart.next_ns() <= now_ns {
-            self.apart.kept_ns = self.apart.since_ns;
-            let bytes = self.apart.since_ns.map(u64::to_be_bytes);
+    pub(super) fn handle_separation_timeout(&mut self, now_ns: u64) {
+        if self.separation.next_ns() <= now_ns {
+            self.separation.saved_ns = self.separation.since_ns;
+            let bytes = self.separation.since_ns.map(u64::to_be_bytes);
             let bytes = bytes.iter().flatten().copied().collect();
-            self.act(Action::Part(bytes));
+            self.push_action(Action::SaveSeparation(bytes));
         }
     }
 }

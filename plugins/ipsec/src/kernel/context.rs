@@ -7,31 +7,31 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use spared_netlink::Requests;
 
-use crate::codec::{Node, Place};
+use crate::codec::{ReadContext, WriteContext};
 
-pub struct Here {
+pub struct KernelContext {
     requests: Requests,
     names: HashMap<u32, String>,
     /// The interfaces were read for the present operation.
-    fresh: bool,
+    is_current: bool,
     /// Time of day at the present operation: thousands of SAs need not read it one by one.
     wall_s: Option<u64>,
 }
 
-impl Here {
+impl KernelContext {
     pub fn open() -> io::Result<Self> {
         Ok(Self {
             requests: Requests::open()?,
             names: HashMap::new(),
-            fresh: false,
+            is_current: false,
             wall_s: None,
         })
     }
 
     /// Discards the values for the next operation: an interface may have another number by then,
     /// and it is later.
-    pub fn age(&mut self) {
-        self.fresh = false;
+    pub fn discard(&mut self) {
+        self.is_current = false;
         self.wall_s = None;
     }
 
@@ -43,7 +43,7 @@ impl Here {
     }
 
     fn refresh(&mut self) {
-        if std::mem::replace(&mut self.fresh, true) {
+        if std::mem::replace(&mut self.is_current, true) {
             return;
         }
         match self.requests.links() {
@@ -56,7 +56,7 @@ impl Here {
     }
 }
 
-impl Node for Here {
+impl ReadContext for KernelContext {
     fn interface(&mut self, index: u32) -> Option<String> {
         self.refresh();
         self.names.get(&index).cloned()
@@ -67,7 +67,7 @@ impl Node for Here {
     }
 }
 
-impl Place for Here {
+impl WriteContext for KernelContext {
     fn index(&mut self, interface: &str) -> Option<u32> {
         self.refresh();
         let mut found = self.names.iter().filter(|(_, name)| *name == interface);

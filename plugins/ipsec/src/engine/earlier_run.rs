@@ -15,98 +15,100 @@ use crate::store::LocalSa;
 
 /// Policies and reqids of the daemon's own, by the values that tell which of them carry on an older SA.
 #[derive(Default)]
-struct Own<'a> {
+struct OwnPolicies<'a> {
     policies: BTreeMap<(Tunnel, Direction), Vec<(PolicyId, u32)>>,
     reqids: BTreeMap<(Tunnel, Direction, &'a ChildName), BTreeSet<u32>>,
 }
 
 impl Engine {
     /// Takes over SAs that were read before: a role is here, or the daemon has listed more names.
-    pub(super) fn inherit_what_was_read(&mut self) {
+    pub(super) fn take_earlier_sas_if_read(&mut self) {
         if self.store.run.is_read() {
-            self.inherit();
+            self.take_earlier_sas();
             self.change_reqids_later();
         }
     }
 
     /// Takes over SAs of an earlier run after a reading.
-    pub(super) fn inherit(&mut self) {
+    pub(super) fn take_earlier_sas(&mut self) {
         if !self.is_active() {
             return;
         }
-        let followed = self
+        let replicated = self
             .store
             .sas
             .iter()
             .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
-        let new = followed.filter(|(id, _)| !self.installed.has(id));
-        let new = new.filter_map(|(id, known)| Some((*id, InstalledSa::found(known)?)));
+        let new = replicated.filter(|(id, _)| !self.installed.has(id));
+        let new = new.filter_map(|(id, known)| Some((*id, InstalledSa::of_earlier_run(known)?)));
         let new: Vec<_> = new.collect();
         // a reading after a failover returns here, as this run has installed the SAs
-        if new.is_empty() && !self.installed.served.is_unsure {
+        if new.is_empty() && !self.installed.policy_reqids.is_unsure {
             return;
         }
         for (id, sa) in new {
             self.installed.put(id, sa);
         }
-        self.serve_more();
-        let unled = self.unled();
-        self.installed.served.is_unsure = !self.lead(&unled);
+        self.add_policy_reqids();
+        let sas_without_policy = self.sas_without_policy();
+        self.installed.policy_reqids.is_unsure = !self.link_own_policies(&sas_without_policy);
     }
 
     /// Replicated SAs to which no policy leads.
-    fn unled(&self) -> Vec<SaId> {
-        let led = self.led();
-        let followed = self
+    fn sas_without_policy(&self) -> Vec<SaId> {
+        let referenced = self.referenced_reqids();
+        let replicated = self
             .store
             .sas
             .iter()
             .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
-        let unled = followed.filter(|(_, it)| {
+        let sas_without_policy = replicated.filter(|(_, it)| {
             let side = it.side.map(|side| (side, it.sa.reqid));
-            side.is_some_and(|it| !led.contains(&it))
+            side.is_some_and(|it| !referenced.contains(&it))
         });
-        unled.map(|(id, _)| *id).collect()
+        sas_without_policy.map(|(id, _)| *id).collect()
     }
 
     /// Directions and reqids to which the policies lead.
-    fn led(&self) -> BTreeSet<(Direction, u32)> {
+    fn referenced_reqids(&self) -> BTreeSet<(Direction, u32)> {
         let policies = self.store.policies.iter();
-        let led = policies.flat_map(|(id, known)| {
+        let reqids = policies.flat_map(|(id, known)| {
             let templates = known.policy.templates.iter();
-            templates.map(|it| (side_of(id), it.reqid))
+            templates.map(|it| (direction_of(id), it.reqid))
         });
-        led.filter(|(_, reqid)| *reqid >= FIRST_OWN_REQID).collect()
+        reqids
+            .filter(|(_, reqid)| *reqid >= FIRST_OWN_REQID)
+            .collect()
     }
 
     /// Leads the daemon's own policies to the SAs whose policies they replaced; returns true if these policies are
     /// known for each SA.
-    fn lead(&mut self, unled: &[SaId]) -> bool {
-        if unled.is_empty() {
+    fn link_own_policies(&mut self, sas_without_policy: &[SaId]) -> bool {
+        if sas_without_policy.is_empty() {
             return true;
         }
-        let own = self.own();
-        let led = unled.iter().filter_map(|id| {
+        let own = self.own_policies();
+        let links = sas_without_policy.iter().filter_map(|id| {
             let known = self.store.sas.get(id)?;
-            Some((*id, known.side?, known.sa.reqid, own.of(known)?))
+            Some((*id, known.side?, known.sa.reqid, own.successors(known)?))
         });
-        let led: Vec<_> = led.collect();
-        let is_all = led.len() == unled.len();
-        for (id, side, old, (new, policies)) in led {
-            self.installed.served.replaced(old, policies);
+        let links: Vec<_> = links.collect();
+        let is_all = links.len() == sas_without_policy.len();
+        for (id, side, old, (new, policies)) in links {
+            self.installed.policy_reqids.add_all(old, policies);
             if side == Direction::In {
-                self.installed.served.change(id, new);
+                self.installed.policy_reqids.set_new_reqid(id, new);
             }
         }
         is_all
     }
 
-    fn own(&self) -> Own<'_> {
-        let mut own = Own::default();
+    fn own_policies(&self) -> OwnPolicies<'_> {
+        let mut own = OwnPolicies::default();
         for (id, known) in &self.store.policies {
             let templates = known.policy.templates.iter();
             for template in templates.filter(|it| (1..FIRST_OWN_REQID).contains(&it.reqid)) {
-                let key = (Tunnel::of_template(id, template), side_of(id));
+                let key = (Tunnel::of_template(id, template), direction_of(id));
                 let policies = own.policies.entry(key).or_default();
                 policies.push((*id, template.reqid));
             }
@@ -128,9 +130,9 @@ impl Engine {
     }
 }
 
-impl Own<'_> {
+impl OwnPolicies<'_> {
     /// Policies that carry an SA on, and their reqid; None if several reqids are possible.
-    fn of(&self, known: &LocalSa) -> Option<(u32, Vec<PolicyId>)> {
+    fn successors(&self, known: &LocalSa) -> Option<(u32, Vec<PolicyId>)> {
         let (tunnel, side) = (Tunnel::of(known)?, known.side?);
         let policies = self.policies.get(&(tunnel, side))?;
         let mut reqids: BTreeSet<u32> = policies.iter().map(|(_, reqid)| *reqid).collect();
@@ -144,7 +146,7 @@ impl Own<'_> {
     }
 }
 
-fn side_of(policy: &PolicyId) -> Direction {
+fn direction_of(policy: &PolicyId) -> Direction {
     if policy.is_outbound() {
         Direction::Out
     } else {

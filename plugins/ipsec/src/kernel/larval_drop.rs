@@ -5,47 +5,47 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::memory::Memory;
+use crate::state_file::StateFile;
 
 const FILE: &str = "/proc/sys/net/core/xfrm_larval_drop";
-const KEEPS: &str = "0";
+const OFF: &str = "0";
 const RISK: &str = "net.core.xfrm_larval_drop may stay 0";
 
-pub struct Drops {
+pub struct LarvalDrop {
     file: PathBuf,
     /// File with the previous value, for the next run.
-    memory: Memory,
+    state_file: StateFile,
     before: Option<String>,
 }
 
-impl Drops {
+impl LarvalDrop {
     /// Restores the value that an earlier run since the boot left changed.
     pub fn open(folder: Option<&Path>) -> Self {
-        Self::of(Path::new(FILE), folder)
+        Self::with_file(Path::new(FILE), folder)
     }
 
-    fn of(file: &Path, folder: Option<&Path>) -> Self {
+    fn with_file(file: &Path, folder: Option<&Path>) -> Self {
         let opened = Self {
             file: file.to_owned(),
-            memory: Memory::new(folder, "larval-drop", RISK),
+            state_file: StateFile::new(folder, "larval-drop", RISK),
             before: None,
         };
-        if let Err(error) = opened.mend() {
+        if let Err(error) = opened.restore_earlier() {
             log::warn!("{}, as an earlier run left it: {error}", file.display());
         }
         opened
     }
 
-    fn mend(&self) -> io::Result<()> {
-        let left = self.memory.read();
+    fn restore_earlier(&self) -> io::Result<()> {
+        let left = self.state_file.read();
         if left.is_empty() {
             return Ok(());
         }
         // a value that was set since then has priority
-        if self.read()? == KEEPS {
+        if self.read()? == OFF {
             fs::write(&self.file, left)?;
         }
-        self.memory.write(&[]);
+        self.state_file.write(&[]);
         Ok(())
     }
 
@@ -53,26 +53,26 @@ impl Drops {
     ///
     /// # Errors
     /// The setting cannot be read or written.
-    pub fn keep(&mut self) -> io::Result<()> {
+    pub fn switch_off(&mut self) -> io::Result<()> {
         if self.before.is_some() {
             return Ok(());
         }
         let before = self.read()?;
-        if before != KEEPS {
-            self.memory.write(before.as_bytes());
-            fs::write(&self.file, KEEPS)?;
+        if before != OFF {
+            self.state_file.write(before.as_bytes());
+            fs::write(&self.file, OFF)?;
             self.before = Some(before);
         }
         Ok(())
     }
 
-    /// Checks that [`keep`](Self::keep) would succeed now.
+    /// Checks that [`switch_off`](Self::switch_off) would succeed now.
     ///
     /// # Errors
     /// The setting cannot be read, or could not be written.
     pub fn check(&self) -> io::Result<()> {
         match self.read()?.as_str() {
-            KEEPS => Ok(()),
+            OFF => Ok(()),
             _ => fs::File::options().write(true).open(&self.file).map(drop),
         }
     }
@@ -84,7 +84,7 @@ impl Drops {
     pub fn restore(&mut self) -> io::Result<()> {
         if let Some(before) = self.before.take() {
             fs::write(&self.file, before)?;
-            self.memory.write(&[]);
+            self.state_file.write(&[]);
         }
         Ok(())
     }
@@ -123,8 +123,8 @@ mod tests {
             value.trim().to_owned()
         }
 
-        fn open(&self) -> Drops {
-            Drops::of(&self.file(), Some(&self.0))
+        fn open(&self) -> LarvalDrop {
+            LarvalDrop::with_file(&self.file(), Some(&self.0))
         }
     }
 
@@ -139,8 +139,8 @@ mod tests {
         let setting = Setting::new("killed");
         for _ in 0..2 {
             let mut killed = setting.open();
-            killed.keep().unwrap();
-            killed.keep().unwrap();
+            killed.switch_off().unwrap();
+            killed.switch_off().unwrap();
             assert_eq!(setting.value(), "0");
             drop(killed);
             setting.open();
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn what_somebody_set_after_a_run_was_killed_stays() {
         let setting = Setting::new("set");
-        setting.open().keep().unwrap();
+        setting.open().switch_off().unwrap();
         setting.set("2");
         setting.open();
         setting.set("0");
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(setting.value(), "1");
         fs::remove_file(setting.file()).unwrap();
         assert!(setting.open().check().is_err());
-        assert!(setting.open().keep().is_err());
+        assert!(setting.open().switch_off().is_err());
     }
 
     #[test]
@@ -177,10 +177,10 @@ mod tests {
         let setting = Setting::new("ended");
         for value in ["1", "0"] {
             setting.set(value);
-            let mut drops = setting.open();
-            drops.keep().unwrap();
+            let mut larval_drop = setting.open();
+            larval_drop.switch_off().unwrap();
             assert_eq!(setting.value(), "0");
-            drops.restore().unwrap();
+            larval_drop.restore().unwrap();
             assert_eq!(setting.value(), value);
             setting.set("0");
             setting.open();

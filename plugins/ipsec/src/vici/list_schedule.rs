@@ -12,21 +12,21 @@ const MAX: Duration = Duration::from_secs(60);
 const AFTER_SA: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub struct Listing {
+pub struct ListSchedule {
     at: Instant,
     pause: Duration,
     /// An answer is requested.
     is_asked: bool,
-    told: Option<Listed>,
+    reported: Option<Listed>,
 }
 
-impl Listing {
+impl ListSchedule {
     pub fn new(now: Instant) -> Self {
         Self {
             at: now,
             pause: FIRST,
             is_asked: false,
-            told: None,
+            reported: None,
         }
     }
 
@@ -52,9 +52,9 @@ impl Listing {
         self.at = now + self.pause;
         self.pause = (self.pause * 2).min(MAX);
         let is_asked = std::mem::take(&mut self.is_asked);
-        let is_news = self.told.as_ref() != Some(&listed);
-        self.told = Some(listed.clone());
-        (is_asked || is_news).then_some(listed)
+        let is_new = self.reported.as_ref() != Some(&listed);
+        self.reported = Some(listed.clone());
+        (is_asked || is_new).then_some(listed)
     }
 
     /// Handles a failed read; returns true if an answer is requested.
@@ -70,20 +70,20 @@ mod tests {
     #[test]
     fn what_is_the_same_is_told_to_who_asks_alone() {
         let now = Instant::now();
-        let mut listing = Listing::new(now);
-        listing.begin(now);
-        assert_eq!(listing.due(), now + FIRST);
+        let mut list_schedule = ListSchedule::new(now);
+        list_schedule.begin(now);
+        assert_eq!(list_schedule.due(), now + FIRST);
         let listed = || Listed::default();
-        assert_eq!(listing.handle_listed(now, listed()), Some(listed()));
-        assert_eq!(listing.handle_listed(now, listed()), None);
-        assert_eq!(listing.due(), now + 2 * FIRST);
-        listing.handle_sas(now);
-        assert_eq!(listing.due(), now + 2 * FIRST);
-        listing.ask(now);
-        assert_eq!(listing.due(), now);
-        assert_eq!(listing.handle_listed(now, listed()), Some(listed()));
-        listing.ask(now);
-        assert!(listing.handle_fault());
-        assert!(!listing.handle_fault());
+        assert_eq!(list_schedule.handle_listed(now, listed()), Some(listed()));
+        assert_eq!(list_schedule.handle_listed(now, listed()), None);
+        assert_eq!(list_schedule.due(), now + 2 * FIRST);
+        list_schedule.handle_sas(now);
+        assert_eq!(list_schedule.due(), now + 2 * FIRST);
+        list_schedule.ask(now);
+        assert_eq!(list_schedule.due(), now);
+        assert_eq!(list_schedule.handle_listed(now, listed()), Some(listed()));
+        list_schedule.ask(now);
+        assert!(list_schedule.handle_fault());
+        assert!(!list_schedule.handle_fault());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Engine, Named};
+use super::{Engine, NamedSpi};
 use crate::SECOND;
 use crate::sa::{ChildName, Direction};
 
@@ -12,15 +12,15 @@ const LIST_NS: u64 = SECOND;
 
 /// Tunnels that the daemon calls up, as of its last list.
 #[derive(Debug, Default)]
-pub struct Claimed {
+pub struct TunnelsWithoutSa {
     /// SPIs of both directions, by child.
     up: BTreeMap<ChildName, BTreeSet<u32>>,
     /// Children without an outbound SA, and the time since which.
-    empty: BTreeMap<ChildName, u64>,
+    since_ns: BTreeMap<ChildName, u64>,
 }
 
-impl Claimed {
-    pub fn set(&mut self, names: &[Named]) {
+impl TunnelsWithoutSa {
+    pub fn set(&mut self, names: &[NamedSpi]) {
         self.up.clear();
         for named in names.iter().filter(|it| it.is_up) {
             let spis = self.up.entry(named.name.clone()).or_default();
@@ -28,20 +28,20 @@ impl Claimed {
         }
     }
 
-    fn look(&mut self, now_ns: u64, outbound: &BTreeSet<u32>) {
-        let empty = self.up.iter();
-        let empty = empty.filter(|(_, spis)| spis.is_disjoint(outbound));
-        let before = std::mem::take(&mut self.empty);
-        self.empty = empty
+    fn update(&mut self, now_ns: u64, outbound: &BTreeSet<u32>) {
+        let without_sa = self.up.iter();
+        let without_sa = without_sa.filter(|(_, spis)| spis.is_disjoint(outbound));
+        let before = std::mem::take(&mut self.since_ns);
+        self.since_ns = without_sa
             .map(|(name, _)| (name.clone(), *before.get(name).unwrap_or(&now_ns)))
             .collect();
     }
 }
 
 impl Engine {
-    pub(super) fn look_for_claimed(&mut self, now_ns: u64) {
-        if !self.ike.is_there() {
-            self.ike.names.claimed.empty.clear();
+    pub(super) fn find_tunnels_without_sa(&mut self, now_ns: u64) {
+        if !self.ike.is_running() {
+            self.ike.names.without_sa.since_ns.clear();
             return;
         }
         let sas = self.store.sas.iter();
@@ -51,13 +51,13 @@ impl Engine {
             None => it.sa.direction != Some(Direction::In),
         });
         let outbound = outbound.map(|(id, _)| id.spi).collect();
-        self.ike.names.claimed.look(now_ns, &outbound);
+        self.ike.names.without_sa.update(now_ns, &outbound);
     }
 
-    pub(super) fn claimed_in_vain(&self) -> Option<String> {
-        let empty = self.ike.names.claimed.empty.iter();
+    pub(super) fn tunnels_without_sa(&self) -> Option<String> {
+        let without_sa = self.ike.names.without_sa.since_ns.iter();
         let is_late = |since_ns: u64| self.store.now_ns.saturating_sub(since_ns) >= LIST_NS;
-        let mut late = empty.filter(|(_, since_ns)| is_late(**since_ns));
+        let mut late = without_sa.filter(|(_, since_ns)| is_late(**since_ns));
         let ChildName { ike, child } = late.next()?.0;
         let tunnels = match 1 + late.count() {
             1 => format!("tunnel {ike}/{child} has no SA in the kernel"),

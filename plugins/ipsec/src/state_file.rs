@@ -9,14 +9,14 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A file. Its first line is the id of the boot: after another boot the kernel's tunnels are gone.
 #[derive(Debug)]
-pub struct Memory {
+pub struct StateFile {
     file: Option<PathBuf>,
     boot: Vec<u8>,
     /// Consequence of a file that cannot be written.
     risk: &'static str,
 }
 
-impl Memory {
+impl StateFile {
     pub fn new(folder: Option<&Path>, name: &str, risk: &'static str) -> Self {
         Self {
             file: folder.map(|folder| folder.join(name)),
@@ -96,16 +96,16 @@ mod tests {
     fn what_another_boot_left_is_nothing() {
         let folder = std::env::temp_dir().join(format!("spared-ended-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let [memory, other, _] = Memory::all(Some(&folder));
-        assert_eq!(memory.read(), b"");
-        memory.write(b"some");
-        let [again, ..] = Memory::all(Some(&folder));
+        let [state_file, other, _] = StateFile::all(Some(&folder));
+        assert_eq!(state_file.read(), b"");
+        state_file.write(b"some");
+        let [again, ..] = StateFile::all(Some(&folder));
         assert_eq!((again.read(), other.read()), (b"some".to_vec(), Vec::new()));
         let file = folder.join("ended");
         fs::write(&file, "another\nsome").unwrap();
-        assert_eq!(memory.read(), b"");
+        assert_eq!(state_file.read(), b"");
         for _ in 0..2 {
-            memory.write(b"");
+            state_file.write(b"");
             assert!(!file.exists());
         }
         fs::remove_dir_all(&folder).unwrap();

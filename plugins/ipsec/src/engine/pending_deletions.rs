@@ -9,24 +9,24 @@ use std::collections::BTreeSet;
 use super::status::counted;
 use super::{Action, Change, Engine};
 use crate::SECOND;
-use crate::codec::body::shifted_policy;
+use crate::codec::body::policy_with_own_reqids;
 use crate::sa::{ChildName, PolicyId, SaId};
 
 /// Time after which a missing answer is reported; a living daemon answers sooner, even with thousands of SAs to list.
-const SILENT_NS: u64 = 2 * SECOND;
+const ANSWER_NS: u64 = 2 * SECOND;
 
 #[derive(Debug, Default)]
-pub struct Doubts {
+pub struct PendingDeletions {
     /// Deletions before the question under way; `next`: deletions since.
     asked: Deleted,
     next: Deleted,
     /// A question is under way. Its answer is not about later deletions, even if all deletions that it was about are no
-    /// longer doubted.
+    /// longer pending.
     is_asked: bool,
     /// Time of the first deletion, or of the last answer.
     since_ns: u64,
     /// The missing answer was reported.
-    is_told: bool,
+    is_reported: bool,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Deleted {
     }
 }
 
-impl Doubts {
+impl PendingDeletions {
     pub fn add_sa(&mut self, now_ns: u64, id: SaId) {
         self.begin(now_ns);
         self.next.sas.insert(id);
@@ -54,32 +54,32 @@ impl Doubts {
 
     fn begin(&mut self, now_ns: u64) {
         if self.is_empty() {
-            (self.since_ns, self.is_told) = (now_ns, false);
+            (self.since_ns, self.is_reported) = (now_ns, false);
         }
     }
 
-    /// Ends the doubt about an SA that was added again: no answer to an earlier question is about it.
-    fn trust_sa(&mut self, id: &SaId) {
+    /// Forgets the deletion of an SA that was added again: no answer to an earlier question is about it.
+    fn cancel_sa(&mut self, id: &SaId) {
         self.asked.sas.remove(id);
         self.next.sas.remove(id);
     }
 
-    /// Ends the doubt about a policy that was added again; returns true if it was doubted.
-    pub fn trust_policy(&mut self, id: &PolicyId) -> bool {
+    /// Forgets the deletion of a policy that was added again; returns true if it was pending.
+    pub fn cancel_policy(&mut self, id: &PolicyId) -> bool {
         let was_asked = self.asked.policies.remove(id);
         self.next.policies.remove(id) || was_asked
     }
 
-    pub fn has_sa(&self, id: &SaId) -> bool {
+    pub fn contains_sa(&self, id: &SaId) -> bool {
         self.asked.sas.contains(id) || self.next.sas.contains(id)
     }
 
     /// Time at which a missing answer is reported.
     pub fn next_ns(&self) -> u64 {
-        if self.is_empty() || self.is_told {
+        if self.is_empty() || self.is_reported {
             u64::MAX
         } else {
-            self.since_ns.saturating_add(SILENT_NS)
+            self.since_ns.saturating_add(ANSWER_NS)
         }
     }
 
@@ -102,7 +102,7 @@ impl Doubts {
         std::mem::take(&mut self.asked)
     }
 
-    fn take(&mut self) -> Deleted {
+    fn take_all(&mut self) -> Deleted {
         self.is_asked = false;
         let Self { asked, next, .. } = self;
         asked.sas.append(&mut next.sas);
@@ -120,52 +120,52 @@ impl Doubts {
 }
 
 impl Engine {
-    /// Ends the doubt about an SA that was added again.
-    pub(super) fn trust_sa(&mut self, id: &SaId) {
-        self.ike.doubts.trust_sa(id);
+    /// Forgets the pending deletion of an SA that was added again.
+    pub(super) fn cancel_pending_sa(&mut self, id: &SaId) {
+        self.ike.pending_deletions.cancel_sa(id);
     }
 
     /// True if the deletion of an SA waits for an answer of the daemon.
-    pub(super) fn is_doubted(&self, id: &SaId) -> bool {
-        self.ike.doubts.has_sa(id)
+    pub(super) fn is_deletion_pending(&self, id: &SaId) -> bool {
+        self.ike.pending_deletions.contains_sa(id)
     }
 
-    pub(super) fn ask(&mut self) {
-        if self.ike.is_there() && self.ike.doubts.ask() {
-            self.act(Action::Greet);
+    pub(super) fn ask_daemon(&mut self) {
+        if self.ike.is_running() && self.ike.pending_deletions.ask() {
+            self.push_action(Action::Ping);
         }
     }
 
-    /// Has the doubted deletions count: the daemon lives, and meant them.
-    pub(super) fn believe(&mut self, now_ns: u64) {
-        let Deleted { sas, policies } = self.ike.doubts.handle_answer(now_ns);
+    /// Has the pending deletions count: the daemon lives, and meant them.
+    pub(super) fn confirm_deletions(&mut self, now_ns: u64) {
+        let Deleted { sas, policies } = self.ike.pending_deletions.handle_answer(now_ns);
         for id in sas {
             self.installed.remove(&id);
-            self.drop_sa(now_ns, &id);
+            self.remove_sa(now_ns, &id);
         }
         for id in policies {
             self.store.installed_policies.forget(&id);
-            self.change(Change::DeletePolicy(id));
+            self.push_change(Change::DeletePolicy(id));
         }
-        self.ask();
+        self.ask_daemon();
     }
 
-    /// Undoes the doubted deletions: the daemon ended while it deleted, and the tunnels go on.
-    pub(super) fn undo(&mut self, now_ns: u64) {
-        let Deleted { sas, policies } = self.ike.doubts.take();
-        self.make_all_anew(now_ns, &sas);
+    /// Undoes the pending deletions: the daemon ended while it deleted, and the tunnels go on.
+    pub(super) fn undo_deletions(&mut self, now_ns: u64) {
+        let Deleted { sas, policies } = self.ike.pending_deletions.take_all();
+        self.reinstall_all(now_ns, &sas);
         for id in policies {
             if let Some(known) = self.store.policies.get(&id) {
-                let policy = shifted_policy(&known.policy);
+                let policy = policy_with_own_reqids(&known.policy);
                 self.put_policy(now_ns, Change::PutPolicy(policy));
             }
         }
     }
 
-    pub(super) fn time_doubts(&mut self, now_ns: u64) {
-        if self.ike.doubts.next_ns() <= now_ns {
-            self.ike.doubts.is_told = true;
-            let (what, silent_s) = (self.doubted(), SILENT_NS / SECOND);
+    pub(super) fn handle_pending_deletions_timeout(&mut self, now_ns: u64) {
+        if self.ike.pending_deletions.next_ns() <= now_ns {
+            self.ike.pending_deletions.is_reported = true;
+            let (what, silent_s) = (self.deletions_text(), ANSWER_NS / SECOND);
             self.event(format!(
                 "the IKE daemon deleted {what}, and has not answered for {silent_s} s: the deletion counts if the IKE daemon answers, \
                  and is undone if it ends; if it hangs, restart it"
@@ -173,10 +173,13 @@ impl Engine {
         }
     }
 
-    /// Text about the number of doubted deletions, and the first of them.
-    fn doubted(&self) -> String {
-        let doubts = &self.ike.doubts;
-        let (sas, policies) = (doubts.sas().count(), doubts.policies().count());
+    /// Text about the number of pending deletions, and the first of them.
+    fn deletions_text(&self) -> String {
+        let pending_deletions = &self.ike.pending_deletions;
+        let (sas, policies) = (
+            pending_deletions.sas().count(),
+            pending_deletions.policies().count(),
+        );
         let policies = match policies {
             0 => None,
             1 => Some("1 policy".to_owned()),
@@ -184,17 +187,20 @@ impl Engine {
         };
         let sas = (sas > 0).then(|| counted(sas, "SA"));
         let what: Vec<String> = sas.into_iter().chain(policies).collect();
-        what.join(" and ") + &self.first_doubted().unwrap_or_default()
+        what.join(" and ") + &self.first_deletion_text().unwrap_or_default()
     }
 
-    fn first_doubted(&self) -> Option<String> {
-        let doubts = &self.ike.doubts;
-        if let Some(id) = doubts.sas().min() {
+    fn first_deletion_text(&self) -> Option<String> {
+        let pending_deletions = &self.ike.pending_deletions;
+        if let Some(id) = pending_deletions.sas().min() {
             let name = self.store.sas.get(id).and_then(|it| it.name.as_ref());
             let of = name.map(|ChildName { ike, child }| format!(" of {ike}/{child}"));
             return Some(format!(", first {:08x}{}", id.spi, of.unwrap_or_default()));
         }
-        let known = self.store.policies.get(doubts.policies().min()?)?;
+        let known = self
+            .store
+            .policies
+            .get(pending_deletions.policies().min()?)?;
         Some(format!(", first of {}", known.policy.end?))
     }
 }

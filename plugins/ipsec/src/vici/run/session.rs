@@ -1,17 +1,17 @@
-//! One talk with charon: it lasts as long as a connection to its socket.
+//! One session with charon: it lasts as long as a connection to its socket.
 
 use std::mem;
 use std::time::Instant;
 
 use super::super::client::Client;
 use super::super::list::Connections;
-use super::AT_ONCE;
+use super::INITIATIONS_MAX;
 use crate::engine::ChildName;
 
-pub struct Talk {
+pub struct CharonSession {
     /// For lists and events.
     pub client: Client,
-    /// Names are to be told.
+    /// Time at which the SAs are to be listed, as events have come.
     pub list_at: Option<Instant>,
     /// The connections, and the time of their listing.
     pub connections: Option<(Instant, Connections)>,
@@ -25,7 +25,7 @@ struct Initiation {
     deadline: Instant,
 }
 
-impl Talk {
+impl CharonSession {
     pub fn new(client: Client) -> Self {
         Self {
             client,
@@ -63,7 +63,7 @@ impl Talk {
 
     /// Number of children that charon may be asked for beyond those that are under way.
     pub fn room(&self) -> usize {
-        AT_ONCE.saturating_sub(self.initiations.len())
+        INITIATIONS_MAX.saturating_sub(self.initiations.len())
     }
 
     /// Times until which answers have to be there.
