@@ -110,7 +110,7 @@ impl Io for Health {
     }
 
     fn poll(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
-        let Some(ended) = self.runs.poll_found() else {
+        let Some(ended) = self.runs.poll_thread() else {
             return false;
         };
         conclude(engine, now_ns, ended);
@@ -153,7 +153,7 @@ impl Io for Health {
                 sequence,
                 packet,
             } => {
-                if !self.sockets.know(&via) {
+                if !self.sockets.is_known(&via) {
                     engine.handle_no_socket(sequence, &via);
                 } else if let Err(error) = self.sockets.send(&via, to, &packet) {
                     let why = error.to_string().to_lowercase();

@@ -27,17 +27,17 @@ pub struct Runs {
     starting: BTreeSet<u64>,
     children: BTreeMap<u64, Running>,
     /// Killed programs that are not gone yet: one that hangs in the kernel stays until it ends.
-    dying: BTreeMap<u64, Running>,
+    killed: BTreeMap<u64, Running>,
     /// Time of the next look at killed programs, and the pause between two looks.
     look_ns: u64,
     pause_ns: u64,
     connections: BTreeMap<u64, OwnedFd>,
-    threads: Threads<Found>,
+    threads: Threads<ThreadResult>,
 }
 
 /// Result of a thread.
 #[derive(Debug)]
-enum Found {
+enum ThreadResult {
     Findings(Vec<Finding>),
     Started(Result<Running, String>),
 }
@@ -52,7 +52,7 @@ impl Runs {
             node: node.to_owned(),
             starting: BTreeSet::new(),
             children: BTreeMap::new(),
-            dying: BTreeMap::new(),
+            killed: BTreeMap::new(),
             look_ns: 0,
             pause_ns: LOOK_NS,
             connections: BTreeMap::new(),
@@ -82,7 +82,7 @@ impl Runs {
                 let node = self.node.clone();
                 // the program's file may also be on a disk that does not answer
                 self.begin(run, move || {
-                    Found::Started(Running::start(&Program {
+                    ThreadResult::Started(Running::start(&Program {
                         argv: &argv,
                         graded: output,
                         system,
@@ -92,7 +92,7 @@ impl Runs {
                 })
             }
             Job::Read(kind) => self.begin(run, move || {
-                Found::Findings(probe::read(&Root::new("/"), &kind))
+                ThreadResult::Findings(probe::read(&Root::new("/"), &kind))
             }),
         };
         known.map(|finding| (run, vec![finding]))
@@ -102,7 +102,7 @@ impl Runs {
     fn begin(
         &mut self,
         run: u64,
-        work: impl FnOnce() -> Found + Send + 'static,
+        work: impl FnOnce() -> ThreadResult + Send + 'static,
     ) -> Option<Finding> {
         let waker: Waker = self.host.waker();
         let begun = self.threads.start(run, work, move || waker.wake());
@@ -135,15 +135,15 @@ impl Runs {
     }
 
     /// Handles the end of a thread; the outer None if no thread has ended.
-    pub fn poll_found(&mut self) -> Option<Ended> {
+    pub fn poll_thread(&mut self) -> Option<Ended> {
         let (run, found) = self.threads.poll()?;
-        if let Some(Found::Started(Ok(running))) = found {
+        if let Some(ThreadResult::Started(Ok(running))) = found {
             return Some(self.started(run, running));
         }
         self.starting.remove(&run);
         let findings = match found {
-            Some(Found::Findings(findings)) => findings,
-            Some(Found::Started(Err(why))) => vec![Finding::failed(why)],
+            Some(ThreadResult::Findings(findings)) => findings,
+            Some(ThreadResult::Started(Err(why))) => vec![Finding::failed(why)],
             _ => vec![Finding::failed("panicked, see the log")],
         };
         Some(Some((run, findings)))
@@ -151,19 +151,19 @@ impl Runs {
 
     /// Handles a ready descriptor; the outer None if it belongs to no run.
     pub fn ready(&mut self, fd: RawFd) -> Option<Ended> {
-        if let Some(run) = key(&self.connections, |socket| socket.as_raw_fd() == fd) {
+        if let Some(run) = run_where(&self.connections, |socket| socket.as_raw_fd() == fd) {
             self.host.unwatch_fd(fd);
             let socket = self.connections.remove(&run)?;
             return Some(Some((run, vec![tcp::end(&socket)])));
         }
-        if let Some(run) = key(&self.children, |it| it.output().as_raw_fd() == fd) {
+        if let Some(run) = run_where(&self.children, |it| it.output().as_raw_fd() == fd) {
             let running = self.children.get_mut(&run)?;
             if !running.listen() {
                 self.host.unwatch_fd(fd);
             }
             return Some(None);
         }
-        if let Some(run) = key(&self.children, |it| it.pidfd().as_raw_fd() == fd) {
+        if let Some(run) = run_where(&self.children, |it| it.pidfd().as_raw_fd() == fd) {
             let Some(finding) = self.children.get_mut(&run)?.end() else {
                 return Some(None);
             };
@@ -175,7 +175,7 @@ impl Runs {
     }
 
     pub fn next_timeout(&self) -> Option<u64> {
-        (!self.dying.is_empty()).then_some(self.look_ns)
+        (!self.killed.is_empty()).then_some(self.look_ns)
     }
 
     /// Runs whose killed programs are gone now: no event reports the end of a whole process group.
@@ -183,11 +183,11 @@ impl Runs {
         if self.next_timeout().is_none_or(|look_ns| now_ns < look_ns) {
             return Vec::new();
         }
-        let dying = self.dying.iter_mut();
-        let gone: Vec<u64> = dying
+        let killed = self.killed.iter_mut();
+        let gone: Vec<u64> = killed
             .filter_map(|(run, running)| running.is_gone().then_some(*run))
             .collect();
-        self.dying.retain(|run, _| !gone.contains(run));
+        self.killed.retain(|run, _| !gone.contains(run));
         self.pause_ns = self.pause_ns.saturating_mul(2).min(LOOK_MAX_NS);
         self.look_ns = now_ns.saturating_add(self.pause_ns);
         gone
@@ -207,7 +207,7 @@ impl Runs {
     fn kill(&mut self, run: u64, running: Running) {
         running.kill();
         self.unwatch(&running);
-        self.dying.insert(run, running);
+        self.killed.insert(run, running);
         self.pause_ns = LOOK_NS;
         self.look_ns = self.host.now().saturating_add(LOOK_NS);
     }
@@ -228,11 +228,11 @@ impl Runs {
             running.kill();
         }
         drop(children);
-        self.dying.clear();
+        self.killed.clear();
         self.threads.join(JOIN_WAIT);
     }
 }
 
-fn key<T>(map: &BTreeMap<u64, T>, is: impl Fn(&T) -> bool) -> Option<u64> {
+fn run_where<T>(map: &BTreeMap<u64, T>, is: impl Fn(&T) -> bool) -> Option<u64> {
     map.iter().find(|(_, value)| is(value)).map(|(run, _)| *run)
 }

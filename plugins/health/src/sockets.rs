@@ -73,7 +73,7 @@ impl AllSockets {
     }
 
     /// True if the daemon has reported this interface, with or without sockets.
-    pub fn know(&self, via: &str) -> bool {
+    pub fn is_known(&self, via: &str) -> bool {
         self.sockets.contains_key(via)
     }
 

@@ -4,12 +4,12 @@ use std::fmt;
 
 /// Reason why a valid configuration does not fit this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum ManagerError {
     /// The file names units, but no known service manager could start them.
     NoManager,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for ManagerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoManager => f.write_str(
@@ -20,4 +20,4 @@ impl fmt::Display for Unfit {
     }
 }
 
-impl std::error::Error for Unfit {}
+impl std::error::Error for ManagerError {}

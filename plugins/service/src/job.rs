@@ -105,10 +105,10 @@ pub enum Status {
     Stopped,
     /// The service does not run, or its last run failed, but the named unit (a socket, a timer, a path) will start it.
     /// That counts as running if it should run; otherwise the unit has to be stopped.
-    Armed(String),
+    AwaitsTrigger(String),
     /// The service ends by itself, so that not running is not a fault. If it should run it is started once, and
     /// otherwise it is in the right state.
-    Ends,
+    EndsByItself,
     /// The service is being started, by spared or another program.
     Starting,
     Stopping,
@@ -116,6 +116,6 @@ pub enum Status {
     Failed(String),
     /// The manager does not know the unit, or may not start it (masked); the reason.
     Missing(String),
-    /// The state cannot be told; the reason.
+    /// The state cannot be found out; the reason.
     Unknown(String),
 }

@@ -1,6 +1,6 @@
 //! Services, hooks and interfaces whose state follows the role.
 //!
-//! All I/O is in this file, `memory.rs` and `run`; `engine` decides, `manager` has the commands of each service
+//! All I/O is in this file, `memory_file.rs` and `run`; `engine` decides, `manager` has the commands of each service
 //! manager, `config` the file. *spared-service*(5) is the manual of the keys.
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ pub mod engine;
 pub mod error;
 pub mod job;
 pub mod manager;
-mod memory;
+mod memory_file;
 mod rows;
 pub mod run;
 
@@ -24,15 +24,15 @@ use spared_sdk::{
 use config::Settings;
 use engine::{Action, Engine};
 use job::Manager;
-use memory::Memory;
-use run::{Ended, Runs};
+use memory_file::MemoryFile;
+use run::{Jobs, JobsEvent};
 
 /// I/O of services: system and daemon.
 pub struct Service {
     host: Host,
     checks: Checks,
-    memory: Memory,
-    runs: Runs,
+    memory: MemoryFile,
+    jobs: Jobs,
 }
 
 impl Io for Service {
@@ -48,16 +48,16 @@ impl Io for Service {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let memory = Memory::of(host.state_folder().as_deref());
+        let memory = MemoryFile::in_folder(host.state_folder().as_deref());
         let mut engine = Engine::new(host.now(), &settings.node, &memory.read());
         let mut service = Self {
             host,
             checks: host.checks(),
             memory,
-            runs: Runs::new(host),
+            jobs: Jobs::new(host),
         };
-        service.runs.end_leftovers();
-        service.take(&mut engine, host.now(), settings);
+        service.jobs.kill_leftovers();
+        service.apply(&mut engine, host.now(), settings);
         Ok((service, engine))
     }
 
@@ -71,38 +71,38 @@ impl Io for Service {
         if new.node != old.node {
             return Ok(Applied::Restart);
         }
-        self.take(engine, now_ns, new);
+        self.apply(engine, now_ns, new);
         Ok(Applied::Live)
     }
 
     // Running services continue, except those that the last role still had to stop.
     fn stop(mut self, engine: Engine) {
-        self.runs.end_all(&engine.unstopped());
+        self.jobs.end_all(&engine.unstopped());
     }
 
     fn fd(&mut self, _engine: &mut Engine, _now_ns: u64, fd: RawFd, _ready: Ready) {
-        if !self.runs.ready(fd) {
+        if !self.jobs.ready(fd) {
             self.host.unwatch_fd(fd);
         }
     }
 
     fn next_timeout(&self) -> Option<u64> {
-        self.runs.next_timeout()
+        self.jobs.next_timeout()
     }
 
     fn handle_timeout(&mut self, engine: &mut Engine, now_ns: u64) {
         // jobs that ended in time count, however late this timer is
-        self.runs.handle_timeout(now_ns);
+        self.jobs.handle_timeout(now_ns);
         while self.poll(engine, now_ns) {}
         engine.handle_timeout(now_ns);
     }
 
     fn poll(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
-        match self.runs.poll_ended() {
-            Some(Ended::Job(number, result)) => engine.handle_ended(now_ns, number, result),
-            Some(Ended::Observed(seen)) => engine.handle_observed(now_ns, seen),
-            Some(Ended::Watched(told)) => engine.handle_watched(now_ns, told),
-            Some(Ended::Changed) => engine.handle_changed(now_ns),
+        match self.jobs.poll_event() {
+            Some(JobsEvent::Ended(number, result)) => engine.handle_ended(now_ns, number, result),
+            Some(JobsEvent::Observed(seen)) => engine.handle_observed(now_ns, seen),
+            Some(JobsEvent::Watched(told)) => engine.handle_watched(now_ns, told),
+            Some(JobsEvent::Changed) => engine.handle_changed(now_ns),
             None => return false,
         }
         true
@@ -135,18 +135,20 @@ impl Io for Service {
         match action {
             Action::Begin { number, job } => {
                 log::debug!("job {number}: {job:?}");
-                self.runs.begin(number, job);
+                self.jobs.begin(number, job);
             }
-            Action::Cancel { number } => self.runs.cancel(number),
-            Action::Observe { services } => self.runs.observe(&services),
-            Action::Watch { wanted } => self.runs.watch(wanted),
-            Action::Stamp { items } => engine.handle_stamps(now_ns, &self.runs.stamps(&items)),
-            Action::Sources { items } => engine.handle_sources(now_ns, &run::sources(&items)),
-            Action::Refused { folders } => {
+            Action::Cancel { number } => self.jobs.cancel(number),
+            Action::Observe { services } => self.jobs.observe(&services),
+            Action::Watch { wanted } => self.jobs.watch(wanted),
+            Action::Stamp { items } => engine.handle_stamps(now_ns, &self.jobs.stamps(&items)),
+            Action::CheckSources { items } => {
+                engine.handle_sources(now_ns, &run::source_faults(&items))
+            }
+            Action::CheckHooks { folders } => {
                 let refused = folders.iter().flat_map(|folder| run::hooks(folder).1);
-                engine.handle_refused(refused.collect());
+                engine.handle_refused_hooks(refused.collect());
             }
-            Action::Hooks {
+            Action::ReadHooks {
                 group,
                 role,
                 folder,
@@ -170,8 +172,8 @@ impl Io for Service {
 }
 
 impl Service {
-    fn take(&mut self, engine: &mut Engine, now_ns: u64, settings: &Settings) {
-        if let Err(why) = self.runs.keep_routes(&settings.routes()) {
+    fn apply(&mut self, engine: &mut Engine, now_ns: u64, settings: &Settings) {
+        if let Err(why) = self.jobs.delete_other_routes(&settings.routes()) {
             log::warn!("{why}");
         }
         let manager = settings.manager.unwrap_or(Manager::Systemd);

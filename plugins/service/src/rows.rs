@@ -35,7 +35,7 @@ impl Service {
                 }
             }
             ["check"] => {
-                let missing = engine.unfit();
+                let missing = engine.unstartable();
                 if !missing.is_empty() {
                     answer.attention();
                 }

@@ -1,6 +1,6 @@
 //! Whatever comes over the message bus: no bytes panic, and in whatever pieces they come the same is heard.
 
-use spared_service::manager::bus::{Bus, Heard};
+use spared_service::manager::bus::{Bus, BusEvent};
 
 const WELCOME: &[u8] = b"OK 0123456789abcdef\r\n";
 
@@ -11,7 +11,7 @@ pub fn run(input: &[u8]) {
 }
 
 /// All that is heard until a fault.
-fn heard(pieces: &[&[u8]]) -> Result<Vec<Heard>, String> {
+fn heard(pieces: &[&[u8]]) -> Result<Vec<BusEvent>, String> {
     let mut bus = Bus::default();
     let is_ours = |object: &str| object.ends_with("_2eservice");
     let mut all = bus.handle_bytes(WELCOME, is_ours)?;
@@ -25,7 +25,7 @@ fn heard(pieces: &[&[u8]]) -> Result<Vec<Heard>, String> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut bus = Bus::default();
     let welcome = bus.handle_bytes(WELCOME, |_| true).unwrap_or_default();
-    let Some(Heard::Welcome(calls)) = welcome.into_iter().next() else {
+    let Some(BusEvent::Welcome(calls)) = welcome.into_iter().next() else {
         return Vec::new();
     };
     let calls = calls

@@ -59,7 +59,7 @@ impl Item {
     }
 
     /// Takes the changes of a reload, except of the kind.
-    pub(super) fn take(&mut self, now_ns: u64, check: Check) {
+    pub(super) fn apply(&mut self, now_ns: u64, check: Check) {
         let next_ns = now_ns.saturating_add(check.timing.interval_ns);
         self.next_ns = self.next_ns.map(|old_ns| old_ns.min(next_ns));
         self.check = check;
@@ -209,11 +209,11 @@ impl Item {
             Kind::Interface {
                 members: Some(Members::All),
                 ..
-            } => vec![together(&findings)],
+            } => vec![combine_members(&findings)],
             Kind::Interface {
                 members: Some(Members::Each),
                 interface,
-            } => self.each(interface, findings),
+            } => self.for_each_member(interface, findings),
             _ => findings,
         };
         let gone = self.drop_whole(&findings);
@@ -240,7 +240,7 @@ impl Item {
     }
 
     /// Findings for each member. If the interface is gone, so is each member; a removed member has failed, too.
-    fn each(&self, interface: &str, mut findings: Vec<Finding>) -> Vec<Finding> {
+    fn for_each_member(&self, interface: &str, mut findings: Vec<Finding>) -> Vec<Finding> {
         let known: Vec<String> = self
             .tracks
             .keys()
@@ -282,21 +282,24 @@ impl Item {
         } else {
             self.tracks.remove(&self.check.name)
         };
-        let told = track.is_some_and(|track| track.is_told());
-        told.then(|| self.check.name.clone()).into_iter().collect()
+        let was_reported = track.is_some_and(|track| track.was_reported());
+        was_reported
+            .then(|| self.check.name.clone())
+            .into_iter()
+            .collect()
     }
 
     /// Drops all states; returns the names that the daemon knows.
     pub(super) fn forget(&mut self) -> Vec<String> {
         let tracks = std::mem::take(&mut self.tracks).into_iter();
         let unknown = self.unknown.take().map(|_| self.check.name.clone());
-        let told = tracks.filter(|(_, track)| track.is_told());
-        told.map(|(name, _)| name).chain(unknown).collect()
+        let reported = tracks.filter(|(_, track)| track.was_reported());
+        reported.map(|(name, _)| name).chain(unknown).collect()
     }
 
-    pub(super) fn tick(&mut self, now_ns: u64) {
+    pub(super) fn handle_timeout(&mut self, now_ns: u64) {
         for track in self.tracks.values_mut() {
-            track.tick(now_ns, &self.check.timing);
+            track.handle_timeout(now_ns, &self.check.timing);
         }
     }
 
@@ -328,13 +331,13 @@ impl Item {
         match why {
             Some(why) => Some(Action::Unknown { name, weight, why }),
             // a result with that name has replaced it
-            None if self.tracks.get(&name).is_some_and(Track::is_told) => None,
+            None if self.tracks.get(&name).is_some_and(Track::was_reported) => None,
             None => Some(Action::Forget { name }),
         }
     }
 
     fn unknown_why(&self) -> Option<String> {
-        if self.tracks.values().any(Track::is_told) {
+        if self.tracks.values().any(Track::was_reported) {
             return None;
         }
         let no_result = || (!self.is_paused).then(|| "no result yet".to_owned());
@@ -361,7 +364,7 @@ impl Item {
 }
 
 /// Combines all members to one finding, which fails when the last one fails.
-fn together(findings: &[Finding]) -> Finding {
+fn combine_members(findings: &[Finding]) -> Finding {
     if let Some(whole) = findings.iter().find(|finding| finding.part.is_none()) {
         return whole.clone();
     }

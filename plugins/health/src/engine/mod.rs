@@ -188,7 +188,7 @@ impl Engine {
             match old.iter().position(same) {
                 Some(at) => {
                     let mut item = old.swap_remove(at);
-                    item.take(now_ns, check.clone());
+                    item.apply(now_ns, check.clone());
                     self.items.push(item);
                 }
                 None => {
@@ -338,7 +338,7 @@ impl Engine {
     fn cancel(&mut self, run: u64, is_ping: bool) {
         if is_ping {
             self.echoes.drop_run(run);
-        } else if !self.turns.give_up(run) {
+        } else if !self.turns.cancel(run) {
             self.actions.push_back(Action::Cancel { run });
         }
     }
@@ -421,7 +421,7 @@ impl spared_sdk::Engine for Engine {
                 let gone = names.into_iter().map(|name| Action::Forget { name });
                 self.actions.extend(gone);
             }
-            item.tick(now_ns);
+            item.handle_timeout(now_ns);
         }
         self.report(now_ns);
     }

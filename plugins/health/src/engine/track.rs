@@ -15,7 +15,7 @@ pub(super) struct Track {
     pub(super) changed_ns: u64,
     pub(super) runs: u64,
     pub(super) failures: u64,
-    told: Option<Reported>,
+    last_report: Option<Reported>,
 }
 
 /// Results that differ from the state, all in one direction.
@@ -58,8 +58,8 @@ impl Track {
         self.state.is_none() && self.candidate.as_ref().is_some_and(waits)
     }
 
-    pub(super) fn is_told(&self) -> bool {
-        self.told.is_some()
+    pub(super) fn was_reported(&self) -> bool {
+        self.last_report.is_some()
     }
 
     /// Takes a result: `level` from 0 (failed) to 100 (good).
@@ -78,7 +78,7 @@ impl Track {
             // no state was reported yet, so a good result needs no confirmation
             None if level > 0 => {
                 self.candidate = None;
-                return self.enter(now_ns, level, why.to_owned());
+                return self.set_state(now_ns, level, why.to_owned());
             }
             None => false,
         };
@@ -102,18 +102,18 @@ impl Track {
                 });
             }
         }
-        self.tick(now_ns, timing);
+        self.handle_timeout(now_ns, timing);
     }
 
     /// Makes a candidate the state if it has been seen often and long enough.
-    pub(super) fn tick(&mut self, now_ns: u64, timing: &Timing) {
+    pub(super) fn handle_timeout(&mut self, now_ns: u64, timing: &Timing) {
         let first = self.state.is_none();
         let due = |candidate: &mut Candidate| {
             let due_ns = candidate.due_ns(timing, first);
             due_ns.is_some_and(|due_ns| now_ns >= due_ns)
         };
         if let Some(candidate) = self.candidate.take_if(due) {
-            self.enter(now_ns, candidate.level, candidate.why);
+            self.set_state(now_ns, candidate.level, candidate.why);
         }
     }
 
@@ -122,7 +122,7 @@ impl Track {
         self.candidate = None;
     }
 
-    fn enter(&mut self, now_ns: u64, level: u8, why: String) {
+    fn set_state(&mut self, now_ns: u64, level: u8, why: String) {
         self.state = Some(level);
         self.why = why;
         self.changed_ns = now_ns;
@@ -134,7 +134,7 @@ impl Track {
         if self.report_due_ns(weight)? > now_ns {
             return None;
         }
-        self.told = Some(Reported {
+        self.last_report = Some(Reported {
             state,
             weight,
             why: self.why.clone(),
@@ -152,11 +152,11 @@ impl Track {
 
     fn report_due_ns(&self, weight: u32) -> Option<u64> {
         let state = self.state?;
-        match &self.told {
+        match &self.last_report {
             None => Some(0),
-            Some(told) if told.state != state || told.weight != weight => Some(0),
-            Some(told) if told.why != self.why => {
-                Some(told.at_ns.saturating_add(REASON_INTERVAL_NS))
+            Some(last) if last.state != state || last.weight != weight => Some(0),
+            Some(last) if last.why != self.why => {
+                Some(last.at_ns.saturating_add(REASON_INTERVAL_NS))
             }
             Some(_) => None,
         }

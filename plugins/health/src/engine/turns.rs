@@ -13,7 +13,7 @@ use crate::config::{Amount, Kind};
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     /// Object of each job that has not ended, by run; also for runs that are over.
-    under_way: BTreeMap<u64, Job>,
+    in_progress: BTreeMap<u64, Job>,
     /// Jobs whose object is in use, the oldest first; at most one of each check.
     waiting: Vec<(u64, Job)>,
 }
@@ -24,26 +24,26 @@ impl Turns {
         let Some(object) = object(&job) else {
             return Some(job);
         };
-        if self.under_way.values().any(|taken| *taken == object) {
+        if self.in_progress.values().any(|taken| *taken == object) {
             self.waiting.push((run, job));
             return None;
         }
-        self.under_way.insert(run, object);
+        self.in_progress.insert(run, object);
         Some(job)
     }
 
     /// Notes the end of a job; returns the job that begins in its place.
     pub(super) fn end(&mut self, run: u64) -> Option<(u64, Job)> {
-        let free = self.under_way.remove(&run)?;
+        let free = self.in_progress.remove(&run)?;
         let mut waiting = self.waiting.iter();
         let at = waiting.position(|(_, job)| object(job).as_ref() == Some(&free))?;
         let (next, job) = self.waiting.remove(at);
-        self.under_way.insert(next, free);
+        self.in_progress.insert(next, free);
         Some((next, job))
     }
 
     /// Gives up a run; true if its job had not begun.
-    pub(super) fn give_up(&mut self, run: u64) -> bool {
+    pub(super) fn cancel(&mut self, run: u64) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|(waiting, _)| *waiting != run);
         self.waiting.len() < before
@@ -58,12 +58,12 @@ fn object(job: &Job) -> Option<Job> {
         Job::Connect(_) => return None,
         // the name stays: a program may act differently for another check
         Job::Spawn { output, .. } => *output = false,
-        Job::Read(kind) => drop_demands(kind),
+        Job::Read(kind) => clear_limits(kind),
     }
     Some(object)
 }
 
-fn drop_demands(kind: &mut Kind) {
+fn clear_limits(kind: &mut Kind) {
     match kind {
         Kind::Interface { members, .. } => *members = None,
         Kind::File(file) => {

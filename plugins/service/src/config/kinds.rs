@@ -8,7 +8,7 @@ use std::time::Duration;
 use spared_sdk::Role;
 use spared_sdk::config::{IpNet, Network, Section, node};
 
-use super::read::{Common, fitting_name, path};
+use super::read::{CommonKeys, fitting_name, path};
 use super::{ByRole, Item, Kind, service};
 use crate::job::Route;
 
@@ -28,7 +28,7 @@ pub(super) type Reader = fn(&Section<'_>, usize) -> Option<Vec<Item>>;
 const VALUE_MAX: usize = 1024;
 
 fn interface(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
-    let common = Common::read(section);
+    let common = CommonKeys::read(section);
     let interface = section.required(node("name"), section.text(node("name")));
     let interface = interface.filter(|name| section.fits_interface("name", name));
     let words = [("up", Some(true)), ("down", Some(false)), ("leave", None)];
@@ -61,7 +61,7 @@ fn interface(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
 }
 
 fn setting(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
-    let common = Common::read(section);
+    let common = CommonKeys::read(section);
     let key = section.required(node("key"), section.text(node("key")));
     let key = key.filter(|key| is_setting(section, key));
     let value = |role: &str| {
@@ -95,14 +95,14 @@ fn is_setting(section: &Section<'_>, key: &str) -> bool {
 }
 
 fn rules(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
-    let common = Common::read(section);
+    let common = CommonKeys::read(section);
     let files = by_role(section, |role| path(section, role));
     let name = format!("nftables.{}", position.saturating_add(1));
     Some(vec![common.item(name, Kind::Rules { files })])
 }
 
 fn file(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
-    let common = Common::read(section);
+    let common = CommonKeys::read(section);
     let to = section.required(node("path"), path(section, "path"));
     let sources = by_role(section, |role| path(section, role));
     let same = |source: &&PathBuf| Some(*source) == to.as_ref();
@@ -138,7 +138,7 @@ where
 }
 
 fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
-    let common = Common::read(section);
+    let common = CommonKeys::read(section);
     let roles = [
         ("active", Role::Active),
         ("backup", Role::Backup),

@@ -21,8 +21,8 @@ pub fn tables() -> Vec<&'static str> {
     tables.map(|(table, _)| *table).collect()
 }
 
-pub(crate) use read::bare;
 pub use read::read;
+pub(crate) use read::without_service_suffix;
 
 /// Contents of the whole file.
 #[derive(Clone, Debug, PartialEq)]

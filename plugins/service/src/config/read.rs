@@ -60,7 +60,7 @@ fn items(root: &Section<'_>) -> Option<Vec<Item>> {
             let found = reader(section, position);
             complete &= found.is_some();
             for item in found.into_iter().flatten() {
-                if !names.insert(bare(&item.name).to_owned()) {
+                if !names.insert(without_service_suffix(&item.name).to_owned()) {
                     section.fault("", format!("{:?} is named twice", item.name));
                 }
                 items.push(item);
@@ -71,23 +71,24 @@ fn items(root: &Section<'_>) -> Option<Vec<Item>> {
         let why = format!("found {} items, allowed {ITEMS_MAX}", items.len());
         root.fault("", why);
     }
-    keep(root, &mut items);
+    read_kept(root, &mut items);
     complete.then_some(items)
 }
 
 /// Name without ".service": systemd's "squid" and "squid.service" are the same unit.
-pub(crate) fn bare(name: &str) -> &str {
+pub(crate) fn without_service_suffix(name: &str) -> &str {
     name.strip_suffix(".service").unwrap_or(name)
 }
 
-fn keep(root: &Section<'_>, items: &mut [Item]) {
+fn read_kept(root: &Section<'_>, items: &mut [Item]) {
     let Some(maintenance) = root.section("maintenance") else {
         return;
     };
     let kept = maintenance.texts("keep").unwrap_or_default();
     for (position, name) in kept.iter().enumerate() {
         let same = |item: &&mut Item| {
-            matches!(item.kind, Kind::Service { .. }) && bare(&item.name) == bare(name)
+            matches!(item.kind, Kind::Service { .. })
+                && without_service_suffix(&item.name) == without_service_suffix(name)
         };
         match items.iter_mut().find(same) {
             Some(item) => item.keep = true,
@@ -100,12 +101,12 @@ fn keep(root: &Section<'_>, items: &mut [Item]) {
 }
 
 /// Keys that every table has.
-pub(super) struct Common {
+pub(super) struct CommonKeys {
     group: Option<String>,
     timeout_ns: u64,
 }
 
-impl Common {
+impl CommonKeys {
     pub(super) fn read(section: &Section<'_>) -> Self {
         let hour = Duration::from_secs(3600);
         let timeout = section.duration("timeout", Duration::from_millis(100)..=hour);

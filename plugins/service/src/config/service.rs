@@ -2,7 +2,7 @@
 
 use spared_sdk::config::{Section, node};
 
-use super::read::{Common, argv, bare, fitting_name};
+use super::read::{CommonKeys, argv, fitting_name, without_service_suffix};
 use super::{ByRole, Item, Kind, Target, Wish};
 
 const WISHES: [(&str, Wish); 4] = [
@@ -25,7 +25,7 @@ const KNOWN_TESTS: [(&str, &[&str]); 3] = [
 ];
 
 pub(super) fn read(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
-    let common = Common::read(section);
+    let common = CommonKeys::read(section);
     let units = section.texts(node("units"));
     let units = units.filter(|units| are_units(section, units));
     let commands = commands(section);
@@ -42,7 +42,7 @@ pub(super) fn read(section: &Section<'_>, _position: usize) -> Option<Vec<Item>>
         let units = section.required(node("units"), units)?;
         let units = units.into_iter();
         units
-            .map(|unit| (bare(&unit).to_owned(), Target::Unit(unit)))
+            .map(|unit| (without_service_suffix(&unit).to_owned(), Target::Unit(unit)))
             .collect()
     };
     let wishes = wishes?;
@@ -91,7 +91,9 @@ fn known_test(target: &Target) -> Vec<String> {
     let Target::Unit(unit) = target else {
         return Vec::new();
     };
-    let known = KNOWN_TESTS.iter().find(|(name, _)| *name == bare(unit));
+    let known = KNOWN_TESTS
+        .iter()
+        .find(|(name, _)| *name == without_service_suffix(unit));
     let words = known.map(|(_, words)| *words).unwrap_or_default();
     words.iter().map(|word| (*word).to_owned()).collect()
 }

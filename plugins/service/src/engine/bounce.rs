@@ -2,13 +2,13 @@
 
 use spared_sdk::Role;
 
-use super::goal::{Deed, Goal};
+use super::goal::{Goal, JobKind};
 use super::item::Item;
 use crate::config::Kind;
 use crate::job::{Job, Status};
 
 impl Item {
-    pub(super) fn take_role(&mut self, role: Option<Role>) {
+    pub(super) fn handle_role(&mut self, role: Option<Role>) {
         let left = self.membership.handle_role(role);
         let Kind::Interface { bounce_ms, .. } = self.spec.kind else {
             return;
@@ -21,24 +21,24 @@ impl Item {
     }
 
     /// Abandons the item's job, because the new role needs another one.
-    pub(super) fn give_up(&mut self, now_ns: u64, deed: &Deed) {
-        if *deed == Deed::Bounce {
-            self.work.handle_lowered();
+    pub(super) fn abandon_job(&mut self, now_ns: u64, kind: &JobKind) {
+        if *kind == JobKind::Bounce {
+            self.work.handle_left_down();
             self.pursuit.open();
             return;
         }
-        self.end(now_ns, deed, Err("superseded".to_owned()));
-        self.observation.assume(match deed {
-            Deed::Start => Status::Starting,
+        self.end(now_ns, kind, Err("superseded".to_owned()));
+        self.observation.assume(match kind {
+            JobKind::Start => Status::Starting,
             _ => Status::Stopping,
         });
     }
 
     /// Job that sets an interface up whose bounce was cut short.
-    pub(super) fn raise(&self) -> Option<Deed> {
+    pub(super) fn restore_link_job(&self) -> Option<JobKind> {
         match (self.pursuit.goal(), &self.spec.kind) {
-            (Goal::Kept(job), _) => Some(Deed::Keep(job.clone())),
-            (_, Kind::Interface { interface, .. }) => Some(Deed::Keep(Job::Link {
+            (Goal::Kept(job), _) => Some(JobKind::Keep(job.clone())),
+            (_, Kind::Interface { interface, .. }) => Some(JobKind::Keep(Job::Link {
                 interface: interface.clone(),
                 up: true,
             })),

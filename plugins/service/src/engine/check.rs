@@ -8,26 +8,27 @@ use spared_sdk::config::format_duration;
 use super::goal::Goal;
 use super::item::{Item, STEADY_NS};
 use super::{Action, Engine};
-use crate::config::bare;
+use crate::config::without_service_suffix;
 use crate::job::Status;
 
 /// Time in ns for which a failure while active counts after the node has become backup.
-const BLAME_NS: u64 = 300_000_000_000;
+const FAILURE_COUNTS_NS: u64 = 300_000_000_000;
 /// Maximum length of a check's name in bytes.
 const NAME_MAX: usize = 64;
 
 /// Check of one item, with the failure of its last term as active.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct ItemCheck {
     /// Weight, state and reason of the last report.
     last: Option<(u32, Option<u8>, String)>,
     /// Time in ns until which a check that failed while active counts as failed.
-    blamed_until_ns: Option<u64>,
+    failure_counts_until_ns: Option<u64>,
 }
 
-impl Report {
+impl ItemCheck {
     fn handle_timeout(&mut self, now_ns: u64) {
-        self.blamed_until_ns.take_if(|until_ns| now_ns >= *until_ns);
+        self.failure_counts_until_ns
+            .take_if(|until_ns| now_ns >= *until_ns);
     }
 
     /// Handles a change of the role: a failure while active is remembered.
@@ -37,35 +38,35 @@ impl Report {
             .as_ref()
             .is_some_and(|(_, state, _)| *state == Some(0));
         if is_active {
-            self.blamed_until_ns = None;
+            self.failure_counts_until_ns = None;
         } else if failed && was_active {
-            self.blamed_until_ns = Some(now_ns.saturating_add(BLAME_NS));
+            self.failure_counts_until_ns = Some(now_ns.saturating_add(FAILURE_COUNTS_NS));
         }
     }
 
     /// Handles that somebody declares it repaired; returns true if a failure was remembered.
-    pub(super) fn forgive(&mut self) -> bool {
-        self.blamed_until_ns.take().is_some()
+    pub(super) fn forget_failure(&mut self) -> bool {
+        self.failure_counts_until_ns.take().is_some()
     }
 
     pub(super) fn timeout(&self) -> Option<u64> {
-        self.blamed_until_ns
+        self.failure_counts_until_ns
     }
 
-    pub(super) fn is_blamed(&self) -> bool {
-        self.blamed_until_ns.is_some()
+    pub(super) fn is_failure_remembered(&self) -> bool {
+        self.failure_counts_until_ns.is_some()
     }
 
     /// True if the check was ever reported.
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn was_reported(&self) -> bool {
         self.last.is_some()
     }
 }
 
 impl Engine {
-    pub(super) fn report(&mut self, now_ns: u64) {
+    pub(super) fn report_checks(&mut self, now_ns: u64) {
         for item in &mut self.items {
-            item.report.handle_timeout(now_ns);
+            item.check.handle_timeout(now_ns);
             self.actions.extend(item.poll_report());
         }
     }
@@ -73,19 +74,19 @@ impl Engine {
 
 impl Item {
     /// Notes a failure while active when the role changes.
-    pub(super) fn blame(&mut self, now_ns: u64, role: Option<Role>) {
+    pub(super) fn note_active_failure(&mut self, now_ns: u64, role: Option<Role>) {
         let is_active = role == Some(Role::Active);
         let was_active = self.membership.is_active();
-        self.report.handle_role(now_ns, was_active, is_active);
+        self.check.handle_role(now_ns, was_active, is_active);
     }
 
     fn poll_report(&mut self) -> Option<Action> {
-        let report = self.fitness();
-        if self.report.last.as_ref() == Some(&report) {
+        let report = self.check_result();
+        if self.check.last.as_ref() == Some(&report) {
             return None;
         }
         let (weight, state, why) = report.clone();
-        self.report.last = Some(report);
+        self.check.last = Some(report);
         Some(Action::Report {
             name: self.check_name(),
             weight,
@@ -95,11 +96,11 @@ impl Item {
     }
 
     pub(super) fn check_name(&self) -> String {
-        name_of(&self.spec.name)
+        check_name_of(&self.spec.name)
     }
 
     /// Fault of a service that runs again, with the time until which it counts.
-    fn with_end(&self, fault: &str) -> String {
+    fn with_recovery_time(&self, fault: &str) -> String {
         match (self.pursuit.goal(), self.observation.status()) {
             (Goal::Running, Some(Status::Running)) if self.pursuit.is_unsteady() => {
                 let time = format_duration(Duration::from_nanos(STEADY_NS));
@@ -112,7 +113,7 @@ impl Item {
     }
 
     /// Weight for the election, state (None: not known yet), and reason.
-    fn fitness(&self) -> (u32, Option<u8>, String) {
+    fn check_result(&self) -> (u32, Option<u8>, String) {
         let needed = self.spec.needed.unwrap_or(0);
         let active = self.membership.is_active();
         if let Some(Status::Missing(why)) = self.observation.status() {
@@ -121,9 +122,9 @@ impl Item {
         if let Some(fault) = self.pursuit.fault() {
             // a backup's fault does not reduce its quality: the active node needs the service, this one does not
             let weight = if active { needed } else { 0 };
-            return (weight, Some(0), self.with_end(fault));
+            return (weight, Some(0), self.with_recovery_time(fault));
         }
-        if let Some(why) = self.foreseen() {
+        if let Some(why) = self.foreseen_fault() {
             // a service that runs is not worse for it
             let weight = if active { 0 } else { needed };
             return (weight, Some(0), why);
@@ -136,16 +137,16 @@ impl Item {
                 format!("nobody can tell whether it runs: {why}"),
             );
         }
-        if needed > 0 && self.report.is_blamed() {
-            let last = self.record.last_fault().unwrap_or_default();
-            let time = format_duration(Duration::from_nanos(BLAME_NS));
+        if needed > 0 && self.check.is_failure_remembered() {
+            let last = self.history.last_fault().unwrap_or_default();
+            let time = format_duration(Duration::from_nanos(FAILURE_COUNTS_NS));
             let why = format!(
                 "failed here while active: {last}; counts as failed for {time} after it was active, or until `sparectl service retry`"
             );
             return (needed, Some(0), why);
         }
         if self.membership.role().is_none() {
-            let why = self.lack();
+            let why = self.no_role_reason();
             return (needed, None, why.unwrap_or("no role is known".to_owned()));
         }
         let is_reached = self.is_reached() && !self.is_first_try();
@@ -162,8 +163,8 @@ impl Item {
 }
 
 /// Name of the check of an item: names of checks are short, those of units may be long.
-pub(super) fn name_of(item: &str) -> String {
-    let name = format!("service.{}", bare(item));
+pub(super) fn check_name_of(item: &str) -> String {
+    let name = format!("service.{}", without_service_suffix(item));
     let ends = (0..=NAME_MAX.min(name.len())).rev();
     let cut = ends.filter_map(|end| name.get(..end)).next();
     cut.unwrap_or_default().to_owned()

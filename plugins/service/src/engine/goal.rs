@@ -27,7 +27,7 @@ pub(super) enum Task {
 
 /// Job that leads to the goal.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Deed {
+pub(super) enum JobKind {
     Start,
     Stop,
     Kill,
@@ -36,7 +36,7 @@ pub(super) enum Deed {
     Keep(Job),
 }
 
-impl Deed {
+impl JobKind {
     /// Word in a message such as "squid: WORD failed".
     pub(super) fn word(&self) -> &'static str {
         match self {

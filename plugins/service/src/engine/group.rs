@@ -12,7 +12,7 @@ pub struct RoleChange {
     pub why: String,
     pub maintenance: bool,
     /// True if the role is unchanged, but a conflict that this node won has ended: its hooks run again.
-    pub is_again: bool,
+    pub is_conflict_won: bool,
 }
 
 impl From<&RoleEvent> for RoleChange {
@@ -22,13 +22,14 @@ impl From<&RoleEvent> for RoleChange {
             role: event.role,
             why: event.why.clone(),
             maintenance: event.maintenance,
-            is_again: event.cause.kind == CauseKind::Conflict && event.before == Some(event.role),
+            is_conflict_won: event.cause.kind == CauseKind::Conflict
+                && event.before == Some(event.role),
         }
     }
 }
 
-/// Word in the record of hooks of which some have not run.
-const CUT: &str = "cut";
+/// Word in the record of hooks some of which have not run.
+const INCOMPLETE: &str = "cut";
 
 #[derive(Debug)]
 pub(super) struct Group {
@@ -38,7 +39,7 @@ pub(super) struct Group {
     pub(super) ticket: Option<u64>,
     pub(super) since_ns: u64,
     /// True if the result of the role has not been reported yet.
-    pub(super) unsaid: bool,
+    pub(super) is_outcome_due: bool,
     pub(super) hooks: Hooks,
 }
 
@@ -46,20 +47,20 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Hooks {
     /// True if the role is new, and its hooks have not begun.
-    pub(super) due: bool,
+    pub(super) is_due: bool,
     /// True if the folder is being read.
-    pub(super) asked: bool,
+    pub(super) is_reading: bool,
     pub(super) queue: VecDeque<String>,
     pub(super) run: Option<HookRun>,
     /// Role whose hooks ran last, partly or completely.
-    pub(super) told: Option<Role>,
+    pub(super) last_role: Option<Role>,
     /// True if only a part of them ran: the role changed, or the worker ended, before the last one.
-    pub(super) is_cut: bool,
+    pub(super) is_incomplete: bool,
     /// True if they run again because a worker ended before they were complete. They then count as run from the first
     /// one on, because one of them may be what ends each worker.
-    pub(super) is_again: bool,
+    pub(super) is_repetition: bool,
     /// True if they run again because a conflict has ended that this node won.
-    pub(super) is_won: bool,
+    pub(super) is_conflict_won: bool,
     pub(super) previous: Option<Role>,
     pub(super) failures: u64,
     pub(super) last_fault: Option<String>,
@@ -74,61 +75,64 @@ pub(super) struct HookRun {
 
 impl Group {
     /// Creates a group. `recorded` is the record of its hooks by an earlier worker.
-    pub(super) fn new(now_ns: u64, news: &RoleChange, recorded: &str) -> Self {
+    pub(super) fn new(now_ns: u64, change: &RoleChange, recorded: &str) -> Self {
         Self {
-            role: news.role,
-            why: news.why.clone(),
+            role: change.role,
+            why: change.why.clone(),
             ticket: None,
             since_ns: now_ns,
-            unsaid: true,
-            hooks: Hooks::recorded(recorded),
+            is_outcome_due: true,
+            hooks: Hooks::from_memory(recorded),
         }
     }
 
-    pub(super) fn take(&mut self, now_ns: u64, news: &RoleChange) {
-        self.why.clone_from(&news.why);
-        if self.role == news.role {
+    pub(super) fn handle_role(&mut self, now_ns: u64, change: &RoleChange) {
+        self.why.clone_from(&change.why);
+        if self.role == change.role {
             // if they are running, they run again from the first one on
-            self.hooks.due |= news.is_again;
-            self.hooks.is_won |= news.is_again;
+            self.hooks.is_due |= change.is_conflict_won;
+            self.hooks.is_conflict_won |= change.is_conflict_won;
             return;
         }
-        self.hooks.is_won = false;
-        (self.role, self.since_ns, self.unsaid) = (news.role, now_ns, true);
-        self.hooks.is_cut |= self.hooks.asked || !self.hooks.queue.is_empty();
-        self.hooks.due = true;
+        self.hooks.is_conflict_won = false;
+        (self.role, self.since_ns, self.is_outcome_due) = (change.role, now_ns, true);
+        self.hooks.is_incomplete |= self.hooks.is_reading || !self.hooks.queue.is_empty();
+        self.hooks.is_due = true;
         self.hooks.queue.clear();
     }
 }
 
 impl Hooks {
-    fn recorded(text: &str) -> Self {
+    fn from_memory(text: &str) -> Self {
         let mut words = text.split(' ');
-        let told = words.next().and_then(role_named);
-        let is_cut = words.next() == Some(CUT);
+        let last_role = words.next().and_then(role_named);
+        let is_incomplete = words.next() == Some(INCOMPLETE);
         Self {
-            due: true,
-            told,
-            is_cut,
-            is_again: is_cut,
+            is_due: true,
+            last_role,
+            is_incomplete,
+            is_repetition: is_incomplete,
             previous: words.next().and_then(role_named),
             ..Self::default()
         }
     }
 
     /// Text for the next worker: the role whose hooks ran last, and whether all of them ran.
-    pub(super) fn record(&self) -> Option<String> {
-        let told = self.told?;
-        let left = self.asked || !self.queue.is_empty() || self.run.is_some();
-        if self.is_again || !(left || self.is_cut) {
-            return Some(told.to_string());
+    pub(super) fn to_memory(&self) -> Option<String> {
+        let last_role = self.last_role?;
+        let left = self.is_reading || !self.queue.is_empty() || self.run.is_some();
+        if self.is_repetition || !(left || self.is_incomplete) {
+            return Some(last_role.to_string());
         }
         let previous = self.previous.map(|role| format!(" {role}"));
-        Some(format!("{told} {CUT}{}", previous.unwrap_or_default()))
+        Some(format!(
+            "{last_role} {INCOMPLETE}{}",
+            previous.unwrap_or_default()
+        ))
     }
 
-    pub(super) fn are_through(&self) -> bool {
-        !self.due && !self.asked && self.queue.is_empty() && self.run.is_none()
+    pub(super) fn are_over(&self) -> bool {
+        !self.is_due && !self.is_reading && self.queue.is_empty() && self.run.is_none()
     }
 }
 

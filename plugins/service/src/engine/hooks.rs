@@ -10,7 +10,7 @@ use crate::config::Notify;
 use crate::job::Job;
 
 impl Engine {
-    /// Handles the contents of the folder read for [`Action::Hooks`]. `refused` has a sentence for each refused hook.
+    /// Handles the contents of the folder read for [`Action::ReadHooks`]. `refused` has a sentence for each refused hook.
     pub fn handle_hooks(
         &mut self,
         now_ns: u64,
@@ -22,8 +22,8 @@ impl Engine {
         let Some(known) = self.groups.get_mut(group) else {
             return;
         };
-        known.hooks.asked = false;
-        if known.role != role || known.hooks.told != Some(role) {
+        known.hooks.is_reading = false;
+        if known.role != role || known.hooks.last_role != Some(role) {
             // the hooks of the newer role waited for this
             return self.step(now_ns);
         }
@@ -42,26 +42,26 @@ impl Engine {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        if group.hooks.run.is_some() || group.hooks.asked {
+        if group.hooks.run.is_some() || group.hooks.is_reading {
             return;
         }
-        if std::mem::take(&mut group.hooks.due) {
+        if std::mem::take(&mut group.hooks.is_due) {
             let role = group.role;
-            let is_known = group.hooks.told == Some(role);
+            let is_known = group.hooks.last_role == Some(role);
             // A role that went before its hooks began was not announced, nor is its end. A role that returns before all
             // of them ran has them run from the first on, and so has one whose worker ended.
-            let is_cut = std::mem::take(&mut group.hooks.is_cut);
-            let is_won = std::mem::take(&mut group.hooks.is_won);
-            if is_known && !(is_cut || is_won) {
+            let is_incomplete = std::mem::take(&mut group.hooks.is_incomplete);
+            let is_conflict_won = std::mem::take(&mut group.hooks.is_conflict_won);
+            if is_known && !(is_incomplete || is_conflict_won) {
                 return;
             }
-            group.hooks.asked = true;
+            group.hooks.is_reading = true;
             group.hooks.queue.clear();
-            if !is_known || is_won {
-                group.hooks.previous = group.hooks.told.replace(role);
-                group.hooks.is_again = false;
+            if !is_known || is_conflict_won {
+                group.hooks.previous = group.hooks.last_role.replace(role);
+                group.hooks.is_repetition = false;
             }
-            self.actions.push_back(Action::Hooks {
+            self.actions.push_back(Action::ReadHooks {
                 group: name.to_owned(),
                 role,
                 folder: self.folder(role),
@@ -76,7 +76,7 @@ impl Engine {
     /// Records the hooks: before the first one of a role begins, and when the last one has ended.
     pub(super) fn remember_hooks(&mut self) {
         for (name, group) in &self.groups {
-            if let Some(record) = group.hooks.record() {
+            if let Some(record) = group.hooks.to_memory() {
                 self.memory.set(&memory_key(name), record);
             }
         }
@@ -99,9 +99,9 @@ impl Engine {
         let (role, previous) = (group.role, group.hooks.previous);
         let mut argv = vec![path];
         argv.extend(match self.settings.notify {
-            Notify::Spared => [name.to_owned(), role.to_string(), word(previous)].to_vec(),
+            Notify::Spared => [name.to_owned(), role.to_string(), role_or_none(previous)].to_vec(),
             // keepalived also passes 0 as the priority of a group
-            Notify::Keepalived => ["GROUP", name, state(role), "0"]
+            Notify::Keepalived => ["GROUP", name, keepalived_state(role), "0"]
                 .map(str::to_owned)
                 .to_vec(),
         });
@@ -146,7 +146,7 @@ impl Engine {
         let pairs = [
             ("SPARED_GROUP", group),
             ("SPARED_ROLE", &role.to_string()),
-            ("SPARED_PREVIOUS", &word(previous)),
+            ("SPARED_PREVIOUS", &role_or_none(previous)),
             ("SPARED_WHY", why),
             ("SPARED_NODE", &self.node),
             ("SPARED_MAINTENANCE", maintenance),
@@ -161,11 +161,11 @@ pub(super) fn memory_key(group: &str) -> String {
     format!("hooks {group:?}")
 }
 
-fn word(role: Option<Role>) -> String {
+fn role_or_none(role: Option<Role>) -> String {
     role.map_or_else(|| "none".to_owned(), |role| role.to_string())
 }
 
-fn state(role: Role) -> &'static str {
+fn keepalived_state(role: Role) -> &'static str {
     match role {
         Role::Active => "MASTER",
         Role::Fault => "FAULT",

@@ -2,16 +2,16 @@
 
 use spared_sdk::config::format_duration;
 
-use super::check::Report;
-use super::goal::{Deed, Goal};
+use super::check::ItemCheck;
+use super::event_limiter::Topic;
+use super::goal::{Goal, JobKind};
+use super::history::ItemHistory;
 use super::membership::Membership;
 use super::observation::Observation;
 use super::pursuit::Pursuit;
-use super::record::Record;
-use super::seen::{Falls, is_blind, is_down};
-use super::tell::Topic;
-use super::test::Test;
-use super::work::{Running, Work};
+use super::start_test::Test;
+use super::status_change::{RestartCount, is_down, is_inconclusive};
+use super::work::{JobInProgress, Work};
 use crate::config::{self, Kind};
 use crate::job::{Manager, Service, Status};
 
@@ -28,10 +28,10 @@ pub(super) struct Item {
     pub(super) pursuit: Pursuit,
     pub(super) observation: Observation,
     pub(super) work: Work,
-    pub(super) falls: Falls,
+    pub(super) restarts: RestartCount,
     pub(super) test: Test,
-    pub(super) record: Record,
-    pub(super) report: Report,
+    pub(super) history: ItemHistory,
+    pub(super) check: ItemCheck,
 }
 
 impl Item {
@@ -41,10 +41,10 @@ impl Item {
             pursuit: Pursuit::idle(now_ns),
             observation: Observation::new(now_ns, service.is_some()),
             work: Work::default(),
-            falls: Falls::default(),
+            restarts: RestartCount::default(),
             test: Test::default(),
-            record: Record::default(),
-            report: Report::default(),
+            history: ItemHistory::default(),
+            check: ItemCheck::default(),
             spec,
             service,
         }
@@ -55,45 +55,45 @@ impl Item {
         let status = self.observation.status();
         let seen = match (self.pursuit.goal(), status) {
             (Goal::Leave, _) => true,
-            (Goal::Running, Some(Status::Running | Status::Armed(_))) => true,
+            (Goal::Running, Some(Status::Running | Status::AwaitsTrigger(_))) => true,
             (Goal::Stopped, Some(status)) if is_down(status) => true,
-            (Goal::Running | Goal::Stopped, Some(status)) if is_blind(status) => {
+            (Goal::Running | Goal::Stopped, Some(status)) if is_inconclusive(status) => {
                 self.pursuit.is_done()
             }
             (Goal::Running | Goal::Stopped, _) => false,
-            (Goal::Once(_) | Goal::Kept(_), _) => !self.pursuit.is_to_do(),
+            (Goal::Once(_) | Goal::Kept(_), _) => !self.pursuit.is_pending(),
         };
-        seen && !self.work.is_bounce_due() && !self.work.is_lowered()
+        seen && !self.work.is_bounce_due() && !self.work.is_left_down()
     }
 
     /// True if a goal that cannot be observed is being reached for the first time.
     pub(super) fn is_first_try(&self) -> bool {
-        let is_unseen = matches!(self.pursuit.goal(), Goal::Once(_) | Goal::Kept(_));
-        is_unseen && self.work.is_busy() && !self.pursuit.is_done()
+        let is_unobserved = matches!(self.pursuit.goal(), Goal::Once(_) | Goal::Kept(_));
+        is_unobserved && self.work.is_busy() && !self.pursuit.is_done()
     }
 
     /// True if a goal that cannot be observed was reached: it is recorded for the next worker.
     pub(super) fn is_to_remember(&self) -> bool {
-        let unseen = match self.pursuit.goal() {
+        let is_unobserved = match self.pursuit.goal() {
             Goal::Once(_) => true,
             Goal::Running | Goal::Stopped => {
                 let observation = &self.observation;
-                observation.is_unseen() || observation.status().is_some_and(is_blind)
+                observation.is_unconfirmed() || observation.status().is_some_and(is_inconclusive)
             }
             _ => false,
         };
         let pursuit = &self.pursuit;
-        let is_done = pursuit.is_done() && !pursuit.is_to_do() && pursuit.fault().is_none();
-        unseen && is_done && !self.work.is_busy()
+        let is_done = pursuit.is_done() && !pursuit.is_pending() && pursuit.fault().is_none();
+        is_unobserved && is_done && !self.work.is_busy()
     }
 
     /// Next job, if there is one.
-    pub(super) fn need(&self) -> Option<Deed> {
+    pub(super) fn next_job(&self) -> Option<JobKind> {
         if self.work.is_bounce_due() {
-            return Some(Deed::Bounce);
+            return Some(JobKind::Bounce);
         }
-        if self.work.is_lowered() {
-            return self.raise();
+        if self.work.is_left_down() {
+            return self.restore_link_job();
         }
         if self.is_reached() || self.pursuit.retry_ns().is_some() {
             return None;
@@ -101,22 +101,22 @@ impl Item {
         let is_open = self.pursuit.is_open();
         match (self.pursuit.goal(), self.observation.status()) {
             (Goal::Leave, _) => None,
-            (Goal::Once(task), _) => Some(Deed::Task(task.clone())),
-            (Goal::Kept(job), _) => Some(Deed::Keep(job.clone())),
+            (Goal::Once(task), _) => Some(JobKind::Task(task.clone())),
+            (Goal::Kept(job), _) => Some(JobKind::Keep(job.clone())),
             (Goal::Running | Goal::Stopped, None) => None,
             (Goal::Running, Some(Status::Missing(_))) => None,
             // Another program starts or stops it; the next look shows the result.
             (Goal::Running, Some(Status::Starting | Status::Stopping)) if !is_open => None,
             (Goal::Stopped, Some(Status::Stopping)) if !is_open => None,
-            (Goal::Running, Some(_)) => Some(Deed::Start),
-            (Goal::Stopped, Some(_)) => Some(Deed::Stop),
+            (Goal::Running, Some(_)) => Some(JobKind::Start),
+            (Goal::Stopped, Some(_)) => Some(JobKind::Stop),
         }
     }
 
     /// True if the job in progress leads away from the goal, and may be abandoned at once.
     pub(super) fn is_superseded(&self) -> bool {
-        let deed = self.work.job().map(|job| &job.deed);
-        if deed == Some(&Deed::Bounce) {
+        let kind = self.work.job().map(|job| &job.kind);
+        if kind == Some(&JobKind::Bounce) {
             return self.membership.is_active();
         }
         let systemd = matches!(
@@ -127,17 +127,17 @@ impl Item {
             })
         );
         let opposed = matches!(
-            (deed, self.pursuit.goal()),
-            (Some(Deed::Start), Goal::Stopped) | (Some(Deed::Stop), Goal::Running)
+            (kind, self.pursuit.goal()),
+            (Some(JobKind::Start), Goal::Stopped) | (Some(JobKind::Stop), Goal::Running)
         );
         systemd && opposed
     }
 
-    pub(super) fn begin(&mut self, now_ns: u64, number: u64, deed: Deed) {
-        let time_ns = match (&deed, &self.spec.kind) {
-            (Deed::Kill, _) => KILL_NS,
+    pub(super) fn begin(&mut self, now_ns: u64, number: u64, kind: JobKind) {
+        let time_ns = match (&kind, &self.spec.kind) {
+            (JobKind::Kill, _) => KILL_NS,
             (
-                Deed::Bounce,
+                JobKind::Bounce,
                 Kind::Interface {
                     bounce_ms: Some(ms),
                     ..
@@ -147,37 +147,37 @@ impl Item {
                 .saturating_add(self.spec.timeout_ns),
             _ => self.spec.timeout_ns,
         };
-        self.pursuit.handle_begun(&deed);
+        self.pursuit.handle_begun(&kind);
         let until_ns = now_ns.saturating_add(time_ns);
         self.work.begin(
             now_ns,
-            Running {
+            JobInProgress {
                 number,
-                deed,
+                kind,
                 until_ns,
             },
         );
     }
 
     /// Handles the end of the item's job, or of an abandoned one.
-    pub(super) fn end(&mut self, now_ns: u64, deed: &Deed, result: Result<(), String>) {
+    pub(super) fn end(&mut self, now_ns: u64, kind: &JobKind, result: Result<(), String>) {
         self.work.end();
         let is_looked_at = self.service.is_some();
         self.observation.handle_job_end(now_ns, is_looked_at);
-        match (deed, result) {
-            (Deed::Start, Ok(())) => {
+        match (kind, result) {
+            (JobKind::Start, Ok(())) => {
                 self.work.note_started(now_ns);
                 self.set_status(now_ns, Status::Running);
                 self.succeed(now_ns, self.pursuit.is_for(&Goal::Running));
             }
-            (Deed::Stop | Deed::Kill, Ok(())) => {
+            (JobKind::Stop | JobKind::Kill, Ok(())) => {
                 self.set_status(now_ns, Status::Stopped);
                 self.succeed(now_ns, self.pursuit.is_for(&Goal::Stopped));
             }
-            (Deed::Start, Err(why)) => {
+            (JobKind::Start, Err(why)) => {
                 self.pursuit.handle_failed_start();
                 self.set_status(now_ns, Status::Failed(why.clone()));
-                self.fail_for(now_ns, deed, &why, self.pursuit.is_for(&Goal::Running));
+                self.fail_if_wanted(now_ns, kind, &why, self.pursuit.is_for(&Goal::Running));
                 if self.take_repaired() {
                     self.pursuit.end_pause();
                 }
@@ -186,29 +186,29 @@ impl Item {
                     self.set_status(now_ns, Status::Unknown(why));
                 }
             }
-            (Deed::Stop | Deed::Kill, Err(why)) => {
+            (JobKind::Stop | JobKind::Kill, Err(why)) => {
                 self.set_status(now_ns, Status::Unknown(why.clone()));
-                self.fail_for(now_ns, deed, &why, self.pursuit.is_for(&Goal::Stopped));
+                self.fail_if_wanted(now_ns, kind, &why, self.pursuit.is_for(&Goal::Stopped));
             }
-            (Deed::Bounce, Ok(())) => {}
-            (deed, Ok(())) => {
-                let reached = self.is_for(deed) && !self.pursuit.is_to_do();
+            (JobKind::Bounce, Ok(())) => {}
+            (kind, Ok(())) => {
+                let reached = self.leads_to_goal(kind) && !self.pursuit.is_pending();
                 self.succeed(now_ns, reached);
             }
-            (Deed::Keep(_), Err(why)) => {
-                let wanted = self.is_for(deed);
+            (JobKind::Keep(_), Err(why)) => {
+                let wanted = self.leads_to_goal(kind);
                 if wanted {
-                    self.pursuit.do_again();
+                    self.pursuit.set_pending();
                 }
-                self.fail_for(now_ns, deed, &why, wanted);
+                self.fail_if_wanted(now_ns, kind, &why, wanted);
             }
-            (deed, Err(why)) => {
+            (kind, Err(why)) => {
                 // a goal that cannot be observed is not retried automatically
-                let is_to_do = self.pursuit.is_to_do();
-                let wanted = *deed == Deed::Bounce || self.is_for(deed) && !is_to_do;
+                let is_pending = self.pursuit.is_pending();
+                let wanted = *kind == JobKind::Bounce || self.leads_to_goal(kind) && !is_pending;
                 let is_reached = self.is_reached();
                 if wanted {
-                    self.fail_once(now_ns, deed, &why);
+                    self.fail_without_retry(now_ns, kind, &why);
                 }
                 if is_reached {
                     self.pursuit.close();
@@ -218,7 +218,7 @@ impl Item {
     }
 
     /// Ends a wait that is over. A new goal that cannot be reached, or is reached already, delays no other item.
-    pub(super) fn ripen(&mut self, now_ns: u64) {
+    pub(super) fn end_waits(&mut self, now_ns: u64) {
         self.pursuit.handle_timeout(now_ns);
         let is_looked_at = self.service.is_some();
         self.observation.handle_timeout(now_ns, is_looked_at);
@@ -232,30 +232,30 @@ impl Item {
             self.pursuit.goal(),
             self.observation.status(),
         ) {
-            self.pursuit.give_up(why.clone());
+            self.pursuit.close_with_fault(why.clone());
         }
     }
 
-    fn is_for(&self, deed: &Deed) -> bool {
-        match (deed, self.pursuit.goal()) {
-            (Deed::Task(task), Goal::Once(wanted)) => task == wanted,
-            (Deed::Keep(job), Goal::Kept(wanted)) => job == wanted,
+    fn leads_to_goal(&self, kind: &JobKind) -> bool {
+        match (kind, self.pursuit.goal()) {
+            (JobKind::Task(task), Goal::Once(wanted)) => task == wanted,
+            (JobKind::Keep(job), Goal::Kept(wanted)) => job == wanted,
             _ => false,
         }
     }
 
     /// Sentence about a job that took too long; the second value is true if a kill follows.
-    pub(super) fn late(&self, deed: &Deed) -> (String, bool) {
+    pub(super) fn timeout_sentence(&self, kind: &JobKind) -> (String, bool) {
         let time = std::time::Duration::from_nanos(self.spec.timeout_ns);
-        let word = match deed {
-            Deed::Start => "start",
-            Deed::Stop => "stop",
-            Deed::Kill => "end though killed",
+        let word = match kind {
+            JobKind::Start => "start",
+            JobKind::Stop => "stop",
+            JobKind::Kill => "end though killed",
             _ => "end",
         };
         // a command that was cancelled was killed; a service of commands has nothing else to kill it with
         let has_kill = matches!(self.service, Some(Service::Unit { .. }));
-        let kill = *deed == Deed::Stop && self.pursuit.is_for(&Goal::Stopped) && has_kill;
+        let kill = *kind == JobKind::Stop && self.pursuit.is_for(&Goal::Stopped) && has_kill;
         (
             format!("did not {word} within {}", format_duration(time)),
             kill,
@@ -264,35 +264,35 @@ impl Item {
 
     /// Reports a stop that hangs, whatever the result of the kill.
     pub(super) fn note_kill(&mut self, now_ns: u64, why: &str) {
-        self.record.note_failure(why.to_owned());
+        self.history.note_failure(why.to_owned());
         let text = format!("{} {why}: killed", self.spec.name);
-        self.tell(now_ns, Topic::Killed, text);
+        self.queue_event(now_ns, Topic::Killed, text);
     }
 
     /// Handles a poll: a goal that is kept is reached again.
     pub(super) fn poll(&mut self, is_looked_at: bool) {
         let is_looked_at = is_looked_at && self.service.is_some();
-        self.observation.want(is_looked_at);
+        self.observation.request_look_if(is_looked_at);
         if matches!(self.pursuit.goal(), Goal::Kept(_)) && self.pursuit.fault().is_none() {
-            self.pursuit.do_again();
+            self.pursuit.set_pending();
         }
     }
 
     /// Retries a failed job now, because somebody declared it repaired; false if nothing is known to have failed.
     pub(super) fn retry(&mut self, now_ns: u64) -> bool {
         self.pursuit.handle_repaired(now_ns);
-        self.observation.set_wanted(self.service.is_some());
-        let was_blamed = self.report.forgive();
+        self.observation.set_look_wanted(self.service.is_some());
+        let had_active_failure = self.check.forget_failure();
         let had_fault = self.pursuit.fault().is_some();
         if self.test_fault().is_some() {
             self.test_now();
         } else if !had_fault {
-            return was_blamed;
+            return had_active_failure;
         }
         if !had_fault {
             return true;
         }
-        self.falls = Falls::default();
+        self.restarts = RestartCount::default();
         self.pursuit.retry();
         true
     }
@@ -306,7 +306,7 @@ impl Item {
         let job = self.work.job().map(|job| job.until_ns);
         let retry = self.pursuit.retry_ns().filter(|_| job.is_none());
         let [look, again] = self.observation.timeouts();
-        let times = [job, retry, look, again, self.report.timeout()];
+        let times = [job, retry, look, again, self.check.timeout()];
         times.into_iter().flatten().min()
     }
 
@@ -334,51 +334,51 @@ impl Item {
                 Goal::Stopped => format!("{} has stopped now", self.spec.name),
                 _ => format!("{} is as it should be again", self.spec.name),
             };
-            self.tell(now_ns, Topic::Recovered, text);
+            self.queue_event(now_ns, Topic::Recovered, text);
         }
     }
 
     /// Counts a failure, unless the goal of the job has changed.
-    fn fail_for(&mut self, now_ns: u64, deed: &Deed, why: &str, wanted: bool) {
+    fn fail_if_wanted(&mut self, now_ns: u64, kind: &JobKind, why: &str, wanted: bool) {
         if !wanted {
             return;
         }
         let is_first = self.pursuit.fault().is_none();
-        let wait_ns = self.fail(now_ns, format!("{}: {why}", deed.word()));
+        let wait_ns = self.fail(now_ns, format!("{}: {why}", kind.word()));
         if is_first {
-            self.tell_failure(now_ns, deed, why, wait_ns);
+            self.queue_failure_event(now_ns, kind, why, wait_ns);
         }
     }
 
-    /// Counts a failure of a deed that is not retried automatically.
-    fn fail_once(&mut self, now_ns: u64, deed: &Deed, why: &str) {
+    /// Counts a failure of a job that is not retried automatically.
+    fn fail_without_retry(&mut self, now_ns: u64, kind: &JobKind, why: &str) {
         let is_first = self.pursuit.fault().is_none();
-        let fault = format!("{}: {why}", deed.word());
-        self.record.note_failure(fault.clone());
-        let wait_ns = self.pursuit.handle_failure_once(now_ns, fault);
+        let fault = format!("{}: {why}", kind.word());
+        self.history.note_failure(fault.clone());
+        let wait_ns = self.pursuit.handle_failure_without_retry(now_ns, fault);
         if is_first {
-            self.tell_failure(now_ns, deed, why, wait_ns);
+            self.queue_failure_event(now_ns, kind, why, wait_ns);
         }
     }
 
-    fn tell_failure(&mut self, now_ns: u64, deed: &Deed, why: &str, wait_ns: u64) {
+    fn queue_failure_event(&mut self, now_ns: u64, kind: &JobKind, why: &str, wait_ns: u64) {
         let name = &self.spec.name;
         let wait = format_duration(std::time::Duration::from_nanos(wait_ns));
-        let again = match deed {
-            Deed::Task(_) | Deed::Bounce => String::new(),
+        let again = match kind {
+            JobKind::Task(_) | JobKind::Bounce => String::new(),
             _ => format!("; again in {wait}"),
         };
-        let text = format!("{name}: {} failed: {why}{again}", deed.word());
-        self.tell(now_ns, Topic::Failed, text);
+        let text = format!("{name}: {} failed: {why}{again}", kind.word());
+        self.queue_event(now_ns, Topic::Failed, text);
     }
 
     /// Counts a failure; returns the time in ns until the next try.
     pub(super) fn fail(&mut self, now_ns: u64, why: String) -> u64 {
-        self.record.note_failure(why.clone());
+        self.history.note_failure(why.clone());
         self.pursuit.handle_failure(now_ns, why)
     }
 
-    pub(super) fn tell(&mut self, now_ns: u64, topic: Topic, text: String) {
-        self.record.tell(now_ns, topic, text);
+    pub(super) fn queue_event(&mut self, now_ns: u64, topic: Topic, text: String) {
+        self.history.queue_event(now_ns, topic, text);
     }
 }

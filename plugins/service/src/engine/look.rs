@@ -10,11 +10,11 @@ impl Engine {
             let mut items = self.items.iter_mut();
             let same = |item: &&mut super::Item| item.service.as_ref() == Some(&service);
             let Some(item) = items.find(same) else {
-                self.see_left(&service, &status);
+                self.observe_removed(&service, &status);
                 continue;
             };
             if item.observation.end_look(item.work.is_busy()) {
-                item.see(now_ns, status);
+                item.observe_status(now_ns, status);
             }
         }
         self.step(now_ns);
@@ -22,13 +22,13 @@ impl Engine {
 
     pub(super) fn look_at_all(&mut self) {
         for item in &mut self.items {
-            item.observation.set_wanted(item.service.is_some());
+            item.observation.set_look_wanted(item.service.is_some());
         }
     }
 
     /// Requests all states that are wanted and not being requested.
     pub(super) fn look(&mut self, now_ns: u64) {
-        let mut services = self.looks_at_left(now_ns);
+        let mut services = self.begin_removed_looks(now_ns);
         for item in &mut self.items {
             if !item.work.is_busy() && item.observation.begin_look(now_ns) {
                 services.extend(item.service.clone());
@@ -42,7 +42,7 @@ impl Engine {
     pub(super) fn end_late_looks(&mut self, now_ns: u64) {
         for item in &mut self.items {
             if item.observation.is_look_late(now_ns) {
-                item.see_nothing(now_ns);
+                item.handle_no_answer(now_ns);
             }
         }
     }

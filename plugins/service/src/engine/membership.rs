@@ -9,7 +9,7 @@ pub(super) struct Membership {
     /// True if the role of its group was reported, or it belongs to no group.
     is_group_known: bool,
     /// True if the item keeps its role while this node is in maintenance.
-    is_held: bool,
+    is_kept_in_maintenance: bool,
 }
 
 impl Default for Membership {
@@ -18,7 +18,7 @@ impl Default for Membership {
             role: None,
             previous: None,
             is_group_known: true,
-            is_held: false,
+            is_kept_in_maintenance: false,
         }
     }
 }
@@ -30,8 +30,9 @@ impl Membership {
         self.previous == Some(Role::Active)
     }
 
-    pub(super) fn handle_groups(&mut self, is_group_known: bool, is_held: bool) {
-        (self.is_group_known, self.is_held) = (is_group_known, is_held);
+    pub(super) fn handle_groups(&mut self, is_group_known: bool, is_kept_in_maintenance: bool) {
+        (self.is_group_known, self.is_kept_in_maintenance) =
+            (is_group_known, is_kept_in_maintenance);
     }
 
     pub(super) fn role(&self) -> Option<Role> {
@@ -50,7 +51,7 @@ impl Membership {
         self.is_group_known
     }
 
-    pub(super) fn is_held(&self) -> bool {
-        self.is_held
+    pub(super) fn is_kept_in_maintenance(&self) -> bool {
+        self.is_kept_in_maintenance
     }
 }

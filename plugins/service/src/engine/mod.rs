@@ -6,27 +6,27 @@
 
 mod bounce;
 mod check;
+mod event_limiter;
 mod goal;
 mod group;
+mod history;
 mod hooks;
 mod item;
-mod left;
 mod look;
 mod membership;
 mod memory;
 mod observation;
 mod pursuit;
-mod record;
+mod removed;
 mod role;
-mod seen;
+mod schedule;
 mod source;
+mod start_test;
 mod status;
-mod tell;
-mod test;
+mod status_change;
 #[cfg(test)]
 mod tests;
-mod turn;
-mod unknown;
+mod unknown_group;
 mod watch;
 mod work;
 
@@ -37,12 +37,12 @@ use spared_sdk::Role;
 
 use crate::config::Settings;
 use crate::job::{Job, Manager, Service};
-use goal::Deed;
+use goal::JobKind;
 use group::Group;
 use item::Item;
-use left::Left;
 use memory::Memory;
-use role::Gathering;
+use removed::RemovedService;
+use role::RoleWait;
 use watch::Watch;
 
 pub use group::RoleChange;
@@ -75,16 +75,16 @@ pub enum Action {
         items: Vec<(String, Vec<String>)>,
     },
     /// Looks if files can be used; the result goes to `handle_sources`.
-    Sources {
+    CheckSources {
         /// Names of items, each with its paths.
         items: Vec<(String, Vec<PathBuf>)>,
     },
-    /// Looks which hooks of these folders would be refused; the sentences go to `handle_refused`.
-    Refused {
+    /// Looks which hooks of these folders would be refused; the sentences go to `handle_refused_hooks`.
+    CheckHooks {
         folders: Vec<PathBuf>,
     },
     /// Reads the folder; its contents go to `handle_hooks`.
-    Hooks {
+    ReadHooks {
         group: String,
         role: Role,
         folder: PathBuf,
@@ -118,14 +118,14 @@ pub struct Engine {
     items: Vec<Item>,
     groups: BTreeMap<String, Group>,
     maintenance: bool,
-    gathering: Gathering,
+    role_wait: RoleWait,
     /// Jobs of items that left the file.
     orphans: Vec<Orphan>,
     /// Services that left the file while they ran.
-    left: Vec<Left>,
+    removed: Vec<RemovedService>,
     watch: Watch,
     /// Hooks that would be refused, as last reported.
-    refused: Vec<String>,
+    refused_hooks: Vec<String>,
     is_configured: bool,
     memory: Memory,
     actions: VecDeque<Action>,
@@ -149,11 +149,11 @@ impl Engine {
             items: Vec::new(),
             groups: BTreeMap::new(),
             maintenance: false,
-            gathering: Gathering::default(),
+            role_wait: RoleWait::default(),
             orphans: Vec::new(),
-            left: Vec::new(),
+            removed: Vec::new(),
             watch: Watch::default(),
-            refused: Vec::new(),
+            refused_hooks: Vec::new(),
             is_configured: false,
             memory: Memory::parse(remembered),
             actions: VecDeque::new(),
@@ -167,7 +167,7 @@ impl Engine {
         let mut old = std::mem::take(&mut self.items);
         for spec in &settings.items {
             let service = goal::service(spec, manager);
-            let same = |item: &Item| item.spec.name == spec.name && are_akin(item, &service);
+            let same = |item: &Item| item.spec.name == spec.name && keeps_state(item, &service);
             let item = match old.iter().position(same) {
                 Some(at) => {
                     let mut item = old.swap_remove(at);
@@ -185,19 +185,19 @@ impl Engine {
             self.items.push(item);
         }
         if !std::mem::replace(&mut self.is_configured, true) {
-            self.recall_left(manager);
+            self.restore_removed(manager);
         }
-        self.take_back();
+        self.drop_returned();
         for item in old {
-            self.leave(item);
+            self.remove_item(item);
         }
         self.settings = Settings {
             items: Vec::new(),
             ..settings.clone()
         };
         self.poll_ns = now_ns.saturating_add(settings.poll_interval_ns);
-        if self.gathering.is_over() {
-            self.expect_strangers(now_ns);
+        if self.role_wait.is_over() {
+            self.plan_unknown_groups(now_ns);
         }
         self.look_at_all();
         self.watch_units();
@@ -214,7 +214,7 @@ impl Engine {
         if !self.end_hook(number, &result) && !self.end_test(now_ns, number, &result) {
             for item in &mut self.items {
                 if let Some(job) = item.work.end_if(|job| job.number == number) {
-                    item.end(now_ns, &job.deed, result);
+                    item.end(now_ns, &job.kind, result);
                     break;
                 }
             }
@@ -254,12 +254,12 @@ impl Engine {
         self.last_number
     }
 
-    fn leave(&mut self, item: Item) {
-        self.note_left(&item);
+    fn remove_item(&mut self, item: Item) {
+        self.note_removed(&item);
         if let Some(number) = item.test_number() {
             self.actions.push_back(Action::Cancel { number });
         }
-        if item.report.is_there() {
+        if item.check.was_reported() {
             let name = item.check_name();
             self.actions.push_back(Action::Forget { name });
         }
@@ -283,12 +283,12 @@ impl Engine {
         };
         self.actions
             .push_back(Action::Cancel { number: job.number });
-        let (why, kill) = item.late(&job.deed);
+        let (why, kill) = item.timeout_sentence(&job.kind);
         if kill {
             item.note_kill(now_ns, &why);
-            self.begin(now_ns, at, Deed::Kill);
+            self.begin(now_ns, at, JobKind::Kill);
         } else {
-            item.end(now_ns, &job.deed, Err(why));
+            item.end(now_ns, &job.kind, Err(why));
         }
     }
 
@@ -317,8 +317,8 @@ impl spared_sdk::Engine for Engine {
 
     /// Ends late jobs, polls, and retries.
     fn handle_timeout(&mut self, now_ns: u64) {
-        self.end_gathering(now_ns);
-        self.tell_strangers(now_ns);
+        self.end_role_wait(now_ns);
+        self.report_unknown_groups(now_ns);
         self.end_late_looks(now_ns);
         self.end_late_tests(now_ns);
         for at in 0..self.items.len() {
@@ -339,7 +339,7 @@ impl spared_sdk::Engine for Engine {
     fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
         let runs = self.groups.values().filter_map(|it| it.hooks.run.as_ref());
         let items = self.items.iter().filter_map(Item::next_timeout);
-        let rest = self.gathering.timeouts().into_iter().flatten();
+        let rest = self.role_wait.timeouts().into_iter().flatten();
         let rest = rest.chain([self.poll_ns]).chain(self.next_test_ns());
         let rest = rest.chain(self.next_change_ns());
         items
@@ -355,7 +355,7 @@ impl spared_sdk::Engine for Engine {
 }
 
 /// True if a table of the new file continues with the item's state.
-fn are_akin(item: &Item, service: &Option<Service>) -> bool {
+fn keeps_state(item: &Item, service: &Option<Service>) -> bool {
     match (&item.service, service) {
         (None, None) | (Some(Service::Commands { .. }), Some(Service::Commands { .. })) => true,
         (one @ Some(Service::Unit { .. }), two) => one == two,

@@ -13,7 +13,7 @@ pub(super) struct Observation {
     status: Option<Status>,
     changed_ns: u64,
     /// True if the last look gave no state; `status` is then the result of the last job, or an earlier observation.
-    is_unseen: bool,
+    is_unconfirmed: bool,
     unanswered: Unanswered,
     look: Look,
 }
@@ -41,7 +41,7 @@ impl Observation {
         Self {
             status: None,
             changed_ns: now_ns,
-            is_unseen: false,
+            is_unconfirmed: false,
             unanswered: Unanswered::default(),
             look: Look {
                 is_wanted: is_looked_at,
@@ -53,12 +53,12 @@ impl Observation {
     // ---- looks -----------------------------------------------------------------------------
 
     /// Requests a look soon, if `is_wanted`.
-    pub(super) fn want(&mut self, is_wanted: bool) {
+    pub(super) fn request_look_if(&mut self, is_wanted: bool) {
         self.look.is_wanted |= is_wanted;
     }
 
     /// Requests a look soon, or cancels it.
-    pub(super) fn set_wanted(&mut self, is_wanted: bool) {
+    pub(super) fn set_look_wanted(&mut self, is_wanted: bool) {
         self.look.is_wanted = is_wanted;
     }
 
@@ -117,7 +117,7 @@ impl Observation {
 
     // ---- answers ---------------------------------------------------------------------------
 
-    /// Handles the answer to a look; returns true if it is news. `is_answerable`: the service can be asked for its
+    /// Handles the answer to a look; returns true if it has to be taken. `is_answerable`: the service can be asked for its
     /// state.
     pub(super) fn handle_answer(
         &mut self,
@@ -129,8 +129,8 @@ impl Observation {
             Status::Unknown(why) if is_answerable => self.unanswered.note(now_ns, why),
             _ => self.unanswered = Unanswered::default(),
         }
-        self.is_unseen = matches!(status, Status::Unknown(_));
-        !(self.is_unseen && self.status.is_some())
+        self.is_unconfirmed = matches!(status, Status::Unknown(_));
+        !(self.is_unconfirmed && self.status.is_some())
     }
 
     /// Handles a look without an answer.
@@ -163,8 +163,8 @@ impl Observation {
         self.changed_ns
     }
 
-    pub(super) fn is_unseen(&self) -> bool {
-        self.is_unseen
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.is_unconfirmed
     }
 
     /// Reason why the state has been unknown for some time.

@@ -1,6 +1,6 @@
 //! Pursuit of one goal: tries that are due, and results of earlier ones. A new goal begins another pursuit.
 
-use super::goal::{Deed, Goal};
+use super::goal::{Goal, JobKind};
 
 const S: u64 = 1_000_000_000;
 const BACKOFF_MAX_NS: u64 = 60 * S;
@@ -14,7 +14,7 @@ pub(super) struct Pursuit {
     /// True if the goal is new, or was lost, and its first try has not ended: others wait for it.
     is_open: bool,
     /// True if a goal that cannot be observed is still to be reached.
-    is_to_do: bool,
+    is_pending: bool,
     /// True if the last job for this goal succeeded; it counts if the state cannot be observed.
     is_done: bool,
     retry_ns: Option<u64>,
@@ -37,7 +37,7 @@ impl Pursuit {
     pub(super) fn new(now_ns: u64, goal: Goal, is_known: bool) -> Self {
         Self {
             is_open: !matches!(goal, Goal::Leave),
-            is_to_do: !is_known && is_unobserved(&goal),
+            is_pending: !is_known && is_unobserved(&goal),
             is_done: is_known,
             ..Self::of(now_ns, goal)
         }
@@ -48,7 +48,7 @@ impl Pursuit {
             goal,
             since_ns: now_ns,
             is_open: false,
-            is_to_do: false,
+            is_pending: false,
             is_done: false,
             retry_ns: None,
             failures_in_a_row: 0,
@@ -61,9 +61,9 @@ impl Pursuit {
     // ---- jobs ------------------------------------------------------------------------------
 
     /// Handles that a job begins.
-    pub(super) fn handle_begun(&mut self, deed: &Deed) {
-        if matches!(deed, Deed::Task(_) | Deed::Keep(_)) {
-            self.is_to_do = false;
+    pub(super) fn handle_begun(&mut self, kind: &JobKind) {
+        if matches!(kind, JobKind::Task(_) | JobKind::Keep(_)) {
+            self.is_pending = false;
         }
         self.retry_ns = None;
     }
@@ -84,12 +84,12 @@ impl Pursuit {
             .min(BACKOFF_MAX_NS);
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1).min(FAILURES_MAX);
         self.retry_ns = Some(now_ns.saturating_add(wait_ns));
-        self.give_up(why);
+        self.close_with_fault(why);
         wait_ns
     }
 
-    /// Notes a failure of a deed that is not retried automatically: the retry, and whether others wait, stay as before it.
-    pub(super) fn handle_failure_once(&mut self, now_ns: u64, why: String) -> u64 {
+    /// Notes a failure of a job that is not retried automatically: the retry, and whether others wait, stay as before it.
+    pub(super) fn handle_failure_without_retry(&mut self, now_ns: u64, why: String) -> u64 {
         let (is_open, retry_ns) = (self.is_open, self.retry_ns);
         let wait_ns = self.handle_failure(now_ns, why);
         (self.is_open, self.retry_ns) = (is_open, retry_ns);
@@ -108,12 +108,12 @@ impl Pursuit {
     }
 
     /// Pursues a goal again that cannot be observed, or was not reached.
-    pub(super) fn do_again(&mut self) {
-        self.is_to_do = true;
+    pub(super) fn set_pending(&mut self) {
+        self.is_pending = true;
     }
 
     /// Notes that the goal cannot be reached for now.
-    pub(super) fn give_up(&mut self, why: String) {
+    pub(super) fn close_with_fault(&mut self, why: String) {
         (self.fault, self.is_open) = (Some(why), false);
     }
 
@@ -170,7 +170,7 @@ impl Pursuit {
     pub(super) fn retry(&mut self) {
         (self.retry_ns, self.failures_in_a_row) = (None, 0);
         self.is_unsteady = false;
-        self.is_to_do = is_unobserved(&self.goal);
+        self.is_pending = is_unobserved(&self.goal);
     }
 
     pub(super) fn end_pause(&mut self) {
@@ -196,8 +196,8 @@ impl Pursuit {
         self.is_open
     }
 
-    pub(super) fn is_to_do(&self) -> bool {
-        self.is_to_do
+    pub(super) fn is_pending(&self) -> bool {
+        self.is_pending
     }
 
     pub(super) fn is_done(&self) -> bool {

@@ -6,24 +6,24 @@ use super::group::{Group, RoleChange, role_named};
 use super::hooks::memory_key;
 use super::item::Item;
 use super::pursuit::Pursuit;
-use super::unknown::STRANGERS_NS;
+use super::unknown_group::UNKNOWN_GROUP_NS;
 use super::{Action, Engine, goal};
 
 /// Time in ns to wait for the roles of all groups after a start. The daemon reports them at once, except active ones
 /// for which other plugins come first. An item of all groups becomes backup only when all roles are known.
-const GATHER_NS: u64 = 500_000_000;
+const ROLE_WAIT_NS: u64 = 500_000_000;
 
 /// Prefix of the names of recorded roles.
 const ROLE: &str = "role ";
 /// Prefix of the names of recorded roles that a maintenance keeps.
 const KEPT: &str = "kept ";
 
-/// The wait for the roles of groups that were not told yet.
+/// Wait for groups whose roles the daemon has not reported yet.
 #[derive(Debug, Default)]
-pub(super) struct Gathering {
+pub(super) struct RoleWait {
     stage: Stage,
     /// Time after which a group without a known role counts as a wrong name.
-    strangers_ns: Option<u64>,
+    unknown_group_due_ns: Option<u64>,
 }
 
 /// Progress of the wait until the roles of all groups are known.
@@ -35,20 +35,20 @@ enum Stage {
     Over,
 }
 
-impl Gathering {
-    /// The roles of all groups are known.
+impl RoleWait {
+    /// True if the roles of all groups are known.
     pub(super) fn is_over(&self) -> bool {
         self.stage == Stage::Over
     }
 
-    /// Waits until then for more, unless all are known.
+    /// Sets the end of the wait, unless all roles are known.
     fn extend(&mut self, until_ns: u64) {
         if !self.is_over() {
             self.stage = Stage::Until(until_ns);
         }
     }
 
-    /// Returns whether the wait is over now.
+    /// Ends the wait when its time has come; returns true once.
     fn end(&mut self, now_ns: u64) -> bool {
         let ends = matches!(self.stage, Stage::Until(until_ns) if now_ns >= until_ns);
         if ends {
@@ -57,48 +57,48 @@ impl Gathering {
         ends
     }
 
-    pub(super) fn expect_strangers(&mut self, at_ns: u64) {
-        self.strangers_ns = Some(at_ns);
+    pub(super) fn set_unknown_group_due(&mut self, at_ns: u64) {
+        self.unknown_group_due_ns = Some(at_ns);
     }
 
-    /// Returns whether groups without a known role count as wrong names from now on.
-    pub(super) fn end_expecting(&mut self, now_ns: u64) -> bool {
-        let ended = self.strangers_ns.take_if(|at_ns| now_ns >= *at_ns);
+    /// Returns true once when groups without a known role begin to count as wrong names.
+    pub(super) fn take_unknown_group_due(&mut self, now_ns: u64) -> bool {
+        let ended = self.unknown_group_due_ns.take_if(|at_ns| now_ns >= *at_ns);
         ended.is_some()
     }
 
-    /// Times of what is next.
+    /// Times of the ends of both waits.
     pub(super) fn timeouts(&self) -> [Option<u64>; 2] {
         let until_ns = match self.stage {
             Stage::Until(until_ns) => Some(until_ns),
             Stage::Waiting | Stage::Over => None,
         };
-        [until_ns, self.strangers_ns]
+        [until_ns, self.unknown_group_due_ns]
     }
 }
 
 impl Engine {
     /// Handles a role; [`Action::Done`] returns the ticket when all work for it has ended.
-    pub fn handle_role(&mut self, now_ns: u64, ticket: u64, news: &RoleChange) {
-        self.maintenance = news.maintenance;
-        let is_new = !self.groups.contains_key(&news.group);
-        let recorded = self.memory.get(&memory_key(&news.group)).unwrap_or("");
-        let group = self.groups.entry(news.group.clone());
-        let group = group.or_insert_with(|| Group::new(now_ns, news, recorded));
-        group.take(now_ns, news);
+    pub fn handle_role(&mut self, now_ns: u64, ticket: u64, change: &RoleChange) {
+        self.maintenance = change.maintenance;
+        let is_new = !self.groups.contains_key(&change.group);
+        let recorded = self.memory.get(&memory_key(&change.group)).unwrap_or("");
+        let group = self.groups.entry(change.group.clone());
+        let group = group.or_insert_with(|| Group::new(now_ns, change, recorded));
+        group.handle_role(now_ns, change);
         let older = group.ticket.replace(ticket);
         // an item of all groups waits for the roles of the other groups; plugins that come after this one when a node
         // becomes backup need not
-        let at_once = is_new && news.role != Role::Active;
+        let at_once = is_new && change.role != Role::Active;
         let newer = group.ticket.take_if(|_| at_once);
         let done = older.into_iter().chain(newer);
         self.actions
             .extend(done.map(|ticket| Action::Done { ticket }));
         self.memory
-            .set(&role_key(&news.group), news.role.to_string());
+            .set(&role_key(&change.group), change.role.to_string());
         if is_new {
-            self.expect_strangers(now_ns);
-            self.gather(now_ns);
+            self.plan_unknown_groups(now_ns);
+            self.wait_for_roles(now_ns);
         }
         self.look_at_all();
         self.set_goals(now_ns);
@@ -106,26 +106,26 @@ impl Engine {
     }
 
     /// Waits for the roles of further groups; longer if an earlier worker recorded one as active.
-    fn gather(&mut self, now_ns: u64) {
-        let wait_ns = if self.active_before().is_empty() {
-            GATHER_NS
+    fn wait_for_roles(&mut self, now_ns: u64) {
+        let wait_ns = if self.unreported_active_keys().is_empty() {
+            ROLE_WAIT_NS
         } else {
-            STRANGERS_NS
+            UNKNOWN_GROUP_NS
         };
-        self.gathering.extend(now_ns.saturating_add(wait_ns));
+        self.role_wait.extend(now_ns.saturating_add(wait_ns));
     }
 
-    pub(super) fn end_gathering(&mut self, now_ns: u64) {
-        if self.gathering.end(now_ns) {
-            for gone in self.active_before() {
+    pub(super) fn end_role_wait(&mut self, now_ns: u64) {
+        if self.role_wait.end(now_ns) {
+            for gone in self.unreported_active_keys() {
                 self.memory.forget(&gone);
             }
             self.set_goals(now_ns);
         }
     }
 
-    /// Names of recorded groups that were active, and whose role has not been reported since.
-    fn active_before(&self) -> Vec<String> {
+    /// Keys in the memory of groups that were active, and whose role has not been reported since.
+    fn unreported_active_keys(&self) -> Vec<String> {
         let known: Vec<String> = self.groups.keys().map(|name| role_key(name)).collect();
         let active = Role::Active.to_string();
         let before = self.memory.names(&active);
@@ -136,21 +136,20 @@ impl Engine {
 
     /// Gives every item the goal of its role.
     pub(super) fn set_goals(&mut self, now_ns: u64) {
-        for at in 0..self.items.len() {
-            self.set_goal(now_ns, at);
+        let mut items = std::mem::take(&mut self.items);
+        for item in &mut items {
+            self.set_goal(now_ns, item);
         }
+        self.items = items;
     }
 
-    fn set_goal(&mut self, now_ns: u64, at: usize) {
-        let role = self.find_role(at);
-        let Some(item) = self.items.get_mut(at) else {
-            return;
-        };
+    fn set_goal(&mut self, now_ns: u64, item: &mut Item) {
+        let role = self.find_role(item);
         let is_first = item.membership.role().is_none();
         if item.membership.role() != role {
-            item.blame(now_ns, role);
+            item.note_active_failure(now_ns, role);
             item.test_after_role(now_ns);
-            item.take_role(role);
+            item.handle_role(role);
         }
         let goal = goal::goal(&item.spec, role);
         if item.pursuit.is_for(&goal) {
@@ -166,38 +165,38 @@ impl Engine {
 
     /// Role that counts for an item now; recorded for the next worker if a maintenance keeps it. The record of the last
     /// worker stays until this worker knows a role.
-    fn find_role(&mut self, at: usize) -> Option<Role> {
-        let item = self.items.get(at)?;
+    fn find_role(&mut self, item: &mut Item) -> Option<Role> {
         let key = kept_key(&item.spec.name);
-        let (told, found) = (self.told(item), self.role_of(item));
+        let (reported, found) = (self.reported_role(item), self.role_from_groups(item));
         // a kept service keeps its state until the node is active again or the maintenance ends
-        let is_held = item.spec.keep && self.maintenance && found != Some(Role::Active);
+        let is_kept_in_maintenance =
+            item.spec.keep && self.maintenance && found != Some(Role::Active);
         let before = || role_named(self.memory.get(&key)?);
-        let role = if is_held {
+        let role = if is_kept_in_maintenance {
             item.membership.role().or_else(before)
         } else {
             found
         };
         let group = item.spec.group.as_ref();
         let is_group_known = group.is_none_or(|group| self.groups.contains_key(group));
-        match role.filter(|_| is_held) {
+        match role.filter(|_| is_kept_in_maintenance) {
             Some(role) => self.memory.set(&key, role.to_string()),
-            None if told.is_some() => self.memory.forget(&key),
+            None if reported.is_some() => self.memory.forget(&key),
             None => {}
         }
-        let item = self.items.get_mut(at)?;
-        item.membership.handle_groups(is_group_known, is_held);
+        item.membership
+            .handle_groups(is_group_known, is_kept_in_maintenance);
         role
     }
 
     /// Role that the groups give the item; until all of them are known, its last one.
-    fn role_of(&self, item: &Item) -> Option<Role> {
-        let gathers = item.spec.group.is_none() && !self.gathering.is_over();
+    fn role_from_groups(&self, item: &Item) -> Option<Role> {
+        let gathers = item.spec.group.is_none() && !self.role_wait.is_over();
         let role = item.membership.role().filter(|_| gathers);
-        self.told(item).or(role)
+        self.reported_role(item).or(role)
     }
 
-    fn told(&self, item: &Item) -> Option<Role> {
+    fn reported_role(&self, item: &Item) -> Option<Role> {
         match &item.spec.group {
             Some(group) => self.groups.get(group).map(|group| group.role),
             None => self.any_role(),
@@ -210,7 +209,7 @@ impl Engine {
             return Some(Role::Active);
         }
         let roles = [Role::Backup, Role::Fault];
-        let mut roles = roles.into_iter().filter(|_| self.gathering.is_over());
+        let mut roles = roles.into_iter().filter(|_| self.role_wait.is_over());
         roles.find(|role| has(*role))
     }
 }

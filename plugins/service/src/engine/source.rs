@@ -24,13 +24,13 @@ impl Engine {
     }
 
     /// Handles sentences about hooks that would be refused, of all roles.
-    pub fn handle_refused(&mut self, refused: Vec<String>) {
-        if refused == self.refused {
+    pub fn handle_refused_hooks(&mut self, refused: Vec<String>) {
+        if refused == self.refused_hooks {
             return;
         }
         let name = HOOKS.to_owned();
-        self.refused = refused;
-        self.actions.push_back(match self.refused.as_slice() {
+        self.refused_hooks = refused;
+        self.actions.push_back(match self.refused_hooks.as_slice() {
             [] => Action::Forget { name },
             [first, more @ ..] => {
                 let more = match more.len() {
@@ -52,7 +52,7 @@ impl Engine {
     pub(super) fn look_at_hooks(&mut self) {
         let roles = [Role::Active, Role::Backup, Role::Fault];
         let folders = roles.map(|role| self.folder(role)).to_vec();
-        self.actions.push_back(Action::Refused { folders });
+        self.actions.push_back(Action::CheckHooks { folders });
     }
 
     /// Asks if the files can be used.
@@ -63,7 +63,7 @@ impl Engine {
         });
         let items: Vec<_> = items.filter(|(_, files)| !files.is_empty()).collect();
         if !items.is_empty() {
-            self.actions.push_back(Action::Sources { items });
+            self.actions.push_back(Action::CheckSources { items });
         }
     }
 }
@@ -88,7 +88,7 @@ impl Item {
     }
 
     /// Reason why the item would fail if its role changed, or if it were started again.
-    pub(super) fn foreseen(&self) -> Option<String> {
+    pub(super) fn foreseen_fault(&self) -> Option<String> {
         let of_file = || {
             let why = self.test.source_fault.as_ref()?;
             Some(format!("would fail in another role: {why}"))

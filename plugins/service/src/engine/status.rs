@@ -33,7 +33,7 @@ impl Engine {
         } else {
             parts.join(", ")
         };
-        let tested = self.items.iter().filter(|it| it.foreseen().is_some());
+        let tested = self.items.iter().filter(|it| it.foreseen_fault().is_some());
         let tested = tested.count();
         if tested > 0 {
             text = format!("{text}, {tested} would not start");
@@ -41,7 +41,7 @@ impl Engine {
         if others > 0 {
             text = format!("{text}, {others} others failed");
         }
-        if self.untold().is_some() {
+        if self.no_signals_reason().is_some() {
             text = format!("{text}; units are polled: no D-Bus signals");
         }
         text
@@ -49,16 +49,17 @@ impl Engine {
 
     /// True if some item is not as it should be.
     pub fn wants_attention(&self) -> bool {
-        let is_wrong = |item: &Item| item.pursuit.fault().is_some() || item.foreseen().is_some();
-        self.items.iter().any(is_wrong) || !self.left.is_empty()
+        let is_wrong =
+            |item: &Item| item.pursuit.fault().is_some() || item.foreseen_fault().is_some();
+        self.items.iter().any(is_wrong) || !self.removed.is_empty()
     }
 
     /// Services that do not exist on this machine, or would not start.
-    pub fn unfit(&self) -> Vec<(String, Value)> {
+    pub fn unstartable(&self) -> Vec<(String, Value)> {
         let items = self.items.iter();
         let missing = items.filter_map(|item| match item.observation.status() {
             Some(Status::Missing(why)) => Some((item.spec.name.clone(), Value::Text(why.clone()))),
-            _ => Some((item.spec.name.clone(), Value::Text(item.foreseen()?))),
+            _ => Some((item.spec.name.clone(), Value::Text(item.foreseen_fault()?))),
         });
         missing.collect()
     }
@@ -69,16 +70,16 @@ impl Engine {
         for item in &self.items {
             item.rows(now_ns, &mut rows);
             let is_unit = item.service.as_ref().is_some_and(is_unit);
-            if let Some(why) = self.untold().filter(|_| is_unit) {
+            if let Some(why) = self.no_signals_reason().filter(|_| is_unit) {
                 let every = Duration::from_nanos(self.settings.poll_interval_ns);
                 let every = format_duration(every);
                 let text = format!("every {every}, as no D-Bus signals come: {why}");
                 rows.push((format!("{}.polled", item.spec.name), Value::Text(text)));
             }
         }
-        for left in &self.left {
+        for removed in &self.removed {
             let state = "not in service.toml, and still runs".to_owned();
-            rows.push((format!("{}.left", left.name()), Value::Text(state)));
+            rows.push((format!("{}.left", removed.name()), Value::Text(state)));
         }
         for (name, group) in &self.groups {
             group.rows(name, &mut rows);
@@ -91,7 +92,7 @@ impl Item {
     fn rows(&self, now_ns: u64, rows: &mut Vec<(String, Value)>) {
         let name = &self.spec.name;
         let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
-        let wish = match self.lack() {
+        let wish = match self.no_role_reason() {
             Some(why) => format!("leave: {why}"),
             None => wish(self.pursuit.goal()),
         };
@@ -104,7 +105,7 @@ impl Item {
             put("changed_s_ago", Value::Number(since_s));
             put(
                 "started_by_others",
-                Value::Counter(self.record.started_by_others()),
+                Value::Counter(self.history.started_by_others()),
             );
         } else {
             let state = if self.pursuit.fault().is_some() {
@@ -121,7 +122,7 @@ impl Item {
             put("status", Value::Text(state.to_owned()));
         }
         if let Some(job) = self.work.job() {
-            put("job", Value::Text(job.deed.word().to_owned()));
+            put("job", Value::Text(job.kind.word().to_owned()));
         } else if let Some(retry_ns) = self
             .pursuit
             .retry_ns()
@@ -130,14 +131,14 @@ impl Item {
             let in_s = retry_ns.saturating_sub(now_ns).div_ceil(1_000_000_000);
             put("retry_in_s", Value::Number(in_s));
         }
-        put("failures", Value::Counter(self.record.failures()));
+        put("failures", Value::Counter(self.history.failures()));
         if let Some(fault) = self.pursuit.fault() {
             put("fault", Value::Text(fault.clone()));
         }
-        if let Some(fault) = self.foreseen() {
+        if let Some(fault) = self.foreseen_fault() {
             put("test", Value::Text(fault));
         }
-        if let Some(fault) = self.record.last_fault() {
+        if let Some(fault) = self.history.last_fault() {
             put("last_fault", Value::Text(fault.to_owned()));
         }
     }
@@ -149,8 +150,8 @@ impl Item {
         match status {
             Status::Running | Status::Restarted => "running".to_owned(),
             Status::Stopped => "stopped".to_owned(),
-            Status::Armed(by) => format!("waits for {by}"),
-            Status::Ends => "ends by itself".to_owned(),
+            Status::AwaitsTrigger(by) => format!("waits for {by}"),
+            Status::EndsByItself => "ends by itself".to_owned(),
             Status::Starting => "starting".to_owned(),
             Status::Stopping => "stopping".to_owned(),
             Status::Failed(why) => format!("failed: {why}"),
@@ -181,11 +182,11 @@ fn wish(goal: &Goal) -> String {
         Goal::Stopped => "stopped".to_owned(),
         Goal::Once(Task::Reload) => "reload".to_owned(),
         Goal::Once(Task::Command(argv)) => argv.join(" "),
-        Goal::Once(Task::Job(job)) | Goal::Kept(job) => thing(job),
+        Goal::Once(Task::Job(job)) | Goal::Kept(job) => wanted_state(job),
     }
 }
 
-fn thing(job: &Job) -> String {
+fn wanted_state(job: &Job) -> String {
     match job {
         Job::Link { up: true, .. } => "up".to_owned(),
         Job::Link { up: false, .. } => "down".to_owned(),

@@ -8,7 +8,7 @@ use crate::job::{Manager, Service, Status};
 /// Time in ns between looks at units at rest: no change is known that systemd would not report.
 const ALL_NS: u64 = 60_000_000_000;
 /// Time in ns for which changes are collected: systemd reports each several times.
-const GATHER_NS: u64 = 50_000_000;
+const COLLECT_NS: u64 = 50_000_000;
 /// Minimum time in ns for two looks after changes, unless polls are more frequent: it limits the cost of a unit that
 /// keeps changing.
 const BURST_NS: u64 = 5_000_000_000;
@@ -16,9 +16,9 @@ const BURST_NS: u64 = 5_000_000_000;
 /// Reports of systemd, and the looks that follow.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    is_told: bool,
-    /// Why it tells nothing, so that units are polled.
-    untold: Option<String>,
+    has_signals: bool,
+    /// Reason why systemd reports nothing, so that units are polled; None: it reports, or there are no units.
+    no_signals_reason: Option<String>,
     /// Time of the look at changed units.
     due_ns: Option<u64>,
     /// Times of the last two such looks.
@@ -28,25 +28,25 @@ pub(super) struct Watch {
 }
 
 impl Engine {
-    /// systemd tells of changes from now on, or does not; why, in some words.
-    pub fn handle_watched(&mut self, now_ns: u64, told: Result<(), String>) {
-        let is_told = told.is_ok();
-        self.watch.untold = told.err();
-        // a bus that is not there either is no news
-        if std::mem::replace(&mut self.watch.is_told, is_told) != is_told {
+    /// Handles that systemd reports changes from now on, or why it does not.
+    pub fn handle_watched(&mut self, now_ns: u64, result: Result<(), String>) {
+        let has_signals = result.is_ok();
+        self.watch.no_signals_reason = result.err();
+        // a second failure changes nothing
+        if std::mem::replace(&mut self.watch.has_signals, has_signals) != has_signals {
             self.look_at_units();
             self.step(now_ns);
         }
     }
 
-    /// Why the units of systemd are polled, if they are.
-    pub(super) fn untold(&self) -> Option<&str> {
-        self.watch.untold.as_deref()
+    /// Reason why the units of systemd are polled, if they are.
+    pub(super) fn no_signals_reason(&self) -> Option<&str> {
+        self.watch.no_signals_reason.as_deref()
     }
 
     /// Handles a change of a unit.
     pub fn handle_changed(&mut self, now_ns: u64) {
-        let soon_ns = now_ns.saturating_add(GATHER_NS);
+        let soon_ns = now_ns.saturating_add(COLLECT_NS);
         let interval_ns = self.settings.poll_interval_ns.min(BURST_NS);
         let [older_ns, _] = self.watch.last_ns;
         let free_ns = older_ns.map_or(0, |at_ns| at_ns.saturating_add(interval_ns));
@@ -72,34 +72,38 @@ impl Engine {
 
     /// Polls all items.
     pub(super) fn poll_items(&mut self, now_ns: u64) {
-        let is_for_all = !self.watch.is_told || now_ns >= self.watch.all_ns;
+        let is_for_all = !self.watch.has_signals || now_ns >= self.watch.all_ns;
         if is_for_all {
             self.watch.all_ns = now_ns.saturating_add(ALL_NS);
         }
         for item in &mut self.items {
             item.poll(is_for_all || !item.is_at_rest(now_ns));
         }
-        self.look_at_left(|_| true);
+        self.request_removed_looks(|_| true);
         self.watch_units();
     }
 
     /// Asks systemd to report changes, if there are units of systemd.
     pub(super) fn watch_units(&mut self) {
         let items = self.items.iter().filter_map(|it| it.service.as_ref());
-        let mut services = items.chain(self.left.iter().map(super::left::Left::service));
+        let mut services = items.chain(
+            self.removed
+                .iter()
+                .map(super::removed::RemovedService::service),
+        );
         let wanted = services.any(is_unit);
         // the end of reports that were cancelled is not announced
-        self.watch.is_told &= wanted;
-        self.watch.untold.take_if(|_| !wanted);
+        self.watch.has_signals &= wanted;
+        self.watch.no_signals_reason.take_if(|_| !wanted);
         self.actions.push_back(Action::Watch { wanted });
     }
 
     fn look_at_units(&mut self) {
         for item in &mut self.items {
             let is_wanted = item.service.as_ref().is_some_and(is_unit);
-            item.observation.want(is_wanted);
+            item.observation.request_look_if(is_wanted);
         }
-        self.look_at_left(is_unit);
+        self.request_removed_looks(is_unit);
     }
 }
 
@@ -119,7 +123,7 @@ impl Item {
         self.service.as_ref().is_some_and(is_unit)
             && self.is_reached()
             && !is_passing
-            && !self.observation.is_unseen()
+            && !self.observation.is_unconfirmed()
             && !pursuit.is_unsteady()
             && pursuit.fault().is_none()
             && has_proved

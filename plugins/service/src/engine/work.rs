@@ -1,14 +1,14 @@
 //! Job of one item that is in progress, and state that earlier jobs left.
 
-use super::goal::Deed;
+use super::goal::JobKind;
 
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    job: Option<Running>,
+    job: Option<JobInProgress>,
     /// True if the interface is to be set down for a while.
     is_bounce_due: bool,
     /// True if a bounce was cut short, and the interface is still down.
-    is_lowered: bool,
+    is_left_down: bool,
     /// Time when the last start succeeded, or when the service was last seen not to stay.
     started_ns: Option<u64>,
     /// Time when the last job began.
@@ -16,28 +16,31 @@ pub(super) struct Work {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Running {
+pub(super) struct JobInProgress {
     pub(super) number: u64,
-    pub(super) deed: Deed,
+    pub(super) kind: JobKind,
     pub(super) until_ns: u64,
 }
 
 impl Work {
-    pub(super) fn begin(&mut self, now_ns: u64, job: Running) {
-        match job.deed {
-            Deed::Bounce => self.is_bounce_due = false,
-            Deed::Task(_) | Deed::Keep(_) => self.is_lowered = false,
+    pub(super) fn begin(&mut self, now_ns: u64, job: JobInProgress) {
+        match job.kind {
+            JobKind::Bounce => self.is_bounce_due = false,
+            JobKind::Task(_) | JobKind::Keep(_) => self.is_left_down = false,
             _ => {}
         }
         self.begun_ns = Some(now_ns);
         self.job = Some(job);
     }
 
-    pub(super) fn end(&mut self) -> Option<Running> {
+    pub(super) fn end(&mut self) -> Option<JobInProgress> {
         self.job.take()
     }
 
-    pub(super) fn end_if(&mut self, is_it: impl FnOnce(&Running) -> bool) -> Option<Running> {
+    pub(super) fn end_if(
+        &mut self,
+        is_it: impl FnOnce(&JobInProgress) -> bool,
+    ) -> Option<JobInProgress> {
         self.job.take_if(|job| is_it(job))
     }
 
@@ -47,15 +50,15 @@ impl Work {
     }
 
     /// Handles that a bounce was cut short.
-    pub(super) fn handle_lowered(&mut self) {
-        self.is_lowered = true;
+    pub(super) fn handle_left_down(&mut self) {
+        self.is_left_down = true;
     }
 
     pub(super) fn note_started(&mut self, now_ns: u64) {
         self.started_ns = Some(now_ns);
     }
 
-    pub(super) fn job(&self) -> Option<&Running> {
+    pub(super) fn job(&self) -> Option<&JobInProgress> {
         self.job.as_ref()
     }
 
@@ -67,8 +70,8 @@ impl Work {
         self.is_bounce_due
     }
 
-    pub(super) fn is_lowered(&self) -> bool {
-        self.is_lowered
+    pub(super) fn is_left_down(&self) -> bool {
+        self.is_left_down
     }
 
     pub(super) fn started_ns(&self) -> Option<u64> {

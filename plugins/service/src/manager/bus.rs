@@ -21,7 +21,7 @@ const RULES: [&str; 2] = [
 
 /// Event from the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum BusEvent {
     /// The bus accepts this process: these bytes are to be sent.
     Welcome(Vec<u8>),
     /// systemd reports changes from now on.
@@ -56,7 +56,7 @@ impl Bus {
         &mut self,
         bytes: &[u8],
         mut is_ours: impl FnMut(&str) -> bool,
-    ) -> Result<Vec<Heard>, String> {
+    ) -> Result<Vec<BusEvent>, String> {
         self.buffer.extend_from_slice(bytes);
         let mut heard = Vec::new();
         if !self.is_welcome {
@@ -65,11 +65,11 @@ impl Bus {
             };
             self.buffer.drain(..length);
             self.is_welcome = true;
-            heard.push(Heard::Welcome(self.introduction()));
+            heard.push(BusEvent::Welcome(self.first_calls()));
         }
         let mut rest = self.buffer.as_slice();
         while let Some((message, after)) = Message::read(rest).map_err(|why| why.to_string())? {
-            heard.extend(self.judge(&message, &mut is_ours)?);
+            heard.extend(self.interpret(&message, &mut is_ours)?);
             rest = after;
         }
         self.buffer = rest.to_vec();
@@ -87,7 +87,7 @@ impl Bus {
         self.call(ping, &Body::default())
     }
 
-    fn introduction(&mut self) -> Vec<u8> {
+    fn first_calls(&mut self) -> Vec<u8> {
         let daemon = |member| Method {
             destination: DAEMON,
             path: DAEMON_PATH,
@@ -118,16 +118,16 @@ impl Bus {
         encode(method, self.serial, 0, body)
     }
 
-    fn judge(
+    fn interpret(
         &self,
         message: &Message<'_>,
         is_ours: impl FnMut(&str) -> bool,
-    ) -> Result<Option<Heard>, String> {
+    ) -> Result<Option<BusEvent>, String> {
         let heard = match message.kind {
             Kind::Error => return Err(message.error.unwrap_or("it refuses a call").to_owned()),
-            Kind::Return if message.answers == Some(self.subscribed) => Heard::Watching,
-            Kind::Return if message.answers == Some(self.serial) => Heard::Answered,
-            Kind::Signal if message.path.is_some_and(is_ours) => Heard::Changed,
+            Kind::Return if message.answers == Some(self.subscribed) => BusEvent::Watching,
+            Kind::Return if message.answers == Some(self.serial) => BusEvent::Answered,
+            Kind::Signal if message.path.is_some_and(is_ours) => BusEvent::Changed,
             _ => return Ok(None),
         };
         Ok(Some(heard))

@@ -1,6 +1,6 @@
 //! Services without a manager: the administrator's own commands.
 
-use super::{last_words, unclear};
+use super::{last_line, unknown_reason};
 use crate::job::{Status, Verb};
 
 pub(super) fn commands(
@@ -19,7 +19,7 @@ pub(super) fn commands(
     (!command.is_empty()).then(|| vec![command.to_vec()])
 }
 
-pub(super) fn question(status: &[String]) -> Result<Vec<String>, Status> {
+pub(super) fn query(status: &[String]) -> Result<Vec<String>, Status> {
     if status.is_empty() {
         return Err(Status::Unknown("has no status command".to_owned()));
     }
@@ -27,14 +27,14 @@ pub(super) fn question(status: &[String]) -> Result<Vec<String>, Status> {
 }
 
 /// State from an exit code, as in LSB: 3 is stopped, 1 and 2 are dead; pgrep(1) also exits with 1 without a process.
-pub(super) fn judge(code: Option<i32>, output: &str) -> Status {
+pub(super) fn parse_answer(code: Option<i32>, output: &str) -> Status {
     match code {
         Some(0) => Status::Running,
         Some(3) => Status::Stopped,
-        Some(1 | 2) => Status::Failed(match last_words(output) {
+        Some(1 | 2) => Status::Failed(match last_line(output) {
             words if words.is_empty() => "does not run".to_owned(),
             words => words,
         }),
-        _ => Status::Unknown(unclear(code, output)),
+        _ => Status::Unknown(unknown_reason(code, output)),
     }
 }

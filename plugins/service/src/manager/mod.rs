@@ -10,7 +10,7 @@ mod systemd;
 use std::path::Path;
 
 use crate::config::Settings;
-use crate::error::Unfit;
+use crate::error::ManagerError;
 use crate::job::{Manager, Service, Status, Verb};
 
 pub use systemd::Triggers;
@@ -19,10 +19,10 @@ pub use systemd::Triggers;
 ///
 /// # Errors
 /// There are units, but no known service manager.
-pub fn choose(settings: &Settings) -> Result<Manager, Unfit> {
+pub fn choose(settings: &Settings) -> Result<Manager, ManagerError> {
     match settings.manager.or_else(detect) {
         Some(manager) => Ok(manager),
-        None if settings.has_units() => Err(Unfit::NoManager),
+        None if settings.has_units() => Err(ManagerError::NoManager),
         None => Ok(Manager::Systemd),
     }
 }
@@ -77,7 +77,7 @@ pub fn commands(
 
 /// Command that stops all units of these services and that continues when this process has ended; None if there is
 /// none.
-pub fn stop_unwatched(services: &[Service], triggers: &mut Triggers) -> Option<Vec<String>> {
+pub fn stop_in_background(services: &[Service], triggers: &mut Triggers) -> Option<Vec<String>> {
     let units = services.iter().filter_map(|service| match service {
         Service::Unit {
             manager: Manager::Systemd,
@@ -85,43 +85,43 @@ pub fn stop_unwatched(services: &[Service], triggers: &mut Triggers) -> Option<V
         } => Some(unit.as_str()),
         _ => None,
     });
-    systemd::stop_unwatched(units, triggers)
+    systemd::stop_in_background(units, triggers)
 }
 
 /// Query for the states of services: one command for all services of systemd, one for each service of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct StatusQuery {
     pub argv: Vec<String>,
     pub services: Vec<Service>,
 }
 
 /// Queries, and the states of services that need none.
-pub fn questions(
+pub fn queries(
     root: &Path,
     services: &[Service],
     triggers: &Triggers,
-) -> (Vec<Question>, Vec<(Service, Status)>) {
-    let mut questions = Vec::new();
+) -> (Vec<StatusQuery>, Vec<(Service, Status)>) {
+    let mut queries = Vec::new();
     let mut known = Vec::new();
     let mut units = Vec::new();
     for service in services {
         let asked = match service {
             Service::Unit { manager, unit } => match manager {
-                Manager::Systemd => match systemd::refused(unit) {
+                Manager::Systemd => match systemd::name_fault(unit) {
                     Some(why) => Err(Status::Missing(why)),
                     None => {
                         units.push(service.clone());
                         continue;
                     }
                 },
-                Manager::OpenRc => Ok(openrc::question(unit)),
-                Manager::Procd => procd::question(root, unit),
-                Manager::Runit => Ok(runit::question(unit)),
+                Manager::OpenRc => Ok(openrc::query(unit)),
+                Manager::Procd => procd::query(root, unit),
+                Manager::Runit => Ok(runit::query(unit)),
             },
-            Service::Commands { status, .. } => commands::question(status),
+            Service::Commands { status, .. } => commands::query(status),
         };
         match asked {
-            Ok(argv) => questions.push(Question {
+            Ok(argv) => queries.push(StatusQuery {
                 argv,
                 services: vec![service.clone()],
             }),
@@ -129,58 +129,58 @@ pub fn questions(
         }
     }
     if !units.is_empty() {
-        questions.insert(0, systemd::question(units, triggers));
+        queries.insert(0, systemd::query(units, triggers));
     }
-    (questions, known)
+    (queries, known)
 }
 
 /// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judged {
-    /// State of each service in the question.
+pub enum QueryResult {
+    /// State of each service in the query.
     Known(Vec<Status>),
     /// The answer named further units whose state also decides.
-    Ask(Question),
+    AskMore(StatusQuery),
 }
 
 /// Parses an answer. `again`: it is a second query, after units may have been loaded or removed.
-pub fn judge(
-    question: &Question,
+pub fn parse_answer(
+    query: &StatusQuery,
     code: Option<i32>,
     output: &str,
     again: bool,
     triggers: &mut Triggers,
-) -> Judged {
-    let judged = question.services.iter().map(|service| match service {
+) -> QueryResult {
+    let judged = query.services.iter().map(|service| match service {
         Service::Unit { manager, unit } => match manager {
             Manager::Systemd => None,
-            Manager::OpenRc => Some(openrc::judge(unit, code, output)),
-            Manager::Procd => Some(procd::judge(code, output)),
-            Manager::Runit => Some(runit::judge(output)),
+            Manager::OpenRc => Some(openrc::parse_answer(unit, code, output)),
+            Manager::Procd => Some(procd::parse_answer(code, output)),
+            Manager::Runit => Some(runit::parse_answer(output)),
         },
-        Service::Commands { .. } => Some(commands::judge(code, output)),
+        Service::Commands { .. } => Some(commands::parse_answer(code, output)),
     });
     match judged.collect() {
-        Some(statuses) => Judged::Known(statuses),
-        None => systemd::judge(question, code, output, again, triggers),
+        Some(statuses) => QueryResult::Known(statuses),
+        None => systemd::parse_answer(query, code, output, again, triggers),
     }
 }
 
 /// Unit of systemd, by its own name, with the program that it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loaded {
+pub struct LoadedUnit {
     pub unit: String,
     pub program: Option<String>,
 }
 
 /// Units in an answer whose changes systemd reports.
-pub fn loaded(question: &Question, code: Option<i32>, output: &str) -> Vec<Loaded> {
+pub fn loaded_units(query: &StatusQuery, code: Option<i32>, output: &str) -> Vec<LoadedUnit> {
     let is_unit = |service: &Service| {
         let manager = Manager::Systemd;
         matches!(service, Service::Unit { manager: it, .. } if *it == manager)
     };
-    if code == Some(0) && question.services.iter().any(is_unit) {
-        systemd::loaded(output)
+    if code == Some(0) && query.services.iter().any(is_unit) {
+        systemd::loaded_units(output)
     } else {
         Vec::new()
     }
@@ -191,7 +191,7 @@ const WORDS_MAX: usize = 200;
 
 /// Last output of a program, usually the reason of its failure. Hints where to look are skipped, and of several errors
 /// of nft the first one counts.
-pub fn last_words(output: &str) -> String {
+pub fn last_line(output: &str) -> String {
     let lines = || output.lines().map(str::trim);
     let says = |line: &&str| !line.is_empty() && !line.starts_with("See \"systemctl");
     let error = lines().find(|line| line.contains(": Error: "));
@@ -201,18 +201,18 @@ pub fn last_words(output: &str) -> String {
 }
 
 /// Services that do not run, and that systemd could not start because their program does not exist.
-pub fn without_program(
+pub fn with_missing_programs(
     root: &Path,
-    question: &Question,
+    query: &StatusQuery,
     output: &str,
     statuses: Vec<Status>,
 ) -> Vec<Status> {
-    let all = question.services.iter().zip(statuses);
+    let all = query.services.iter().zip(statuses);
     let seen = all.map(|(service, status)| match service {
         Service::Unit {
             manager: Manager::Systemd,
             ..
-        } => systemd::without_program(root, service, output, status),
+        } => systemd::with_missing_programs(root, service, output, status),
         _ => status,
     });
     seen.collect()
@@ -223,8 +223,8 @@ fn argv(words: &[&str]) -> Vec<String> {
 }
 
 /// Reason for an unknown state: the program's output, or its exit code.
-fn unclear(code: Option<i32>, output: &str) -> String {
-    let words = last_words(output);
+fn unknown_reason(code: Option<i32>, output: &str) -> String {
+    let words = last_line(output);
     match code {
         _ if !words.is_empty() => words,
         Some(code) => format!("exit code {code}"),

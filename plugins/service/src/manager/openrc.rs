@@ -1,6 +1,6 @@
 //! OpenRC, used by rc-service.
 
-use super::{argv, last_words, unclear};
+use super::{argv, last_line, unknown_reason};
 use crate::job::{Status, Verb};
 
 pub(super) fn commands(name: &str, verb: Verb) -> Vec<Vec<String>> {
@@ -18,12 +18,12 @@ pub(super) fn commands(name: &str, verb: Verb) -> Vec<Vec<String>> {
     }
 }
 
-pub(super) fn question(name: &str) -> Vec<String> {
+pub(super) fn query(name: &str) -> Vec<String> {
     argv(&["rc-service", "--", name, "status"])
 }
 
 /// State by openrc-run(8), or by LSB if a script has a `status` of its own.
-pub(super) fn judge(name: &str, code: Option<i32>, output: &str) -> Status {
+pub(super) fn parse_answer(name: &str, code: Option<i32>, output: &str) -> Status {
     match code {
         Some(0) => Status::Running,
         Some(3) => Status::Stopped,
@@ -35,10 +35,10 @@ pub(super) fn judge(name: &str, code: Option<i32>, output: &str) -> Status {
         Some(1) if output.contains("does not exist") => {
             Status::Missing(format!("OpenRC knows no service {name}"))
         }
-        Some(1 | 2) => Status::Failed(match last_words(output) {
+        Some(1 | 2) => Status::Failed(match last_line(output) {
             words if words.is_empty() => "does not run".to_owned(),
             words => words,
         }),
-        _ => Status::Unknown(unclear(code, output)),
+        _ => Status::Unknown(unknown_reason(code, output)),
     }
 }

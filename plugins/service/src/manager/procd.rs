@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{argv, unclear};
+use super::{argv, unknown_reason};
 use crate::job::{Status, Verb};
 
 fn script(name: &str) -> String {
@@ -27,7 +27,7 @@ pub(super) fn commands(name: &str, verb: Verb) -> Vec<Vec<String>> {
     }
 }
 
-pub(super) fn question(root: &Path, name: &str) -> Result<Vec<String>, Status> {
+pub(super) fn query(root: &Path, name: &str) -> Result<Vec<String>, Status> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
         return Err(Status::Missing("is not a service name".to_owned()));
@@ -39,7 +39,7 @@ pub(super) fn question(root: &Path, name: &str) -> Result<Vec<String>, Status> {
     Ok(argv(&[&path, "running"]))
 }
 
-pub(super) fn judge(code: Option<i32>, output: &str) -> Status {
+pub(super) fn parse_answer(code: Option<i32>, output: &str) -> Status {
     match code {
         // a script that procd does not know prints its usage, and exits with success
         _ if output.trim_start().starts_with("Syntax:") => Status::Unknown(
@@ -47,6 +47,6 @@ pub(super) fn judge(code: Option<i32>, output: &str) -> Status {
         ),
         Some(0) => Status::Running,
         Some(1) => Status::Stopped,
-        _ => Status::Unknown(unclear(code, output)),
+        _ => Status::Unknown(unknown_reason(code, output)),
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{argv, last_words};
+use super::{argv, last_line};
 use crate::job::{Status, Verb};
 
 /// Time that sv waits, in seconds: by default it gives up after 7 s, but the time limit is decided elsewhere.
@@ -30,12 +30,12 @@ pub(super) fn commands(name: &str, verb: Verb) -> Vec<Vec<String>> {
     }
 }
 
-pub(super) fn question(name: &str) -> Vec<String> {
+pub(super) fn query(name: &str) -> Vec<String> {
     argv(&["sv", "status", name])
 }
 
 /// State from a line of sv(8): "run: NAME: (pid 12) 3s, want down; run: log: (pid 11) 3s".
-pub(super) fn judge(output: &str) -> Status {
+pub(super) fn parse_answer(output: &str) -> Status {
     let line = output.lines().next().unwrap_or("").trim();
     // the rest concerns its logger
     let (state, _) = line.split_once("; ").unwrap_or((line, ""));
@@ -52,8 +52,8 @@ pub(super) fn judge(output: &str) -> Status {
                 let what = rest.split_once("unable to").map_or("", |(_, what)| what);
                 format!("runit is unable to{what}: {why}")
             }
-            _ => last_words(line),
+            _ => last_line(line),
         }),
-        _ => Status::Unknown(last_words(output)),
+        _ => Status::Unknown(last_line(output)),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{Judged, Loaded, Question, argv, unclear};
+use super::{LoadedUnit, QueryResult, StatusQuery, argv, unknown_reason};
 use crate::job::{Service, Status, Verb};
 
 const PROPERTIES: &str = "--property=Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,\
@@ -27,7 +27,7 @@ const KINDS: [&str; 11] = [
 /// times that systemd has restarted each service.
 #[derive(Debug, Default)]
 pub struct Triggers {
-    of: BTreeMap<String, Vec<Trigger>>,
+    by_unit: BTreeMap<String, Vec<Trigger>>,
     /// Triggers that were stopped here, and so are started again here.
     stopped: BTreeMap<String, BTreeSet<String>>,
     restarts: BTreeMap<String, u64>,
@@ -48,12 +48,12 @@ impl Triggers {
     }
 
     fn names(&self, unit: &str) -> impl Iterator<Item = &str> {
-        let known = self.of.get(unit).into_iter().flatten();
+        let known = self.by_unit.get(unit).into_iter().flatten();
         known.map(|trigger| trigger.name.as_str())
     }
 
     fn stop(&mut self, unit: &str) -> Vec<String> {
-        let known = self.of.get(unit).cloned().unwrap_or_default();
+        let known = self.by_unit.get(unit).cloned().unwrap_or_default();
         let active = known.iter().filter(|trigger| trigger.active);
         let active: BTreeSet<String> = active.map(|trigger| trigger.name.clone()).collect();
         if !active.is_empty() {
@@ -64,7 +64,7 @@ impl Triggers {
     }
 
     fn start(&self, unit: &str) -> BTreeSet<String> {
-        let known = self.of.get(unit).into_iter().flatten();
+        let known = self.by_unit.get(unit).into_iter().flatten();
         let enabled = known.filter(|trigger| trigger.enabled);
         let stopped = self.stopped.get(unit).into_iter().flatten();
         let names = enabled.map(|trigger| &trigger.name).chain(stopped);
@@ -73,7 +73,7 @@ impl Triggers {
 }
 
 /// Reason why systemd would refuse a unit of that name.
-pub(super) fn refused(unit: &str) -> Option<String> {
+pub(super) fn name_fault(unit: &str) -> Option<String> {
     let name = full_name(unit);
     let plain = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
     if !name.chars().all(plain) || name.len() > 255 {
@@ -135,7 +135,7 @@ pub(super) fn commands(unit: &str, verb: Verb, triggers: &mut Triggers) -> Vec<V
     }
 }
 
-pub(super) fn stop_unwatched<'u>(
+pub(super) fn stop_in_background<'u>(
     units: impl Iterator<Item = &'u str>,
     triggers: &mut Triggers,
 ) -> Option<Vec<String>> {
@@ -149,14 +149,14 @@ pub(super) fn stop_unwatched<'u>(
 }
 
 /// Query for units, and for the units that would start them.
-pub(super) fn question(services: Vec<Service>, triggers: &Triggers) -> Question {
+pub(super) fn query(services: Vec<Service>, triggers: &Triggers) -> StatusQuery {
     let mut units: Vec<String> = services.iter().filter_map(name_of).collect();
     let starters: Vec<String> = units
         .iter()
         .flat_map(|unit| triggers.names(unit).map(str::to_owned).collect::<Vec<_>>())
         .collect();
     units.extend(starters);
-    Question {
+    StatusQuery {
         argv: systemctl(&["show", PROPERTIES], units),
         services,
     }
@@ -170,13 +170,16 @@ fn name_of(service: &Service) -> Option<String> {
 }
 
 /// State `Missing` if the program of a unit does not exist: systemd reports it only at a start.
-pub(super) fn without_program(
+pub(super) fn with_missing_programs(
     root: &Path,
     service: &Service,
     output: &str,
     status: Status,
 ) -> Status {
-    if !matches!(status, Status::Stopped | Status::Failed(_) | Status::Ends) {
+    if !matches!(
+        status,
+        Status::Stopped | Status::Failed(_) | Status::EndsByItself
+    ) {
         return status;
     }
     let name = name_of(service).unwrap_or_default();
@@ -192,10 +195,10 @@ pub(super) fn without_program(
 }
 
 /// All units of an answer.
-pub(super) fn loaded(output: &str) -> Vec<Loaded> {
+pub(super) fn loaded_units(output: &str) -> Vec<LoadedUnit> {
     let blocks = output.split("\n\n");
     let units = blocks.filter_map(|block| {
-        Some(Loaded {
+        Some(LoadedUnit {
             unit: (*properties(block).get("Id")?).to_owned(),
             program: program(block).map(str::to_owned),
         })
@@ -220,49 +223,52 @@ fn program(block: &str) -> Option<&str> {
 
 type Properties<'o> = BTreeMap<&'o str, &'o str>;
 
-pub(super) fn judge(
-    question: &Question,
+pub(super) fn parse_answer(
+    query: &StatusQuery,
     code: Option<i32>,
     output: &str,
     again: bool,
     triggers: &mut Triggers,
-) -> Judged {
+) -> QueryResult {
     let blocks: Vec<Properties<'_>> = output
         .split("\n\n")
         .map(properties)
         .filter(|block| block.contains_key("Id"))
         .collect();
     if code != Some(0) {
-        let why = unclear(code, output);
-        let unknown = question.services.iter();
-        return Judged::Known(unknown.map(|_| Status::Unknown(why.clone())).collect());
+        let why = unknown_reason(code, output);
+        let unknown = query.services.iter();
+        return QueryResult::Known(unknown.map(|_| Status::Unknown(why.clone())).collect());
     }
     let found = |name: &str| -> Option<&Properties<'_>> {
         let has = |block: &&Properties<'_>| words(block, "Names").any(|word| word == name);
         blocks.iter().find(has)
     };
-    for service in &question.services {
+    for service in &query.services {
         let Some(name) = name_of(service) else {
             continue;
         };
         let starters = found(&name).into_iter();
         let starters = starters.flat_map(|block| words(block, "TriggeredBy"));
         let starters = starters.map(|starter| trigger(starter, found(starter)));
-        triggers.of.insert(name, starters.collect());
+        triggers.by_unit.insert(name, starters.collect());
     }
-    let next = self::question(question.services.clone(), triggers);
-    let unseen = next.argv.iter().any(|word| !question.argv.contains(word));
+    let next = self::query(query.services.clone(), triggers);
+    let unseen = next.argv.iter().any(|word| !query.argv.contains(word));
     if unseen && !again {
-        return Judged::Ask(next);
+        return QueryResult::AskMore(next);
     }
     let mut status = |service: &Service| {
         let name = name_of(service).unwrap_or_default();
         let Some(block) = found(&name) else {
             return Status::Unknown("systemd says nothing about it".to_owned());
         };
-        let armed = triggers.of.get(&name).into_iter().flatten();
-        let mut armed = armed.filter(|trigger| trigger.active);
-        let status = status(block, armed.next().map(|trigger| trigger.name.as_str()));
+        let active_triggers = triggers.by_unit.get(&name).into_iter().flatten();
+        let mut active_triggers = active_triggers.filter(|trigger| trigger.active);
+        let status = status(
+            block,
+            active_triggers.next().map(|trigger| trigger.name.as_str()),
+        );
         let restarts = block.get("NRestarts").and_then(|it| it.parse().ok());
         match (&status, restarts) {
             (Status::Running, Some(restarts)) if triggers.is_restarted(&name, restarts) => {
@@ -271,7 +277,7 @@ pub(super) fn judge(
             _ => status,
         }
     };
-    Judged::Known(question.services.iter().map(&mut status).collect())
+    QueryResult::Known(query.services.iter().map(&mut status).collect())
 }
 
 fn properties(block: &str) -> Properties<'_> {
@@ -286,51 +292,51 @@ fn words<'b>(block: &Properties<'b>, key: &str) -> impl Iterator<Item = &'b str>
 }
 
 fn trigger(name: &str, block: Option<&Properties<'_>>) -> Trigger {
-    let says = |key: &str| block.and_then(|block| block.get(key)).copied();
-    let state = says("ActiveState").unwrap_or("");
+    let value = |key: &str| block.and_then(|block| block.get(key)).copied();
+    let state = value("ActiveState").unwrap_or("");
     Trigger {
         name: name.to_owned(),
         active: matches!(state, "active" | "activating" | "reloading"),
         enabled: matches!(
-            says("UnitFileState").unwrap_or(""),
+            value("UnitFileState").unwrap_or(""),
             "enabled" | "enabled-runtime"
         ),
     }
 }
 
-fn status(block: &Properties<'_>, armed: Option<&str>) -> Status {
-    let says = |key: &str| block.get(key).copied().unwrap_or("");
+fn status(block: &Properties<'_>, active_trigger: Option<&str>) -> Status {
+    let value = |key: &str| block.get(key).copied().unwrap_or("");
     // a unit may run on although its file was removed or masked
-    match says("ActiveState") {
+    match value("ActiveState") {
         "active" | "reloading" | "refreshing" => return Status::Running,
         // it works while it starts, and never gets further
-        "activating" if ends(block) && says("SubState").starts_with("start") => {
+        "activating" if ends_by_itself(block) && value("SubState").starts_with("start") => {
             return Status::Running;
         }
         "activating" => return Status::Starting,
         "deactivating" | "maintenance" => return Status::Stopping,
         _ => {}
     }
-    match says("LoadState") {
+    match value("LoadState") {
         "loaded" => {}
         "not-found" => return Status::Missing("systemd knows no such unit".to_owned()),
         "masked" => return Status::Missing("is masked".to_owned()),
-        other => return Status::Missing(unusable(other, says("LoadError"))),
+        other => return Status::Missing(unusable(other, value("LoadError"))),
     }
-    match (says("ActiveState"), armed) {
+    match (value("ActiveState"), active_trigger) {
         // a failed run is the timer's concern; a socket that gives up is no longer active
         ("failed", Some(trigger)) => {
-            let why = failure(says("Result"), says("ExecMainStatus"));
-            Status::Armed(format!("{trigger} ({why})"))
+            let why = failure(value("Result"), value("ExecMainStatus"));
+            Status::AwaitsTrigger(format!("{trigger} ({why})"))
         }
-        ("failed", None) => Status::Failed(failure(says("Result"), says("ExecMainStatus"))),
-        (_, Some(trigger)) => Status::Armed(trigger.to_owned()),
-        _ if ends(block) => Status::Ends,
+        ("failed", None) => Status::Failed(failure(value("Result"), value("ExecMainStatus"))),
+        (_, Some(trigger)) => Status::AwaitsTrigger(trigger.to_owned()),
+        _ if ends_by_itself(block) => Status::EndsByItself,
         _ => Status::Stopped,
     }
 }
 
-fn ends(block: &Properties<'_>) -> bool {
+fn ends_by_itself(block: &Properties<'_>) -> bool {
     let is = |key: &str, value: &str| block.get(key).copied() == Some(value);
     is("Type", "oneshot") && is("RemainAfterExit", "no")
 }

@@ -7,7 +7,7 @@ use super::kernel::{set_link, take_down};
 use super::routes::Routes;
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-const MARK: &str = "bounce.";
+const MARK_PREFIX: &str = "bounce.";
 /// Time in ns between two tries to restore routes, and number of tries: an IPv6 route needs an address that was checked
 /// for duplicates, for which the interface must have a carrier.
 const ROUTES_NS: u64 = 500_000_000;
@@ -39,10 +39,10 @@ impl Bounces {
             marks,
         };
         let boot = fs::read_to_string(BOOT).unwrap_or_default();
-        for (path, interface) in bounces.left() {
+        for (path, interface) in bounces.leftover_marks() {
             if fs::read_to_string(&path).is_ok_and(|text| text == boot) {
                 bounces
-                    .raise(&interface)
+                    .set_up(&interface)
                     .unwrap_or_else(|why| log::warn!("{why}"));
             }
             let _ = fs::remove_file(path);
@@ -121,10 +121,10 @@ impl Bounces {
         for mut bounce in over {
             // later the interface is not ours, and others may have set it down
             let result = match bounce.tries {
-                0 => self.raise(&bounce.interface),
+                0 => self.set_up(&bounce.interface),
                 _ => Ok(()),
             };
-            let left = bounce.routes.put_back();
+            let left = bounce.routes.restore();
             match (bounce.number.take(), result) {
                 (Some(number), result) => ended.push((number, result)),
                 (None, result) => result.unwrap_or_else(|why| log::warn!("{why}")),
@@ -134,7 +134,7 @@ impl Bounces {
                 bounce.until_ns = now_ns.saturating_add(ROUTES_NS);
                 self.list.push(bounce);
             } else {
-                bounce.lose(left);
+                bounce.warn_lost(left);
             }
         }
         ended
@@ -142,14 +142,14 @@ impl Bounces {
 
     pub(super) fn end_all(&mut self) {
         for mut bounce in std::mem::take(&mut self.list) {
-            self.raise(&bounce.interface)
+            self.set_up(&bounce.interface)
                 .unwrap_or_else(|why| log::warn!("{why}"));
-            let left = bounce.routes.put_back();
-            bounce.lose(left);
+            let left = bounce.routes.restore();
+            bounce.warn_lost(left);
         }
     }
 
-    fn raise(&self, interface: &str) -> Result<(), String> {
+    fn set_up(&self, interface: &str) -> Result<(), String> {
         let result = set_link(interface, true);
         self.unmark(interface);
         result
@@ -157,18 +157,22 @@ impl Bounces {
 
     fn mark(&self, interface: &str) -> Option<PathBuf> {
         let folder = self.marks.as_deref()?;
-        Some(folder.join(format!("{MARK}{interface}")))
+        Some(folder.join(format!("{MARK_PREFIX}{interface}")))
     }
 
     fn unmark(&self, interface: &str) {
         let _ = self.mark(interface).map(fs::remove_file);
     }
 
-    fn left(&self) -> Vec<(PathBuf, String)> {
+    fn leftover_marks(&self) -> Vec<(PathBuf, String)> {
         let folder = self.marks.as_deref().unwrap_or(Path::new(""));
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let interface = |path: PathBuf| {
-            let name = path.file_name()?.to_str()?.strip_prefix(MARK)?.to_owned();
+            let name = path
+                .file_name()?
+                .to_str()?
+                .strip_prefix(MARK_PREFIX)?
+                .to_owned();
             Some((path, name))
         };
         entries
@@ -178,7 +182,7 @@ impl Bounces {
 }
 
 impl Bounce {
-    fn lose(&self, left: usize) {
+    fn warn_lost(&self, left: usize) {
         if left > 0 {
             log::warn!("{}: {left} routes could not be put back", self.interface);
         }

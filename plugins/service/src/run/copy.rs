@@ -40,15 +40,15 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
 }
 
 /// Reasons why files cannot be used, by the names of items.
-pub fn sources(items: &[(String, Vec<PathBuf>)]) -> Vec<(String, Option<String>)> {
+pub fn source_faults(items: &[(String, Vec<PathBuf>)]) -> Vec<(String, Option<String>)> {
     let fault = |(name, files): &(String, Vec<PathBuf>)| {
-        let mut faults = files.iter().filter_map(|it| is_usable(it).err());
+        let mut faults = files.iter().filter_map(|it| check_usable(it).err());
         (name.clone(), faults.next())
     };
     items.iter().map(fault).collect()
 }
 
-fn is_usable(from: &Path) -> Result<(), String> {
+fn check_usable(from: &Path) -> Result<(), String> {
     let about = File::open(from).and_then(|file| file.metadata());
     match about {
         Ok(about) if about.is_file() => Ok(()),
@@ -62,7 +62,7 @@ pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 4] {
     let folder = to.parent().unwrap_or(to).display().to_string();
     let (from, new, to) = (
         from.display().to_string(),
-        beside(to).display().to_string(),
+        temporary_path(to).display().to_string(),
         to.display().to_string(),
     );
     let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
@@ -75,7 +75,7 @@ pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 4] {
     ]
 }
 
-fn beside(to: &Path) -> PathBuf {
+fn temporary_path(to: &Path) -> PathBuf {
     let mut name = to.as_os_str().to_owned();
     name.push(".spared-new");
     name.into()
@@ -105,7 +105,7 @@ mod tests {
         fs::write(&there, "").unwrap();
         let of = |files: &[&Path]| {
             let files = files.iter().map(|it| it.to_path_buf()).collect();
-            sources(&[("file.x".to_owned(), files)]).remove(0).1
+            source_faults(&[("file.x".to_owned(), files)]).remove(0).1
         };
         assert_eq!(of(&[&there]), None);
         let missing = of(&[&there, &gone]);
@@ -121,7 +121,7 @@ mod tests {
         let (from, to) = (folder.join("from"), folder.join("to"));
         fs::write(&from, "new").unwrap();
         fs::write(folder.join("others"), "old").unwrap();
-        std::os::unix::fs::symlink("others", beside(&to)).unwrap();
+        std::os::unix::fs::symlink("others", temporary_path(&to)).unwrap();
         let run = |to: &Path| {
             let mut all = commands(&from, to).into_iter();
             all.all(|argv| {

@@ -112,7 +112,7 @@ pub(super) fn set_route(route: &Route, present: bool) -> Result<(), String> {
 ///
 /// # Errors
 /// The reason as a sentence.
-pub(super) fn keep_routes(kept: &[Route]) -> Result<(), String> {
+pub(super) fn delete_other_routes(kept: &[Route]) -> Result<(), String> {
     let mut requests = open()?;
     let there = requests.routes(Some(FOLLOWING_ROUTE_PROTOCOL), None);
     let there = there.map_err(|error| format!("routes: {error}"))?;
@@ -127,7 +127,7 @@ pub(super) fn keep_routes(kept: &[Route]) -> Result<(), String> {
         .collect();
     for route in there
         .iter()
-        .filter(|route| !kept.iter().any(|it| is(route, it)))
+        .filter(|route| !kept.iter().any(|it| is_same_route(route, it)))
     {
         // the route may have gone with its interface meanwhile
         let _ = requests.run_one(Message::delete_route(route));
@@ -136,7 +136,7 @@ pub(super) fn keep_routes(kept: &[Route]) -> Result<(), String> {
 }
 
 /// True if a route is the wanted one: the kernel has chosen the values that were not given (an interface, a metric).
-fn is(there: &KernelRoute, wanted: &KernelRoute) -> bool {
+fn is_same_route(there: &KernelRoute, wanted: &KernelRoute) -> bool {
     const MAIN: u32 = 254;
     (there.destination, there.prefix) == (wanted.destination, wanted.prefix)
         && there.gateway == wanted.gateway

@@ -27,13 +27,13 @@ impl Routes {
     pub(super) fn of(requests: &mut Requests, index: u32) -> Self {
         let mut found = Vec::new();
         for family in [AF_INET, AF_INET6] {
-            let mut question = vec![family];
-            question.resize(12, 0);
-            put(&mut question, RTA_OIF, &index.to_ne_bytes());
-            let question = Message::dump(RTM_GETROUTE, &question);
-            let told = requests.dump(question, |kind, payload| {
+            let mut query = vec![family];
+            query.resize(12, 0);
+            put(&mut query, RTA_OIF, &index.to_ne_bytes());
+            let query = Message::dump(RTM_GETROUTE, &query);
+            let told = requests.dump(query, |kind, payload| {
                 if kind == RTM_NEWROUTE && is_kept(payload, index) {
-                    found.extend(addition(payload));
+                    found.extend(add_request(payload));
                 }
             });
             // a kernel without IPv6 does not support its dump
@@ -50,7 +50,7 @@ impl Routes {
 
     /// Restores the missing routes; returns the number of those that cannot be restored yet. An IPv6 address cannot be
     /// the source of a route while the kernel checks it for duplicates.
-    pub(super) fn put_back(&mut self) -> usize {
+    pub(super) fn restore(&mut self) -> usize {
         let Ok(mut requests) = Requests::open() else {
             return self.0.len();
         };
@@ -85,7 +85,7 @@ fn is_kept(payload: &[u8], index: u32) -> bool {
 }
 
 /// Request to add a route that the kernel reported: without the flags of its state.
-fn addition(told: &[u8]) -> Option<Vec<u8>> {
+fn add_request(told: &[u8]) -> Option<Vec<u8>> {
     let mut route = told.to_vec();
     let flags = route.get_mut(8..12)?;
     let asked = u32::from_ne_bytes(flags.try_into().ok()?) & RTNH_F_ONLINK;

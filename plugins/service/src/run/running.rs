@@ -5,11 +5,11 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use spared_sdk::child::{Child, Ended};
 
-use super::Step;
-use crate::manager::{Question, last_words};
+use super::Command;
+use crate::manager::{StatusQuery, last_line};
 
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningChild {
     pub(super) child: Child,
     /// Unit of systemd that the child, a client of systemd, waits for.
     pub(super) unit: Option<String>,
@@ -20,30 +20,30 @@ pub(super) struct Running {
 pub(super) enum Purpose {
     Job {
         number: u64,
-        rest: VecDeque<Step>,
+        rest: VecDeque<Command>,
         strict: bool,
     },
-    Question {
-        question: Question,
+    Query {
+        query: StatusQuery,
         again: bool,
         until_ns: u64,
     },
     /// Killed, but not yet collected.
-    Dying { again_ns: u64, kills: u32 },
+    Killed { again_ns: u64, kills: u32 },
     /// Kills a unit.
     Killer { until_ns: u64 },
 }
 
-impl Running {
+impl RunningChild {
     pub(super) fn has(&self, fd: RawFd) -> bool {
         self.child.pidfd().as_raw_fd() == fd || self.child.output().as_raw_fd() == fd
     }
 
     pub(super) fn due_ns(&self) -> Option<u64> {
         match &self.purpose {
-            Purpose::Question { until_ns, .. } | Purpose::Killer { until_ns } => Some(*until_ns),
-            Purpose::Dying { again_ns, .. } if self.unit.is_some() => Some(*again_ns),
-            Purpose::Dying { .. } | Purpose::Job { .. } => None,
+            Purpose::Query { until_ns, .. } | Purpose::Killer { until_ns } => Some(*until_ns),
+            Purpose::Killed { again_ns, .. } if self.unit.is_some() => Some(*again_ns),
+            Purpose::Killed { .. } | Purpose::Job { .. } => None,
         }
     }
 }
@@ -53,17 +53,17 @@ impl Purpose {
         matches!(self, Self::Job { number, .. } if *number == wanted)
     }
 
-    pub(super) fn question(&self) -> Option<&Question> {
+    pub(super) fn query(&self) -> Option<&StatusQuery> {
         match self {
-            Self::Question { question, .. } => Some(question),
-            Self::Job { .. } | Self::Dying { .. } | Self::Killer { .. } => None,
+            Self::Query { query, .. } => Some(query),
+            Self::Job { .. } | Self::Killed { .. } | Self::Killer { .. } => None,
         }
     }
 }
 
 /// Reason why a program failed, as a sentence; None if it succeeded.
 pub(super) fn failure(ended: &Ended) -> Option<String> {
-    let words = last_words(&String::from_utf8_lossy(&ended.text));
+    let words = last_line(&String::from_utf8_lossy(&ended.text));
     match (ended.code, ended.signal) {
         (Some(0), _) => None,
         (Some(code), _) if words.is_empty() => Some(format!("exit code {code}")),

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Folders of units that administrators and packages write.
-const UNITS: [&str; 4] = [
+const UNIT_FOLDERS: [&str; 4] = [
     "etc/systemd/system",
     "run/systemd/system",
     "usr/lib/systemd/system",
@@ -19,26 +19,26 @@ pub(super) fn stamp(root: &Path, files: &[String]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {
         match file.strip_prefix('/') {
-            Some(path) => add(&root.join(path), &mut hasher),
-            None => units(root, file).for_each(|path| add(&path, &mut hasher)),
+            Some(path) => hash_file(&root.join(path), &mut hasher),
+            None => unit_paths(root, file).for_each(|path| hash_file(&path, &mut hasher)),
         }
     }
     hasher.finish()
 }
 
-fn units(root: &Path, unit: &str) -> impl Iterator<Item = PathBuf> {
+fn unit_paths(root: &Path, unit: &str) -> impl Iterator<Item = PathBuf> {
     let name = if unit.contains('.') {
         unit.to_owned()
     } else {
         format!("{unit}.service")
     };
-    let folders = UNITS.map(|folder| root.join(folder));
+    let folders = UNIT_FOLDERS.map(|folder| root.join(folder));
     folders
         .into_iter()
         .flat_map(move |folder| [folder.join(&name), folder.join(format!("{name}.d"))])
 }
 
-fn add(path: &Path, hasher: &mut DefaultHasher) {
+fn hash_file(path: &Path, hasher: &mut DefaultHasher) {
     let about = fs::metadata(path).ok();
     let about = about.map(|it| (it.dev(), it.ino(), it.size(), it.mtime(), it.mtime_nsec()));
     about.hash(hasher);

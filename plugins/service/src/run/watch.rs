@@ -11,9 +11,9 @@ use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use super::{Ended, Watcher, stamp};
-use crate::manager::bus::{Bus, Heard, MANAGER, object};
-use crate::manager::{self, Loaded};
+use super::{JobsEvent, Reactor, stamp};
+use crate::manager::bus::{Bus, BusEvent, MANAGER, object};
+use crate::manager::{self, LoadedUnit};
 
 const SOCKET: &str = "run/dbus/system_bus_socket";
 /// Time limit in ns for answers of the bus.
@@ -30,15 +30,15 @@ pub(super) struct Watch {
     again_ns: u64,
     /// Files of the units, by the units' objects on the bus.
     units: BTreeMap<String, Files>,
-    others: Others,
+    starters: KnownStarters,
 }
 
 /// Objects of units that start other units, but none of the queried ones. systemd names only those that it has loaded,
 /// so that one that appears for the first time may start a queried unit.
 #[derive(Debug, Default)]
-struct Others(BTreeSet<String>);
+struct KnownStarters(BTreeSet<String>);
 
-impl Others {
+impl KnownStarters {
     const MAX: usize = 1024;
     const KINDS: [&str; 4] = ["_2esocket", "_2etimer", "_2epath", "_2eautomount"];
 
@@ -78,9 +78,9 @@ struct Files {
 impl Watch {
     /// Takes units as systemd has just described them. True if changes of one were not reported until now, so that its
     /// state may be outdated.
-    pub(super) fn learn(&mut self, root: &Path, loaded: Vec<Loaded>) -> bool {
+    pub(super) fn note_loaded(&mut self, root: &Path, loaded: Vec<LoadedUnit>) -> bool {
         let before = self.units.len();
-        for Loaded { unit, program } in loaded {
+        for LoadedUnit { unit, program } in loaded {
             let object = object(&unit);
             let paths: Vec<String> = [unit].into_iter().chain(program).collect();
             let is_known = self.units.get(&object).is_some_and(|it| it.paths == paths);
@@ -94,33 +94,33 @@ impl Watch {
     }
 
     /// Handles a poll: examines the files, and checks that systemd still reports changes.
-    pub(super) fn poll(&mut self, watcher: &dyn Watcher, root: &Path) -> Option<Ended> {
-        let now_ns = watcher.now_ns();
+    pub(super) fn poll(&mut self, reactor: &dyn Reactor, root: &Path) -> Option<JobsEvent> {
+        let now_ns = reactor.now_ns();
         match &mut self.connection {
             None if now_ns >= self.again_ns && manager::is_systemd(root) => {
                 self.again_ns = now_ns.saturating_add(AGAIN_NS);
-                match Connection::begin(watcher, &root.join(SOCKET), now_ns) {
+                match Connection::begin(reactor, &root.join(SOCKET), now_ns) {
                     Ok(begun) => self.connection = Some(begun),
-                    Err(why) => return Some(untold(why)),
+                    Err(why) => return Some(no_signals(why)),
                 }
             }
             Some(connection) if connection.until_ns.is_none() => {
                 if let Err(why) = connection.ping(now_ns) {
-                    return self.fail(watcher, why);
+                    return self.fail(reactor, why);
                 }
             }
             _ => {}
         }
-        self.are_files_changed(root).then_some(Ended::Changed)
+        self.are_files_changed(root).then_some(JobsEvent::Changed)
     }
 
     /// Ends the watch.
-    pub(super) fn end(&mut self, watcher: &dyn Watcher) {
+    pub(super) fn end(&mut self, reactor: &dyn Reactor) {
         self.units.clear();
-        self.others.forget();
+        self.starters.forget();
         self.again_ns = 0;
         if let Some(connection) = self.connection.take() {
-            watcher.unwatch(connection.stream.as_raw_fd());
+            reactor.unwatch(connection.stream.as_raw_fd());
         }
     }
 
@@ -130,15 +130,15 @@ impl Watch {
     }
 
     /// Handles the ready socket.
-    pub(super) fn ready(&mut self, watcher: &dyn Watcher) -> Option<Ended> {
-        let (units, others) = (&self.units, &mut self.others);
+    pub(super) fn ready(&mut self, reactor: &dyn Reactor) -> Option<JobsEvent> {
+        let (units, starters) = (&self.units, &mut self.starters);
         let is_ours = |object: &str| match object {
-            MANAGER => others.forget(),
-            unit => units.contains_key(unit) || others.is_new(unit),
+            MANAGER => starters.forget(),
+            unit => units.contains_key(unit) || starters.is_new(unit),
         };
         match self.connection.as_mut()?.read(is_ours) {
             Ok(ended) => ended,
-            Err(why) => self.fail(watcher, why),
+            Err(why) => self.fail(reactor, why),
         }
     }
 
@@ -146,16 +146,20 @@ impl Watch {
         self.connection.as_ref()?.until_ns
     }
 
-    pub(super) fn handle_timeout(&mut self, watcher: &dyn Watcher, now_ns: u64) -> Option<Ended> {
+    pub(super) fn handle_timeout(
+        &mut self,
+        reactor: &dyn Reactor,
+        now_ns: u64,
+    ) -> Option<JobsEvent> {
         let is_late = self.next_timeout().is_some_and(|at_ns| at_ns <= now_ns);
-        is_late.then(|| self.fail(watcher, "it does not answer".to_owned()))?
+        is_late.then(|| self.fail(reactor, "it does not answer".to_owned()))?
     }
 
-    fn fail(&mut self, watcher: &dyn Watcher, why: String) -> Option<Ended> {
+    fn fail(&mut self, reactor: &dyn Reactor, why: String) -> Option<JobsEvent> {
         let connection = self.connection.take()?;
-        watcher.unwatch(connection.stream.as_raw_fd());
-        self.again_ns = watcher.now_ns().saturating_add(AGAIN_NS);
-        Some(untold(why))
+        reactor.unwatch(connection.stream.as_raw_fd());
+        self.again_ns = reactor.now_ns().saturating_add(AGAIN_NS);
+        Some(no_signals(why))
     }
 
     fn are_files_changed(&mut self, root: &Path) -> bool {
@@ -169,11 +173,11 @@ impl Watch {
 }
 
 impl Connection {
-    fn begin(watcher: &dyn Watcher, path: &Path, now_ns: u64) -> Result<Self, String> {
+    fn begin(reactor: &dyn Reactor, path: &Path, now_ns: u64) -> Result<Self, String> {
         let mut stream = open(path).map_err(|error| error.to_string())?;
         let greeting = Bus::greeting(rustix::process::getuid().as_raw());
-        say(&mut stream, &greeting)?;
-        watcher.watch(stream.as_raw_fd())?;
+        send(&mut stream, &greeting)?;
+        reactor.watch(stream.as_raw_fd())?;
         Ok(Self {
             stream,
             bus: Bus::default(),
@@ -185,10 +189,10 @@ impl Connection {
     fn ping(&mut self, now_ns: u64) -> Result<(), String> {
         self.until_ns = Some(now_ns.saturating_add(ANSWER_NS));
         let ping = self.bus.ping();
-        say(&mut self.stream, &ping)
+        send(&mut self.stream, &ping)
     }
 
-    fn read(&mut self, mut is_ours: impl FnMut(&str) -> bool) -> Result<Option<Ended>, String> {
+    fn read(&mut self, mut is_ours: impl FnMut(&str) -> bool) -> Result<Option<JobsEvent>, String> {
         let mut ended = None;
         let mut bytes = [0; 16 * 1024];
         for _ in 0..READS_MAX {
@@ -201,13 +205,13 @@ impl Connection {
             let bytes = bytes.get(..length).unwrap_or_default();
             for heard in self.bus.handle_bytes(bytes, &mut is_ours)? {
                 match heard {
-                    Heard::Welcome(words) => say(&mut self.stream, &words)?,
-                    Heard::Watching => {
+                    BusEvent::Welcome(words) => send(&mut self.stream, &words)?,
+                    BusEvent::Watching => {
                         (self.is_watching, self.until_ns) = (true, None);
-                        ended = Some(Ended::Watched(Ok(())));
+                        ended = Some(JobsEvent::Watched(Ok(())));
                     }
-                    Heard::Answered => self.until_ns = None,
-                    Heard::Changed => ended = ended.or(Some(Ended::Changed)),
+                    BusEvent::Answered => self.until_ns = None,
+                    BusEvent::Changed => ended = ended.or(Some(JobsEvent::Changed)),
                 }
             }
         }
@@ -215,10 +219,10 @@ impl Connection {
     }
 }
 
-fn untold(why: String) -> Ended {
+fn no_signals(why: String) -> JobsEvent {
     let why = format!("message bus: {why}");
     log::debug!("{why}");
-    Ended::Watched(Err(why))
+    JobsEvent::Watched(Err(why))
 }
 
 /// Connects without waiting for a bus that is stopped.
@@ -230,6 +234,6 @@ fn open(path: &Path) -> rustix::io::Result<UnixStream> {
 }
 
 /// Sends bytes: a socket that does not take these few at once has failed.
-fn say(stream: &mut UnixStream, bytes: &[u8]) -> Result<(), String> {
+fn send(stream: &mut UnixStream, bytes: &[u8]) -> Result<(), String> {
     stream.write_all(bytes).map_err(|error| error.to_string())
 }

@@ -75,7 +75,7 @@ fn openrc_answers_by_exit_codes() {
         (1, "no pid file", failed("no pid file")),
         (77, "", unknown("exit code 77")),
     ] {
-        assert_eq!(judged(&squid, code, output), wanted, "{code}");
+        assert_eq!(parsed(&squid, code, output), wanted, "{code}");
     }
 }
 
@@ -93,18 +93,18 @@ fn procd_answers_by_exit_codes_where_it_knows_the_script() {
             unknown("its script is not one of procd's: give it a name and commands"),
         ),
     ] {
-        assert_eq!(judged(&dnsmasq, code, output), wanted, "{code} {output}");
+        assert_eq!(parsed(&dnsmasq, code, output), wanted, "{code} {output}");
     }
     let services = [
         dnsmasq,
         unit(Manager::Procd, "squid"),
         unit(Manager::Procd, "../../bin/sh"),
     ];
-    let (questions, known) = manager::questions(&root.0, &services, &Triggers::default());
-    let [question] = questions.as_slice() else {
-        panic!("{questions:?}");
+    let (queries, known) = manager::queries(&root.0, &services, &Triggers::default());
+    let [query] = queries.as_slice() else {
+        panic!("{queries:?}");
     };
-    assert_eq!(question.argv, words("/etc/init.d/dnsmasq running"));
+    assert_eq!(query.argv, words("/etc/init.d/dnsmasq running"));
     let known: Vec<Status> = known.into_iter().map(|(_, status)| status).collect();
     let wanted = [
         missing("there is no /etc/init.d/squid"),
@@ -151,7 +151,7 @@ fn runit_answers_in_words() {
         ),
         ("", unknown("")),
     ] {
-        assert_eq!(judged(&squid, 0, output), wanted, "{output}");
+        assert_eq!(parsed(&squid, 0, output), wanted, "{output}");
     }
 }
 
@@ -175,7 +175,7 @@ fn commands_answer_as_lsb_has_it() {
         ),
         (4, "", unknown("exit code 4")),
     ] {
-        assert_eq!(judged(&portal, code, output), wanted, "{code}");
+        assert_eq!(parsed(&portal, code, output), wanted, "{code}");
     }
 }
 
@@ -195,7 +195,7 @@ fn the_last_words_of_a_program_are_its_reason() {
             "a.nft:3:7-7: Error: syntax error",
         ),
     ] {
-        assert_eq!(manager::last_words(output), wanted);
+        assert_eq!(manager::last_line(output), wanted);
     }
-    assert_eq!(manager::last_words(&"ä".repeat(5000)).chars().count(), 200);
+    assert_eq!(manager::last_line(&"ä".repeat(5000)).chars().count(), 200);
 }

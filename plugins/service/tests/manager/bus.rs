@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Messages to the message bus, and messages from it.
 
-use spared_service::manager::bus::{Bus, Heard, MANAGER, object};
+use spared_service::manager::bus::{Bus, BusEvent, MANAGER, object};
 
 /// Message as the bus sends it: kind, fields, length of the body.
 fn message(kind: u8, fields: &[(u8, Field<'_>)], body: usize, is_big: bool) -> Vec<u8> {
@@ -71,12 +71,12 @@ fn is_web(object: &str) -> bool {
 fn watching() -> Bus {
     let mut bus = Bus::default();
     let heard = bus.handle_bytes(b"OK 0123456789abcdef\r\n", is_web);
-    assert!(matches!(heard.as_deref(), Ok([Heard::Welcome(_)])));
+    assert!(matches!(heard.as_deref(), Ok([BusEvent::Welcome(_)])));
     let calls: Vec<u8> = (1..=3).flat_map(reply).collect();
     assert_eq!(bus.handle_bytes(&calls, is_web), Ok(vec![]));
     assert_eq!(
         bus.handle_bytes(&reply(4), is_web),
-        Ok(vec![Heard::Watching])
+        Ok(vec![BusEvent::Watching])
     );
     bus
 }
@@ -125,16 +125,19 @@ fn changes_of_units_that_matter_are_heard_in_whatever_pieces_they_come() {
     let reload = signal("/org/freedesktop/systemd1");
     assert_eq!(bus.handle_bytes(&other, is_web), Ok(vec![]));
     let both = [web.clone(), other, reload].concat();
-    let changed = vec![Heard::Changed, Heard::Changed];
+    let changed = vec![BusEvent::Changed, BusEvent::Changed];
     assert_eq!(bus.handle_bytes(&both, is_web), Ok(changed));
     let (last, first) = web.split_last().expect("bytes");
     for byte in first {
         assert_eq!(bus.handle_bytes(&[*byte], is_web), Ok(vec![]));
     }
-    assert_eq!(bus.handle_bytes(&[*last], is_web), Ok(vec![Heard::Changed]));
+    assert_eq!(
+        bus.handle_bytes(&[*last], is_web),
+        Ok(vec![BusEvent::Changed])
+    );
     let path = "/org/freedesktop/systemd1/unit/web_2eservice";
     let big = message(4, &[(1, Text(path))], 3, true);
-    assert_eq!(bus.handle_bytes(&big, is_web), Ok(vec![Heard::Changed]));
+    assert_eq!(bus.handle_bytes(&big, is_web), Ok(vec![BusEvent::Changed]));
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn a_ping_is_answered_by_its_own_reply_alone() {
     assert_eq!(bus.handle_bytes(&reply(3), is_web), Ok(vec![]));
     assert_eq!(
         bus.handle_bytes(&reply(5), is_web),
-        Ok(vec![Heard::Answered])
+        Ok(vec![BusEvent::Answered])
     );
 }
 

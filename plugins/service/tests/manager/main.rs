@@ -3,11 +3,11 @@
 
 mod answers;
 mod bus;
+mod commands;
 mod systemd;
-mod told;
 
 use spared_service::job::{Manager, Service, Status, Verb};
-use spared_service::manager::{self, Judged, Question, Triggers};
+use spared_service::manager::{self, QueryResult, StatusQuery, Triggers};
 
 fn unit(manager: Manager, unit: &str) -> Service {
     Service::Unit {
@@ -21,7 +21,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Commands for a verb, one per line.
-fn told(service: &Service, verb: Verb, triggers: &mut Triggers) -> String {
+fn commands(service: &Service, verb: Verb, triggers: &mut Triggers) -> String {
     let commands = manager::commands(service, verb, triggers).unwrap_or_default();
     let lines: Vec<String> = commands.iter().map(|argv| argv.join(" ")).collect();
     lines.join("\n")
@@ -30,19 +30,19 @@ fn told(service: &Service, verb: Verb, triggers: &mut Triggers) -> String {
 fn check_table(service: &Service, table: &[(Verb, &str)]) {
     for (verb, wanted) in table {
         let wanted: Vec<&str> = wanted.lines().map(str::trim).collect();
-        let found = told(service, *verb, &mut Triggers::default());
+        let found = commands(service, *verb, &mut Triggers::default());
         assert_eq!(found, wanted.join("\n"), "{verb:?}");
     }
 }
 
-fn judged(service: &Service, code: i32, output: &str) -> Status {
-    let question = Question {
+fn parsed(service: &Service, code: i32, output: &str) -> Status {
+    let query = StatusQuery {
         argv: Vec::new(),
         services: vec![service.clone()],
     };
     let triggers = &mut Triggers::default();
-    match manager::judge(&question, Some(code), output, true, triggers) {
-        Judged::Known(mut statuses) => statuses.pop().expect("one status"),
+    match manager::parse_answer(&query, Some(code), output, true, triggers) {
+        QueryResult::Known(mut statuses) => statuses.pop().expect("one status"),
         more => panic!("{more:?}"),
     }
 }

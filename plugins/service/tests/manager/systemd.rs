@@ -66,7 +66,7 @@ fn systemd_answers_for_all_units_at_once() {
             Status::Stopping,
         ),
         ("dead", "", Status::Stopped),
-        ("once", "Type=oneshot", Status::Ends),
+        ("once", "Type=oneshot", Status::EndsByItself),
         (
             "at-work",
             "Type=oneshot; ActiveState=activating; SubState=start",
@@ -127,29 +127,29 @@ fn systemd_answers_for_all_units_at_once() {
         .map(|(name, changes, _)| block(&format!("{name}.service"), changes))
         .collect();
     let mut triggers = Triggers::default();
-    let (questions, known) = manager::questions(Path::new("/"), &services, &triggers);
+    let (queries, known) = manager::queries(Path::new("/"), &services, &triggers);
     assert!(known.is_empty());
-    let [question] = questions.as_slice() else {
-        panic!("{questions:?}");
+    let [query] = queries.as_slice() else {
+        panic!("{queries:?}");
     };
     assert_eq!(
-        question.argv.last().map(String::as_str),
+        query.argv.last().map(String::as_str),
         Some("broken.service")
     );
     let answer = blocks.join("\n");
-    let judged = manager::judge(question, Some(0), &answer, false, &mut triggers);
+    let judged = manager::parse_answer(query, Some(0), &answer, false, &mut triggers);
     let wanted = table.iter().map(|(_, _, status)| status.clone()).collect();
-    assert_eq!(judged, Judged::Known(wanted));
+    assert_eq!(judged, QueryResult::Known(wanted));
 
-    let judged = manager::judge(
-        question,
+    let judged = manager::parse_answer(
+        query,
         Some(1),
         "Failed to connect to bus: No such file or directory\n",
         false,
         &mut triggers,
     );
     let lost = unknown("Failed to connect to bus: No such file or directory");
-    assert_eq!(judged, Judged::Known(vec![lost; table.len()]));
+    assert_eq!(judged, QueryResult::Known(vec![lost; table.len()]));
 }
 
 #[test]
@@ -159,10 +159,10 @@ fn a_unit_is_known_by_each_of_its_names() {
         "kea.service",
         "Names=kea.service isc-dhcp.service; ActiveState=active",
     );
-    assert_eq!(judged(&alias, 0, &answer), Status::Running);
+    assert_eq!(parsed(&alias, 0, &answer), Status::Running);
     let other = block("kea.service", "ActiveState=active");
     assert_eq!(
-        judged(&alias, 0, &other),
+        parsed(&alias, 0, &other),
         unknown("systemd says nothing about it")
     );
 }
@@ -184,10 +184,9 @@ fn what_is_no_unit_is_not_asked_for_as_it_would_spoil_the_answer() {
             unit(Manager::Systemd, "squid"),
             unit(Manager::Systemd, name),
         ];
-        let (questions, known) =
-            manager::questions(Path::new("/"), &services, &Triggers::default());
-        assert_eq!(questions.len(), 1);
-        assert_eq!(questions[0].services, services[..1]);
+        let (queries, known) = manager::queries(Path::new("/"), &services, &Triggers::default());
+        assert_eq!(queries.len(), 1);
+        assert_eq!(queries[0].services, services[..1]);
         assert_eq!(known, [(services[1].clone(), missing(why))], "{name}");
     }
 }
@@ -204,15 +203,17 @@ fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
         );
         let starters = states.map(|(name, changes)| block(name, changes));
         let whole = [vec![unit.clone()], starters.to_vec()].concat().join("\n");
-        let (questions, _) = manager::questions(Path::new("/"), &services, triggers);
-        match manager::judge(&questions[0], Some(0), &unit, false, triggers) {
-            Judged::Ask(more) => match manager::judge(&more, Some(0), &whole, true, triggers) {
-                Judged::Known(statuses) => statuses[0].clone(),
-                again => panic!("{again:?}"),
-            },
-            Judged::Known(_) => {
-                match manager::judge(&questions[0], Some(0), &whole, false, triggers) {
-                    Judged::Known(statuses) => statuses[0].clone(),
+        let (queries, _) = manager::queries(Path::new("/"), &services, triggers);
+        match manager::parse_answer(&queries[0], Some(0), &unit, false, triggers) {
+            QueryResult::AskMore(more) => {
+                match manager::parse_answer(&more, Some(0), &whole, true, triggers) {
+                    QueryResult::Known(statuses) => statuses[0].clone(),
+                    again => panic!("{again:?}"),
+                }
+            }
+            QueryResult::Known(_) => {
+                match manager::parse_answer(&queries[0], Some(0), &whole, false, triggers) {
+                    QueryResult::Known(statuses) => statuses[0].clone(),
                     again => panic!("{again:?}"),
                 }
             }
@@ -224,10 +225,10 @@ fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
         ("cups.path", "UnitFileState=enabled"),
         ("cups-clean.timer", ""),
     ];
-    let armed = Status::Armed("cups.socket".to_owned());
+    let armed = Status::AwaitsTrigger("cups.socket".to_owned());
     assert_eq!(ask(&mut triggers, listening), armed);
     assert_eq!(
-        told(&cups, Verb::Stop, &mut triggers),
+        commands(&cups, Verb::Stop, &mut triggers),
         "systemctl --no-ask-password --job-mode=replace stop -- \
          cups.socket cups.path cups-clean.timer cups.service"
     );
@@ -237,12 +238,12 @@ fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
     );
     let starters = listening.map(|(name, changes)| block(name, changes));
     let whole = [vec![failed], starters.to_vec()].concat().join("\n");
-    let (questions, _) = manager::questions(Path::new("/"), &services, &triggers);
-    let judged = manager::judge(&questions[0], Some(0), &whole, true, &mut triggers);
-    let armed = Status::Armed("cups.socket (was started too often)".to_owned());
+    let (queries, _) = manager::queries(Path::new("/"), &services, &triggers);
+    let judged = manager::parse_answer(&queries[0], Some(0), &whole, true, &mut triggers);
+    let armed = Status::AwaitsTrigger("cups.socket (was started too often)".to_owned());
     assert_eq!(
         judged,
-        Judged::Known(vec![armed]),
+        QueryResult::Known(vec![armed]),
         "it may be started again"
     );
     let quiet = listening.map(|(name, changes)| {
@@ -251,7 +252,7 @@ fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
     });
     assert_eq!(ask(&mut triggers, quiet), Status::Stopped);
     assert_eq!(
-        told(&cups, Verb::Start, &mut triggers),
+        commands(&cups, Verb::Start, &mut triggers),
         "systemctl --no-ask-password reset-failed -- cups.path cups.socket cups.service\n\
          systemctl --no-ask-password --job-mode=replace start -- cups.path cups.socket\n\
          systemctl --no-ask-password --job-mode=replace start -- cups.service"
@@ -263,10 +264,10 @@ fn a_unit_that_systemd_has_started_anew_is_told_from_one_that_runs_on() {
     let services = [unit(Manager::Systemd, "squid")];
     let mut triggers = Triggers::default();
     let mut ask = |changes: &str| {
-        let (questions, _) = manager::questions(Path::new("/"), &services, &triggers);
+        let (queries, _) = manager::queries(Path::new("/"), &services, &triggers);
         let answer = block("squid.service", changes);
-        match manager::judge(&questions[0], Some(0), &answer, true, &mut triggers) {
-            Judged::Known(statuses) => statuses[0].clone(),
+        match manager::parse_answer(&queries[0], Some(0), &answer, true, &mut triggers) {
+            QueryResult::Known(statuses) => statuses[0].clone(),
             again => panic!("{again:?}"),
         }
     };
@@ -288,7 +289,7 @@ fn a_unit_whose_program_is_gone_is_missing_unless_it_runs_or_may_do_without() {
     std::fs::create_dir_all(root.join("usr/sbin")).unwrap();
     std::fs::write(root.join("usr/sbin/squid"), "").unwrap();
     let services = vec![unit(Manager::Systemd, "squid")];
-    let question = Question {
+    let query = StatusQuery {
         argv: Vec::new(),
         services,
     };
@@ -296,7 +297,7 @@ fn a_unit_whose_program_is_gone_is_missing_unless_it_runs_or_may_do_without() {
         let start = format!("{{ path={path} ; argv[]={path} -k ; ignore_errors={more}");
         let output = block("squid.service", "") + &format!("ExecStart={start}\n");
         let statuses = vec![status.clone()];
-        manager::without_program(&root, &question, &output, statuses).remove(0)
+        manager::with_missing_programs(&root, &query, &output, statuses).remove(0)
     };
     let plain = "no ; start_time=[n/a] }";
     let missing = "its program /usr/sbin/gone is not there: install it";

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use spared_service::job::{Job, Service, Status};
-use spared_service::run::{Ended, Machine, Runs, Watcher};
+use spared_service::run::{Jobs, JobsEvent, MachinePaths, Reactor};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -24,7 +24,7 @@ pub struct Loop {
     pub pace: Rc<Cell<u32>>,
 }
 
-impl Watcher for Loop {
+impl Reactor for Loop {
     fn watch(&self, fd: RawFd) -> Result<(), String> {
         assert!(self.watched.borrow_mut().insert(fd), "{fd} twice");
         Ok(())
@@ -44,7 +44,7 @@ impl Watcher for Loop {
 pub struct Bench {
     pub folder: PathBuf,
     pub watched: Loop,
-    pub runs: Runs,
+    pub jobs: Jobs,
     /// Lock: a child that one test starts must not hold open a script that another test writes.
     _alone: MutexGuard<'static, ()>,
 }
@@ -76,11 +76,11 @@ impl Bench {
                 symlink(namespace, folder.join("net")).expect("our own folder");
             }
         }
-        let runs = Runs::on(Box::new(watched.clone()), machine);
+        let jobs = Jobs::with_paths(Box::new(watched.clone()), machine);
         let bench = Self {
             folder,
             watched,
-            runs,
+            jobs,
             _alone: alone,
         };
         let probe = bench.script("probe", "exit 0");
@@ -92,9 +92,9 @@ impl Bench {
     }
 
     /// Jobs of the next worker, in the same folder.
-    pub fn another(&self) -> Runs {
+    pub fn another(&self) -> Jobs {
         let machine = machine(&self.folder, "FOLDER/root");
-        Runs::on(Box::new(self.watched.clone()), machine)
+        Jobs::with_paths(Box::new(self.watched.clone()), machine)
     }
 
     pub fn script(&self, name: &str, text: &str) -> String {
@@ -116,23 +116,23 @@ impl Bench {
         // a descriptor that is not ready does no harm: no call waits
         for fd in fds {
             if self.watched.watched.borrow().contains(&fd) {
-                assert!(self.runs.ready(fd), "{fd} is nobody's");
+                assert!(self.jobs.ready(fd), "{fd} is nobody's");
             }
         }
         let now_ns = self.watched.now_ns();
         if self
-            .runs
+            .jobs
             .next_timeout()
             .is_some_and(|at_ns| at_ns <= now_ns)
         {
-            self.runs.handle_timeout(now_ns);
+            self.jobs.handle_timeout(now_ns);
         }
     }
 
-    pub fn next(&mut self) -> Ended {
+    pub fn next(&mut self) -> JobsEvent {
         let until = Instant::now() + LIMIT;
         loop {
-            if let Some(ended) = self.runs.poll_ended() {
+            if let Some(ended) = self.jobs.poll_event() {
                 return ended;
             }
             assert!(Instant::now() < until, "nothing ends");
@@ -141,9 +141,9 @@ impl Bench {
     }
 
     pub fn job(&mut self, job: Job) -> Result<(), String> {
-        self.runs.begin(7, job);
+        self.jobs.begin(7, job);
         match self.next() {
-            Ended::Job(7, result) => result,
+            JobsEvent::Ended(7, result) => result,
             other => panic!("{other:?}"),
         }
     }
@@ -153,11 +153,11 @@ impl Bench {
     }
 
     pub fn observe(&mut self, services: &[Service]) -> Vec<Status> {
-        self.runs.observe(services);
+        self.jobs.observe(services);
         let mut found = Vec::new();
         while found.len() < services.len() {
             match self.next() {
-                Ended::Observed(statuses) => found.extend(statuses),
+                JobsEvent::Observed(statuses) => found.extend(statuses),
                 other => panic!("{other:?}"),
             }
         }
@@ -175,8 +175,8 @@ impl Bench {
     }
 }
 
-fn machine(folder: &Path, root: &str) -> Machine {
-    Machine {
+fn machine(folder: &Path, root: &str) -> MachinePaths {
+    MachinePaths {
         root: PathBuf::from(root.replace("FOLDER", &folder.display().to_string())),
         programs: Some(folder.join("bin")),
         state: Some(folder.to_owned()),
@@ -185,7 +185,7 @@ fn machine(folder: &Path, root: &str) -> Machine {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        self.runs.end_all(&[]);
+        self.jobs.end_all(&[]);
         let _ = fs::remove_dir_all(&self.folder);
         if !std::thread::panicking() {
             let left = self.watched.watched.borrow();

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use spared_service::job::{Job, Service, Status, Verb};
-use spared_service::run::Ended;
+use spared_service::run::JobsEvent;
 
 use crate::bench::{Bench, command, is_alive};
 
@@ -71,14 +71,14 @@ fn a_command_that_is_cancelled_takes_its_children_along_and_a_daemon_outlives_it
         "hang",
         "cd \"$(dirname \"$0\")\"; trap '' TERM; sleep 1000 & echo $! >pid; wait",
     );
-    bench.runs.begin(1, command(&[&hang]));
+    bench.jobs.begin(1, command(&[&hang]));
     bench.until("begun", |bench| !bench.read("pid").is_empty());
     let pid = bench.read("pid");
     assert!(is_alive(&pid));
-    bench.runs.cancel(1);
+    bench.jobs.cancel(1);
     bench.until("ended", |_| !is_alive(&pid));
     bench.until("collected", |it| it.watched.watched.borrow().is_empty());
-    assert_eq!(bench.runs.poll_ended(), None, "nothing more is heard of it");
+    assert_eq!(bench.jobs.poll_event(), None, "nothing more is heard of it");
 
     let start = bench.script(
         "start",
@@ -92,10 +92,10 @@ fn a_command_that_is_cancelled_takes_its_children_along_and_a_daemon_outlives_it
 
     // at the end of the plugin no process is left behind
     fs::remove_file(bench.folder.join("pid")).expect("our own file");
-    bench.runs.begin(2, command(&[&hang]));
+    bench.jobs.begin(2, command(&[&hang]));
     bench.until("begun", |bench| !bench.read("pid").is_empty());
     let pid = bench.read("pid");
-    bench.runs.end_all(&[]);
+    bench.jobs.end_all(&[]);
     bench.until("ended", |_| !is_alive(&pid));
 }
 
@@ -158,32 +158,35 @@ fn a_question_is_asked_once_at_a_time_and_not_for_ever() {
         reload: Vec::new(),
     };
     for _ in 0..3 {
-        bench.runs.observe(&[service("slow")]);
+        bench.jobs.observe(&[service("slow")]);
     }
     bench.until("asked", |bench| !bench.read("log").is_empty());
     fs::write(bench.folder.join("go"), "").expect("our own folder");
-    let running = Ended::Observed(vec![(service("slow"), Status::Running)]);
+    let running = JobsEvent::Observed(vec![(service("slow"), Status::Running)]);
     assert_eq!(bench.next(), running);
     assert_eq!(bench.read("log"), "asked\n");
     fs::remove_file(bench.folder.join("go")).expect("our own file");
 
     // a query without an answer: ten seconds later, by the plugin's clock
-    bench.runs.observe(&[service("slow")]);
-    let at_ns = bench.runs.next_timeout().expect("a limit");
-    bench.runs.handle_timeout(at_ns);
+    bench.jobs.observe(&[service("slow")]);
+    let at_ns = bench.jobs.next_timeout().expect("a limit");
+    bench.jobs.handle_timeout(at_ns);
     let why = Status::Unknown("its manager does not answer".to_owned());
-    assert_eq!(bench.next(), Ended::Observed(vec![(service("slow"), why)]));
+    assert_eq!(
+        bench.next(),
+        JobsEvent::Observed(vec![(service("slow"), why)])
+    );
 
     // of fifty queries four run at a time
     fs::remove_file(bench.folder.join("log")).expect("our own file");
     let many: Vec<Service> = (0..50).map(|at| service(&at.to_string())).collect();
-    bench.runs.observe(&many);
+    bench.jobs.observe(&many);
     bench.until("four", |it| it.read("log").lines().count() == 4);
     fs::write(bench.folder.join("go"), "").expect("our own folder");
     let mut answers = 0;
     while answers < 50 {
         match bench.next() {
-            Ended::Observed(statuses) => answers += statuses.len(),
+            JobsEvent::Observed(statuses) => answers += statuses.len(),
             other => panic!("{other:?}"),
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use spared_service::job::{Job, Route};
-use spared_service::run::{Ended, Machine, Runs};
+use spared_service::run::{Jobs, JobsEvent, MachinePaths};
 
 use crate::bench::Bench;
 
@@ -93,25 +93,25 @@ fn links(bench: &mut Bench) {
     assert!(!is_up("wan0"));
     assert_eq!(bench.job(link(true)), Ok(()));
     let begun = Instant::now();
-    bench.runs.begin(1, bounce(100));
+    bench.jobs.begin(1, bounce(100));
     assert!(!is_up("wan0"));
-    assert_eq!(bench.next(), Ended::Job(1, Ok(())));
+    assert_eq!(bench.next(), JobsEvent::Ended(1, Ok(())));
     assert!(is_up("wan0") && begun.elapsed() >= Duration::from_millis(100));
-    bench.runs.begin(2, bounce(50));
-    bench.runs.cancel(2);
+    bench.jobs.begin(2, bounce(50));
+    bench.jobs.cancel(2);
     assert!(!is_up("wan0"));
     bench.until("up again", |_| is_up("wan0"));
-    assert_eq!(bench.runs.poll_ended(), None);
-    bench.runs.begin(3, bounce(50));
-    bench.runs.begin(4, link(false));
-    assert_eq!(bench.next(), Ended::Job(3, Ok(())));
-    assert_eq!(bench.next(), Ended::Job(4, Ok(())));
-    assert_eq!(bench.runs.next_timeout(), None);
+    assert_eq!(bench.jobs.poll_event(), None);
+    bench.jobs.begin(3, bounce(50));
+    bench.jobs.begin(4, link(false));
+    assert_eq!(bench.next(), JobsEvent::Ended(3, Ok(())));
+    assert_eq!(bench.next(), JobsEvent::Ended(4, Ok(())));
+    assert_eq!(bench.jobs.next_timeout(), None);
     assert!(!is_up("wan0"));
     assert_eq!(bench.job(link(true)), Ok(()));
-    bench.runs.begin(5, bounce(60_000));
+    bench.jobs.begin(5, bounce(60_000));
     assert!(!is_up("wan0"));
-    bench.runs.end_all(&[]);
+    bench.jobs.end_all(&[]);
     assert!(
         is_up("wan0"),
         "the end of the plugin leaves no interface down"
@@ -119,19 +119,19 @@ fn links(bench: &mut Bench) {
 
     // nor does a killed worker leave it down, once the next one runs; a mark of another boot is ignored
     let again = |bench: &Bench| {
-        let machine = Machine {
+        let machine = MachinePaths {
             state: Some(bench.folder.clone()),
-            ..Machine::default()
+            ..MachinePaths::default()
         };
-        drop(Runs::on(Box::new(bench.watched.clone()), machine));
+        drop(Jobs::with_paths(Box::new(bench.watched.clone()), machine));
     };
-    bench.runs.begin(6, bounce(60_000));
+    bench.jobs.begin(6, bounce(60_000));
     assert!(!is_up("wan0"));
     again(bench);
     assert!(is_up("wan0"));
-    bench.runs.begin(8, link(false));
-    assert_eq!(bench.next(), Ended::Job(6, Ok(())));
-    assert_eq!(bench.next(), Ended::Job(8, Ok(())));
+    bench.jobs.begin(8, link(false));
+    assert_eq!(bench.next(), JobsEvent::Ended(6, Ok(())));
+    assert_eq!(bench.next(), JobsEvent::Ended(8, Ok(())));
     again(bench);
     fs::write(bench.folder.join("bounce.wan0"), "another boot").expect("our own folder");
     again(bench);
@@ -233,7 +233,9 @@ fn routes(bench: &mut Bench) {
     );
     output("ip route add 203.0.113.0/24 via 192.0.2.254 proto 214");
     assert_eq!(
-        bench.runs.keep_routes(std::slice::from_ref(&backup)),
+        bench
+            .jobs
+            .delete_other_routes(std::slice::from_ref(&backup)),
         Ok(())
     );
     assert_eq!(v4().trim(), "default via 192.0.2.254 dev wan0 metric 500");
@@ -302,11 +304,11 @@ fn bounced(bench: &mut Bench) {
     assert!(other.contains("10.2.0.0/16"), "{other}");
     let key = "/proc/sys/net/ipv6/conf/wan0/keep_addr_on_down";
     assert_eq!(fs::read_to_string(key).expect("a setting"), "0\n");
-    bench.until("at rest", |it| it.runs.next_timeout().is_none());
+    bench.until("at rest", |it| it.jobs.next_timeout().is_none());
 
     // a job that sets it up earlier, and the end of the plugin
-    bench.runs.begin(1, bounce.clone());
-    bench.runs.begin(
+    bench.jobs.begin(1, bounce.clone());
+    bench.jobs.begin(
         2,
         Job::Link {
             interface: "wan0".to_owned(),
@@ -314,8 +316,8 @@ fn bounced(bench: &mut Bench) {
         },
     );
     bench.until("as before", |_| belongings() == before);
-    bench.runs.begin(3, bounce);
-    bench.runs.end_all(&[]);
+    bench.jobs.begin(3, bounce);
+    bench.jobs.end_all(&[]);
     let left = belongings();
     let is_left = |line: &&String| line.contains("10.") || line.contains("2001:db8:6::");
     let routes =

@@ -81,7 +81,7 @@ fn units_are_started_stopped_and_asked_with_what_would_start_them() {
         verb,
     };
     let services = [systemd_unit("web"), systemd_unit("squid")];
-    let armed = Status::Armed("web.socket".to_owned());
+    let armed = Status::AwaitsTrigger("web.socket".to_owned());
     assert_eq!(bench.observe(&services), [armed.clone(), Status::Stopped]);
     let log = bench.read("log");
     let asked: Vec<&str> = log
@@ -108,18 +108,18 @@ fn units_are_started_stopped_and_asked_with_what_would_start_them() {
     );
 
     // a stop that hangs is abandoned for another job
-    bench.runs.begin(1, verb("hang", Verb::Stop));
+    bench.jobs.begin(1, verb("hang", Verb::Stop));
     bench.until("asked", |it| {
         it.read("log").ends_with("stop -- hang.service\n")
     });
-    bench.runs.cancel(1);
+    bench.jobs.cancel(1);
     assert_eq!(bench.job(verb("hang", Verb::Start)), Ok(()));
 
     // at the end of the plugin systemd is asked to stop what is still to be stopped
     fs::write(bench.folder.join("runs-web.socket"), "").expect("our own folder");
     bench.observe(&services);
     bench
-        .runs
+        .jobs
         .end_all(&[systemd_unit("squid"), systemd_unit("web")]);
     assert_eq!(
         bench.read("log").lines().last(),
@@ -154,25 +154,25 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
     assert_eq!(bench.read("log"), wanted, "systemd makes one dollar of two");
 
     let hang = bench.script("hang", &HANG.replace("FILE", "pid"));
-    bench.runs.begin(1, command(&[&hang]));
+    bench.jobs.begin(1, command(&[&hang]));
     bench.until("begun", |bench| !bench.read("pid").is_empty());
     let pid = bench.read("pid");
-    bench.runs.cancel(1);
+    bench.jobs.cancel(1);
     bench.until("killed", |_| !is_alive(&pid));
     bench.until("collected", |it| it.watched.watched.borrow().is_empty());
-    assert_eq!(bench.runs.poll_ended(), None, "nothing more is heard of it");
+    assert_eq!(bench.jobs.poll_event(), None, "nothing more is heard of it");
 
     // cancelled before systemd has created the unit: killed again until it is gone
     fs::remove_file(bench.folder.join("pid")).expect("our own file");
-    bench.runs.begin(2, command(&[&hang]));
-    bench.runs.cancel(2);
+    bench.jobs.begin(2, command(&[&hang]));
+    bench.jobs.cancel(2);
     bench.until("collected", |it| it.watched.watched.borrow().is_empty());
     let pid = bench.read("pid");
     assert!(pid.is_empty() || !is_alive(&pid));
 
     // and killed at the end of the plugin
     let last = bench.script("last", &HANG.replace("FILE", "last-pid"));
-    bench.runs.begin(3, command(&[&last]));
+    bench.jobs.begin(3, command(&[&last]));
     bench.until("begun", |it| !it.read("last-pid").is_empty());
     let pid = bench.read("last-pid");
     bench.until("known as a unit", |it| {
@@ -181,7 +181,7 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
         left.into_iter()
             .any(|entry| unit(&entry.file_name().to_string_lossy()))
     });
-    bench.runs.end_all(&[]);
+    bench.jobs.end_all(&[]);
     bench.until("killed", |_| !is_alive(&pid));
 }
 
@@ -195,7 +195,7 @@ fn a_command_of_a_worker_that_was_killed_does_not_run_beside_those_of_the_next()
         "hang",
         "cd \"$(dirname \"$0\")\"; echo $$ >pid; exec sleep 1000",
     );
-    bench.runs.begin(1, command(&[&hang]));
+    bench.jobs.begin(1, command(&[&hang]));
     bench.until("begun", |it| {
         let pid = it.read("pid");
         let left = fs::read_dir(&it.folder).expect("our own folder").flatten();
@@ -204,7 +204,7 @@ fn a_command_of_a_worker_that_was_killed_does_not_run_beside_those_of_the_next()
         !pid.is_empty() && units.any(|name| it.read(&name) == pid)
     });
     let pid = bench.read("pid");
-    bench.another().end_leftovers();
+    bench.another().kill_leftovers();
     bench.until("killed", |_| !is_alive(&pid));
 }
 
@@ -220,11 +220,11 @@ fn a_systemd_that_hears_nothing_any_more_is_not_called_for_ever() {
         "hang",
         "cd \"$(dirname \"$0\")\"; echo $$ >pid; exec sleep 20",
     );
-    bench.runs.begin(1, command(&[&hang]));
+    bench.jobs.begin(1, command(&[&hang]));
     bench.until("begun", |bench| !bench.read("pid").is_empty());
-    bench.runs.cancel(1);
+    bench.jobs.cancel(1);
     bench.until("collected", |it| it.watched.watched.borrow().is_empty());
-    assert_eq!(bench.runs.next_timeout(), None);
+    assert_eq!(bench.jobs.next_timeout(), None);
 }
 
 #[test]

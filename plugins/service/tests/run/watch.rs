@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use spared_service::job::{Manager, Service, Status};
-use spared_service::run::Ended;
+use spared_service::run::JobsEvent;
 
 use crate::bench::Bench;
 
@@ -101,20 +101,20 @@ fn watched(name: &str) -> Option<(Bench, Server)> {
         unit: "web".to_owned(),
     };
     assert_eq!(bench.observe(&[web]), [Status::Running]);
-    bench.runs.watch(true);
+    bench.jobs.watch(true);
     server.welcome(&mut bench);
-    assert_eq!(bench.next(), Ended::Watched(Ok(())));
+    assert_eq!(bench.next(), JobsEvent::Watched(Ok(())));
     Some((bench, server))
 }
 
-fn untold(why: &str) -> Ended {
-    Ended::Watched(Err(format!("message bus: {why}")))
+fn no_signals(why: &str) -> JobsEvent {
+    JobsEvent::Watched(Err(format!("message bus: {why}")))
 }
 
 fn quiet(bench: &mut Bench) {
     for _ in 0..30 {
         bench.round();
-        assert_eq!(bench.runs.poll_ended(), None);
+        assert_eq!(bench.jobs.poll_event(), None);
     }
 }
 
@@ -126,17 +126,17 @@ fn a_change_is_told_of_units_that_systemd_was_asked_about() {
     server.signal("other_2eservice");
     quiet(&mut bench);
     server.signal("web_2eservice");
-    assert_eq!(bench.next(), Ended::Changed);
+    assert_eq!(bench.next(), JobsEvent::Changed);
     // it may start a queried unit, and systemd has not named it while it was not loaded
     server.signal("door_2esocket");
-    assert_eq!(bench.next(), Ended::Changed);
+    assert_eq!(bench.next(), JobsEvent::Changed);
     server.signal("door_2esocket");
     quiet(&mut bench);
-    bench.runs.watch(true);
+    bench.jobs.watch(true);
     server.hear(&mut bench, "Ping");
     server.say(&reply(5));
     quiet(&mut bench);
-    assert_eq!(bench.runs.next_timeout(), None, "it was answered");
+    assert_eq!(bench.jobs.next_timeout(), None, "it was answered");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_unit_that_is_asked_about_for_the_first_time_is_looked_at_twice() {
         bench.observe(std::slice::from_ref(&door)),
         [Status::Running]
     );
-    assert_eq!(bench.next(), Ended::Changed);
+    assert_eq!(bench.next(), JobsEvent::Changed);
     assert_eq!(bench.observe(&[door]), [Status::Running]);
     quiet(&mut bench);
 }
@@ -170,26 +170,26 @@ fn files_of_units_and_their_programs_are_looked_at_with_each_poll() {
     let mut serial = 4;
     let mut poll = |bench: &mut Bench| {
         serial += 1;
-        bench.runs.watch(true);
+        bench.jobs.watch(true);
         server.hear(bench, "Ping");
         server.say(&reply(serial));
         for _ in 0..10 {
             bench.round();
         }
-        bench.runs.poll_ended()
+        bench.jobs.poll_event()
     };
     assert_eq!(poll(&mut bench), None);
     let units = bench.folder.join("root/etc/systemd/system");
     fs::create_dir_all(&units).expect("our own folder");
     std::os::unix::fs::symlink("/dev/null", units.join("web.service")).expect("our own folder");
-    assert_eq!(poll(&mut bench), Some(Ended::Changed), "masked by hand");
+    assert_eq!(poll(&mut bench), Some(JobsEvent::Changed), "masked by hand");
     assert_eq!(poll(&mut bench), None);
     let programs = bench.folder.join("root/usr/sbin");
     fs::create_dir_all(&programs).expect("our own folder");
     fs::write(programs.join("web"), "").expect("our own folder");
-    assert_eq!(poll(&mut bench), Some(Ended::Changed), "installed");
+    assert_eq!(poll(&mut bench), Some(JobsEvent::Changed), "installed");
     fs::remove_file(programs.join("web")).expect("our own folder");
-    assert_eq!(poll(&mut bench), Some(Ended::Changed), "removed");
+    assert_eq!(poll(&mut bench), Some(JobsEvent::Changed), "removed");
 }
 
 #[test]
@@ -199,15 +199,15 @@ fn a_bus_that_does_not_answer_or_goes_away_tells_no_longer_and_is_tried_again() 
     };
     // it would not have reported a change either
     bench.watched.pace.set(20);
-    bench.runs.watch(true);
-    assert_eq!(bench.next(), untold("it does not answer"));
+    bench.jobs.watch(true);
+    assert_eq!(bench.next(), no_signals("it does not answer"));
     server.listener.set_nonblocking(true).expect("a socket");
-    bench.runs.watch(true);
+    bench.jobs.watch(true);
     quiet(&mut bench);
     assert!(server.listener.accept().is_err(), "within a minute");
     bench.watched.pace.set(2000);
     std::thread::sleep(Duration::from_millis(50));
-    bench.runs.watch(true);
+    bench.jobs.watch(true);
     assert!(server.listener.accept().is_ok(), "a minute later");
 }
 
@@ -217,8 +217,8 @@ fn a_bus_that_closes_the_connection_tells_no_longer() {
         return;
     };
     server.stream = None;
-    assert_eq!(bench.next(), untold("it has closed the connection"));
-    bench.runs.watch(true);
+    assert_eq!(bench.next(), no_signals("it has closed the connection"));
+    bench.jobs.watch(true);
     quiet(&mut bench);
 }
 
@@ -229,10 +229,10 @@ fn where_there_is_no_bus_it_is_told_why_and_no_more() {
     };
     let socket = bench.folder.join("root/run/dbus/system_bus_socket");
     fs::remove_dir_all(socket).expect("our own folder");
-    bench.runs.watch(true);
+    bench.jobs.watch(true);
     let why = "No such file or directory (os error 2)";
-    assert_eq!(bench.next(), untold(why));
-    bench.runs.watch(true);
+    assert_eq!(bench.next(), no_signals(why));
+    bench.jobs.watch(true);
     quiet(&mut bench);
-    assert_eq!(bench.runs.next_timeout(), None);
+    assert_eq!(bench.jobs.next_timeout(), None);
 }

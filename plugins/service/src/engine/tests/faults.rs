@@ -21,7 +21,7 @@ fn a_stop_that_hangs_is_killed_and_holds_the_others_up_only_so_long() {
     let mut lab = Lab::new(&text).rested();
     lab.active();
     lab.pass(2 * S);
-    lab.sim("postfix").stop = Way::Hangs;
+    lab.sim("postfix").stop = Course::Hangs;
     lab.begun.clear();
     let ticket = lab.backup();
     lab.pass(4900 * MS);
@@ -51,7 +51,7 @@ fn a_missing_unit_is_told_once_and_started_when_it_is_there() {
     assert!(lab.begun.is_empty());
     assert_eq!(lab.row("squid.status"), text("missing: unit is not there"));
     let missing = ("squid".to_owned(), text("unit is not there").unwrap());
-    assert_eq!(lab.engine.unfit(), [missing]);
+    assert_eq!(lab.engine.unstartable(), [missing]);
     lab.sim("squid").missing = false;
     lab.pass(6 * S);
     assert_eq!(lab.runs(), ["squid"]);
@@ -62,7 +62,7 @@ fn a_missing_unit_is_told_once_and_started_when_it_is_there() {
 fn a_start_that_fails_is_tried_again_ever_more_rarely_until_it_works() {
     let mut lab = Lab::new(ONE).rested();
     assert_eq!(check(&lab), Some((100, "stopped")));
-    lab.sim("squid").start = Way::Fails(100 * MS);
+    lab.sim("squid").start = Course::Fails(100 * MS);
     let ticket = lab.active();
     lab.pass(200 * MS);
     assert!(lab.is_done(ticket), "it has failed, and that is known");
@@ -78,7 +78,7 @@ fn a_start_that_fails_is_tried_again_ever_more_rarely_until_it_works() {
             "office: squid failed: start: exit code 1 (100 ms)"
         ]
     );
-    lab.sim("squid").start = Way::Takes(S);
+    lab.sim("squid").start = Course::Takes(S);
     lab.pass(61 * S);
     assert_eq!(check(&lab), Some((100, "running")));
     assert_eq!(lab.events.last().unwrap(), "squid runs again");
@@ -87,11 +87,11 @@ fn a_start_that_fails_is_tried_again_ever_more_rarely_until_it_works() {
 #[test]
 fn retry_tries_what_failed_now() {
     let mut lab = Lab::new(ONE).rested();
-    lab.sim("squid").start = Way::Fails(100 * MS);
+    lab.sim("squid").start = Course::Fails(100 * MS);
     lab.active();
     lab.pass(60 * S);
     lab.begun.clear();
-    lab.sim("squid").start = Way::Takes(S);
+    lab.sim("squid").start = Course::Takes(S);
     let unknown = lab.engine.retry(lab.now_ns, Some("quid"));
     assert_eq!(
         unknown,
@@ -132,7 +132,7 @@ fn what_began_before_the_repair_proves_nothing_against_it() {
     for fails_first in [false, true] {
         for after_ms in (100..4_000).step_by(100) {
             let mut lab = Lab::new(ONE).rested();
-            lab.sim("squid").start = Way::Takes(2 * S);
+            lab.sim("squid").start = Course::Takes(2 * S);
             lab.active();
             lab.pass(10 * S);
             if !fails_first {
@@ -161,7 +161,7 @@ fn what_began_before_the_repair_proves_nothing_against_it() {
 #[test]
 fn what_failed_while_active_is_no_better_because_another_node_took_over() {
     let mut lab = Lab::new(ONE).rested();
-    lab.sim("squid").start = Way::Fails(100 * MS);
+    lab.sim("squid").start = Course::Fails(100 * MS);
     lab.active();
     lab.pass(10 * S);
     lab.backup();
@@ -273,7 +273,7 @@ fn a_oneshot_is_started_once() {
 fn a_start_that_hangs_has_failed_after_its_time() {
     for manager in [Manager::Systemd, Manager::Procd] {
         let mut lab = Lab::on(ONE, manager, &[]).rested();
-        lab.sim("squid").start = Way::Hangs;
+        lab.sim("squid").start = Course::Hangs;
         let ticket = lab.active();
         lab.pass(29 * S);
         assert!(!lab.is_done(ticket));
@@ -350,7 +350,7 @@ fn what_is_yet_to_be_stopped_is_known_in_its_order() {
     lab.active();
     lab.pass(2 * S);
     assert!(lab.engine.unstopped().is_empty());
-    lab.sim("postfix").stop = Way::Hangs;
+    lab.sim("postfix").stop = Course::Hangs;
     lab.backup();
     lab.pass(S);
     let names: Vec<String> = lab.engine.unstopped().iter().map(machine::name).collect();
@@ -360,7 +360,7 @@ fn what_is_yet_to_be_stopped_is_known_in_its_order() {
 #[test]
 fn the_late_end_of_a_start_that_was_given_up_is_no_death() {
     let mut lab = Lab::new(ONE).rested();
-    lab.sim("squid").start = Way::Hangs;
+    lab.sim("squid").start = Course::Hangs;
     lab.active();
     lab.pass(100 * S);
     assert_eq!(lab.count("start squid"), 2, "systemd gave up after 90 s");
@@ -383,8 +383,8 @@ fn a_manager_that_does_not_answer_is_not_waited_for_forever() {
 #[test]
 fn a_look_that_began_before_a_job_ended_is_not_believed() {
     let mut lab = Lab::new("[[service]]\nunits = [\"squid\"]\n").rested();
-    lab.sim("squid").start = Way::Takes(MS);
-    lab.sim("squid").stop = Way::Takes(MS);
+    lab.sim("squid").start = Course::Takes(MS);
+    lab.sim("squid").stop = Course::Takes(MS);
     for _ in 0..50 {
         lab.active();
         lab.pass(7 * MS);
@@ -403,7 +403,7 @@ fn a_look_that_began_before_a_job_ended_is_not_believed() {
 #[test]
 fn what_failed_while_active_counts_no_longer_when_somebody_says_that_it_is_repaired() {
     let mut lab = Lab::new(ONE).rested();
-    lab.sim("squid").start = Way::Fails(100 * MS);
+    lab.sim("squid").start = Course::Fails(100 * MS);
     lab.active();
     lab.pass(10 * S);
     lab.backup();
@@ -417,10 +417,10 @@ fn what_failed_while_active_counts_no_longer_when_somebody_says_that_it_is_repai
 #[test]
 fn a_service_of_which_nobody_could_tell_how_it_is_is_looked_at_soon_again() {
     let mut lab = Lab::new(&format!("poll_interval = \"1m\"\n{ONE}")).rested();
-    lab.sim("squid").mute = true;
+    lab.sim("squid").is_unanswered = true;
     lab.pass(65 * S);
     assert_eq!(check(&lab).map(|it| it.0), Some(0));
-    lab.sim("squid").mute = false;
+    lab.sim("squid").is_unanswered = false;
     lab.pass(3 * S);
     assert_eq!(check(&lab), Some((100, "stopped")));
 }

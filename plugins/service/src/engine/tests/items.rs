@@ -65,13 +65,13 @@ fn a_poll_does_again_what_may_be_done_again_and_nothing_else() {
 #[test]
 fn what_fails_is_told_once_and_holds_up_nobody() {
     let mut lab = Lab::new(ALL).rested();
-    let ways = [
-        ("link wan0 up", Way::Fails(MS)),
-        ("nft /a.nft", Way::Fails(MS)),
+    let courses = [
+        ("link wan0 up", Course::Fails(MS)),
+        ("nft /a.nft", Course::Fails(MS)),
     ];
     lab.machine
-        .ways
-        .extend(ways.map(|(what, way)| (what.to_owned(), way)));
+        .courses
+        .extend(courses.map(|(what, course)| (what.to_owned(), course)));
     let ticket = lab.active();
     lab.pass(30 * S);
     assert!(lab.is_done(ticket));
@@ -86,7 +86,7 @@ fn what_fails_is_told_once_and_holds_up_nobody() {
             "office: squid running (105 ms)"
         ]
     );
-    lab.machine.ways.clear();
+    lab.machine.courses.clear();
     assert_eq!(lab.engine.retry(lab.now_ns, Some("nftables.1")), Ok(1));
     lab.act();
     lab.pass(30 * S);
@@ -119,8 +119,8 @@ fn a_role_that_comes_back_ends_a_bounce() {
         };
         let text = format!("[[interface]]\nname = \"lan\"\n{keys}bounce = \"5s\"\n");
         let mut lab = Lab::new(&text).rested();
-        let bounce = Way::Takes(5 * S);
-        lab.machine.ways.insert("bounce lan".to_owned(), bounce);
+        let bounce = Course::Takes(5 * S);
+        lab.machine.courses.insert("bounce lan".to_owned(), bounce);
         lab.active();
         lab.pass(S);
         lab.begun.clear();
@@ -141,8 +141,8 @@ fn a_role_that_comes_back_ends_a_bounce() {
 fn what_is_being_done_for_the_first_time_is_not_done() {
     let rules = "[[nftables]]\nwhile_active = \"/a.nft\"\nwhile_backup = \"/b.nft\"\n";
     let mut lab = Lab::new(rules).rested();
-    let way = Way::Takes(S);
-    lab.machine.ways.insert("nft /a.nft".to_owned(), way);
+    let course = Course::Takes(S);
+    lab.machine.courses.insert("nft /a.nft".to_owned(), course);
     lab.active();
     lab.pass(100 * MS);
     assert_eq!(lab.row("nftables.1.status"), text("to be done"));

@@ -11,7 +11,7 @@ const QUICK_NS: u64 = MS;
 
 /// Course of a start or a stop.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Way {
+pub enum Course {
     Takes(u64),
     Fails(u64),
     Hangs,
@@ -25,15 +25,15 @@ pub struct Sim {
     pub ends: bool,
     pub armed: bool,
     /// True if its state cannot be told.
-    pub silent: bool,
+    pub has_no_status: bool,
     /// True if requests for its state are not answered.
-    pub mute: bool,
+    pub is_unanswered: bool,
     /// True if its manager restarts it again and again without success.
     pub looping: bool,
     /// True if it runs, and was restarted since the last look.
     pub restarted: bool,
-    pub start: Way,
-    pub stop: Way,
+    pub start: Course,
+    pub stop: Course,
     pending: Option<Pending>,
     systemd: bool,
 }
@@ -53,12 +53,12 @@ impl Default for Sim {
             missing: false,
             ends: false,
             armed: false,
-            silent: false,
-            mute: false,
+            has_no_status: false,
+            is_unanswered: false,
             looping: false,
             restarted: false,
-            start: Way::Takes(100 * MS),
-            stop: Way::Takes(50 * MS),
+            start: Course::Takes(100 * MS),
+            stop: Course::Takes(50 * MS),
             pending: None,
             systemd: true,
         }
@@ -74,7 +74,7 @@ pub struct Machine {
     others: BTreeMap<u64, Other>,
     looks: Vec<(u64, Vec<(Service, Status)>)>,
     /// Course of commands that hang or fail, by their text.
-    pub ways: BTreeMap<String, Way>,
+    pub courses: BTreeMap<String, Course>,
     /// Work other than services, in order.
     pub applied: Vec<String>,
 }
@@ -94,13 +94,13 @@ impl Machine {
 
     pub fn begin(&mut self, now_ns: u64, number: u64, job: &Job) {
         let Job::Service { service, verb } = job else {
-            let what = what(job);
-            let way = self
-                .ways
+            let what = job_text(job);
+            let course = self
+                .courses
                 .get(&what)
                 .cloned()
-                .unwrap_or(Way::Takes(QUICK_NS));
-            let (due_ns, result) = outcome(now_ns, &way);
+                .unwrap_or(Course::Takes(QUICK_NS));
+            let (due_ns, result) = outcome(now_ns, &course);
             self.others.insert(number, (what, due_ns, result));
             return;
         };
@@ -236,10 +236,10 @@ impl Sim {
         if self.missing {
             return Status::Missing("unit is not there".to_owned());
         }
-        if self.silent {
+        if self.has_no_status {
             return Status::Unknown("has no status command".to_owned());
         }
-        if self.mute {
+        if self.is_unanswered {
             return Status::Unknown("/status: No such file or directory".to_owned());
         }
         if self.looping {
@@ -255,18 +255,18 @@ impl Sim {
         match (self.running, self.armed, self.ends) {
             (true, ..) if self.restarted => Status::Restarted,
             (true, ..) => Status::Running,
-            (_, true, _) => Status::Armed("its socket".to_owned()),
-            (.., true) => Status::Ends,
+            (_, true, _) => Status::AwaitsTrigger("its socket".to_owned()),
+            (.., true) => Status::EndsByItself,
             _ => Status::Stopped,
         }
     }
 }
 
-fn outcome(now_ns: u64, way: &Way) -> (Option<u64>, Result<(), String>) {
-    match way {
-        Way::Takes(ns) => (Some(now_ns + ns), Ok(())),
-        Way::Fails(ns) => (Some(now_ns + ns), Err("exit code 1".to_owned())),
-        Way::Hangs => (None, Ok(())),
+fn outcome(now_ns: u64, course: &Course) -> (Option<u64>, Result<(), String>) {
+    match course {
+        Course::Takes(ns) => (Some(now_ns + ns), Ok(())),
+        Course::Fails(ns) => (Some(now_ns + ns), Err("exit code 1".to_owned())),
+        Course::Hangs => (None, Ok(())),
     }
 }
 
@@ -278,7 +278,7 @@ pub fn name(service: &Service) -> String {
 }
 
 /// Text for a job, such as "start squid", "link wan0 up", "run /hook office active".
-pub fn what(job: &Job) -> String {
+pub fn job_text(job: &Job) -> String {
     match job {
         Job::Service { service, verb } => format!("{verb:?} {}", name(service)).to_lowercase(),
         Job::Run { argv, .. } => format!("run {}", argv.join(" ")),

@@ -11,14 +11,14 @@ fn maintenance_keeps_what_is_to_be_kept_until_its_end() {
     let mut lab = keeping().rested();
     lab.active();
     lab.pass(S);
-    lab.tell("office", Role::Active, true);
-    lab.tell("office", Role::Backup, true);
+    lab.report_role("office", Role::Active, true);
+    lab.report_role("office", Role::Backup, true);
     lab.pass(S);
     assert_eq!(lab.runs(), ["squid"]);
     lab.sim("squid").running = false;
     lab.pass(10 * S);
     assert_eq!(lab.runs(), ["squid"], "it is asserted as on an active node");
-    let ticket = lab.tell("office", Role::Backup, false);
+    let ticket = lab.report_role("office", Role::Backup, false);
     lab.pass(S);
     assert!(lab.runs().is_empty());
     assert!(lab.is_done(ticket));
@@ -27,12 +27,12 @@ fn maintenance_keeps_what_is_to_be_kept_until_its_end() {
 #[test]
 fn maintenance_starts_nothing_on_a_backup() {
     let mut lab = keeping().rested();
-    lab.tell("office", Role::Backup, true);
+    lab.report_role("office", Role::Backup, true);
     lab.pass(10 * S);
     assert!(lab.begun.is_empty());
     lab.remembered.clear();
     lab.restart(&[]);
-    lab.tell("office", Role::Backup, true);
+    lab.report_role("office", Role::Backup, true);
     lab.sim("squid").running = true;
     lab.pass(20 * S);
     assert_eq!(lab.runs(), ["squid"], "nobody knows what it was before");
@@ -40,7 +40,7 @@ fn maintenance_starts_nothing_on_a_backup() {
     assert_eq!(lab.row("squid.wish"), text(&format!("leave: {why}")));
     assert_eq!(lab.checks["service.squid"], (UNKNOWN, why.to_owned()));
     assert!(lab.events.is_empty(), "{:?}", lab.events);
-    lab.tell("office", Role::Backup, false);
+    lab.report_role("office", Role::Backup, false);
     lab.pass(S);
     assert!(lab.runs().is_empty());
 }
@@ -50,13 +50,13 @@ fn what_maintenance_keeps_is_kept_by_the_next_worker() {
     let mut lab = keeping().rested();
     lab.active();
     lab.pass(S);
-    lab.tell("office", Role::Active, true);
-    lab.tell("office", Role::Backup, true);
+    lab.report_role("office", Role::Active, true);
+    lab.report_role("office", Role::Backup, true);
     lab.pass(S);
     lab.events.clear();
     for _ in 0..2 {
         lab.restart(&[]);
-        lab.tell("office", Role::Backup, true);
+        lab.report_role("office", Role::Backup, true);
         lab.sim("squid").running = false;
         lab.pass(20 * S);
         assert_eq!(lab.runs(), ["squid"], "it is asserted as on an active node");
@@ -67,12 +67,12 @@ fn what_maintenance_keeps_is_kept_by_the_next_worker() {
         "{:?}",
         lab.events
     );
-    lab.tell("office", Role::Backup, false);
+    lab.report_role("office", Role::Backup, false);
     lab.pass(S);
     assert!(lab.runs().is_empty());
     lab.restart(&[("office", Role::Backup)]);
     lab.pass(S);
-    lab.tell("office", Role::Backup, true);
+    lab.report_role("office", Role::Backup, true);
     lab.sim("squid").running = true;
     lab.pass(20 * S);
     assert!(lab.runs().is_empty(), "that maintenance has ended");

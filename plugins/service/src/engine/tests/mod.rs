@@ -8,18 +8,18 @@ use spared_sdk::{Engine as _, Value};
 use super::*;
 use crate::config;
 use crate::job::Status;
-use machine::{Ended, MS, Machine, S, Sim, Way, what};
+use machine::{Course, Ended, MS, Machine, S, Sim, job_text};
 
 mod faults;
 mod items;
-mod left;
 mod machine;
 mod maintenance;
 mod random;
 mod reload;
+mod removed;
 mod roles;
+mod start_test;
 mod states;
-mod tested;
 mod watched;
 
 /// State of a check that is not known yet.
@@ -53,8 +53,8 @@ struct Lab {
     /// Files that cannot be used, with the reason.
     missing: HashMap<PathBuf, String>,
     /// True if systemd would report changes; the second flag is true if it does.
-    tells: bool,
-    is_told: bool,
+    reports_changes: bool,
+    is_watched: bool,
     statuses: Vec<Status>,
     /// Number of looks so far.
     looks: usize,
@@ -86,8 +86,8 @@ impl Lab {
             remembered: String::new(),
             stamp: 1,
             missing: HashMap::new(),
-            tells: false,
-            is_told: false,
+            reports_changes: false,
+            is_watched: false,
             statuses: Vec::new(),
             looks: 0,
             text: text.to_owned(),
@@ -111,7 +111,7 @@ impl Lab {
     /// Ends the worker; a new one learns the roles again.
     fn restart(&mut self, roles: &[(&str, Role)]) {
         self.machine.forget_clients();
-        self.is_told = false;
+        self.is_watched = false;
         self.engine = Engine::new(self.now_ns, "r1", &self.remembered);
         self.checks.clear();
         self.tickets.clear();
@@ -127,7 +127,7 @@ impl Lab {
         while let Some(action) = self.engine.poll_action(self.now_ns) {
             match action {
                 Action::Begin { number, job } => {
-                    self.begun.push((self.now_ns, what(&job)));
+                    self.begun.push((self.now_ns, job_text(&job)));
                     self.machine.begin(self.now_ns, number, &job);
                     self.jobs.insert(number, job);
                 }
@@ -140,8 +140,11 @@ impl Lab {
                     self.machine.look(self.now_ns, &services);
                 }
                 Action::Watch { wanted } => {
-                    self.is_told &= wanted;
-                    if wanted && self.tells && !std::mem::replace(&mut self.is_told, true) {
+                    self.is_watched &= wanted;
+                    if wanted
+                        && self.reports_changes
+                        && !std::mem::replace(&mut self.is_watched, true)
+                    {
                         self.engine.handle_watched(self.now_ns, Ok(()));
                     }
                 }
@@ -150,7 +153,7 @@ impl Lab {
                     let stamps: Vec<(String, u64)> = stamps.collect();
                     self.engine.handle_stamps(self.now_ns, &stamps);
                 }
-                Action::Sources { items } => {
+                Action::CheckSources { items } => {
                     let fault = |file: &PathBuf| self.missing.get(file).cloned();
                     let found = items.into_iter().map(|(name, files)| {
                         let why = files.iter().find_map(fault);
@@ -159,13 +162,13 @@ impl Lab {
                     let found: Vec<_> = found.collect();
                     self.engine.handle_sources(self.now_ns, &found);
                 }
-                Action::Refused { .. } => {
+                Action::CheckHooks { .. } => {
                     let roles = [Role::Active, Role::Backup, Role::Fault].iter();
                     let refused = roles.filter_map(|role| Some(&self.hooks.get(role)?.1));
                     self.engine
-                        .handle_refused(refused.flatten().cloned().collect());
+                        .handle_refused_hooks(refused.flatten().cloned().collect());
                 }
-                Action::Hooks {
+                Action::ReadHooks {
                     group,
                     role,
                     folder,
@@ -204,9 +207,9 @@ impl Lab {
     }
 
     /// Makes systemd report changes from the next poll on, or no longer.
-    fn bus(&mut self, tells: bool) {
-        self.tells = tells;
-        if !tells && std::mem::take(&mut self.is_told) {
+    fn bus(&mut self, reports_changes: bool) {
+        self.reports_changes = reports_changes;
+        if !reports_changes && std::mem::take(&mut self.is_watched) {
             let why = "message bus: it does not answer".to_owned();
             self.engine.handle_watched(self.now_ns, Err(why));
             self.act();
@@ -216,7 +219,7 @@ impl Lab {
     fn notice_changes(&mut self) {
         let statuses = self.machine.statuses();
         let before = std::mem::replace(&mut self.statuses, statuses);
-        if self.is_told && before != self.statuses {
+        if self.is_watched && before != self.statuses {
             self.engine.handle_changed(self.now_ns);
             self.act();
         }
@@ -260,20 +263,20 @@ impl Lab {
     }
 
     fn role(&mut self, group: &str, role: Role) -> u64 {
-        self.tell(group, role, false)
+        self.report_role(group, role, false)
     }
 
-    fn tell(&mut self, group: &str, role: Role, maintenance: bool) -> u64 {
+    fn report_role(&mut self, group: &str, role: Role, maintenance: bool) -> u64 {
         let ticket = self.tickets.last_key_value().map_or(0, |(last, _)| *last) + 1;
         self.tickets.insert(ticket, 0);
-        let news = RoleChange {
+        let change = RoleChange {
             group: group.to_owned(),
             role,
             why: format!("{group} is {role}"),
             maintenance,
-            is_again: false,
+            is_conflict_won: false,
         };
-        self.engine.handle_role(self.now_ns, ticket, &news);
+        self.engine.handle_role(self.now_ns, ticket, &change);
         self.act();
         ticket
     }
@@ -282,14 +285,14 @@ impl Lab {
     fn win(&mut self, group: &str) -> u64 {
         let ticket = self.tickets.last_key_value().map_or(0, |(last, _)| *last) + 1;
         self.tickets.insert(ticket, 0);
-        let news = RoleChange {
+        let change = RoleChange {
             group: group.to_owned(),
             role: Role::Active,
             why: "r2 was active, too".to_owned(),
             maintenance: false,
-            is_again: true,
+            is_conflict_won: true,
         };
-        self.engine.handle_role(self.now_ns, ticket, &news);
+        self.engine.handle_role(self.now_ns, ticket, &change);
         self.act();
         ticket
     }
@@ -341,7 +344,7 @@ impl Lab {
 
     fn environment(&self, of: &str) -> BTreeMap<String, String> {
         let found = self.jobs.values().find_map(|job| match job {
-            Job::Run { environment, .. } if what(job) == of => Some(environment.clone()),
+            Job::Run { environment, .. } if job_text(job) == of => Some(environment.clone()),
             _ => None,
         });
         found.expect("it ran").into_iter().collect()

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::seen::is_down;
+use crate::engine::status_change::is_down;
 use crate::job::Status;
 
 const GROUPS: [&str; 2] = ["a", "b"];
@@ -25,8 +25,8 @@ const FILE: &str = "hook_timeout = \"3s\"\n\
 enum Event {
     Role(usize, Role, bool),
     Pass(u64),
-    Start(usize, Way),
-    Stop(usize, Way),
+    Start(usize, Course),
+    Stop(usize, Course),
     /// A start or stop by others, or a death.
     Runs(usize, bool),
     Missing(usize, bool),
@@ -39,11 +39,11 @@ enum Event {
     Bus(bool),
 }
 
-fn way() -> impl Strategy<Value = Way> {
+fn course() -> impl Strategy<Value = Course> {
     prop_oneof![
-        4 => (1..3000u64).prop_map(|ms| Way::Takes(ms * MS)),
-        1 => (1..3000u64).prop_map(|ms| Way::Fails(ms * MS)),
-        1 => Just(Way::Hangs),
+        4 => (1..3000u64).prop_map(|ms| Course::Takes(ms * MS)),
+        1 => (1..3000u64).prop_map(|ms| Course::Fails(ms * MS)),
+        1 => Just(Course::Hangs),
     ]
 }
 
@@ -54,8 +54,8 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (0..2usize, role, prop::bool::weighted(0.1))
             .prop_map(|(group, role, maintenance)| Event::Role(group, role, maintenance)),
         6 => (1..8000u64).prop_map(|ms| Event::Pass(ms * MS)),
-        2 => (service.clone(), way()).prop_map(|(at, way)| Event::Start(at, way)),
-        2 => (service.clone(), way()).prop_map(|(at, way)| Event::Stop(at, way)),
+        2 => (service.clone(), course()).prop_map(|(at, course)| Event::Start(at, course)),
+        2 => (service.clone(), course()).prop_map(|(at, course)| Event::Stop(at, course)),
         2 => (service.clone(), any::<bool>()).prop_map(|(at, yes)| Event::Runs(at, yes)),
         1 => (service.clone(), any::<bool>()).prop_map(|(at, yes)| Event::Missing(at, yes)),
         1 => service.prop_map(Event::Armed),
@@ -101,7 +101,7 @@ impl World {
     fn role(&mut self, group: &'static str, role: Role, maintenance: bool) {
         self.roles.insert(group, role);
         self.maintenance = maintenance;
-        self.lab.tell(group, role, maintenance);
+        self.lab.report_role(group, role, maintenance);
     }
 
     fn happen(&mut self, event: &Event) {
@@ -112,8 +112,8 @@ impl World {
                 self.role(GROUPS[*group], *role, *maintenance);
             }
             Event::Pass(ns) => self.lab.pass(*ns),
-            Event::Start(at, way) => self.lab.sim(NAMES[*at]).start = way.clone(),
-            Event::Stop(at, way) => self.lab.sim(NAMES[*at]).stop = way.clone(),
+            Event::Start(at, course) => self.lab.sim(NAMES[*at]).start = course.clone(),
+            Event::Stop(at, course) => self.lab.sim(NAMES[*at]).stop = course.clone(),
             Event::Runs(at, yes) => {
                 self.lab.sim(NAMES[*at]).running = *yes;
                 self.died.insert(NAMES[*at]);
@@ -137,7 +137,7 @@ impl World {
                     .collect();
                 self.lab.restart(&[]);
                 for (group, role) in roles {
-                    self.lab.tell(group, role, self.maintenance);
+                    self.lab.report_role(group, role, self.maintenance);
                 }
                 self.seen = 0;
             }
@@ -150,7 +150,9 @@ impl World {
                 };
                 self.lab.configure(&text);
             }
-            Event::Bus(tells) => self.lab.bus(*tells && self.lab.manager == Manager::Systemd),
+            Event::Bus(reports_changes) => self
+                .lab
+                .bus(*reports_changes && self.lab.manager == Manager::Systemd),
         }
         self.check_order();
     }
@@ -178,12 +180,12 @@ impl World {
             let (first, then) = if enters(one) { (one, two) } else { (two, one) };
             // a job of an older goal may be in progress while its successor waits
             let is_tried = |item: &Item| {
-                let deed = item.work.job().map(|job| &job.deed);
+                let kind = item.work.job().map(|job| &job.kind);
                 let fits = match item.pursuit.goal() {
-                    goal::Goal::Running => deed == Some(&Deed::Start),
-                    goal::Goal::Stopped => matches!(deed, Some(Deed::Stop | Deed::Kill)),
-                    goal::Goal::Once(task) => deed == Some(&Deed::Task(task.clone())),
-                    goal::Goal::Kept(job) => deed == Some(&Deed::Keep(job.clone())),
+                    goal::Goal::Running => kind == Some(&JobKind::Start),
+                    goal::Goal::Stopped => matches!(kind, Some(JobKind::Stop | JobKind::Kill)),
+                    goal::Goal::Once(task) => kind == Some(&JobKind::Task(task.clone())),
+                    goal::Goal::Kept(job) => kind == Some(&JobKind::Keep(job.clone())),
                     goal::Goal::Leave => false,
                 };
                 fits && item.work.begun_ns() >= Some(item.pursuit.since_ns())
@@ -224,7 +226,7 @@ impl World {
     fn fix(&mut self) {
         for name in NAMES {
             let sim = self.lab.sim(name);
-            (sim.start, sim.stop) = (Way::Takes(100 * MS), Way::Takes(50 * MS));
+            (sim.start, sim.stop) = (Course::Takes(100 * MS), Course::Takes(50 * MS));
             sim.missing = false;
         }
         self.lab.pass(230 * S);
@@ -274,13 +276,20 @@ impl World {
             );
         }
         let (state, _) = &self.lab.checks["service.a1"];
-        assert_eq!(*state, if self.blamed("a1") { 0 } else { 100 });
+        assert_eq!(
+            *state,
+            if self.failed_while_active("a1") {
+                0
+            } else {
+                100
+            }
+        );
     }
 
-    fn blamed(&self, name: &str) -> bool {
+    fn failed_while_active(&self, name: &str) -> bool {
         let mut items = self.lab.engine.items.iter();
         let item = items.find(|item| item.spec.name == name);
-        item.is_some_and(|item| item.report.is_blamed())
+        item.is_some_and(|item| item.check.is_failure_remembered())
     }
 }
 

@@ -31,13 +31,13 @@ fn a_changed_wish_is_brought_about() {
 #[test]
 fn a_job_of_what_left_ends_by_itself_or_after_its_time() {
     let mut lab = Lab::on(THREE, Manager::OpenRc, &[]).rested();
-    lab.sim("kea").start = Way::Hangs;
+    lab.sim("kea").start = Course::Hangs;
     lab.active();
     lab.pass(S);
     lab.configure("[[service]]\nunits = [\"squid\"]\n");
     lab.pass(2 * S);
     assert_eq!((lab.runs(), lab.cancelled), (vec!["squid"], 0));
-    lab.sim("kea").start = Way::Takes(S);
+    lab.sim("kea").start = Course::Takes(S);
     lab.configure(THREE);
     lab.pass(10 * S);
     assert_eq!(lab.count("start kea"), 1, "one job at a time");

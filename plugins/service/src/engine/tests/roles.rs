@@ -31,8 +31,8 @@ fn services_start_in_order_and_stop_in_reverse_and_the_host_waits() {
 fn ten_flaps_in_three_seconds_end_in_the_last_wish() {
     for manager in [Manager::Systemd, Manager::OpenRc] {
         let mut lab = Lab::on(THREE, manager, &[]).rested();
-        lab.sim("squid").stop = Way::Takes(2 * S);
-        lab.sim("kea").start = Way::Takes(700 * MS);
+        lab.sim("squid").stop = Course::Takes(2 * S);
+        lab.sim("kea").start = Course::Takes(700 * MS);
         for flap in 0..10 {
             let role = [Role::Active, Role::Backup][flap % 2];
             lab.role("office", role);
@@ -55,7 +55,7 @@ fn ten_flaps_in_three_seconds_end_in_the_last_wish() {
 fn a_job_of_systemd_is_superseded_and_one_of_others_is_let_end() {
     let text = "[[service]]\nunits = [\"squid\"]\n";
     let mut lab = Lab::new(text).rested();
-    lab.sim("squid").start = Way::Takes(10 * S);
+    lab.sim("squid").start = Course::Takes(10 * S);
     lab.active();
     lab.pass(S);
     lab.backup();
@@ -65,7 +65,7 @@ fn a_job_of_systemd_is_superseded_and_one_of_others_is_let_end() {
     );
 
     let mut lab = Lab::on(text, Manager::Runit, &[]).rested();
-    lab.sim("squid").start = Way::Takes(10 * S);
+    lab.sim("squid").start = Course::Takes(10 * S);
     lab.active();
     lab.pass(S);
     lab.backup();
@@ -111,7 +111,7 @@ fn a_slow_service_of_one_group_does_not_hold_up_another_group() {
     let mut lab = Lab::new(text);
     lab.role("guests", Role::Backup);
     let mut lab = lab.rested();
-    lab.sim("kea").start = Way::Takes(8 * S);
+    lab.sim("kea").start = Course::Takes(8 * S);
     let slow = lab.role("office", Role::Active);
     let quick = lab.role("guests", Role::Active);
     lab.pass(S);
@@ -144,7 +144,7 @@ fn a_group_that_nobody_knows_is_told() {
 #[test]
 fn the_first_roles_keep_nobody_waiting_for_the_roles_of_other_groups() {
     let mut lab = Lab::on(THREE, Manager::Systemd, &["kea", "squid", "postfix"]);
-    lab.sim("postfix").stop = Way::Hangs;
+    lab.sim("postfix").stop = Course::Hangs;
     let first = lab.role("a", Role::Backup);
     assert!(lab.is_done(first), "the host tells of b only then");
     lab.pass(100 * MS);
@@ -230,7 +230,7 @@ fn a_worker_that_dies_changes_nothing_that_is_right() {
 fn what_nobody_can_ask_is_not_started_again_because_the_worker_died() {
     let text = "[[service]]\nname = \"portal\"\nstart = [\"/up\"]\nstop = [\"/down\"]\n";
     let mut lab = Lab::new(text);
-    lab.sim("portal").silent = true;
+    lab.sim("portal").has_no_status = true;
     let mut lab = lab.rested();
     lab.active();
     lab.pass(20 * S);
@@ -282,10 +282,11 @@ fn hooks_come_last_in_order_and_are_told_what_was_before() {
     let refused = vec!["/h/30-c can be written by others".to_owned()];
     lab.hooks.insert(Role::Active, (hooks, refused));
     let mut lab = lab.rested();
-    lab.machine
-        .ways
-        .insert("run /h/10-a office active backup".to_owned(), Way::Takes(S));
-    let ticket = lab.tell("office", Role::Active, true);
+    lab.machine.courses.insert(
+        "run /h/10-a office active backup".to_owned(),
+        Course::Takes(S),
+    );
+    let ticket = lab.report_role("office", Role::Active, true);
     lab.pass(500 * MS);
     assert_eq!(lab.begun.len(), 4, "{:?}", lab.begun);
     assert!(!lab.is_done(ticket));
@@ -344,7 +345,7 @@ fn hooks_run_again_once_after_a_conflict_that_this_node_won() {
             assert_eq!(why, Some("r2 was active, too"));
         }
         // neither maintenance nor a restart of the plugin runs them again
-        lab.tell("office", Role::Active, true);
+        lab.report_role("office", Role::Active, true);
         lab.pass(S);
         assert_eq!(lab.jobs().len(), 2, "{:?}", lab.begun);
         lab.restart(&[("office", Role::Active)]);
@@ -358,8 +359,10 @@ fn hooks_that_run_when_a_conflict_ends_run_again_from_the_first_on() {
     let mut lab = Lab::new("").rested();
     let hooks = vec!["/a".to_owned(), "/b".to_owned()];
     lab.hooks.insert(Role::Active, (hooks, Vec::new()));
-    let takes = |words: &str| (format!("run /a office active {words}"), Way::Takes(S));
-    lab.machine.ways.extend([takes("backup"), takes("active")]);
+    let takes = |words: &str| (format!("run /a office active {words}"), Course::Takes(S));
+    lab.machine
+        .courses
+        .extend([takes("backup"), takes("active")]);
     lab.active();
     lab.pass(500 * MS);
     let ticket = lab.win("office");
@@ -408,7 +411,7 @@ fn a_role_that_is_back_before_all_its_hooks_ran_has_them_run_again() {
     let hooks = vec!["/a".to_owned(), "/b".to_owned()];
     lab.hooks.insert(Role::Active, (hooks, Vec::new()));
     let first = "run /a office active backup".to_owned();
-    lab.machine.ways.insert(first.clone(), Way::Hangs);
+    lab.machine.courses.insert(first.clone(), Course::Hangs);
     lab.active();
     lab.pass(S);
     lab.backup();
@@ -425,11 +428,11 @@ fn hooks_that_a_restart_of_the_plugin_cuts_off_run_again_once() {
     let hooks = vec!["/a".to_owned(), "/b".to_owned()];
     lab.hooks.insert(Role::Active, (hooks, Vec::new()));
     let all = ["/a", "/b"].map(|path| format!("run {path} office active backup"));
-    lab.machine.ways.insert(all[0].clone(), Way::Hangs);
+    lab.machine.courses.insert(all[0].clone(), Course::Hangs);
     lab.active();
     lab.pass(S);
     assert_eq!(lab.jobs(), all[..1]);
-    lab.machine.ways.clear();
+    lab.machine.courses.clear();
     let roles = [("office", Role::Active)];
     lab.restart(&roles);
     lab.pass(S);
@@ -439,12 +442,12 @@ fn hooks_that_a_restart_of_the_plugin_cuts_off_run_again_once() {
     assert_eq!(lab.begun, []);
 
     // the last hook counts as run when it has ended
-    lab.machine.ways.insert(all[1].clone(), Way::Hangs);
+    lab.machine.courses.insert(all[1].clone(), Course::Hangs);
     lab.backup();
     lab.pass(S);
     lab.active();
     lab.pass(S);
-    lab.machine.ways.clear();
+    lab.machine.courses.clear();
     lab.restart(&roles);
     lab.pass(S);
     assert_eq!(lab.jobs(), all);
@@ -456,7 +459,7 @@ fn a_hook_that_ends_the_plugin_does_so_twice_at_most_for_a_role() {
     let hooks = vec!["/a".to_owned(), "/b".to_owned()];
     lab.hooks.insert(Role::Active, (hooks, Vec::new()));
     let deadly = "run /a office active backup".to_owned();
-    lab.machine.ways.insert(deadly.clone(), Way::Hangs);
+    lab.machine.courses.insert(deadly.clone(), Course::Hangs);
     for _ in 0..2 {
         lab.active();
         let mut count = lab.count(&deadly);
@@ -498,13 +501,13 @@ fn a_hook_that_hangs_or_fails_is_told_and_holds_up_nobody() {
     let mut lab = Lab::new("hook_timeout = \"2s\"\n").rested();
     let hooks = vec!["/a".to_owned(), "/b".to_owned(), "/c".to_owned()];
     lab.hooks.insert(Role::Active, (hooks, Vec::new()));
-    let ways = [
-        ("run /a office active backup", Way::Hangs),
-        ("run /b office active backup", Way::Fails(MS)),
+    let courses = [
+        ("run /a office active backup", Course::Hangs),
+        ("run /b office active backup", Course::Fails(MS)),
     ];
     lab.machine
-        .ways
-        .extend(ways.map(|(what, way)| (what.to_owned(), way)));
+        .courses
+        .extend(courses.map(|(what, course)| (what.to_owned(), course)));
     let ticket = lab.active();
     lab.pass(3 * S);
     assert!(lab.is_done(ticket));

@@ -3,7 +3,7 @@
 
 use spared_pair::sample::{Report, assert_fine, assert_told};
 
-use super::machine::Way as Outcome;
+use super::machine::Course as Outcome;
 use super::*;
 use crate::config::tables;
 
@@ -56,28 +56,28 @@ const ITEMS: &[Item] = &[
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+enum Course {
     Missing,
     Failing,
     Late,
 }
 
-fn drive(item: &Item, way: Way, is_active: bool) -> Lab {
+fn drive(item: &Item, course: Course, is_active: bool) -> Lab {
     let text = format!("[[{}]]\n{}\n", item.table, item.keys);
     let mut lab = Lab::new(&text);
     let job = item.jobs[usize::from(!is_active)];
-    let outcome = match way {
-        Way::Late => Outcome::Hangs,
+    let outcome = match course {
+        Course::Late => Outcome::Hangs,
         _ => Outcome::Fails(MS),
     };
     if item.table == "service" {
         let sim = lab.machine.sim("thing");
-        sim.missing = way == Way::Missing;
+        sim.missing = course == Course::Missing;
         // so that a backup has something to stop
         sim.running = !is_active && !sim.missing;
         (sim.start, sim.stop) = (outcome.clone(), outcome);
     } else {
-        lab.machine.ways.insert(job.to_owned(), outcome);
+        lab.machine.courses.insert(job.to_owned(), outcome);
     }
     lab.role(
         "office",
@@ -87,8 +87,8 @@ fn drive(item: &Item, way: Way, is_active: bool) -> Lab {
             Role::Backup
         },
     );
-    lab.pass(match way {
-        Way::Late => S,
+    lab.pass(match course {
+        Course::Late => S,
         _ => 10 * S,
     });
     lab
@@ -107,9 +107,9 @@ fn report(lab: &Lab) -> Report {
 fn no_broken_state_of_an_item_is_ok() {
     for item in ITEMS {
         for is_active in [true, false] {
-            for way in [Way::Missing, Way::Failing, Way::Late] {
-                let lab = drive(item, way, is_active);
-                let state = format!("{way:?}");
+            for course in [Course::Missing, Course::Failing, Course::Late] {
+                let lab = drive(item, course, is_active);
+                let state = format!("{course:?}");
                 assert_told("service", &report(&lab).on(is_active), item.named, &state);
             }
         }
@@ -149,7 +149,7 @@ fn a_service_of_whose_state_nobody_tells_any_more_is_not_ok() {
         );
         lab.pass(20 * S);
         assert_fine("service", &report(&lab).on(is_active));
-        lab.sim("thing").mute = true;
+        lab.sim("thing").is_unanswered = true;
         lab.pass(30 * S);
         let said = report(&lab).on(is_active);
         assert_told(
@@ -158,7 +158,7 @@ fn a_service_of_whose_state_nobody_tells_any_more_is_not_ok() {
             "service.thing",
             "its status command is gone",
         );
-        lab.sim("thing").mute = false;
+        lab.sim("thing").is_unanswered = false;
         lab.pass(20 * S);
         assert_fine("service", &report(&lab).on(is_active));
     }

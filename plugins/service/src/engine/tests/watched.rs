@@ -6,9 +6,9 @@ const FIVE: &str = "[[service]]\nunits = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n";
 const MINUTE: u64 = 60 * S;
 
 /// An active node whose units have run for a while.
-fn calm(text: &str, tells: bool) -> Lab {
+fn calm(text: &str, reports_changes: bool) -> Lab {
     let mut lab = Lab::new(text);
-    lab.tells = tells;
+    lab.reports_changes = reports_changes;
     let mut lab = lab.rested();
     lab.active();
     lab.pass(2 * MINUTE);
@@ -20,15 +20,15 @@ fn calm(text: &str, tells: bool) -> Lab {
 
 #[test]
 fn units_at_rest_are_looked_at_once_a_minute_and_by_polls_where_nobody_tells() {
-    for (tells, looks) in [(false, 120), (true, 10)] {
-        let mut lab = calm(FIVE, tells);
+    for (reports_changes, looks) in [(false, 120), (true, 10)] {
+        let mut lab = calm(FIVE, reports_changes);
         lab.pass(10 * MINUTE);
-        assert_eq!(lab.looks, looks, "active, told: {tells}");
+        assert_eq!(lab.looks, looks, "active, reported: {reports_changes}");
         lab.backup();
         lab.pass(MINUTE);
         lab.looks = 0;
         lab.pass(10 * MINUTE);
-        assert_eq!(lab.looks, looks, "backup, told: {tells}");
+        assert_eq!(lab.looks, looks, "backup, reported: {reports_changes}");
     }
 }
 
@@ -100,7 +100,7 @@ fn units_that_come_back_when_the_bus_has_gone_are_polled() {
     lab.pass(MINUTE);
     lab.configure("");
     lab.pass(MINUTE);
-    lab.tells = false;
+    lab.reports_changes = false;
     lab.configure(FIVE);
     lab.active();
     lab.pass(2 * MINUTE);

@@ -100,7 +100,7 @@ fn a_service_that_did_not_run_or_has_another_name_is_not_told() {
 #[test]
 fn a_service_whose_start_is_under_way_is_looked_at_when_that_has_ended() {
     let mut lab = Lab::new(TWO).rested();
-    lab.sim("squid").start = Way::Takes(4 * S);
+    lab.sim("squid").start = Course::Takes(4 * S);
     lab.active();
     lab.pass(2 * S);
     lab.configure(ONE);

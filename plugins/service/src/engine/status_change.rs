@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use spared_sdk::config::format_duration;
 
+use super::event_limiter::Topic;
 use super::goal::Goal;
 use super::item::{Item, STEADY_NS};
-use super::tell::Topic;
 use crate::job::{Service, Status};
 
 /// Number of looks at which the manager had restarted the service, without a minute between them.
 #[derive(Debug, Default)]
-pub(super) struct Falls {
+pub(super) struct RestartCount {
     count: u32,
     at_ns: u64,
 }
 
-impl Falls {
+impl RestartCount {
     /// Number of restarts that are tolerated: rare ones are what the manager is for.
     const TOLERATED: u32 = 2;
 
-    /// True if it was one too many.
+    /// Counts a restart; returns true if there are too many.
     fn note(&mut self, now_ns: u64) -> bool {
         if now_ns.saturating_sub(self.at_ns) >= STEADY_NS {
             self.count = 0;
@@ -32,8 +32,8 @@ impl Falls {
 }
 
 impl Item {
-    /// Takes an observed state.
-    pub(super) fn see(&mut self, now_ns: u64, status: Status) {
+    /// Handles an observed state: takes it over, and reports or counts what it means for the goal.
+    pub(super) fn observe_status(&mut self, now_ns: u64, status: Status) {
         let is_answerable = self.can_be_asked();
         if !self
             .observation
@@ -50,10 +50,10 @@ impl Item {
         };
         self.set_status(now_ns, status.clone());
         if is_restarted && self.pursuit.is_for(&Goal::Running) {
-            self.see_fall(now_ns);
+            self.observe_restart(now_ns);
         }
         if let Status::Missing(why) = &status {
-            return self.see_missing(now_ns, old.as_ref(), why);
+            return self.observe_missing(now_ns, old.as_ref(), why);
         }
         // the end of an abandoned start is not reported
         let was_up = matches!(old, Some(Status::Running | Status::Starting))
@@ -61,31 +61,35 @@ impl Item {
         let was_down = old.as_ref().is_some_and(is_down);
         let is_up = matches!(
             status,
-            Status::Running | Status::Starting | Status::Armed(_)
+            Status::Running | Status::Starting | Status::AwaitsTrigger(_)
         );
         let is_dead = matches!(status, Status::Stopped | Status::Failed(_));
         let is_open = self.pursuit.is_open();
         match self.pursuit.goal() {
-            _ if self.is_reached() => self.see_right(now_ns),
+            _ if self.is_reached() => self.observe_reached(now_ns),
             Goal::Running if was_up && !is_open && is_dead => {
-                self.see_dead(now_ns, &status);
+                self.observe_end(now_ns, &status);
             }
-            Goal::Running if status == Status::Starting => self.see_starting(now_ns),
-            Goal::Stopped if was_down && !is_open && is_up => self.see_started(now_ns, &status),
+            Goal::Running if status == Status::Starting => self.observe_starting(now_ns),
+            Goal::Stopped if was_down && !is_open && is_up => {
+                self.observe_start_by_others(now_ns, &status)
+            }
             Goal::Stopped if old.is_none() && is_up => {
                 let (name, role) = (&self.spec.name, self.role_word());
                 let text = match &status {
-                    Status::Armed(by) => format!("{name} waits for {by} while {role}: stopped"),
+                    Status::AwaitsTrigger(by) => {
+                        format!("{name} waits for {by} while {role}: stopped")
+                    }
                     _ => format!("{name} runs while {role}: stopped"),
                 };
-                self.tell(now_ns, Topic::Others, text);
+                self.queue_event(now_ns, Topic::Others, text);
             }
             _ => {}
         }
     }
 
     /// Notes a look without an answer.
-    pub(super) fn see_nothing(&mut self, now_ns: u64) {
+    pub(super) fn handle_no_answer(&mut self, now_ns: u64) {
         const WHY: &str = "its service manager does not answer";
         self.observation.handle_no_answer(now_ns, WHY);
     }
@@ -99,20 +103,20 @@ impl Item {
         }
     }
 
-    fn see_missing(&mut self, now_ns: u64, old: Option<&Status>, why: &str) {
+    fn observe_missing(&mut self, now_ns: u64, old: Option<&Status>, why: &str) {
         if !matches!(old, Some(Status::Missing(_))) {
-            self.record.note_fault(why.to_owned());
+            self.history.note_fault(why.to_owned());
             let text = format!("{}: {why}", self.spec.name);
-            self.tell(now_ns, Topic::Missing, text);
+            self.queue_event(now_ns, Topic::Missing, text);
         }
         if self.pursuit.is_for(&Goal::Running) {
-            self.pursuit.give_up(why.to_owned());
+            self.pursuit.close_with_fault(why.to_owned());
         } else if self.is_reached() {
-            self.see_right(now_ns);
+            self.observe_reached(now_ns);
         }
     }
 
-    fn see_right(&mut self, now_ns: u64) {
+    fn observe_reached(&mut self, now_ns: u64) {
         let steady = |at_ns: u64| now_ns.saturating_sub(at_ns) >= STEADY_NS;
         let is_proven =
             !self.pursuit.is_for(&Goal::Running) || self.work.started_ns().is_none_or(steady);
@@ -120,7 +124,7 @@ impl Item {
         self.recover(now_ns);
     }
 
-    fn see_dead(&mut self, now_ns: u64, status: &Status) {
+    fn observe_end(&mut self, now_ns: u64, status: &Status) {
         let how = match status {
             Status::Failed(why) => format!(" ({why})"),
             _ => String::new(),
@@ -139,18 +143,18 @@ impl Item {
         } else {
             self.pursuit.open();
             let fault = format!("ended while active{how}");
-            self.record.note_fault(fault);
+            self.history.note_fault(fault);
             format!(
                 "{name} ended while {}{how}: started again",
                 self.role_word()
             )
         };
-        self.tell(now_ns, Topic::Died, text);
+        self.queue_event(now_ns, Topic::Died, text);
     }
 
     /// Handles a restart by the manager.
-    fn see_fall(&mut self, now_ns: u64) {
-        let is_many = self.falls.note(now_ns);
+    fn observe_restart(&mut self, now_ns: u64) {
+        let is_many = self.restarts.note(now_ns);
         if is_many || self.pursuit.is_unsteady() {
             self.work.note_started(now_ns);
         }
@@ -160,51 +164,51 @@ impl Item {
         let time = format_duration(Duration::from_nanos(STEADY_NS));
         let why = format!("keeps ending within {time}, and its manager starts it again");
         let text = format!("{} {why}", self.spec.name);
-        self.record.note_failure(why.clone());
+        self.history.note_failure(why.clone());
         self.pursuit.handle_unsteady(Some(why));
-        self.tell(now_ns, Topic::Died, text);
+        self.queue_event(now_ns, Topic::Died, text);
     }
 
     /// Notes a service that keeps starting: one that its manager restarts again and again never reports a failure.
-    fn see_starting(&mut self, now_ns: u64) {
+    fn observe_starting(&mut self, now_ns: u64) {
         let for_ns = now_ns.saturating_sub(self.observation.changed_ns());
         if for_ns >= self.spec.timeout_ns && self.pursuit.fault().is_none() {
             let time = format_duration(Duration::from_nanos(self.spec.timeout_ns));
             let why = format!("has been starting for {time}");
             let text = format!("{} {why}", self.spec.name);
-            self.record.note_failure(why.clone());
+            self.history.note_failure(why.clone());
             self.pursuit.handle_unsteady(Some(why));
-            self.tell(now_ns, Topic::Failed, text);
+            self.queue_event(now_ns, Topic::Failed, text);
         }
         if self.pursuit.is_unsteady() {
             self.work.note_started(now_ns);
         }
     }
 
-    fn see_started(&mut self, now_ns: u64, status: &Status) {
-        self.record.note_started_by_others();
+    fn observe_start_by_others(&mut self, now_ns: u64, status: &Status) {
+        self.history.note_started_by_others();
         self.pursuit.handle_undone();
         let (name, role) = (&self.spec.name, self.role_word());
         let text = match status {
-            Status::Armed(by) => {
+            Status::AwaitsTrigger(by) => {
                 format!(
                     "{name} was made to wait for {by} by another program while {role}: stopped again"
                 )
             }
             _ => format!("{name} was started by another program while {role}: stopped again"),
         };
-        self.tell(now_ns, Topic::Others, text);
+        self.queue_event(now_ns, Topic::Others, text);
     }
 }
 
 pub(super) fn is_down(status: &Status) -> bool {
     matches!(
         status,
-        Status::Stopped | Status::Failed(_) | Status::Missing(_) | Status::Ends
+        Status::Stopped | Status::Failed(_) | Status::Missing(_) | Status::EndsByItself
     )
 }
 
-/// True for a state that does not tell if the service was started.
-pub(super) fn is_blind(status: &Status) -> bool {
-    matches!(status, Status::Unknown(_) | Status::Ends)
+/// True for a state that does not show whether the service was started.
+pub(super) fn is_inconclusive(status: &Status) -> bool {
+    matches!(status, Status::Unknown(_) | Status::EndsByItself)
 }

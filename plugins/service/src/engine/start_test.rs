@@ -11,8 +11,8 @@ use std::path::Path;
 use spared_sdk::Role;
 use spared_sdk::config::format_duration;
 
+use super::event_limiter::Topic;
 use super::item::Item;
-use super::tell::Topic;
 use super::{Action, Engine};
 use crate::config::Kind;
 use crate::job::Job;
@@ -23,14 +23,14 @@ const AGAIN_FAILED_NS: u64 = 15 * S;
 const AFTER_ROLE_NS: u64 = 5 * S;
 
 /// Object of a test.
-enum Tested<'i> {
+enum TestTarget<'i> {
     Command(&'i [String]),
     /// File of nftables.
     Rules(&'i Path),
 }
 
-impl Tested<'_> {
-    fn words(&self) -> String {
+impl TestTarget<'_> {
+    fn text(&self) -> String {
         match self {
             Self::Command(argv) => argv.join(" "),
             Self::Rules(file) => format!("nft -c -f {}", file.display()),
@@ -59,7 +59,7 @@ pub(super) struct Test {
     stamp: Option<u64>,
     fault: Option<String>,
     /// Object that was tested last, as text: another role has another file.
-    of: String,
+    target_text: String,
     /// Reason why a file that the item needs in another role cannot be used.
     pub(super) source_fault: Option<String>,
 }
@@ -110,9 +110,9 @@ impl Engine {
         let Some(tested) = item.tested() else {
             return;
         };
-        let (job, words) = (tested.job(), tested.words());
+        let (job, words) = (tested.job(), tested.text());
         item.test.run = Some(Run { number, until_ns });
-        item.test.of = words;
+        item.test.target_text = words;
         self.actions.push_back(Action::Begin { number, job });
     }
 
@@ -163,9 +163,10 @@ impl Item {
         self.tested().is_some()
     }
 
-    fn tested(&self) -> Option<Tested<'_>> {
+    fn tested(&self) -> Option<TestTarget<'_>> {
         let Kind::Rules { files } = &self.spec.kind else {
-            return Some(Tested::Command(&self.spec.test)).filter(|_| !self.spec.test.is_empty());
+            return Some(TestTarget::Command(&self.spec.test))
+                .filter(|_| !self.spec.test.is_empty());
         };
         let role = self.membership.role()?;
         let next = match role {
@@ -173,19 +174,19 @@ impl Item {
             _ => &files.active,
         };
         let next = next.as_deref().filter(|_| next != files.of(role));
-        next.map(Tested::Rules)
+        next.map(TestTarget::Rules)
     }
 
     /// Fault of the test, with the command that shows it.
     pub(super) fn test_fault(&self) -> Option<String> {
         let (tested, why) = (self.tested()?, self.test.fault.as_ref()?);
-        let words = tested.words();
+        let words = tested.text();
         let what = match (tested, self.membership.role()) {
-            (Tested::Rules(_), _) => "would not load in another role",
+            (TestTarget::Rules(_), _) => "would not load in another role",
             (_, Some(Role::Active)) => "would not start again",
             _ => "would not start",
         };
-        (self.test.of == words).then(|| format!("{what}: `{words}`: {why}"))
+        (self.test.target_text == words).then(|| format!("{what}: `{words}`: {why}"))
     }
 
     /// Makes the test due at once: the file has another test, or somebody declared it repaired.
@@ -224,7 +225,7 @@ impl Item {
                 self.test.fault = None;
                 self.test.due_ns = now_ns.saturating_add(AGAIN_NS);
                 if had_fault {
-                    self.tell(
+                    self.queue_event(
                         now_ns,
                         Topic::Tested,
                         format!("{name}: its test succeeds again"),
@@ -235,7 +236,7 @@ impl Item {
                 self.test.fault = Some(why.clone());
                 self.test.due_ns = now_ns.saturating_add(AGAIN_FAILED_NS);
                 if let (false, Some(fault)) = (had_fault, self.test_fault()) {
-                    self.tell(now_ns, Topic::TestFailed, format!("{name} {fault}"));
+                    self.queue_event(now_ns, Topic::TestFailed, format!("{name} {fault}"));
                 }
             }
         }

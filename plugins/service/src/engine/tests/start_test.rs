@@ -13,12 +13,12 @@ fn check(lab: &Lab) -> (u8, &str) {
 
 fn breaks(lab: &mut Lab) {
     lab.machine
-        .ways
-        .insert(TEST.to_owned(), Way::Fails(100 * MS));
+        .courses
+        .insert(TEST.to_owned(), Course::Fails(100 * MS));
 }
 
 fn mends(lab: &mut Lab) {
-    lab.machine.ways.remove(TEST);
+    lab.machine.courses.remove(TEST);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_runs_is_no_less_fit_because_it_would_not_start_again() {
 #[test]
 fn a_test_that_hangs_has_failed_after_its_time_and_holds_up_no_role() {
     let mut lab = Lab::new(TESTED);
-    lab.machine.ways.insert(TEST.to_owned(), Way::Hangs);
+    lab.machine.courses.insert(TEST.to_owned(), Course::Hangs);
     lab.backup();
     lab.pass(20 * S);
     let ticket = lab.active();
@@ -109,8 +109,8 @@ fn tests_of_several_services_run_one_after_the_other() {
     let one = |name: &str| format!("[[service]]\nunits = [\"{name}\"]\ntest = [\"/{name}\"]\n");
     let mut lab = Lab::new(&(one("a") + &one("b") + &one("c")));
     for name in ["a", "b", "c"] {
-        let way = Way::Takes(S);
-        lab.machine.ways.insert(format!("run /{name}"), way);
+        let course = Course::Takes(S);
+        lab.machine.courses.insert(format!("run /{name}"), course);
     }
     lab.backup();
     lab.pass(10 * S);
@@ -166,8 +166,8 @@ fn rules_of_the_next_role_that_would_not_load_are_told_before_it_comes() {
     assert_eq!((lab.count(active), lab.count(backup)), (1, 0));
     let name = lab.checks.keys().next().cloned().expect("the file's");
     assert_eq!(lab.checks[&name].0, 100);
-    let fails = Way::Fails(100 * MS);
-    lab.machine.ways.insert(active.to_owned(), fails);
+    let fails = Course::Fails(100 * MS);
+    lab.machine.courses.insert(active.to_owned(), fails);
     lab.stamp = 2;
     lab.pass(6 * S);
     let why = "would not load in another role: `nft -c -f /etc/active.nft`: exit code 1";
@@ -181,7 +181,7 @@ fn rules_of_the_next_role_that_would_not_load_are_told_before_it_comes() {
     lab.backup();
     lab.pass(10 * S);
     assert_eq!(lab.checks[&name], (0, why.to_owned()));
-    lab.machine.ways.remove(active);
+    lab.machine.courses.remove(active);
     lab.stamp = 3;
     lab.pass(20 * S);
     assert_eq!(lab.checks[&name].0, 100);

@@ -2,7 +2,7 @@
 
 use spared_sdk::Role;
 
-use super::goal::{Deed, Goal, Task};
+use super::goal::{Goal, JobKind, Task};
 use super::item::Item;
 use super::{Action, Engine};
 use crate::job::{Job, Verb};
@@ -11,27 +11,27 @@ impl Engine {
     /// Begins all jobs that may begin, and ends those that have ended.
     pub(super) fn step(&mut self, now_ns: u64) {
         for item in &mut self.items {
-            item.ripen(now_ns);
+            item.end_waits(now_ns);
         }
         for at in 0..self.items.len() {
             self.advance(now_ns, at);
         }
-        self.remember();
+        self.remember_results();
         for item in &mut self.items {
             self.actions
-                .extend(item.record.take_events().map(Action::Event));
+                .extend(item.history.take_events().map(Action::Event));
         }
         let names: Vec<String> = self.groups.keys().cloned().collect();
         for name in names {
-            if self.are_items_through(&name) {
+            if self.are_first_tries_over(&name) {
                 self.advance_hooks(now_ns, &name);
-                self.conclude(now_ns, &name);
+                self.end_role(now_ns, &name);
             }
         }
         self.remember_hooks();
         self.look(now_ns);
         self.begin_tests(now_ns);
-        self.report(now_ns);
+        self.report_checks(now_ns);
         let text = self.memory.poll_text();
         self.actions.extend(text.map(Action::Remember));
     }
@@ -42,16 +42,16 @@ impl Engine {
         };
         let superseded = item.is_superseded();
         let busy = self.orphans.iter().any(|it| it.name == item.spec.name);
-        if busy || item.work.is_busy() && !superseded || !self.is_turn(at) {
+        if busy || item.work.is_busy() && !superseded || !self.may_begin(at) {
             return;
         }
         if superseded {
             self.supersede(now_ns, at);
         }
-        let Some(deed) = self.items.get(at).and_then(Item::need) else {
+        let Some(kind) = self.items.get(at).and_then(Item::next_job) else {
             return;
         };
-        self.begin(now_ns, at, deed);
+        self.begin(now_ns, at, kind);
     }
 
     /// Abandons a job that is superseded: systemd replaces its own job, and setting an interface ends its bounce.
@@ -64,31 +64,31 @@ impl Engine {
         };
         self.actions
             .push_back(Action::Cancel { number: job.number });
-        item.give_up(now_ns, &job.deed);
+        item.abandon_job(now_ns, &job.kind);
     }
 
-    pub(super) fn begin(&mut self, now_ns: u64, at: usize, deed: Deed) {
+    pub(super) fn begin(&mut self, now_ns: u64, at: usize, kind: JobKind) {
         let number = self.next_number();
-        let Some(job) = self.items.get(at).and_then(|item| self.job(item, &deed)) else {
+        let Some(job) = self.items.get(at).and_then(|item| self.job(item, &kind)) else {
             return;
         };
         if let Some(item) = self.items.get_mut(at) {
-            item.begin(now_ns, number, deed);
+            item.begin(now_ns, number, kind);
             self.actions.push_back(Action::Begin { number, job });
         }
     }
 
-    fn job(&self, item: &Item, deed: &Deed) -> Option<Job> {
+    fn job(&self, item: &Item, kind: &JobKind) -> Option<Job> {
         let service = |verb| {
             let service = item.service.clone()?;
             Some(Job::Service { service, verb })
         };
-        match deed {
-            Deed::Start => service(Verb::Start),
-            Deed::Stop => service(Verb::Stop),
-            Deed::Kill => service(Verb::Kill),
-            Deed::Task(Task::Reload) => service(Verb::Reload),
-            Deed::Task(Task::Command(argv)) => {
+        match kind {
+            JobKind::Start => service(Verb::Start),
+            JobKind::Stop => service(Verb::Stop),
+            JobKind::Kill => service(Verb::Kill),
+            JobKind::Task(Task::Reload) => service(Verb::Reload),
+            JobKind::Task(Task::Command(argv)) => {
                 let role = item.membership.role().unwrap_or(Role::Backup);
                 let group = item.spec.group.as_deref();
                 Some(Job::Run {
@@ -96,8 +96,8 @@ impl Engine {
                     environment: self.environment(group, role, item.membership.previous()),
                 })
             }
-            Deed::Task(Task::Job(job)) | Deed::Keep(job) => Some(job.clone()),
-            Deed::Bounce => match &item.spec.kind {
+            JobKind::Task(Task::Job(job)) | JobKind::Keep(job) => Some(job.clone()),
+            JobKind::Bounce => match &item.spec.kind {
                 crate::config::Kind::Interface {
                     interface,
                     bounce_ms: Some(down_ms),
@@ -112,7 +112,7 @@ impl Engine {
     }
 
     /// True if all items before this one in the same direction have ended their first try.
-    fn is_turn(&self, at: usize) -> bool {
+    fn may_begin(&self, at: usize) -> bool {
         let Some(item) = self.items.get(at) else {
             return false;
         };
@@ -132,7 +132,7 @@ impl Engine {
     }
 
     /// True if no item of this group's role still has its first try to come.
-    fn are_items_through(&self, name: &str) -> bool {
+    fn are_first_tries_over(&self, name: &str) -> bool {
         let mut all = true;
         for item in &self.items {
             let group = item.spec.group.as_deref();
@@ -141,21 +141,21 @@ impl Engine {
             }
         }
         let active = |group: &super::Group| group.role == Role::Active;
-        let known = self.gathering.is_over() || self.groups.get(name).is_some_and(active);
+        let known = self.role_wait.is_over() || self.groups.get(name).is_some_and(active);
         all && known
     }
 
-    fn conclude(&mut self, now_ns: u64, name: &str) {
+    fn end_role(&mut self, now_ns: u64, name: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        if !group.hooks.are_through() {
+        if !group.hooks.are_over() {
             return;
         }
         let ticket = group.ticket.take();
         self.actions
             .extend(ticket.map(|ticket| Action::Done { ticket }));
-        if std::mem::take(&mut group.unsaid) {
+        if std::mem::take(&mut group.is_outcome_due) {
             let since_ns = group.since_ns;
             let text = self.outcome(now_ns, name, since_ns);
             self.actions.extend(text.map(Action::Event));
@@ -193,7 +193,7 @@ impl Engine {
         (!parts.is_empty()).then(|| format!("{name}: {} ({ms} ms)", parts.join("; ")))
     }
 
-    fn remember(&mut self) {
+    fn remember_results(&mut self) {
         for item in &self.items {
             if item.is_to_remember() {
                 self.memory

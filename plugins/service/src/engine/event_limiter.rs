@@ -13,20 +13,21 @@ pub(super) enum Topic {
     Missing,
     Killed,
     Recovered,
-    Stranger,
+    UnknownGroup,
     TestFailed,
     Tested,
 }
 
 /// Time of the last event of each topic, and the number suppressed since.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tellings {
+pub(super) struct EventLimiter {
     last: BTreeMap<Topic, (u64, u64)>,
 }
 
-impl Tellings {
-    /// Returns the event, unless one of the same topic was reported within a minute.
-    pub(super) fn tell(&mut self, now_ns: u64, topic: Topic, text: String) -> Option<String> {
+impl EventLimiter {
+    /// Returns the event, unless one of the same topic was reported within a minute. After suppressed ones it has their
+    /// number.
+    pub(super) fn limit(&mut self, now_ns: u64, topic: Topic, text: String) -> Option<String> {
         let (text, entry) = match self.last.get_mut(&topic) {
             Some((last_ns, left_out)) if now_ns.saturating_sub(*last_ns) < EVERY_NS => {
                 *left_out = left_out.saturating_add(1);

@@ -1,17 +1,17 @@
-//! Record of one item since the worker began: failures, and events.
+//! History of one item since the worker began: counters, last fault, and events.
 
-use super::tell::{Tellings, Topic};
+use super::event_limiter::{EventLimiter, Topic};
 
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct ItemHistory {
     failures: u64,
     started_by_others: u64,
     last_fault: Option<String>,
-    tellings: Tellings,
+    limiter: EventLimiter,
     events: Vec<String>,
 }
 
-impl Record {
+impl ItemHistory {
     /// Counts a failure.
     pub(super) fn note_failure(&mut self, why: String) {
         self.failures = self.failures.saturating_add(1);
@@ -28,8 +28,8 @@ impl Record {
     }
 
     /// Queues an event, unless the same was queued a moment ago.
-    pub(super) fn tell(&mut self, now_ns: u64, topic: Topic, text: String) {
-        let text = self.tellings.tell(now_ns, topic, text);
+    pub(super) fn queue_event(&mut self, now_ns: u64, topic: Topic, text: String) {
+        let text = self.limiter.limit(now_ns, topic, text);
         self.events.extend(text);
     }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use spared_sdk::child::{Child, Program};
 
-use super::outside::Outside;
+use super::transient_units::TransientUnits;
 
 /// Paths of the machine; tests have others.
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub struct MachinePaths {
     pub root: PathBuf,
     /// Folder in which programs are looked up before `PATH`.
     pub programs: Option<PathBuf>,
@@ -16,7 +16,7 @@ pub struct Machine {
     pub state: Option<PathBuf>,
 }
 
-impl Default for Machine {
+impl Default for MachinePaths {
     fn default() -> Self {
         Self {
             root: PathBuf::from("/"),
@@ -28,34 +28,34 @@ impl Default for Machine {
 
 /// Command of a job or query.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(super) enum Command {
     /// Program of the system.
     System(Vec<String>),
     /// Command of the administrator, with its environment; runs outside of the daemon's confinement.
-    Outside(Vec<String>, Vec<(String, String)>),
+    Unconfined(Vec<String>, Vec<(String, String)>),
 }
 
 /// Starts commands.
 #[derive(Debug)]
 pub(super) struct Starter {
-    machine: Machine,
-    outside: Outside,
+    paths: MachinePaths,
+    transient_units: TransientUnits,
 }
 
 impl Starter {
-    pub(super) fn new(machine: Machine, now_ns: u64) -> Self {
+    pub(super) fn new(paths: MachinePaths, now_ns: u64) -> Self {
         Self {
-            outside: Outside::find(&machine.root, now_ns),
-            machine,
+            transient_units: TransientUnits::detect(&paths.root, now_ns),
+            paths,
         }
     }
 
     pub(super) fn root(&self) -> &Path {
-        &self.machine.root
+        &self.paths.root
     }
 
     pub(super) fn has_systemd(&self) -> bool {
-        self.outside.is_there()
+        self.transient_units.is_available()
     }
 
     /// Starts a command; returns the child, and the unit that it waits for as a client.
@@ -64,7 +64,7 @@ impl Starter {
     /// The reason why it does not run, as a sentence.
     pub(super) fn start(
         &mut self,
-        step: &Step,
+        command: &Command,
         output_max: usize,
         outlived: bool,
     ) -> Result<(Child, Option<String>), String> {
@@ -73,13 +73,13 @@ impl Starter {
             outlived,
             ..Program::default()
         };
-        let (argv, environment) = match step {
-            Step::System(argv) => return Ok((self.start_system(argv, program)?, None)),
-            Step::Outside(argv, environment) => (argv, environment),
+        let (argv, environment) = match command {
+            Command::System(argv) => return Ok((self.start_system(argv, program)?, None)),
+            Command::Unconfined(argv, environment) => (argv, environment),
         };
         let name = argv.first().ok_or("names no program")?;
-        let path = self.outside.trusted(name)?;
-        if let Some((words, unit)) = self.outside.wrap(argv, environment, !outlived) {
+        let path = self.transient_units.trusted(name)?;
+        if let Some((words, unit)) = self.transient_units.wrap(argv, environment, !outlived) {
             return Ok((self.start_system(&words, program)?, Some(unit)));
         }
         let pairs = environment.iter();
@@ -103,7 +103,7 @@ impl Starter {
 
     /// Command with its program in the folder of a test, if the test has put one there.
     fn program(&self, mut argv: Vec<String>) -> Vec<String> {
-        let (Some(programs), Some(name)) = (&self.machine.programs, argv.first_mut()) else {
+        let (Some(programs), Some(name)) = (&self.paths.programs, argv.first_mut()) else {
             return argv;
         };
         let path = programs.join(name.trim_start_matches('/'));
@@ -115,6 +115,6 @@ impl Starter {
 
     /// Runs a program of the system, and waits a short time for its end.
     pub(super) fn run(&self, argv: Vec<String>) {
-        self.outside.end(&self.program(argv));
+        self.transient_units.run_briefly(&self.program(argv));
     }
 }

@@ -1,4 +1,4 @@
-//! Runs the administrator's commands as units of their own, if systemd is the first process.
+//! Runs the administrator's commands as transient units, if systemd is the first process.
 //!
 //! spared's unit is confined: it cannot write /etc, and its children have fewer rights than root. systemd-run has
 //! systemd start a command instead, in a control group of its own, which can be killed as a whole. Processes that the
@@ -20,7 +20,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// s.
 const END_WAIT: Duration = Duration::from_millis(400);
 
-/// Prefix of the names of these units.
+/// Prefix of the names of transient units.
 const UNITS: &str = "spared-run-";
 
 /// Lines of systemd-run itself in a command's output: at the start, and at the end.
@@ -29,26 +29,26 @@ const FINISHED: &str = "Finished with result: ";
 const FAILED: i32 = 1;
 
 #[derive(Debug)]
-pub(super) struct Outside {
+pub(super) struct TransientUnits {
     systemd: bool,
     /// Path of the bus's socket: without the bus only the success of a unit is reported.
     bus: PathBuf,
     /// Part of the name that distinguishes the units of this worker from those of earlier ones.
-    birth_ns: u64,
+    started_ns: u64,
     count: u64,
 }
 
-impl Outside {
-    pub(super) fn find(root: &Path, now_ns: u64) -> Self {
+impl TransientUnits {
+    pub(super) fn detect(root: &Path, now_ns: u64) -> Self {
         Self {
-            systemd: manager::is_systemd(root) && !is_elsewhere(root),
+            systemd: manager::is_systemd(root) && !is_in_own_namespace(root),
             bus: root.join("run/dbus/system_bus_socket"),
-            birth_ns: now_ns,
+            started_ns: now_ns,
             count: 0,
         }
     }
 
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn is_available(&self) -> bool {
         self.systemd
     }
 
@@ -65,7 +65,7 @@ impl Outside {
             return None;
         }
         self.count = self.count.saturating_add(1);
-        let unit = format!("{UNITS}{:x}-{}.service", self.birth_ns, self.count);
+        let unit = format!("{UNITS}{:x}-{}.service", self.started_ns, self.count);
         // for a query it has to say which of the two set the exit code
         let says: &[&str] = if quiet { &[] } else { &["--quiet"] };
         let how: &[&str] = if bus {
@@ -129,7 +129,7 @@ impl Outside {
     }
 
     /// Runs a command, and waits a short time for its end.
-    pub(super) fn end(&self, argv: &[String]) {
+    pub(super) fn run_briefly(&self, argv: &[String]) {
         let program = Program {
             argv,
             ..Program::default()
@@ -146,7 +146,7 @@ impl Outside {
 
 /// Exit code and output of a query's command. systemd-run itself fails with a code that many commands use for a dead
 /// service: that code counts only if systemd-run says that the command ended with it.
-pub(super) fn answer(code: Option<i32>, text: &str) -> (Option<i32>, String) {
+pub(super) fn parse_output(code: Option<i32>, text: &str) -> (Option<i32>, String) {
     let (said, result) = text.rsplit_once(FINISHED).unwrap_or((text, ""));
     let result = result.lines().next().unwrap_or("");
     let is_theirs = code != Some(FAILED) || result == "exit-code";
@@ -158,7 +158,7 @@ pub(super) fn answer(code: Option<i32>, text: &str) -> (Option<i32>, String) {
 
 /// True if this router runs in a network namespace of its own, in which systemd does not start processes. A confined
 /// process may not look; it is in the namespace of its service manager.
-fn is_elsewhere(root: &Path) -> bool {
+fn is_in_own_namespace(root: &Path) -> bool {
     let of = |process: &str| fs::read_link(root.join(format!("proc/{process}/ns/net")));
     matches!((of("1"), of("self")), (Ok(first), Ok(own)) if first != own)
 }

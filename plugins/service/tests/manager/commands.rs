@@ -36,7 +36,7 @@ fn systemd_is_told_by_systemctl() {
         ("openvpn@a.b", "openvpn@a.b.service"),
     ];
     for (name, full) in names {
-        let stop = told(
+        let stop = commands(
             &unit(Manager::Systemd, name),
             Verb::Stop,
             &mut Triggers::default(),
@@ -114,7 +114,7 @@ fn commands_are_run_as_they_are_given() {
         let commands = manager::commands(&service, verb, &mut Triggers::default());
         assert_eq!(commands, None, "{verb:?}");
     }
-    let asked = manager::questions(Path::new("/"), &[service], &Triggers::default());
+    let asked = manager::queries(Path::new("/"), &[service], &Triggers::default());
     assert!(asked.0.is_empty());
     let [(_, Status::Unknown(why))] = asked.1.as_slice() else {
         panic!("{asked:?}");

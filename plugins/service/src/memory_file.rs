@@ -9,13 +9,13 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// File whose first line identifies the boot.
 #[derive(Debug)]
-pub struct Memory {
+pub struct MemoryFile {
     file: Option<PathBuf>,
     boot: String,
 }
 
-impl Memory {
-    pub fn of(folder: Option<&Path>) -> Self {
+impl MemoryFile {
+    pub fn in_folder(folder: Option<&Path>) -> Self {
         let boot = fs::read_to_string(BOOT).unwrap_or_default();
         Self {
             file: folder.map(|folder| folder.join("done")),
@@ -69,7 +69,7 @@ mod tests {
     fn what_another_boot_did_is_forgotten() {
         let folder = std::env::temp_dir().join(format!("spared-memory-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let memory = Memory::of(Some(&folder));
+        let memory = MemoryFile::in_folder(Some(&folder));
         assert_eq!(memory.read(), "");
         memory.write("a\tb\n");
         assert_eq!(memory.read(), "a\tb\n");
