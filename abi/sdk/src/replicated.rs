@@ -60,7 +60,7 @@ use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
 /// The protocol, for stores other than [`Map`].
 pub use spared_replica as replica;
-pub use spared_replica::map::{Datum, Map, Unfit};
+pub use spared_replica::map::{Map, MapValue, PutError};
 use spared_replica::{Change, Drain, Key, Malformed, Replica, Store, Table, TableStatus};
 
 use crate::{Engine, Error, Host, Role, Value};
@@ -85,7 +85,7 @@ pub fn life() -> u64 {
 
 /// Rows that `sparectl` shows for a replicated table of any plugin: "NAME.state" and so on.
 pub fn rows(status: &TableStatus) -> Vec<(String, Value)> {
-    let state = status.lack.as_deref().unwrap_or("in sync");
+    let state = status.out_of_sync_reason.as_deref().unwrap_or("in sync");
     let numbers = [
         ("records_here", Some(status.here as u64)),
         ("records_there", status.there),
@@ -181,7 +181,7 @@ impl<S: Store> Replicated<S> {
 
     /// Like [`Engine::wants_message`].
     pub fn wants_message(&self) -> bool {
-        self.replica.wants(&self.store)
+        self.replica.can_receive(&self.store)
     }
 
     /// Like [`Engine::poll_message`].
@@ -222,7 +222,7 @@ impl<S: Store> Replicated<S> {
 
     /// Like [`Engine::is_drained`].
     pub fn is_drained(&self) -> bool {
-        self.replica.drained() != Drain::Pending
+        self.replica.drain_state() != Drain::Pending
     }
 
     /// Like [`Engine::is_settled`].
@@ -239,16 +239,16 @@ impl<S: Store> Replicated<S> {
     /// "in sync" if both nodes have the same records, otherwise the difference.
     pub fn summary(&self) -> String {
         let in_sync = self.replica.in_sync(&self.store);
-        in_sync.map_or_else(|lack| lack, |()| "in sync".to_owned())
+        in_sync.map_or_else(|reason| reason, |()| "in sync".to_owned())
     }
 }
 
-impl<K: Key + Ord, V: Datum> Replicated<Map<K, V>> {
+impl<K: Key + Ord, V: MapValue> Replicated<Map<K, V>> {
     /// Puts a record into the store of both nodes.
     ///
     /// # Errors
-    /// [`Unfit`]; the record is put on neither node.
-    pub fn put(&mut self, now_ns: u64, key: K, value: V) -> Result<(), Unfit> {
+    /// [`PutError`]; the record is put on neither node.
+    pub fn put(&mut self, now_ns: u64, key: K, value: V) -> Result<(), PutError> {
         self.store.put(key.clone(), value)?;
         self.changed(now_ns, 0, &key, Change::Put);
         Ok(())
@@ -266,7 +266,7 @@ impl<K: Key + Ord, V: Datum> Replicated<Map<K, V>> {
 
 /// The actions are keys of records that the peer changed, for an [`Io`](crate::Io) that acts on them. The store
 /// contains the present record.
-impl<K: Key + Ord, V: Datum> Engine for Replicated<Map<K, V>> {
+impl<K: Key + Ord, V: MapValue> Engine for Replicated<Map<K, V>> {
     type Action = K;
 
     fn handle_timeout(&mut self, now_ns: u64) {
@@ -330,8 +330,8 @@ impl<K: Key + Ord, V: Datum> Engine for Replicated<Map<K, V>> {
     }
 }
 
-impl From<Unfit> for Error {
-    fn from(unfit: Unfit) -> Self {
-        Self::Plugin(unfit.to_string())
+impl From<PutError> for Error {
+    fn from(error: PutError) -> Self {
+        Self::Plugin(error.to_string())
     }
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use spared_replica::toy::Number;
 use spared_replica::wire::{MESSAGE_MAX, Malformed, Reader};
 use spared_replica::{
-    Applied, Change, Config, Mark, Replica, Sink, Step, Store, Table, Tag, Token, Value,
+    Applied, Change, Config, Replica, Sink, Stamp, Step, Store, Table, Tag, Token, ValueWriter,
 };
 
 /// Limit of the protocol's time for each record and node, in ns.
@@ -327,7 +327,7 @@ impl Store for Flat {
         Step::Done
     }
 
-    fn encode(&mut self, _table: Table, key: &Number, out: &mut Value<'_>) -> bool {
+    fn encode(&mut self, _table: Table, key: &Number, out: &mut ValueWriter<'_>) -> bool {
         self.value(key).map(|value| out.u64(value)).is_some()
     }
 
@@ -368,14 +368,14 @@ impl Store for Flat {
     fn stale(
         &mut self,
         _table: Table,
-        mark: Mark,
+        stamp: Stamp,
         at: &mut usize,
         limit: usize,
         keys: &mut Vec<Number>,
     ) -> bool {
         let end = (*at + limit).min(self.0.len());
         for index in *at..end {
-            if self.0[index].is_some_and(|it| it.1.mark() != mark) {
+            if self.0[index].is_some_and(|it| it.1.stamp() != stamp) {
                 keys.push(Number(index as u32));
             }
         }

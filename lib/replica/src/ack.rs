@@ -1,8 +1,8 @@
 //! Verdicts of the peer on sent records, and the drain, which waits for all of them.
 
 use crate::Drain;
-use crate::apart::Apart;
-use crate::outbox::Flight;
+use crate::offline::OfflineChanges;
+use crate::outbox::InFlight;
 use crate::session::Replica;
 use crate::store::{Store, Tag};
 use crate::table::{Phase, TableState};
@@ -20,23 +20,23 @@ impl<S: Store> Replica<S> {
         }
         let mut refused = ordinals.peekable();
         while self.outbox.acked < applied {
-            let Some(flight) = self.outbox.flight.pop_front() else {
+            let Some(in_flight) = self.outbox.in_flight.pop_front() else {
                 break;
             };
             self.outbox.acked += 1;
             let ordinal = self.outbox.acked;
             let is_refused = refused.next_if_eq(&ordinal).is_some();
-            match flight {
-                Flight::Record { table, key, .. } => {
+            match in_flight {
+                InFlight::Record { table, key, .. } => {
                     self.tables[table].acknowledge(store, table, &key, ordinal, is_refused);
                 }
-                Flight::Commit => {}
-                Flight::End { table, number } => {
+                InFlight::Commit => {}
+                InFlight::End { table, number } => {
                     let table = &mut self.tables[table];
                     if number == table.number && matches!(table.pair.phase, Phase::Serving) {
-                        table.pair.is_acked = true;
-                        table.pair.is_whole = true;
-                        table.apart = Apart::new();
+                        table.pair.is_snapshot_acked = true;
+                        table.pair.had_snapshot = true;
+                        table.offline = OfflineChanges::new();
                         table.retry.reset();
                         self.garbage.handle_success();
                     }
@@ -46,19 +46,19 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Sends everything that is pending and asks the peer to confirm it; [`drained`](Self::drained) returns the answer.
+    /// Sends everything that is pending and asks the peer to confirm it; [`drain_state`](Self::drain_state) returns the answer.
     pub fn start_drain(&mut self) {
         self.drains.start(self.channel.is_up);
     }
 
     /// State of the last drain.
-    pub fn drained(&self) -> Drain {
+    pub fn drain_state(&self) -> Drain {
         self.drains.state()
     }
 
     /// Time of the peer's last drain in this channel: the peer's role is about to end.
-    pub fn drain_heard(&self) -> Option<u64> {
-        self.drains.heard_ns()
+    pub fn peer_drain_ns(&self) -> Option<u64> {
+        self.drains.peer_drain_ns()
     }
 
     pub(crate) fn make_drain(&mut self) -> bool {
@@ -72,7 +72,7 @@ impl<S: Store> Replica<S> {
         if !self.drains.is_due() || self.tables.iter().any(waits) {
             return false;
         }
-        let id = self.drains.tell();
+        let id = self.drains.take_request();
         self.begin(kind::DRAIN, 0);
         self.out.put(&id.to_be_bytes());
         true
@@ -81,7 +81,7 @@ impl<S: Store> Replica<S> {
     /// Answers the peer's drain once every record before it has its verdict.
     pub(crate) fn answer_drain(&mut self) {
         if let Some((id, ordinal)) = self.inbox.drain {
-            if self.inbox.settled >= ordinal || self.inbox.is_settled_whole() {
+            if self.inbox.settled >= ordinal || self.inbox.is_settled_except_staged() {
                 self.inbox.drain = None;
                 self.drains.answer(id);
             }
@@ -91,12 +91,12 @@ impl<S: Store> Replica<S> {
     /// True if every received record has its verdict, as required before addresses move here. Records of a whole state
     /// whose end has not arrived do not count.
     pub fn is_settled(&self) -> bool {
-        self.inbox.is_settled_whole()
+        self.inbox.is_settled_except_staged()
     }
 
     /// True if the owner may pass the next message. Otherwise the owner leaves it in the channel, which fills up, so
     /// that the peer waits.
-    pub fn wants(&self, store: &S) -> bool {
+    pub fn can_receive(&self, store: &S) -> bool {
         // messages after a whole state are not part of it
         let is_held = self.tables.iter().any(|it| it.transfer.is_held());
         let has_room = store.room() >= RECORDS_MAX && !self.inbox.is_full(self.config.window);
@@ -134,7 +134,7 @@ impl<S: Store> TableState<S> {
             // a record sent by the decider is no longer a stray
             tag.clear(Tag::STRAY);
             if !is_refused {
-                tag.mark = self.mark;
+                tag.stamp = self.stamp;
             }
         }
         let stray = tag.flags & Tag::STRAY;

@@ -43,7 +43,7 @@ impl Outgoing {
     }
 
     /// True if the message has only its head.
-    pub fn is_bare(&self) -> bool {
+    pub fn has_only_head(&self) -> bool {
         self.bytes.len() <= HEAD
     }
 
@@ -72,8 +72,8 @@ impl Outgoing {
     }
 
     /// Appends a key, which `write` writes.
-    pub fn put_key(&mut self, write: impl FnOnce(&mut Value<'_>)) -> bool {
-        self.put_value(1, KEY_MAX, write)
+    pub fn put_key(&mut self, write: impl FnOnce(&mut ValueWriter<'_>)) -> bool {
+        self.put_sized(1, KEY_MAX, write)
     }
 
     /// Appends a record's flags and age.
@@ -86,26 +86,26 @@ impl Outgoing {
     }
 
     /// Appends a record's value; false if it is too long.
-    pub fn put_body(&mut self, write: impl FnOnce(&mut Value<'_>)) -> bool {
-        self.put_value(2, VALUE_MAX, write)
+    pub fn put_value(&mut self, write: impl FnOnce(&mut ValueWriter<'_>)) -> bool {
+        self.put_sized(2, VALUE_MAX, write)
     }
 
-    fn put_value(
+    fn put_sized(
         &mut self,
         width: usize,
         limit: usize,
-        write: impl FnOnce(&mut Value<'_>),
+        write: impl FnOnce(&mut ValueWriter<'_>),
     ) -> bool {
         let at = self.bytes.len();
         self.put(&[0; 2][..width]);
         let begin = self.bytes.len();
-        let mut value = Value {
+        let mut writer = ValueWriter {
             limit: (begin + limit).min(MESSAGE_MAX),
             bytes: &mut self.bytes,
             over: false,
         };
-        write(&mut value);
-        let fits = !value.over;
+        write(&mut writer);
+        let fits = !writer.over;
         let length = self.bytes.len() - begin;
         let number = (length as u16).to_be_bytes();
         self.bytes[at..begin].copy_from_slice(&number[2 - width..]);
@@ -121,14 +121,14 @@ impl Outgoing {
     }
 
     /// Offset of the next record.
-    pub fn mark(&self) -> usize {
+    pub fn offset(&self) -> usize {
         self.bytes.len()
     }
 
     /// Removes the bytes put since that offset.
-    pub fn truncate(&mut self, mark: usize) {
-        self.bytes[mark..].zeroize();
-        self.bytes.truncate(mark);
+    pub fn truncate(&mut self, offset: usize) {
+        self.bytes[offset..].zeroize();
+        self.bytes.truncate(offset);
     }
 }
 
@@ -143,23 +143,27 @@ impl Drop for Outgoing {
 /// Keys longer than [`KEY_MAX`](crate::wire::KEY_MAX) and values longer than [`VALUE_MAX`](crate::wire::VALUE_MAX) are
 /// not sent, and are counted as too long.
 #[derive(Debug)]
-pub struct Value<'a> {
+pub struct ValueWriter<'a> {
     bytes: &'a mut Vec<u8>,
     limit: usize,
     over: bool,
 }
 
-impl Value<'_> {
+impl ValueWriter<'_> {
     /// Writes into the caller's buffer; false if the bytes exceed the limit.
-    pub fn write_to(bytes: &mut Vec<u8>, limit: usize, write: impl FnOnce(&mut Value<'_>)) -> bool {
+    pub fn write_to(
+        bytes: &mut Vec<u8>,
+        limit: usize,
+        write: impl FnOnce(&mut ValueWriter<'_>),
+    ) -> bool {
         let limit = bytes.len() + limit;
-        let mut value = Value {
+        let mut writer = ValueWriter {
             bytes,
             limit,
             over: false,
         };
-        write(&mut value);
-        !value.over
+        write(&mut writer);
+        !writer.over
     }
 
     /// Appends bytes.

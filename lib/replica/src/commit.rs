@@ -4,7 +4,7 @@
 //! were made at the same time, nor records that refer to a list that is missing here, become a mixture.
 
 use crate::inbox::Slot;
-use crate::outbox::Flight;
+use crate::outbox::InFlight;
 use crate::session::Replica;
 use crate::store::{Commit, Store, Table, Token};
 use crate::table::{Phase, TableState};
@@ -13,13 +13,14 @@ use crate::wire::{CommitTable, Malformed, commit, kind};
 /// Maximum number of records that are requested one by one when a backup's list is undone.
 const STRAYS_MAX: usize = if cfg!(test) { 2 } else { 1_000 };
 
-/// Progress of a comparison that was requested because the decider's records refer to another list than this node's.
+/// Progress of the request for the decider's whole list, because the decider's records refer to another list than this
+/// node's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Awaited {
+pub(crate) enum ListRequest {
     #[default]
-    Nothing,
-    Asked,
-    Begun,
+    Idle,
+    Requested,
+    Receiving,
 }
 
 /// State of the transfer of whole states, of both halves of a table. A pair's end resets all but the two flags of the
@@ -28,41 +29,41 @@ pub(crate) enum Awaited {
 pub(crate) struct Transfer {
     /// True if the table is one list as a whole; the second flag is true if HELLO has said so.
     pub is_list: bool,
-    pub is_list_told: bool,
+    pub is_list_announced: bool,
     /// True if something was sent that no COMMIT has ended yet.
     pub uncommitted: bool,
-    /// True if the present walk has put records: until it ends, the common records may be parts of two states.
-    pub walk_puts: bool,
-    /// True if a list replaced another, and no COMMIT has said so.
-    replaces: bool,
+    /// True if the present walk has sent records by value: until it ends, the common records may be parts of two states.
+    pub walk_sent_values: bool,
+    /// True if a list replaced another here, and no COMMIT has said so.
+    has_new_list: bool,
     /// Ordinal of the last COMMIT that reported a replaced list.
-    replaced_at: u64,
+    list_commit_ordinal: u64,
     /// Number of this node's records that the peer had handled when it began its present state.
-    pub begun_at: Option<u64>,
-    pub awaited: Awaited,
+    pub handled_at_begin: Option<u64>,
+    pub list_request: ListRequest,
     /// State of the peer that waits for the deletions of the snapshot before it.
-    held: Option<Claim>,
+    held_commit: Option<ReceivedCommit>,
 }
 
-/// Description of a sent state, from the peer's COMMIT.
+/// One table of a COMMIT of the peer: the description of the state that it ends.
 #[derive(Clone, Copy, Debug)]
-struct Claim {
+struct ReceivedCommit {
     ordinal: u64,
-    begun_at: u64,
+    handled_at_begin: u64,
     generation: u32,
     flags: u8,
     digest: u64,
 }
 
 /// Decision on a state of the peer.
-enum Verdict {
+enum CommitVerdict {
     Take,
     /// Records are still to arrive: the next COMMIT decides.
     Wait,
     Drop,
 }
 
-impl Claim {
+impl ReceivedCommit {
     fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -70,22 +71,22 @@ impl Claim {
 
 impl Transfer {
     /// Handles the end of a pair.
-    pub fn halt(&mut self) {
+    pub fn end_pair(&mut self) {
         *self = Self {
             is_list: self.is_list,
-            is_list_told: self.is_list_told,
+            is_list_announced: self.is_list_announced,
             ..Self::default()
         };
     }
 
     /// True if this node has a list that the peer may not have.
-    fn has_list(&self, acked: u64) -> bool {
-        self.replaces || acked < self.replaced_at
+    fn has_unacknowledged_list(&self, acked: u64) -> bool {
+        self.has_new_list || acked < self.list_commit_ordinal
     }
 
     /// True if a state of the peer waits for deletions.
     pub fn is_held(&self) -> bool {
-        self.held.is_some()
+        self.held_commit.is_some()
     }
 }
 
@@ -100,8 +101,8 @@ impl<S: Store> Replica<S> {
     }
 
     /// True if this node decides on the table and the peer has everything that was sent of it.
-    pub fn is_told(&self, table: Table) -> bool {
-        let is_acked = self.outbox.flight.is_empty() && !self.is_uncommitted(table);
+    pub fn is_acknowledged(&self, table: Table) -> bool {
+        let is_acked = self.outbox.in_flight.is_empty() && !self.is_uncommitted(table);
         let table = self
             .tables
             .get(table)
@@ -113,15 +114,16 @@ impl<S: Store> Replica<S> {
     /// together.
     pub(crate) fn make_commit(&mut self, store: &mut S) -> bool {
         let is_cramped = !self.outbox.has_room(self.config.window);
-        let waits = |it: &TableState<S>| it.is_open() && !it.changes.queue.is_empty();
+        let waits = |it: &TableState<S>| it.may_send_changes() && !it.changes.queue.is_empty();
         if !is_cramped && self.tables.iter().any(waits) {
             return false;
         }
-        let is_end = |it: &TableState<S>, index: Table| it.is_at_end() && store.is_exact(index);
+        let is_end =
+            |it: &TableState<S>, index: Table| it.is_at_end() && store.is_complete_state(index);
         let tables = self.tables.iter().enumerate();
         let due = tables.filter(|(index, it)| {
             let is_due = is_cramped || is_end(it, *index);
-            it.transfer.uncommitted && store.is_whole(*index) && is_due
+            it.transfer.uncommitted && store.takes_whole_states(*index) && is_due
         });
         let due = due.map(|(index, it)| (index, is_end(it, index)));
         let due: Vec<(Table, bool)> = due.collect();
@@ -135,18 +137,18 @@ impl<S: Store> Replica<S> {
             transfer.uncommitted = false;
             let mut flags = if is_end { 0 } else { commit::PART };
             flags |= if transfer.is_list { commit::LIST } else { 0 };
-            flags |= match transfer.awaited {
-                Awaited::Nothing => 0,
-                Awaited::Asked | Awaited::Begun => commit::ASKING,
+            flags |= match transfer.list_request {
+                ListRequest::Idle => 0,
+                ListRequest::Requested | ListRequest::Receiving => commit::ASKING,
             };
-            if is_end && std::mem::take(&mut transfer.replaces) {
+            if is_end && std::mem::take(&mut transfer.has_new_list) {
                 flags |= commit::REPLACED;
-                transfer.replaced_at = self.outbox.next();
+                transfer.list_commit_ordinal = self.outbox.next();
             }
             self.out.put(&[index as u8, flags]);
-            self.out.put(&store.state(index).to_be_bytes());
+            self.out.put(&store.state_digest(index).to_be_bytes());
             self.out.count();
-            self.outbox.flight.push_back(Flight::Commit);
+            self.outbox.in_flight.push_back(InFlight::Commit);
         }
         true
     }
@@ -159,22 +161,22 @@ impl<S: Store> Replica<S> {
         generation: u32,
         tables: &[CommitTable],
     ) -> Result<(), Malformed> {
-        let mut claims = Vec::new();
+        let mut received_commits = Vec::new();
         for it in tables {
-            let index = TableState::index(&self.tables, it.table);
+            let index = TableState::index_at_peer(&self.tables, it.table);
             let index = index.ok_or(Malformed::Table(it.table))?;
             let table = &mut self.tables[index];
-            if !table.is_common() || !store.is_whole(index) {
+            if !table.is_common() || !store.takes_whole_states(index) {
                 self.inbox.push(Slot::Done);
                 continue;
             }
             if it.flags & commit::LIST != 0 {
-                store.take_list(index);
+                store.set_list(index);
                 table.transfer.is_list = true;
             }
-            let claim = Claim {
+            let received = ReceivedCommit {
                 ordinal: self.inbox.next(),
-                begun_at: table.transfer.begun_at.take().unwrap_or(applied),
+                handled_at_begin: table.transfer.handled_at_begin.take().unwrap_or(applied),
                 generation,
                 flags: it.flags,
                 digest: it.digest,
@@ -182,50 +184,55 @@ impl<S: Store> Replica<S> {
             self.inbox.push(Slot::Commit { table: index });
             match table.pair.phase {
                 Phase::Pruning(_) => {
-                    if let Some(before) = table.transfer.held.replace(claim) {
+                    if let Some(before) = table.transfer.held_commit.replace(received) {
                         self.inbox.resolve(before.ordinal, Slot::Done);
                     }
                 }
-                _ => claims.push((index, claim)),
+                _ => received_commits.push((index, received)),
             }
         }
-        self.end_states(now_ns, store, claims);
+        self.decide_states(now_ns, store, received_commits);
         Ok(())
     }
 
     /// Decides on the state that waited for a snapshot's deletions, which are done.
-    pub(crate) fn end_held(&mut self, now_ns: u64, store: &mut S, index: Table) {
-        if let Some(claim) = self.tables[index].transfer.held.take() {
-            self.end_states(now_ns, store, vec![(index, claim)]);
+    pub(crate) fn decide_held(&mut self, now_ns: u64, store: &mut S, index: Table) {
+        if let Some(received) = self.tables[index].transfer.held_commit.take() {
+            self.decide_states(now_ns, store, vec![(index, received)]);
         }
     }
 
     /// Puts states of the peer in force, all at once, or drops them.
-    fn end_states(&mut self, now_ns: u64, store: &mut S, claims: Vec<(Table, Claim)>) {
+    fn decide_states(
+        &mut self,
+        now_ns: u64,
+        store: &mut S,
+        received_commits: Vec<(Table, ReceivedCommit)>,
+    ) {
         let mut due = Vec::new();
-        for (index, claim) in claims {
-            let verdict = self.judge(store, index, &claim);
+        for (index, received) in received_commits {
+            let verdict = self.judge_commit(store, index, &received);
             let table = &mut self.tables[index];
             match verdict {
-                Verdict::Take => {
-                    let is_list = table.expects_list(&claim);
-                    table.take_state();
+                CommitVerdict::Take => {
+                    let is_list = table.expects_list(&received);
+                    table.note_in_force();
                     due.push(Commit {
                         table: index,
                         token: Token {
                             pair: self.pairing.number(),
-                            ordinal: claim.ordinal,
+                            ordinal: received.ordinal,
                         },
-                        generation: claim.generation,
+                        generation: received.generation,
                         is_list,
                     });
                     continue;
                 }
                 // retries later, because an answer may never come
-                Verdict::Wait => table.retry.arm(now_ns),
-                Verdict::Drop => self.drop_state(now_ns, store, index),
+                CommitVerdict::Wait => table.retry.arm(now_ns),
+                CommitVerdict::Drop => self.drop_state(now_ns, store, index),
             }
-            self.inbox.resolve(claim.ordinal, Slot::Done);
+            self.inbox.resolve(received.ordinal, Slot::Done);
         }
         if !due.is_empty() {
             store.commit(&due);
@@ -235,38 +242,39 @@ impl<S: Store> Replica<S> {
         self.answer_drain();
     }
 
-    fn judge(&self, store: &S, index: Table, claim: &Claim) -> Verdict {
+    fn judge_commit(&self, store: &S, index: Table, received: &ReceivedCommit) -> CommitVerdict {
         let table = &self.tables[index];
         let transfer = &table.transfer;
-        if transfer.awaited == Awaited::Asked {
+        if transfer.list_request == ListRequest::Requested {
             // the snapshot brings all records
-            return Verdict::Drop;
+            return CommitVerdict::Drop;
         }
-        if claim.has(commit::PART) || !table.expects_list(claim) {
-            return Verdict::Take;
+        if received.has(commit::PART) || !table.expects_list(received) {
+            return CommitVerdict::Take;
         }
         // the peer does not know this node's list: records outside the digest may differ
-        let is_blind = transfer.replaces || claim.begun_at < transfer.replaced_at;
-        let is_blind = is_blind || claim.has(commit::ASKING);
-        if claim.has(commit::REPLACED) && is_blind {
-            return Verdict::Drop;
+        let is_blind =
+            transfer.has_new_list || received.handled_at_begin < transfer.list_commit_ordinal;
+        let is_blind = is_blind || received.has(commit::ASKING);
+        if received.has(commit::REPLACED) && is_blind {
+            return CommitVerdict::Drop;
         }
-        let is_compared = transfer.awaited == Awaited::Begun;
+        let is_compared = transfer.list_request == ListRequest::Receiving;
         let is_compared = is_compared && matches!(table.pair.phase, Phase::Receiving);
-        if is_compared || !table.pair.wants.is_empty() {
-            return Verdict::Wait;
+        if is_compared || !table.pair.requests.is_empty() {
+            return CommitVerdict::Wait;
         }
-        let is_known = store.is_known(index);
-        if is_known && claim.digest == store.staged_state(index) {
-            return Verdict::Take;
+        let is_known = store.has_all_changes(index);
+        if is_known && received.digest == store.staged_digest(index) {
+            return CommitVerdict::Take;
         }
         // this node has just changed single records: the decider may not have had them yet
         let has_changes = !table.changes.pending.is_empty();
-        let has_changes = has_changes && !transfer.has_list(self.outbox.acked);
+        let has_changes = has_changes && !transfer.has_unacknowledged_list(self.outbox.acked);
         if !table.role.is_decider && (has_changes || !is_known) {
-            Verdict::Wait
+            CommitVerdict::Wait
         } else {
-            Verdict::Drop
+            CommitVerdict::Drop
         }
     }
 
@@ -282,14 +290,14 @@ impl<S: Store> Replica<S> {
             table.transfer.uncommitted = true;
             return;
         }
-        let gives_up = table.transfer.has_list(acked);
-        match table.transfer.awaited {
-            Awaited::Asked => {}
-            awaited => {
+        let gives_up = table.transfer.has_unacknowledged_list(acked);
+        match table.transfer.list_request {
+            ListRequest::Requested => {}
+            list_request => {
                 if gives_up {
                     table.conflicts.count();
                 }
-                table.await_snapshot(now_ns, gives_up, awaited == Awaited::Begun);
+                table.request_snapshot(now_ns, gives_up, list_request == ListRequest::Receiving);
             }
         }
     }
@@ -302,7 +310,7 @@ impl<S: Store> Replica<S> {
                 let key = key.clone();
                 let table = &mut self.tables[index];
                 // a change of the decider's own waited for this one
-                if table.close(&key) && table.role.is_decider {
+                if table.end_write(&key) && table.role.is_decider {
                     table.repair(now_ns, store, index, &key);
                 }
             }
@@ -314,7 +322,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Puts the decider's deletions in force that follow a deletion on the follower: no COMMIT ends a REQUEST.
-    pub(crate) fn commit_own(&mut self, store: &mut S, index: Table) {
+    pub(crate) fn commit_deletions(&mut self, store: &mut S, index: Table) {
         let token = Token {
             pair: self.pairing.number(),
             // no record: nobody waits for the verdict
@@ -330,11 +338,11 @@ impl<S: Store> Replica<S> {
 
     /// Reports that whole states of the peer were not put in force, because others changed this node's store meanwhile
     /// in a way that the states do not expect. `tokens` are all tokens that waited for these states.
-    pub fn outdated(&mut self, now_ns: u64, store: &mut S, index: Table, tokens: &[Token]) {
+    pub fn states_outdated(&mut self, now_ns: u64, store: &mut S, index: Table, tokens: &[Token]) {
         let is_present = |it: &&Token| self.pairing.is_current(it.pair);
         let present: Vec<Token> = tokens.iter().filter(is_present).copied().collect();
         for token in tokens {
-            self.orphans.remove(token);
+            self.earlier_writes.remove(token);
         }
         if present.is_empty() {
             return self.begin_pair_if_due();
@@ -344,10 +352,10 @@ impl<S: Store> Replica<S> {
     }
 
     /// Handles the verdict on a whole state: in force, or refused.
-    pub(crate) fn end_commit(&mut self, index: Table, ordinal: u64) {
+    pub(crate) fn handle_commit_verdict(&mut self, index: Table, ordinal: u64) {
         self.inbox.resolve(ordinal, Slot::Done);
         let table = &mut self.tables[index];
-        if table.counters.refused_here == 0 && table.transfer.awaited == Awaited::Nothing {
+        if table.counters.refused_here == 0 && table.transfer.list_request == ListRequest::Idle {
             table.retry.reset();
         }
         self.inbox.settle();
@@ -357,8 +365,8 @@ impl<S: Store> Replica<S> {
 
     /// Reports that one list replaced another at this node, after the changes of its single records. A backup's list is
     /// undone: record by record, or as a whole if there are many.
-    pub fn replaced(&mut self, now_ns: u64, store: &mut S, index: Table) {
-        let undoes = self.undoes(store, index);
+    pub fn list_replaced(&mut self, now_ns: u64, store: &mut S, index: Table) {
+        let undoes_changes = self.undoes_changes(store, index);
         let Some(table) = self.tables.get_mut(index) else {
             return;
         };
@@ -366,23 +374,21 @@ impl<S: Store> Replica<S> {
         if !self.pairing.is_on() || !table.is_common() {
             return;
         }
-        match undoes {
-            true if table.pair.wants.is_more_than(STRAYS_MAX) => {
-                table.await_snapshot(now_ns, false, false);
-            }
-            true => {}
-            false => table.transfer.replaces = true,
+        if !undoes_changes {
+            table.transfer.has_new_list = true;
+        } else if table.pair.requests.is_more_than(STRAYS_MAX) {
+            table.request_snapshot(now_ns, false, false);
         }
     }
 
     /// Drops the records that wait for their COMMIT when a pair ends: the last whole state stays.
     pub(crate) fn abandon(&mut self, store: &mut S) {
-        if !self.pairing.take_abandons() {
+        if !self.pairing.take_ended() {
             return;
         }
         for index in 0..self.tables.len() {
             for token in store.abandon(index, true) {
-                self.orphans.remove(&token);
+                self.earlier_writes.remove(&token);
             }
         }
         self.begin_pair_if_due();
@@ -392,32 +398,32 @@ impl<S: Store> Replica<S> {
 impl<S: Store> TableState<S> {
     /// Requests all of the decider's records by value, at once or after a pause. The follower puts nothing in force
     /// until they have arrived. With `gives_up` its own list does not hold.
-    fn await_snapshot(&mut self, now_ns: u64, gives_up: bool, pauses: bool) {
+    fn request_snapshot(&mut self, now_ns: u64, gives_up: bool, pauses: bool) {
         if gives_up {
             self.changes.clear();
             // the part that was sent must not become a state: its COMMIT gets a digest that no state has
-            self.transfer.replaces = self.transfer.uncommitted;
-            self.transfer.replaced_at = 0;
+            self.transfer.has_new_list = self.transfer.uncommitted;
+            self.transfer.list_commit_ordinal = 0;
         }
-        self.pair.wants.clear();
-        self.transfer.awaited = Awaited::Asked;
+        self.pair.requests.clear();
+        self.transfer.list_request = ListRequest::Requested;
         if pauses {
             self.retry.arm(now_ns)
         } else {
-            self.pair.wants.all = true
+            self.pair.requests.all = true
         }
     }
 
     /// True if a state is a list: the decider's always is, the follower's only if it replaced another.
-    fn expects_list(&self, claim: &Claim) -> bool {
-        claim.has(commit::REPLACED) || (self.transfer.is_list && !self.role.is_decider)
+    fn expects_list(&self, received: &ReceivedCommit) -> bool {
+        received.has(commit::REPLACED) || (self.transfer.is_list && !self.role.is_decider)
     }
 
     /// Notes that the peer's records are in force.
-    fn take_state(&mut self) {
+    fn note_in_force(&mut self) {
         let is_compared = matches!(self.pair.phase, Phase::Following);
-        if self.transfer.awaited == Awaited::Begun && is_compared {
-            self.transfer.awaited = Awaited::Nothing;
+        if self.transfer.list_request == ListRequest::Receiving && is_compared {
+            self.transfer.list_request = ListRequest::Idle;
         }
     }
 
@@ -425,7 +431,9 @@ impl<S: Store> TableState<S> {
     /// snapshot that has put records.
     fn is_at_end(&self) -> bool {
         match self.pair.phase {
-            Phase::Walking(_) | Phase::EndDue => self.pair.is_whole && !self.transfer.walk_puts,
+            Phase::Walking(_) | Phase::EndDue => {
+                self.pair.had_snapshot && !self.transfer.walk_sent_values
+            }
             Phase::Offering(_) | Phase::OfferDue | Phase::Idle => false,
             _ => true,
         }

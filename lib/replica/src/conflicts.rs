@@ -19,7 +19,7 @@ pub(crate) struct Conflicts {
     count: u64,
     named: Vec<Conflict>,
     /// Number of conflicts that were reported to the owner.
-    told: u64,
+    reported: u64,
 }
 
 impl Conflicts {
@@ -37,9 +37,9 @@ impl Conflicts {
     }
 
     /// Number of conflicts, if there are more than were reported.
-    pub fn take_news(&mut self) -> Option<u64> {
-        let told = std::mem::replace(&mut self.told, self.count);
-        (self.count > told).then_some(self.count)
+    pub fn take_unreported(&mut self) -> Option<u64> {
+        let reported = std::mem::replace(&mut self.reported, self.count);
+        (self.count > reported).then_some(self.count)
     }
 
     pub fn total(&self) -> u64 {

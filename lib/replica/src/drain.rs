@@ -8,11 +8,11 @@ pub(crate) struct Drains {
     /// State and number of this node's last drain.
     state: Drain,
     id: u32,
-    is_told: bool,
+    is_sent: bool,
     /// Number of the peer's drain whose records all have their verdicts.
     answer_due: Option<u32>,
     /// Time of the peer's last drain.
-    heard_ns: Option<u64>,
+    peer_drain_ns: Option<u64>,
 }
 
 impl Drains {
@@ -20,9 +20,9 @@ impl Drains {
         Self {
             state: Drain::Idle,
             id: 0,
-            is_told: false,
+            is_sent: false,
             answer_due: None,
-            heard_ns: None,
+            peer_drain_ns: None,
         }
     }
 
@@ -31,7 +31,7 @@ impl Drains {
     pub(crate) fn start(&mut self, up: bool) {
         self.state = if up { Drain::Pending } else { Drain::Failed };
         self.id = self.id.wrapping_add(1);
-        self.is_told = false;
+        self.is_sent = false;
     }
 
     pub(crate) fn state(&self) -> Drain {
@@ -40,12 +40,12 @@ impl Drains {
 
     /// True if the peer has not been asked yet.
     pub(crate) fn is_due(&self) -> bool {
-        self.state == Drain::Pending && !self.is_told
+        self.state == Drain::Pending && !self.is_sent
     }
 
     /// Returns the number to send; the peer is asked once in a pair.
-    pub(crate) fn tell(&mut self) -> u32 {
-        self.is_told = true;
+    pub(crate) fn take_request(&mut self) -> u32 {
+        self.is_sent = true;
         self.id
     }
 
@@ -57,12 +57,12 @@ impl Drains {
 
     // ---- of the peer
 
-    pub(crate) fn hear(&mut self, now_ns: u64) {
-        self.heard_ns = Some(now_ns);
+    pub(crate) fn handle_peer_drain(&mut self, now_ns: u64) {
+        self.peer_drain_ns = Some(now_ns);
     }
 
-    pub(crate) fn heard_ns(&self) -> Option<u64> {
-        self.heard_ns
+    pub(crate) fn peer_drain_ns(&self) -> Option<u64> {
+        self.peer_drain_ns
     }
 
     pub(crate) fn answer(&mut self, id: u32) {
@@ -77,12 +77,12 @@ impl Drains {
 
     /// Handles the end of the pair: the peer is asked again in the next one.
     pub(crate) fn handle_pair_end(&mut self) {
-        self.is_told = false;
+        self.is_sent = false;
         self.answer_due = None;
     }
 
     pub(crate) fn handle_down(&mut self) {
-        self.heard_ns = None;
+        self.peer_drain_ns = None;
         if self.state == Drain::Pending {
             self.state = Drain::Failed;
         }

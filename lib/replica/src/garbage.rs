@@ -8,11 +8,11 @@ pub(crate) struct Garbage {
     /// True if AGAIN is due.
     again_due: bool,
     /// True if the peer has sent AGAIN since the owner last asked.
-    is_asked_again: bool,
-    here: u32,
+    is_repeat_requested: bool,
+    dropped_here: u32,
     /// Messages that the peer has dropped, from its AGAIN.
-    at_peer: u32,
-    is_told: bool,
+    dropped_at_peer: u32,
+    is_reported: bool,
 }
 
 impl Garbage {
@@ -20,31 +20,31 @@ impl Garbage {
         Self {
             retry: Backoff::new(30),
             again_due: false,
-            is_asked_again: false,
-            here: 0,
-            at_peer: 0,
-            is_told: false,
+            is_repeat_requested: false,
+            dropped_here: 0,
+            dropped_at_peer: 0,
+            is_reported: false,
         }
     }
 
     /// Numbers of messages dropped since the channel is up: here, and at the peer as reported.
     pub(crate) fn counts(&self) -> (u32, u32) {
-        (self.here, self.at_peer)
+        (self.dropped_here, self.dropped_at_peer)
     }
 
     /// Counts a dropped message. True if it is the first one, which is reported.
     pub(crate) fn handle_dropped(&mut self) -> bool {
-        self.here = self.here.saturating_add(1);
-        !std::mem::replace(&mut self.is_told, true)
+        self.dropped_here = self.dropped_here.saturating_add(1);
+        !std::mem::replace(&mut self.is_reported, true)
     }
 
-    pub(crate) fn handle_again(&mut self, at_peer: u32) {
-        self.at_peer = at_peer;
-        self.is_asked_again = true;
+    pub(crate) fn handle_again(&mut self, dropped_at_peer: u32) {
+        self.dropped_at_peer = dropped_at_peer;
+        self.is_repeat_requested = true;
     }
 
-    pub(crate) fn take_asked_again(&mut self) -> bool {
-        std::mem::take(&mut self.is_asked_again)
+    pub(crate) fn take_repeat_request(&mut self) -> bool {
+        std::mem::take(&mut self.is_repeat_requested)
     }
 
     // ---- AGAIN
@@ -55,8 +55,8 @@ impl Garbage {
     }
 
     /// Returns true once when the pause is over.
-    pub(crate) fn fire(&mut self, now_ns: u64) -> bool {
-        let is_over = self.retry.fire(now_ns);
+    pub(crate) fn take_due(&mut self, now_ns: u64) -> bool {
+        let is_over = self.retry.take_due(now_ns);
         self.again_due |= is_over;
         is_over
     }

@@ -8,7 +8,7 @@ pub(crate) enum Slot<K> {
     Done,
     Refused,
     /// The verdict comes later.
-    Open {
+    Pending {
         table: usize,
         key: K,
     },
@@ -32,7 +32,7 @@ impl<K> Slot<K> {
     fn waits(&self) -> bool {
         matches!(
             self,
-            Self::Open { .. } | Self::Commit { .. } | Self::End { .. }
+            Self::Pending { .. } | Self::Commit { .. } | Self::End { .. }
         )
     }
 }
@@ -115,7 +115,7 @@ impl<K> Inbox<K> {
     }
 
     /// Table whose snapshot has ended, once every record before the end has its verdict.
-    pub fn ended(&self) -> Option<usize> {
+    pub fn ended_snapshot(&self) -> Option<usize> {
         match self.slots.front() {
             Some(Slot::End { table }) => Some(*table),
             _ => None,
@@ -141,12 +141,12 @@ impl<K> Inbox<K> {
         }
     }
 
-    /// Records whose verdict is pending: ordinal, table and key.
-    pub fn open(self) -> impl Iterator<Item = (u64, usize, K)> {
+    /// Returns the records whose verdicts are pending: ordinal, table and key.
+    pub fn into_pending(self) -> impl Iterator<Item = (u64, usize, K)> {
         let first = self.settled + 1;
         let slots = self.slots.into_iter().enumerate();
         slots.filter_map(move |(index, slot)| match slot {
-            Slot::Open { table, key } | Slot::Staged { table, key } => {
+            Slot::Pending { table, key } | Slot::Staged { table, key } => {
                 Some((first + index as u64, table, key))
             }
             _ => None,
@@ -159,7 +159,7 @@ impl<K> Inbox<K> {
     }
 
     /// True if every record has its verdict, except those that wait for the end of a whole state.
-    pub fn is_settled_whole(&self) -> bool {
+    pub fn is_settled_except_staged(&self) -> bool {
         self.waiting == 0
     }
 

@@ -4,7 +4,6 @@
 //! file) and moves messages between a [`Replica`] and the channel to the peer. Everything else is in this
 //! crate: which node decides, differences, snapshots and changes, deletions and losses, acknowledgements,
 //! back-pressure, and the sentences that people read.
-//! acknowledgements, back-pressure, and the sentences that people read.
 //!
 //! ```text
 //!        node 1, decider                                       node 2, follower
@@ -38,7 +37,7 @@
 //! 1. [`Replica::new`] with a [`Config`]; [`handle_groups`](Replica::handle_groups) with each change
 //!    of the roles, at any time.
 //! 2. [`handle_up`](Replica::handle_up), [`handle_message`](Replica::handle_message) for each
-//!    message while [`wants`](Replica::wants) says so, [`handle_down`](Replica::handle_down).
+//!    message while [`can_receive`](Replica::can_receive) says so, [`handle_down`](Replica::handle_down).
 //! 3. [`changed`](Replica::changed) for each record that others changed at this store, after the
 //!    store has it. [`verdict`](Replica::verdict) once for each [`Applied::Later`], in any order,
 //!    unless the table began another incarnation; writes take effect in the order of the calls.
@@ -56,8 +55,8 @@
 //! A table whose records live nowhere else needs no store of its own: [`map::Map`] is one.
 //!
 //! A switchover: call [`start_drain`](Replica::start_drain) on the node that becomes backup until
-//! [`drained`](Replica::drained) returns [`Drain::Done`], and [`is_settled`](Replica::is_settled) on the other node
-//! before addresses move. The other node learns of the drain from [`drain_heard`](Replica::drain_heard), and of the
+//! [`drain_state`](Replica::drain_state) returns [`Drain::Done`], and [`is_settled`](Replica::is_settled) on the other node
+//! before addresses move. The other node learns of the drain from [`peer_drain_ns`](Replica::peer_drain_ns), and of the
 //! end of its peer's role from [`peer_groups`](Replica::peer_groups). Everything that the peer sent before has
 //! arrived by then.
 //!
@@ -76,7 +75,7 @@
 //! use spared_replica::map::Map;
 //! use spared_replica::{Config, Drain, Replica};
 //!
-//! // a map that no table is of is never asked for anything
+//! // without tables the replica never uses the store
 //! let mut nowhere: Map = Map::new(0);
 //! let mut nodes = [1, 2].map(|node| Replica::<Map>::new(Config::new(70 + node, node, [])));
 //! nodes[0].handle_groups(["office".to_owned()].into());
@@ -97,14 +96,14 @@
 //! # };
 //! exchange(&mut nodes);
 //!
-//! // what a message of its own names, so that the peer knows which of its roles is answered
+//! // a message of its own names this serial, so that the peer knows which of its roles is answered
 //! let (serial, groups) = nodes[1].peer_role().unwrap();
 //! assert_eq!(Some(serial), nodes[0].serial());
 //! assert!(groups.contains("office"));
 //!
 //! nodes[0].start_drain();
 //! exchange(&mut nodes);
-//! assert_eq!(nodes[0].drained(), Drain::Done);
+//! assert_eq!(nodes[0].drain_state(), Drain::Done);
 //! ```
 //!
 //! ```
@@ -158,8 +157,8 @@
 //!
 //! follower   offering -> offered -> receiving -> pruning -> following
 //!                                       ^------ BEGIN --------'
-//! decider    awaiting -> due -> walking -> serving
-//!                         ^---- REQUEST ------'
+//! decider    awaiting offer -> begin due -> walking -> serving
+//!                               ^----- REQUEST ---------'
 //! ```
 //!
 //! A record's [`Tag`] has a stamp and four flags. SHARED: the peer has acknowledged the record, or sent it.
@@ -184,15 +183,15 @@
 //!
 //! # Whole states
 //!
-//! A table may accept whole states only ([`Store::is_whole`]). The sender ends the records of a state with a COMMIT:
+//! A table may accept whole states only ([`Store::takes_whole_states`]). The sender ends the records of a state with a COMMIT:
 //! after a snapshot or an offer, and after changes, once no table has pending changes and the store says that its
-//! records are a complete state ([`Store::is_exact`]). Until the COMMIT, received records wait in the receiver's
+//! records are a complete state ([`Store::is_complete_state`]). Until the COMMIT, received records wait in the receiver's
 //! store, which then puts them in force at once with [`Store::commit`]. If the pair ends before, the store drops them
 //! ([`Store::abandon`]). Deletions at the end of a snapshot belong to the same state. A state whose end has not
 //! arrived delays neither [`is_settled`](Replica::is_settled) nor the answer to a drain.
 //!
 //! A table may be one list as a whole ([`Store::is_list`]); COMMIT and the preface in HELLO say so. A COMMIT has a
-//! digest of all records ([`Store::state`]). A received list is put in force only if it has that digest:
+//! digest of all records ([`Store::state_digest`]). A received list is put in force only if it has that digest:
 //!
 //! | COMMIT with a different digest, received by | the received records |
 //! |---|---|
@@ -256,21 +255,21 @@
 #![deny(missing_docs)]
 
 mod ack;
-mod apart;
 mod buffer;
 mod commit;
 mod conflicts;
 mod drain;
-mod fault;
 mod garbage;
 mod inbox;
 mod local;
 pub mod map;
 mod merge;
 mod offer;
+mod offline;
 mod outbox;
-mod own;
+mod own_messages;
 mod pairing;
+mod planted_fault;
 mod recall;
 mod receiver;
 mod sender;
@@ -287,13 +286,13 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use buffer::Value;
+pub use buffer::ValueWriter;
 pub use conflicts::Conflict;
 pub use session::Replica;
 pub use sink::Sink;
 pub use status::{CopyState, TableStatus};
 pub use store::{
-    Applied, Authority, Change, Commit, Key, Mark, Step, Store, Strays, Table, Tag, Token,
+    Applied, Authority, Change, Commit, Key, Stamp, Step, Store, Strays, Table, Tag, Token,
 };
 pub use wire::{Malformed, Reader};
 
@@ -311,7 +310,7 @@ pub struct Config {
     /// Limit of pending changes of a table, beyond which both nodes compare the whole table. 262144 is a good value:
     /// about 30 MB if all are pending.
     pub changes_max: usize,
-    /// Limit of sent records without a verdict. A table that accepts whole states only ([`Store::is_whole`]) is sent in
+    /// Limit of sent records without a verdict. A table that accepts whole states only ([`Store::takes_whole_states`]) is sent in
     /// parts beyond it.
     pub window: usize,
 }

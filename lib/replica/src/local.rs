@@ -1,10 +1,10 @@
 //! Changes made on this node: they are sent, undone, or collide with a write of the peer's value.
 
-use crate::fault::Fault;
-use crate::outbox::Why;
-use crate::session::{Replica, peer_speaks};
+use crate::outbox::SendReason;
+use crate::planted_fault::PlantedFault;
+use crate::session::{Replica, has_same_version};
 use crate::store::{Authority, Change, Store, Strays, Tag};
-use crate::table::TableState;
+use crate::table::{PendingWrite, TableState};
 use crate::wire::how;
 
 impl<S: Store> Replica<S> {
@@ -31,7 +31,7 @@ impl<S: Store> Replica<S> {
     ) where
         S::Key: 'k,
     {
-        self.recount();
+        self.report_counts_soon();
         // a new incarnation of the store is not a change of the old one
         self.refresh(store);
         for (key, change) in changes {
@@ -47,73 +47,73 @@ impl<S: Store> Replica<S> {
         key: &S::Key,
         change: Change,
     ) {
-        let tells = self.tells(index);
+        let sends_changes = self.sends_changes(index);
         let Some(table) = self.tables.get_mut(index) else {
             return;
         };
         let change = match change {
-            Change::Ended if Fault::EndedDeletes.is_planted() => Change::Deleted,
+            Change::Expired if PlantedFault::ExpiryDeletes.is_planted() => Change::Deleted,
             change => change,
         };
-        let undoes = self.pairing.is_on() && table.undoes_strays();
-        let undoes = undoes && store.strays(index) == Strays::Undo;
-        if undoes && store.authority(index, key) != Authority::Ours {
+        let undoes_changes = self.pairing.is_on() && table.undoes_strays();
+        let undoes_changes = undoes_changes && store.strays(index) == Strays::Undo;
+        if undoes_changes && store.authority(index, key) != Authority::Ours {
             return table.note_stray(store, index, key, change);
         }
         let why = match change {
-            Change::Put => Why::Put,
-            Change::Deleted => Why::Deleted,
-            Change::Ended => {
-                table.changes.end(key);
-                table.apart.note_ended(key.clone());
+            Change::Put => SendReason::Put,
+            Change::Deleted => SendReason::Deleted,
+            Change::Expired => {
+                table.changes.expire(key);
+                table.offline.note_expired(key.clone());
                 return;
             }
         };
-        table.apart.forget_end(key);
-        if why == Why::Put {
-            table.apart.forget_deletion(key);
+        table.offline.forget_expired(key);
+        if why == SendReason::Put {
+            table.offline.forget_deletion(key);
         }
-        table.touch(key);
+        table.note_touched(key);
         if let Some(tag) = store.tag(index, key) {
             tag.set(Tag::CHANGED);
             tag.clear(Tag::STRAY | Tag::REFUSED);
-            tag.mark = table.mark;
+            tag.stamp = table.stamp;
         }
-        if tells {
+        if sends_changes {
             table.changes.note(now_ns, key, why);
-            self.bound_changes(index);
-        } else if why == Why::Put {
-            table.apart.note_age(now_ns, key);
+            self.limit_changes(index);
+        } else if why == SendReason::Put {
+            table.offline.note_change(now_ns, key);
         } else {
-            table.apart.forget_age(key);
-            table.apart.note_deletion(key);
+            table.offline.forget_change(key);
+            table.offline.note_deletion(key);
         }
     }
 
     /// True if changes of a table are to be sent: the peer has the table, or has not yet said which tables it has.
     /// Otherwise they are handled as without a channel.
-    pub(crate) fn tells(&self, index: usize) -> bool {
-        let is_common = || peer_speaks(&self.peer) && self.is_common(index);
+    pub(crate) fn sends_changes(&self, index: usize) -> bool {
+        let is_common = || has_same_version(&self.peer) && self.is_common(index);
         self.channel.is_up && (self.peer.is_none() || is_common())
     }
 
     /// True if a change made here now would be undone.
-    pub(crate) fn undoes(&self, store: &S, index: usize) -> bool {
+    pub(crate) fn undoes_changes(&self, store: &S, index: usize) -> bool {
         let table = self.tables.get(index).filter(|_| self.pairing.is_on());
-        let undoes = table.is_some_and(TableState::undoes_strays);
-        undoes && store.strays(index) == Strays::Undo
+        let undoes_changes = table.is_some_and(TableState::undoes_strays);
+        undoes_changes && store.strays(index) == Strays::Undo
     }
 
     /// Compares the whole table on both nodes if more changes are pending than are remembered individually.
-    pub(crate) fn bound_changes(&mut self, index: usize) {
+    pub(crate) fn limit_changes(&mut self, index: usize) {
         let table = &mut self.tables[index];
         if table.changes.pending.len() > self.config.changes_max {
             table.changes.clear();
             let (name, limit) = (&table.config.name, self.config.changes_max);
             let text =
                 format!("{name}: more than {limit} changes wait: the whole table is compared");
-            self.tell(text);
-            self.bump();
+            self.push_event(text);
+            self.new_serial();
         }
     }
 }
@@ -133,20 +133,21 @@ impl<S: Store> TableState<S> {
                     tag.set(Tag::STRAY);
                 }
             }
-            Change::Deleted => self.apart.note_stray(),
-            Change::Ended => return self.apart.note_ended(key.clone()),
+            Change::Deleted => self.offline.note_stray(),
+            Change::Expired => return self.offline.note_expired(key.clone()),
         }
         // an earlier change of that key would block the answer
         self.changes.remove(key);
-        self.pair.wants.note(how::SEND, key);
+        self.pair.requests.note(how::SEND, key);
     }
 
-    /// Remembers pending changes as made while the nodes are apart, because nothing of this table is sent now.
-    pub(crate) fn part(&mut self) {
+    /// Handles that nothing of this table is sent from now on: pending changes are remembered as made while the nodes are
+    /// apart.
+    pub(crate) fn detach(&mut self) {
         for (key, pending) in std::mem::take(&mut self.changes.pending) {
             match pending.why {
-                Why::Put => self.apart.note_age(pending.changed_ns, &key),
-                Why::Deleted => self.apart.note_deletion(&key),
+                SendReason::Put => self.offline.note_change(pending.changed_ns, &key),
+                SendReason::Deleted => self.offline.note_deletion(&key),
                 _ => {}
             }
         }
@@ -155,25 +156,25 @@ impl<S: Store> TableState<S> {
     }
 
     /// Notes that this node changed a record.
-    fn touch(&mut self, key: &S::Key) {
-        if !self.pair.open.is_empty() {
-            if let Some(open) = self.pair.open.get_mut(key) {
-                open.1 = true;
+    fn note_touched(&mut self, key: &S::Key) {
+        if !self.pair.pending_writes.is_empty() {
+            if let Some(write) = self.pair.pending_writes.get_mut(key) {
+                write.is_touched = true;
             }
         }
     }
 
     /// Handles a verdict; true if the record was changed while the write was pending and no other write is pending.
-    pub(crate) fn close(&mut self, key: &S::Key) -> bool {
-        let Some(open) = self.pair.open.get_mut(key) else {
+    pub(crate) fn end_write(&mut self, key: &S::Key) -> bool {
+        let Some(write) = self.pair.pending_writes.get_mut(key) else {
             return false;
         };
-        open.0 -= 1;
-        let (left, touched) = *open;
-        if left == 0 {
-            self.pair.open.remove(key);
+        write.count -= 1;
+        let PendingWrite { count, is_touched } = *write;
+        if count == 0 {
+            self.pair.pending_writes.remove(key);
         }
-        left == 0 && touched
+        count == 0 && is_touched
     }
 
     /// Repairs a record after a write of the peer's value and a change of this node collided in the store, in an
@@ -182,13 +183,13 @@ impl<S: Store> TableState<S> {
         let tag = store.tag(index, key);
         if self.role.is_decider {
             let asked = self.changes.pending.get(key);
-            if asked.is_some_and(|it| it.why == Why::Answer) {
-                return self.changes.note(now_ns, key, Why::Answer);
+            if asked.is_some_and(|it| it.why == SendReason::Answer) {
+                return self.changes.note(now_ns, key, SendReason::Answer);
             }
             let why = if tag.is_some() {
-                Why::Put
+                SendReason::Put
             } else {
-                Why::Deleted
+                SendReason::Deleted
             };
             if let Some(tag) = tag {
                 tag.set(Tag::CHANGED);
@@ -200,6 +201,6 @@ impl<S: Store> TableState<S> {
             tag.clear(Tag::REFUSED);
             tag.set(Tag::STRAY);
         }
-        self.pair.wants.note(how::SEND, key);
+        self.pair.requests.note(how::SEND, key);
     }
 }

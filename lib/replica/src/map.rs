@@ -25,15 +25,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
 
-use crate::buffer::Value;
+use crate::buffer::ValueWriter;
 use crate::sink::Sink;
-use crate::store::{Applied, Key, Mark, Step, Store, Strays, Table, Tag, Token};
+use crate::store::{Applied, Key, Stamp, Step, Store, Strays, Table, Tag, Token};
 use crate::wire::{KEY_MAX, Malformed, Reader, VALUE_MAX};
 
 /// Value of a [`Map`].
-pub trait Datum: Clone + PartialEq + fmt::Debug {
+pub trait MapValue: Clone + PartialEq + fmt::Debug {
     /// Writes the value, the same bytes on both nodes, at most [`VALUE_MAX`].
-    fn write(&self, out: &mut Value<'_>);
+    fn write(&self, out: &mut ValueWriter<'_>);
 
     /// Reads a value.
     ///
@@ -62,7 +62,7 @@ struct Record<V> {
 /// Reason why a record cannot be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unfit {
+pub enum PutError {
     /// The table is full.
     Full(usize),
     /// The key cannot be sent to the peer.
@@ -71,7 +71,7 @@ pub enum Unfit {
     Value,
 }
 
-impl<K: Key + Ord, V: Datum> Map<K, V> {
+impl<K: Key + Ord, V: MapValue> Map<K, V> {
     /// Creates an empty map with an incarnation that no earlier map had, such as a random number.
     pub fn new(incarnation: u64) -> Self {
         Self {
@@ -98,22 +98,22 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
     /// Puts a record; call [`Replica::changed`](crate::Replica::changed) after it.
     ///
     /// # Errors
-    /// Nothing is put: [`Unfit`].
-    pub fn put(&mut self, key: K, value: V) -> Result<(), Unfit> {
+    /// Nothing is put: [`PutError`].
+    pub fn put(&mut self, key: K, value: V) -> Result<(), PutError> {
         let bytes = written(KEY_MAX, |out| key.write(out)).filter(|bytes| !bytes.is_empty());
         let back = bytes.and_then(|bytes| whole(&bytes, K::read));
         if back.as_ref() != Some(&key) {
-            return Err(Unfit::Key);
+            return Err(PutError::Key);
         }
         let bytes = written(VALUE_MAX, |out| value.write(out));
         let back = bytes.and_then(|bytes| whole(&bytes, V::read));
         if back.as_ref() != Some(&value) {
-            return Err(Unfit::Value);
+            return Err(PutError::Value);
         }
         if self.fits(&key) {
             self.write(key, value)
         } else {
-            return Err(Unfit::Full(self.limit));
+            return Err(PutError::Full(self.limit));
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
     }
 }
 
-impl<K: Key + Ord, V: Datum> Store for Map<K, V> {
+impl<K: Key + Ord, V: MapValue> Store for Map<K, V> {
     type Key = K;
     type Cursor = Option<K>;
 
@@ -192,7 +192,7 @@ impl<K: Key + Ord, V: Datum> Store for Map<K, V> {
         Step::Done
     }
 
-    fn encode(&mut self, _table: Table, key: &K, out: &mut Value<'_>) -> bool {
+    fn encode(&mut self, _table: Table, key: &K, out: &mut ValueWriter<'_>) -> bool {
         let record = self.records.get(key);
         record.map(|it| it.value.write(out)).is_some()
     }
@@ -239,7 +239,7 @@ impl<K: Key + Ord, V: Datum> Store for Map<K, V> {
     fn stale(
         &mut self,
         _table: Table,
-        mark: Mark,
+        stamp: Stamp,
         at: &mut Option<K>,
         limit: usize,
         keys: &mut Vec<K>,
@@ -249,7 +249,7 @@ impl<K: Key + Ord, V: Datum> Store for Map<K, V> {
         let mut records = self.records.range((begin, Bound::Unbounded)).take(limit);
         let mut seen = 0;
         for (key, record) in &mut records {
-            if record.tag.mark() != mark {
+            if record.tag.stamp() != stamp {
                 keys.push(key.clone());
             }
             *at = Some(key.clone());
@@ -264,9 +264,9 @@ impl<K: Key + Ord, V: Datum> Store for Map<K, V> {
 }
 
 /// Bytes of a key or a value; None if they are too many.
-fn written(limit: usize, write: impl FnOnce(&mut Value<'_>)) -> Option<Vec<u8>> {
+fn written(limit: usize, write: impl FnOnce(&mut ValueWriter<'_>)) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    Value::write_to(&mut bytes, limit, write).then_some(bytes)
+    ValueWriter::write_to(&mut bytes, limit, write).then_some(bytes)
 }
 
 /// Reads a value that must take all of the bytes.
@@ -278,13 +278,13 @@ fn whole<T>(bytes: &[u8], read: fn(&mut Reader<'_>) -> Result<T, Malformed>) -> 
 
 /// FNV-1a digest: the same in all builds, which std does not promise for its hashes. A forged collision is no attack:
 /// the sender could have sent the same value directly.
-fn digest<V: Datum>(value: &V) -> u64 {
+fn digest<V: MapValue>(value: &V) -> u64 {
     let bytes = written(VALUE_MAX, |out| value.write(out)).unwrap_or_default();
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for PutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full(limit) => write!(f, "the table is full: it may have {limit} records"),
@@ -297,10 +297,10 @@ impl fmt::Display for Unfit {
     }
 }
 
-impl std::error::Error for Unfit {}
+impl std::error::Error for PutError {}
 
 impl Key for String {
-    fn write(&self, out: &mut Value<'_>) {
+    fn write(&self, out: &mut ValueWriter<'_>) {
         out.put(self.as_bytes());
     }
 
@@ -315,8 +315,8 @@ impl Key for String {
     }
 }
 
-impl Datum for String {
-    fn write(&self, out: &mut Value<'_>) {
+impl MapValue for String {
+    fn write(&self, out: &mut ValueWriter<'_>) {
         out.put(self.as_bytes());
     }
 
@@ -329,8 +329,8 @@ fn text(reader: &mut Reader<'_>) -> Option<String> {
     String::from_utf8(reader.rest().to_vec()).ok()
 }
 
-impl Datum for Vec<u8> {
-    fn write(&self, out: &mut Value<'_>) {
+impl MapValue for Vec<u8> {
+    fn write(&self, out: &mut ValueWriter<'_>) {
         out.put(self);
     }
 
@@ -339,8 +339,8 @@ impl Datum for Vec<u8> {
     }
 }
 
-impl Datum for u64 {
-    fn write(&self, out: &mut Value<'_>) {
+impl MapValue for u64 {
+    fn write(&self, out: &mut ValueWriter<'_>) {
         out.u64(*self);
     }
 

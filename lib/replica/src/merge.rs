@@ -8,7 +8,7 @@ const MARGIN_MS: u64 = 2_000;
 
 /// The decider's record under the key.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Here {
+pub(crate) struct OwnRecord {
     pub tag: Tag,
     /// True if both values are equal.
     pub is_equal: bool,
@@ -18,7 +18,7 @@ pub(crate) struct Here {
 
 /// Value that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     Equal,
     /// The record here, or its absence.
     Keep,
@@ -28,34 +28,34 @@ pub(crate) enum Verdict {
 
 /// Decides on an offered record. The second value is true if a node lost its value.
 pub(crate) fn decide(
-    here: Option<Here>,
+    here: Option<OwnRecord>,
     offered: &Record<'_>,
     authority: Authority,
-) -> (Verdict, bool) {
+) -> (Decision, bool) {
     let shared = offered.has(flag::SHARED);
     let changed = offered.has(flag::CHANGED);
     if here.is_some_and(|here| here.is_equal) {
-        return (Verdict::Equal, false);
+        return (Decision::Equal, false);
     }
     match authority {
         // a copy that the peer did not change is not a value of its own
-        Authority::Ours => return (Verdict::Keep, changed),
-        Authority::Peers => return (Verdict::Take, here.is_some_and(|it| it.tag.is_changed())),
+        Authority::Ours => return (Decision::Keep, changed),
+        Authority::Peers => return (Decision::Take, here.is_some_and(|it| it.tag.is_changed())),
         Authority::Both => {}
     }
     let Some(here) = here else {
         // if the peer had acknowledged the record, it was deleted here: a change outranks a deletion
-        return (Verdict::Take, shared);
+        return (Decision::Take, shared);
     };
     match (here.tag.is_changed(), changed) {
-        (false, true) => (Verdict::Take, !here.tag.is_shared()),
-        (true, false) => (Verdict::Keep, !shared),
-        (false, false) => (Verdict::Keep, true),
+        (false, true) => (Decision::Take, !here.tag.is_shared()),
+        (true, false) => (Decision::Keep, !shared),
+        (false, false) => (Decision::Keep, true),
         (true, true) => {
             if is_younger(offered.age_ms.map(u64::from), here.age_ms) {
-                (Verdict::Take, true)
+                (Decision::Take, true)
             } else {
-                (Verdict::Keep, true)
+                (Decision::Keep, true)
             }
         }
     }
@@ -81,9 +81,9 @@ mod tests {
         }
     }
 
-    fn here(flags: u8, age_ms: Option<u64>) -> Option<Here> {
-        Some(Here {
-            tag: Tag { mark: 1, flags },
+    fn here(flags: u8, age_ms: Option<u64>) -> Option<OwnRecord> {
+        Some(OwnRecord {
+            tag: Tag { stamp: 1, flags },
             is_equal: false,
             age_ms,
         })
@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn the_changed_side_holds() {
         let both = Authority::Both;
-        let taken = (Verdict::Take, false);
+        let taken = (Decision::Take, false);
         assert_eq!(decide(here(S, None), &offered(S | C, None), both), taken);
-        let kept = (Verdict::Keep, false);
+        let kept = (Decision::Keep, false);
         assert_eq!(decide(here(S | C, None), &offered(S, None), both), kept);
     }
 
@@ -105,11 +105,11 @@ mod tests {
     fn of_two_changes_the_younger_holds_and_in_doubt_the_deciders() {
         let both = Authority::Both;
         let decide = |theirs, ours| decide(here(S | C, ours), &offered(S | C, theirs), both);
-        assert_eq!(decide(Some(1_000), Some(9_000)), (Verdict::Take, true));
-        assert_eq!(decide(Some(9_000), Some(1_000)), (Verdict::Keep, true));
-        assert_eq!(decide(Some(1_000), Some(2_500)), (Verdict::Keep, true));
-        assert_eq!(decide(None, Some(9_000)), (Verdict::Keep, true));
-        assert_eq!(decide(Some(1_000), None), (Verdict::Keep, true));
+        assert_eq!(decide(Some(1_000), Some(9_000)), (Decision::Take, true));
+        assert_eq!(decide(Some(9_000), Some(1_000)), (Decision::Keep, true));
+        assert_eq!(decide(Some(1_000), Some(2_500)), (Decision::Keep, true));
+        assert_eq!(decide(None, Some(9_000)), (Decision::Keep, true));
+        assert_eq!(decide(Some(1_000), None), (Decision::Keep, true));
     }
 
     #[test]
@@ -117,11 +117,11 @@ mod tests {
         let both = Authority::Both;
         assert_eq!(
             decide(None, &offered(S | C, None), both),
-            (Verdict::Take, true)
+            (Decision::Take, true)
         );
         assert_eq!(
             decide(None, &offered(0, None), both),
-            (Verdict::Take, false)
+            (Decision::Take, false)
         );
     }
 
@@ -130,16 +130,16 @@ mod tests {
         let (ours, peers) = (Authority::Ours, Authority::Peers);
         assert_eq!(
             decide(here(S, None), &offered(C, None), ours),
-            (Verdict::Keep, true)
+            (Decision::Keep, true)
         );
         assert_eq!(
             decide(None, &offered(0, None), ours),
-            (Verdict::Keep, false),
+            (Decision::Keep, false),
             "a copy of what the owner has deleted"
         );
         assert_eq!(
             decide(here(C, None), &offered(S, None), peers),
-            (Verdict::Take, true)
+            (Decision::Take, true)
         );
     }
 }

@@ -1,8 +1,8 @@
 //! Handling of a follower's offer: the decider decides on each record before it sends its snapshot.
 
 use crate::inbox::Slot;
-use crate::merge::{Here, Verdict, decide};
-use crate::outbox::Why;
+use crate::merge::{Decision, OwnRecord, decide};
+use crate::outbox::SendReason;
 use crate::receiver::read_key;
 use crate::session::Replica;
 use crate::store::{Authority, Store, Table, Tag};
@@ -17,7 +17,7 @@ impl<S: Store> Replica<S> {
         index: usize,
         records: Records<'_>,
     ) -> Result<(), Malformed> {
-        if !matches!(self.tables[index].pair.phase, Phase::Awaiting) {
+        if !matches!(self.tables[index].pair.phase, Phase::AwaitingOffer) {
             return Err(Malformed::Order("OFFER"));
         }
         for record in records {
@@ -25,13 +25,13 @@ impl<S: Store> Replica<S> {
                 return Err(Malformed::Field("flag"));
             }
             let key = read_key::<S>(&record)?;
-            let slot = self.decide(now_ns, store, index, &key, &record)?;
+            let slot = self.decide_record(now_ns, store, index, &key, &record)?;
             self.push_slot(index, slot);
         }
         Ok(())
     }
 
-    fn decide(
+    fn decide_record(
         &mut self,
         now_ns: u64,
         store: &mut S,
@@ -41,14 +41,14 @@ impl<S: Store> Replica<S> {
     ) -> Result<Slot<S::Key>, Malformed> {
         let table = &mut self.tables[index];
         let pending = table.changes.pending.get(key).map(|it| it.changed_ns);
-        let changed_ns = pending.or_else(|| table.apart.age(key));
+        let changed_ns = pending.or_else(|| table.offline.changed_ns(key));
         let tag = store.tag(index, key).copied();
         let both = store.authority(index, key) == Authority::Both;
         if tag.is_none() && both && !record.has(flag::CHANGED) && table.was_deleted(key) {
             return Ok(Slot::Done);
         }
         let is_list = store.is_list(index);
-        let here = tag.map(|tag| Here {
+        let here = tag.map(|tag| OwnRecord {
             tag,
             is_equal: store.holds(index, key, record.value),
             age_ms: changed_ns.map(|at_ns| now_ns.saturating_sub(at_ns) / 1_000_000),
@@ -59,25 +59,25 @@ impl<S: Store> Replica<S> {
             Authority::Both if !is_equal => store.prefers(index, key, record.value),
             _ => None,
         };
-        let (verdict, costs) = match preferred {
-            _ if is_list && !is_equal => (Verdict::Keep, record.has(flag::CHANGED)),
-            Some(true) => (Verdict::Take, false),
-            Some(false) => (Verdict::Keep, false),
+        let (decision, costs) = match preferred {
+            _ if is_list && !is_equal => (Decision::Keep, record.has(flag::CHANGED)),
+            Some(true) => (Decision::Take, false),
+            Some(false) => (Decision::Keep, false),
             None => decide(here, record, authority),
         };
         if costs {
-            table.note_conflict(key, verdict == Verdict::Take);
+            table.note_conflict(key, decision == Decision::Take);
         }
-        match verdict {
-            Verdict::Take => return self.put(now_ns, store, index, key, record.value),
-            Verdict::Equal => {
+        match decision {
+            Decision::Take => return self.put(now_ns, store, index, key, record.value),
+            Decision::Equal => {
                 table.changes.supersede(key);
                 if let Some(tag) = store.tag(index, key) {
                     tag.equal();
-                    tag.mark = table.mark;
+                    tag.stamp = table.stamp;
                 }
             }
-            Verdict::Keep => {
+            Decision::Keep => {
                 if let Some(tag) = store.tag(index, key) {
                     tag.clear(Tag::SHARED);
                 }
@@ -95,13 +95,13 @@ impl<S: Store> Replica<S> {
         let limit = self.config.changes_max;
         let table = &mut self.tables[index];
         match table.pair.phase {
-            Phase::Awaiting => {
-                table.pair.phase = Phase::Due;
-                table.hurry_changes(now_ns, store, index, limit);
-                table.pair.offered = self.inbox.processed;
-                if let Some(count) = table.conflicts.take_news() {
+            Phase::AwaitingOffer => {
+                table.pair.phase = Phase::BeginDue;
+                table.queue_offline_changes(now_ns, store, index, limit);
+                table.pair.last_offered = self.inbox.processed;
+                if let Some(count) = table.conflicts.take_unreported() {
                     let name = table.config.name.clone();
-                    self.tell(format!(
+                    self.push_event(format!(
                         "{name}: {count} records had two values; one of each was kept"
                     ));
                 }
@@ -115,24 +115,30 @@ impl<S: Store> Replica<S> {
 impl<S: Store> TableState<S> {
     /// Sends changes made while the nodes were apart before the rest of the table, which takes long if it is large.
     /// Otherwise a channel that is lost again and again before its end would delay them forever.
-    fn hurry_changes(&mut self, now_ns: u64, store: &mut S, index: Table, limit: usize) {
+    fn queue_offline_changes(&mut self, now_ns: u64, store: &mut S, index: Table, limit: usize) {
         let is_changed = |store: &mut S, key: &S::Key| {
             let tag = store.tag(index, key);
             tag.is_some_and(|tag| tag.is_changed())
         };
-        let puts = self.apart.ages().filter(|(key, _)| is_changed(store, key));
+        let puts = self
+            .offline
+            .changes()
+            .filter(|(key, _)| is_changed(store, key));
         let mut puts: Vec<(u64, S::Key)> = puts.map(|(key, at_ns)| (*at_ns, key.clone())).collect();
         puts.sort_by_key(|(at_ns, _)| *at_ns);
         let room = limit.saturating_sub(self.changes.pending.len());
         for (at_ns, key) in puts.into_iter().take(room) {
-            self.changes.note(at_ns, &key, Why::Put);
+            self.changes.note(at_ns, &key, SendReason::Put);
         }
-        let known = self.apart.deleted().filter(|_| !self.flags.is_void);
+        let known = self
+            .offline
+            .deleted()
+            .filter(|_| !self.shared_flags.are_outdated);
         let gone = known.filter(|key| store.tag(index, key).is_none());
         let gone: Vec<S::Key> = gone.cloned().collect();
         let room = limit.saturating_sub(self.changes.pending.len());
         for key in gone.into_iter().take(room) {
-            self.changes.note(now_ns, &key, Why::Deleted);
+            self.changes.note(now_ns, &key, SendReason::Deleted);
         }
     }
 }

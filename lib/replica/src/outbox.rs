@@ -6,7 +6,7 @@ use crate::store::Store;
 
 /// Sent record that is counted and has no verdict yet.
 #[derive(Clone, Debug)]
-pub(crate) enum Flight<K> {
+pub(crate) enum InFlight<K> {
     Record { table: usize, key: K, since_ns: u64 },
     End { table: usize, number: u32 },
     Commit,
@@ -14,7 +14,7 @@ pub(crate) enum Flight<K> {
 
 /// Reason to send a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum SendReason {
     /// The record was put here.
     Put,
     /// The record was deleted here.
@@ -28,7 +28,7 @@ pub(crate) enum Why {
 /// Key of this node that the peer has not acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
-    pub why: Why,
+    pub why: SendReason,
     /// True if the change is still to be sent.
     pub dirty: bool,
     /// Ordinal of the last record sent for the key, 0 before the first.
@@ -40,7 +40,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub fn is_put(&self) -> bool {
-        self.why == Why::Put
+        self.why == SendReason::Put
     }
 }
 
@@ -75,7 +75,7 @@ impl<K: crate::Key> Changes<K> {
     }
 
     /// Notes that a record expired: it need not be sent, but a sent change still counts.
-    pub fn end(&mut self, key: &K) {
+    pub fn expire(&mut self, key: &K) {
         match self.pending.get_mut(key) {
             Some(it) if it.is_put() && it.ordinal > 0 => it.dirty = false,
             Some(it) if it.is_put() => self.remove(key),
@@ -85,17 +85,17 @@ impl<K: crate::Key> Changes<K> {
 
     /// Drops an own change that a change of the peer replaces; an answer that is still due stays.
     pub fn supersede(&mut self, key: &K) {
-        let is_owed = |it: &Pending| it.why == Why::Answer && it.dirty;
+        let is_owed = |it: &Pending| it.why == SendReason::Answer && it.dirty;
         if !self.pending.is_empty() && !self.pending.get(key).is_some_and(is_owed) {
             self.pending.remove(key);
         }
     }
 
-    pub fn note(&mut self, now_ns: u64, key: &K, why: Why) {
+    pub fn note(&mut self, now_ns: u64, key: &K, why: SendReason) {
         if let Some(known) = self.pending.get_mut(key) {
             known.changed_ns = now_ns;
             // a pending change of this node includes the answer
-            if why != Why::Answer || !known.dirty {
+            if why != SendReason::Answer || !known.dirty {
                 known.why = why;
             }
             if !known.dirty {
@@ -118,15 +118,14 @@ impl<K: crate::Key> Changes<K> {
     /// True if the peer has not handled a change of this node to that key.
     pub fn is_own(&self, key: &K, applied: u64) -> bool {
         !self.pending.is_empty()
-            && self
-                .pending
-                .get(key)
-                .is_some_and(|it| it.why != Why::Answer && (it.dirty || it.ordinal > applied))
+            && self.pending.get(key).is_some_and(|it| {
+                it.why != SendReason::Answer && (it.dirty || it.ordinal > applied)
+            })
     }
 
     /// Begins a new pair: records without a verdict are sent again.
     pub fn rewind(&mut self) {
-        self.pending.retain(|_, it| it.why != Why::Answer);
+        self.pending.retain(|_, it| it.why != SendReason::Answer);
         let mut keys: Vec<(u64, K)> = Vec::new();
         for (key, pending) in &mut self.pending {
             (pending.dirty, pending.ordinal) = (true, 0);
@@ -181,25 +180,25 @@ impl<K: crate::Key> Latest<K> {
 #[derive(Debug)]
 pub(crate) struct Outbox<K> {
     /// Records without a verdict; the first one has the ordinal after `acked`.
-    pub flight: VecDeque<Flight<K>>,
+    pub in_flight: VecDeque<InFlight<K>>,
     pub acked: u64,
 }
 
 impl<K> Outbox<K> {
     pub fn new() -> Self {
         Self {
-            flight: VecDeque::new(),
+            in_flight: VecDeque::new(),
             acked: 0,
         }
     }
 
     /// Ordinal of the next counted record.
     pub fn next(&self) -> u64 {
-        self.acked + self.flight.len() as u64 + 1
+        self.acked + self.in_flight.len() as u64 + 1
     }
 
     pub fn has_room(&self, window: usize) -> bool {
-        self.flight.len() + crate::wire::RECORDS_MAX <= window
+        self.in_flight.len() + crate::wire::RECORDS_MAX <= window
     }
 }
 

@@ -7,8 +7,8 @@ pub(crate) struct Pairing {
     is_due: bool,
     /// Number of pairs since the start: verdicts of earlier pairs do not count.
     number: u64,
-    /// True if a pair has ended, so that records of an incomplete whole state are to be dropped.
-    abandons: bool,
+    /// True if a pair has ended, so that records of an incomplete state are to be dropped.
+    has_ended: bool,
 }
 
 impl Pairing {
@@ -41,11 +41,11 @@ impl Pairing {
 
     pub(crate) fn end(&mut self) {
         (self.is_on, self.is_due) = (false, false);
-        self.abandons = true;
+        self.has_ended = true;
     }
 
     /// True if a pair has ended since the last call.
-    pub(crate) fn take_abandons(&mut self) -> bool {
-        std::mem::take(&mut self.abandons)
+    pub(crate) fn take_ended(&mut self) -> bool {
+        std::mem::take(&mut self.has_ended)
     }
 }

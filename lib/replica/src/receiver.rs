@@ -1,8 +1,8 @@
 //! Handling of the peer's records: changes, snapshots and requests.
 
-use crate::fault::Fault;
 use crate::inbox::Slot;
-use crate::outbox::Why;
+use crate::outbox::SendReason;
+use crate::planted_fault::PlantedFault;
 use crate::session::Replica;
 use crate::store::{Applied, Authority, Change, Key, Store, Tag, Token};
 use crate::table::{Phase, TableState};
@@ -18,10 +18,10 @@ impl<S: Store> Replica<S> {
         body: Body<'_>,
     ) -> Result<(), Malformed> {
         let index = |this: &Self| {
-            let found = TableState::index(&this.tables, head.table);
+            let found = TableState::index_at_peer(&this.tables, head.table);
             found.ok_or(Malformed::Table(head.table))
         };
-        let is_known = TableState::index(&self.tables, head.table);
+        let is_known = TableState::index_at_peer(&self.tables, head.table);
         // these messages concern all tables, whatever index their head has
         let is_of_all = matches!(
             body,
@@ -29,7 +29,7 @@ impl<S: Store> Replica<S> {
         );
         let is_odd = |table: usize| !self.tables[table].is_common();
         if !is_of_all && is_known.is_some_and(is_odd) {
-            self.pass_over(body);
+            self.refuse_records(body);
             return Ok(());
         }
         match body {
@@ -53,7 +53,7 @@ impl<S: Store> Replica<S> {
                 Ok(())
             }
             Body::Drain { id } => {
-                self.drains.hear(now_ns);
+                self.drains.handle_peer_drain(now_ns);
                 self.inbox.drain = Some((id, self.inbox.processed));
                 self.answer_drain();
                 Ok(())
@@ -64,7 +64,7 @@ impl<S: Store> Replica<S> {
             }
             Body::Count { records, refused } => {
                 let table = index(self)?;
-                self.tables[table].counters.at_peer = Some((records, refused));
+                self.tables[table].counters.peer_counts = Some((records, refused));
                 Ok(())
             }
             Body::Commit { generation, tables } => {
@@ -87,18 +87,18 @@ impl<S: Store> Replica<S> {
             if record.has(flag::SAME) {
                 self.handle_same(now_ns, store, index, &key, record.digest());
             } else {
-                let begun_at = &mut self.tables[index].transfer.begun_at;
-                begun_at.get_or_insert(head.applied);
+                let handled_at_begin = &mut self.tables[index].transfer.handled_at_begin;
+                handled_at_begin.get_or_insert(head.applied);
                 let slot = self.handle_change(now_ns, store, head, index, &key, &record)?;
                 self.push_slot(index, slot);
             }
         }
-        self.bound_changes(index);
+        self.limit_changes(index);
         Ok(())
     }
 
     /// Counts and refuses records of a table that is acceptable to the peer but not here.
-    fn pass_over(&mut self, body: Body<'_>) {
+    fn refuse_records(&mut self, body: Body<'_>) {
         match body {
             Body::Offer(records) | Body::Records(records) => {
                 let counted = records.filter(|record| !record.has(flag::SAME));
@@ -127,15 +127,15 @@ impl<S: Store> Replica<S> {
         record: &Record<'_>,
     ) -> Result<Slot<S::Key>, Malformed> {
         let table = &mut self.tables[index];
-        let loses = !Fault::OwnChangeLoses.is_planted();
+        let loses = !PlantedFault::OwnChangeLoses.is_planted();
         let is_own = !table.role.is_decider && table.changes.is_own(key, head.applied);
-        table.pair.wants.answer(key);
-        table.counters.got += 1;
+        table.pair.requests.answer(key);
+        table.counters.received += 1;
         if is_own && loses && !record.has(flag::CORRECTION) {
             let ended = table.changes.is_put(key) && store.tag(index, key).is_none();
             if ended && !record.has(flag::GONE) {
                 // the own change expired meanwhile: requests the decider's result
-                table.pair.wants.note(how::SEND, key);
+                table.pair.requests.note(how::SEND, key);
             }
             return Ok(Slot::Done);
         }
@@ -148,11 +148,11 @@ impl<S: Store> Replica<S> {
             if !same {
                 table.counters.denied += 1;
                 if !record.has(flag::CORRECTION) {
-                    table.changes.note(now_ns, key, Why::Correction);
+                    table.changes.note(now_ns, key, SendReason::Correction);
                 }
             }
             if let Some(tag) = store.tag(index, key) {
-                tag.mark = table.mark;
+                tag.stamp = table.stamp;
             }
             return Ok(Slot::Done);
         }
@@ -180,40 +180,41 @@ impl<S: Store> Replica<S> {
         let applied = store.apply(index, key, value, token)?;
         let table = &mut self.tables[index];
         table.changes.supersede(key);
-        table.apart.forget_end(key);
-        table.apart.forget_deletion(key);
-        let mark = table.mark;
+        table.offline.forget_expired(key);
+        table.offline.forget_deletion(key);
+        let stamp = table.stamp;
         let tag = store.tag(index, key);
         match applied {
             Applied::Done | Applied::Same => {
                 if let Some(tag) = tag {
                     tag.equal();
-                    tag.mark = mark;
+                    tag.stamp = stamp;
                 }
-                table.apart.forget_age(key);
-                if Fault::Echo.is_planted() {
+                table.offline.forget_change(key);
+                if PlantedFault::Echo.is_planted() {
                     self.changed(now_ns, store, index, key, Change::Put);
                 }
                 Ok(Slot::Done)
             }
             Applied::Later => {
                 if let Some(tag) = tag {
-                    tag.mark = mark;
+                    tag.stamp = stamp;
                 }
-                if Fault::AckBeforeVerdict.is_planted() {
+                if PlantedFault::AckBeforeVerdict.is_planted() {
                     return Ok(Slot::Done);
                 }
                 let key = key.clone();
-                table.pair.open.entry(key.clone()).or_insert((0, false)).0 += 1;
-                Ok(if store.is_whole(index) {
+                let writes = &mut table.pair.pending_writes;
+                writes.entry(key.clone()).or_default().count += 1;
+                Ok(if store.takes_whole_states(index) {
                     Slot::Staged { table: index, key }
                 } else {
-                    Slot::Open { table: index, key }
+                    Slot::Pending { table: index, key }
                 })
             }
             Applied::Refused => {
                 if let Some(tag) = tag {
-                    tag.mark = mark;
+                    tag.stamp = stamp;
                     tag.clear(Tag::SHARED);
                 }
                 Ok(Slot::Refused)
@@ -223,16 +224,16 @@ impl<S: Store> Replica<S> {
 
     /// Takes the verdict on a record for which the store returned [`Applied::Later`].
     pub fn verdict(&mut self, now_ns: u64, store: &mut S, token: Token, is_applied: bool) {
-        self.recount();
+        self.report_counts_soon();
         if !self.pairing.is_current(token.pair) {
-            return self.handle_orphan(now_ns, token, is_applied);
+            return self.handle_earlier_verdict(now_ns, token, is_applied);
         }
         let Some(slot) = self.inbox.get(token.ordinal) else {
             return;
         };
         let (index, key) = match slot {
-            Slot::Open { table, key } | Slot::Staged { table, key } => (*table, key.clone()),
-            Slot::Commit { table } => return self.end_commit(*table, token.ordinal),
+            Slot::Pending { table, key } | Slot::Staged { table, key } => (*table, key.clone()),
+            Slot::Commit { table } => return self.handle_commit_verdict(*table, token.ordinal),
             _ => return,
         };
         let verdict = if is_applied {
@@ -244,16 +245,18 @@ impl<S: Store> Replica<S> {
         let table = &mut self.tables[index];
         let is_own = table.changes.pending.contains_key(&key);
         if let Some(tag) = store.tag(index, &key) {
-            tag.mark = table.mark;
-            match is_applied {
-                true if !is_own => tag.equal(),
-                true => tag.set(Tag::SHARED),
-                false => tag.clear(Tag::SHARED),
+            tag.stamp = table.stamp;
+            if !is_applied {
+                tag.clear(Tag::SHARED);
+            } else if is_own {
+                tag.set(Tag::SHARED);
+            } else {
+                tag.equal();
             }
         }
         let refused = table.counters.refused_here;
         table.counters.refused_here = refused.saturating_add(u32::from(!is_applied));
-        if table.close(&key) {
+        if table.end_write(&key) {
             table.repair(now_ns, store, index, &key);
         }
         self.inbox.settle();
@@ -262,14 +265,14 @@ impl<S: Store> Replica<S> {
     }
 
     /// Handles the verdict on a write of an earlier pair.
-    fn handle_orphan(&mut self, now_ns: u64, token: Token, is_applied: bool) {
-        let Some((index, key)) = self.orphans.remove(&token) else {
+    fn handle_earlier_verdict(&mut self, now_ns: u64, token: Token, is_applied: bool) {
+        let Some((index, key)) = self.earlier_writes.remove(&token) else {
             return;
         };
         let changes = &mut self.tables[index].changes;
         if is_applied && changes.pending.contains_key(&key) {
             // the pending change is outdated
-            changes.note(now_ns, &key, Why::Put);
+            changes.note(now_ns, &key, SendReason::Put);
         }
         self.begin_pair_if_due();
     }
@@ -279,29 +282,27 @@ impl<S: Store> Replica<S> {
         if table.role.is_decider || !matches!(table.pair.phase, Phase::Receiving) {
             return;
         }
-        table.counters.got += 1;
+        table.counters.received += 1;
         let is_own = table.changes.pending.contains_key(key);
         let is_here = store.digest(index, key);
         let Some(tag) = store.tag(index, key) else {
             if !is_own {
-                let deleted = table.apart.is_deletion(key);
-                table
-                    .pair
-                    .wants
-                    .note(if deleted { how::DELETED } else { how::SEND }, key);
+                let deleted = table.offline.is_deletion(key);
+                let how = if deleted { how::DELETED } else { how::SEND };
+                table.pair.requests.note(how, key);
             }
             return;
         };
-        tag.mark = table.mark;
+        tag.stamp = table.stamp;
         if is_own {
             return;
         }
         if is_here == Some(digest) {
             tag.equal();
         } else if store.authority(index, key) == Authority::Ours {
-            table.changes.note(now_ns, key, Why::Correction);
+            table.changes.note(now_ns, key, SendReason::Correction);
         } else {
-            table.pair.wants.note(how::SEND, key);
+            table.pair.requests.note(how::SEND, key);
         }
     }
 
@@ -319,7 +320,7 @@ impl<S: Store> Replica<S> {
         let mut keys = keys.peekable();
         let is_all = |key: Option<&(u8, &[u8])>| key.is_none_or(|(how, _)| *how == how::VALUES);
         if is_all(keys.peek()) {
-            table.pair.is_void_next |= keys.next().is_some();
+            table.pair.sends_values_next |= keys.next().is_some();
             table.snapshot_again();
             return Ok(());
         }
@@ -336,12 +337,12 @@ impl<S: Store> Replica<S> {
                 store.delete(index, &key);
                 has_deleted = true;
             }
-            table.changes.note(now_ns, &key, Why::Answer);
+            table.changes.note(now_ns, &key, SendReason::Answer);
         }
-        if has_deleted && store.is_whole(index) {
-            self.commit_own(store, index);
+        if has_deleted && store.takes_whole_states(index) {
+            self.commit_deletions(store, index);
         }
-        self.bound_changes(index);
+        self.limit_changes(index);
         Ok(())
     }
 }
@@ -350,10 +351,10 @@ impl<S: Store> TableState<S> {
     /// Requests one more snapshot; during one, at most one more waits.
     pub(crate) fn snapshot_again(&mut self) {
         match self.pair.phase {
-            Phase::Serving => self.pair.phase = Phase::Due,
-            Phase::Walking(_) | Phase::EndDue | Phase::Due => {
-                self.pair.again = if Fault::SnapshotsQueue.is_planted() {
-                    self.pair.again + 1
+            Phase::Serving => self.pair.phase = Phase::BeginDue,
+            Phase::Walking(_) | Phase::EndDue | Phase::BeginDue => {
+                self.pair.queued_snapshots = if PlantedFault::SnapshotsQueue.is_planted() {
+                    self.pair.queued_snapshots + 1
                 } else {
                     1
                 };

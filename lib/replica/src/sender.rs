@@ -1,8 +1,8 @@
 //! Makes the next message to the peer from the present state.
 
 use crate::SECOND;
-use crate::commit::Awaited;
-use crate::outbox::{Flight, Why};
+use crate::commit::ListRequest;
+use crate::outbox::{InFlight, SendReason};
 use crate::session::Replica;
 use crate::sink::{Sink, Walk};
 use crate::store::{Key, Step, Store};
@@ -62,7 +62,7 @@ impl<S: Store> Replica<S> {
         }
         // a request may concern a state that this COMMIT ends
         let made = self.make_commit(store) || self.make_request();
-        let made = made || self.make_turn(now_ns, store);
+        let made = made || self.make_in_turn(now_ns, store);
         let made = made || self.make_drain();
         if !made {
             self.make_count(now_ns, store);
@@ -88,22 +88,22 @@ impl<S: Store> Replica<S> {
             let Some(incarnation) = table.incarnation else {
                 continue;
             };
-            let mark = self.out.mark();
-            table.transfer.is_list_told = table.transfer.is_list;
+            let offset = self.out.offset();
+            table.transfer.is_list_announced = table.transfer.is_list;
             self.out.put(&[index as u8]);
             self.out.put(&incarnation.to_be_bytes());
             self.out.put_short(table.config.name.as_bytes());
-            let fits = self.out.put_body(|out| store.preface(index, out));
+            let fits = self.out.put_value(|out| store.preface(index, out));
             if fits {
                 self.out.count()
             } else {
-                self.out.truncate(mark)
+                self.out.truncate(offset)
             }
         }
     }
 
     fn make_role(&mut self, pair: (u32, u32)) {
-        self.channel.role_told = Some(pair);
+        self.channel.role_sent = Some(pair);
         self.begin(kind::ROLE, 0);
         for group in &self.active {
             self.out.put_short(group.as_bytes());
@@ -131,23 +131,23 @@ impl<S: Store> Replica<S> {
         let asks = |it: &TableState<S>| {
             let ready =
                 !it.role.is_decider && it.is_common() && !matches!(it.pair.phase, Phase::Idle);
-            ready && (it.pair.wants.all || !it.pair.wants.keys.is_empty())
+            ready && (it.pair.requests.all || !it.pair.requests.keys.is_empty())
         };
         let Some(index) = self.tables.iter().position(asks) else {
             return false;
         };
         self.begin(kind::REQUEST, index);
         let table = &mut self.tables[index];
-        let wants = &mut table.pair.wants;
-        if std::mem::take(&mut wants.all) {
-            if table.transfer.awaited == Awaited::Asked {
+        let requests = &mut table.pair.requests;
+        if std::mem::take(&mut requests.all) {
+            if table.transfer.list_request == ListRequest::Requested {
                 self.out.put(&[how::VALUES, 0]);
                 self.out.count();
             }
             return true;
         }
-        let count = wants.keys.len().min(KEYS_MAX);
-        for (how, key) in wants.keys.drain(..count) {
+        let count = requests.keys.len().min(KEYS_MAX);
+        for (how, key) in requests.keys.drain(..count) {
             self.out.put(&[how]);
             self.out.put_key(|out| key.write(out));
             self.out.count();
@@ -156,7 +156,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Makes a message of changes, of a walk, or of newest values, in turn.
-    fn make_turn(&mut self, now_ns: u64, store: &mut S) -> bool {
+    fn make_in_turn(&mut self, now_ns: u64, store: &mut S) -> bool {
         for _ in 0..3 {
             self.sending.turn = (self.sending.turn + 1) % 3;
             let made = match self.sending.turn {
@@ -176,7 +176,8 @@ impl<S: Store> Replica<S> {
             return false;
         }
         for index in 0..self.tables.len() {
-            if !self.tables[index].is_open() || self.tables[index].changes.queue.is_empty() {
+            if !self.tables[index].may_send_changes() || self.tables[index].changes.queue.is_empty()
+            {
                 continue;
             }
             self.begin(kind::RECORDS, index);
@@ -205,35 +206,35 @@ impl<S: Store> Replica<S> {
             return false;
         }
         if table.role.is_decider {
-            if let Some(open) = table.pair.open.get_mut(&key) {
-                // a write of the peer's value is open: sent with its verdict
-                (pending.dirty, pending.ordinal, open.1) = (false, u64::MAX, true);
+            if let Some(write) = table.pair.pending_writes.get_mut(&key) {
+                // the peer's value is being written: the change is sent after that verdict
+                (pending.dirty, pending.ordinal, write.is_touched) = (false, u64::MAX, true);
                 return false;
             }
         }
         let is_here = store.tag(index, &key).is_some();
-        if pending.why == Why::Put && !is_here {
+        if pending.why == SendReason::Put && !is_here {
             // the record expired, or belonged to the store's last incarnation
             table.changes.pending.remove(&key);
             return false;
         }
-        let gone = pending.why == Why::Deleted || !is_here;
+        let gone = pending.why == SendReason::Deleted || !is_here;
         let mut flags = if gone { flag::GONE } else { 0 };
-        if pending.why == Why::Correction {
+        if pending.why == SendReason::Correction {
             flags |= flag::CORRECTION;
         }
-        let mark = self.out.mark();
+        let offset = self.out.offset();
         self.out.put_flags(flags, None);
         let mut fits = self.out.put_key(|out| key.write(out));
         if !gone {
             let mut known = true;
             fits &= self
                 .out
-                .put_body(|out| known = store.encode(index, &key, out));
+                .put_value(|out| known = store.encode(index, &key, out));
             fits &= known;
         }
         if !fits {
-            self.out.truncate(mark);
+            self.out.truncate(offset);
             table.counters.too_long += 1;
             table.changes.pending.remove(&key);
             return false;
@@ -241,7 +242,7 @@ impl<S: Store> Replica<S> {
         self.out.count();
         table.transfer.uncommitted = true;
         (pending.dirty, pending.ordinal) = (false, self.outbox.next());
-        self.outbox.flight.push_back(Flight::Record {
+        self.outbox.in_flight.push_back(InFlight::Record {
             table: index,
             key,
             since_ns: now_ns.min(pending.since_ns),
@@ -254,8 +255,8 @@ impl<S: Store> Replica<S> {
             let table = &mut self.tables[index];
             let made = match table.pair.phase {
                 // offered records without a verdict would be missing in the snapshot
-                Phase::Due if self.inbox.settled < table.pair.offered => false,
-                Phase::Due => self.make_begin(store, index),
+                Phase::BeginDue if self.inbox.settled < table.pair.last_offered => false,
+                Phase::BeginDue => self.make_begin(store, index),
                 Phase::EndDue => self.make_end(index),
                 Phase::OfferDue => self.make_offered(index),
                 Phase::Walking(_) | Phase::Offering(_) => self.make_portion(now_ns, store, index),
@@ -272,12 +273,15 @@ impl<S: Store> Replica<S> {
         let table = &mut self.tables[index];
         table.number = table.number.wrapping_add(1);
         table.pair.phase = Phase::Walking(S::Cursor::default());
-        (table.pair.is_acked, table.transfer.walk_puts) = (false, false);
-        if std::mem::take(&mut table.pair.is_void_next) {
-            table.next_mark();
-            table.flags.is_void = true;
+        (
+            table.pair.is_snapshot_acked,
+            table.transfer.walk_sent_values,
+        ) = (false, false);
+        if std::mem::take(&mut table.pair.sends_values_next) {
+            table.next_stamp();
+            table.shared_flags.are_outdated = true;
         }
-        table.pair.is_whole &= table.counters.refused_there == 0;
+        table.pair.had_snapshot &= table.counters.refused_there == 0;
         table.counters.refused_there = 0;
         table.counters.resyncs += 1;
         let number = table.number;
@@ -293,11 +297,11 @@ impl<S: Store> Replica<S> {
         table.pair.phase = Phase::Serving;
         // the peer deletes the records that were not named
         table.transfer.uncommitted = true;
-        if table.pair.again > 0 {
-            table.pair.again -= 1;
-            table.pair.phase = Phase::Due;
+        if table.pair.queued_snapshots > 0 {
+            table.pair.queued_snapshots -= 1;
+            table.pair.phase = Phase::BeginDue;
         }
-        self.outbox.flight.push_back(Flight::End {
+        self.outbox.in_flight.push_back(InFlight::End {
             table: index,
             number,
         });
@@ -332,14 +336,14 @@ impl<S: Store> Replica<S> {
             walk,
             now_ns,
             table: index,
-            first: self.outbox.next(),
+            first_ordinal: self.outbox.next(),
             out: &mut self.out,
-            flight: &mut self.outbox.flight,
+            in_flight: &mut self.outbox.in_flight,
             pending: &mut table.changes.pending,
-            apart: &table.apart,
-            open: &table.pair.open,
-            void: table.flags.is_void,
-            mark: table.mark,
+            offline: &table.offline,
+            pending_writes: &table.pair.pending_writes,
+            are_flags_outdated: table.shared_flags.are_outdated,
+            stamp: table.stamp,
             seen: 0,
             puts: 0,
             too_long: &mut table.counters.too_long,
@@ -347,9 +351,9 @@ impl<S: Store> Replica<S> {
         let step = store.snapshot(index, &mut cursor, &mut sink);
         let has_puts = sink.puts > 0;
         table.transfer.uncommitted |= has_puts;
-        table.transfer.walk_puts |= has_puts;
+        table.transfer.walk_sent_values |= has_puts;
         if step == Step::Done {
-            table.flags_hold();
+            table.note_flags_current();
         }
         table.pair.phase = match (walk, step) {
             (Walk::Snapshot, Step::Done) => Phase::EndDue,
@@ -357,7 +361,7 @@ impl<S: Store> Replica<S> {
             (Walk::Offer, Step::Done) => Phase::OfferDue,
             (Walk::Offer, _) => Phase::Offering(cursor),
         };
-        if !self.out.is_bare() {
+        if !self.out.has_only_head() {
             return true;
         }
         self.out.clear();
@@ -380,7 +384,8 @@ impl<S: Store> Replica<S> {
 
     fn make_latest(&mut self, store: &mut S) -> bool {
         for index in 0..self.tables.len() {
-            if !self.tables[index].is_open() || self.tables[index].latest.queue.is_empty() {
+            if !self.tables[index].may_send_changes() || self.tables[index].latest.queue.is_empty()
+            {
                 continue;
             }
             self.begin(kind::LATEST, index);
@@ -388,20 +393,20 @@ impl<S: Store> Replica<S> {
                 let Some(key) = self.tables[index].latest.pop() else {
                     break;
                 };
-                let mark = self.out.mark();
+                let offset = self.out.offset();
                 self.out.put_flags(0, None);
                 let mut fits = self.out.put_key(|out| key.write(out));
                 let mut known = true;
                 fits &= self
                     .out
-                    .put_body(|out| known = store.encode_latest(index, &key, out));
+                    .put_value(|out| known = store.encode_latest(index, &key, out));
                 if fits && known {
                     self.out.count()
                 } else {
-                    self.out.truncate(mark)
+                    self.out.truncate(offset)
                 }
             }
-            if !self.out.is_bare() {
+            if !self.out.has_only_head() {
                 return true;
             }
             self.out.clear();
@@ -411,7 +416,7 @@ impl<S: Store> Replica<S> {
 
     /// Makes a COUNT due within a second of a change, although the channel may take none for a long time, and otherwise
     /// each [`REST_NS`]: a look at a replica at rest wakes its process for nothing.
-    pub(crate) fn look_at_counts(&mut self, now_ns: u64) {
+    pub(crate) fn update_count_due(&mut self, now_ns: u64) {
         if now_ns >= self.sending.count_due_ns {
             self.sending.count_looked_ns = now_ns;
             self.sending.count_due_ns = now_ns.saturating_add(REST_NS);
@@ -421,21 +426,21 @@ impl<S: Store> Replica<S> {
 
     /// Reports the numbers of records and refusals to the peer within a second. The owner calls it when something changes
     /// that only its store knows ([`Store::refused`]).
-    pub fn recount(&mut self) {
+    pub fn report_counts_soon(&mut self) {
         let due_ns = self.sending.count_looked_ns.saturating_add(SECOND);
         self.sending.count_due_ns = self.sending.count_due_ns.min(due_ns);
     }
 
     fn make_count(&mut self, now_ns: u64, store: &mut S) {
-        self.look_at_counts(now_ns);
+        self.update_count_due(now_ns);
         if !std::mem::take(&mut self.sending.count_due) {
             return;
         }
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
             let count = (store.len(index) as u64, table.refused_here(store, index));
-            if table.is_common() && table.counters.told != Some(count) {
-                table.counters.told = Some(count);
+            if table.is_common() && table.counters.sent_counts != Some(count) {
+                table.counters.sent_counts = Some(count);
                 self.begin(kind::COUNT, index);
                 self.out.put(&count.0.to_be_bytes());
                 self.out.put(&count.1.to_be_bytes());
@@ -450,8 +455,8 @@ impl<S: Store> Replica<S> {
     /// agreed again. Values already sent are lost then, as with the channel: each pair begins with a walk of the store,
     /// which may put its keys here again.
     pub fn latest(&mut self, index: usize, key: S::Key) {
-        let tells = self.tells(index);
-        if let Some(table) = self.tables.get_mut(index).filter(|_| tells) {
+        let sends_changes = self.sends_changes(index);
+        if let Some(table) = self.tables.get_mut(index).filter(|_| sends_changes) {
             table.latest.note(key);
         }
     }
@@ -461,7 +466,7 @@ impl<S: Store> Replica<S> {
     pub(crate) fn snapshots_waiting(&self) -> u32 {
         self.tables
             .iter()
-            .map(|it| it.pair.again)
+            .map(|it| it.pair.queued_snapshots)
             .max()
             .unwrap_or(0)
     }
@@ -469,8 +474,8 @@ impl<S: Store> Replica<S> {
 
 impl<S: Store> TableState<S> {
     /// Notes that a walk has passed all flags: they refer to the peer's present incarnation.
-    fn flags_hold(&mut self) {
-        self.flags.shared_under = self.peer.as_ref().map(|peer| peer.incarnation);
-        self.flags.is_void = false;
+    fn note_flags_current(&mut self) {
+        self.shared_flags.peer_incarnation = self.peer.as_ref().map(|peer| peer.incarnation);
+        self.shared_flags.are_outdated = false;
     }
 }

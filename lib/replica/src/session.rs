@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use crate::Config;
 use crate::buffer::Outgoing;
 use crate::drain::Drains;
-use crate::fault::Fault;
 use crate::garbage::Garbage;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::pairing::Pairing;
+use crate::planted_fault::PlantedFault;
 use crate::store::{Store, Token};
 use crate::table::{PeerTable, Phase, TableRole, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
@@ -30,7 +30,7 @@ pub struct Replica<S: Store> {
     pub(crate) outbox: Outbox<S::Key>,
     pub(crate) inbox: Inbox<S::Key>,
     /// Pending writes of earlier pairs.
-    pub(crate) orphans: HashMap<Token, (usize, S::Key)>,
+    pub(crate) earlier_writes: HashMap<Token, (usize, S::Key)>,
     pub(crate) out: Outgoing,
     pub(crate) sending: Sending,
     pub(crate) drains: Drains,
@@ -44,7 +44,7 @@ pub(crate) struct Channel {
     pub is_up: bool,
     pub hello_due: bool,
     /// Pair of serials in the last sent ROLE.
-    pub role_told: Option<(u32, u32)>,
+    pub role_sent: Option<(u32, u32)>,
 }
 
 /// Records and numbers that the sender puts next.
@@ -70,7 +70,7 @@ pub(crate) struct PeerNode {
     /// Active groups; None before the peer's first ROLE.
     pub active: Option<BTreeSet<String>>,
     /// Tables of the peer that this node does not have.
-    pub strangers: Vec<String>,
+    pub peer_only_tables: Vec<String>,
 }
 
 impl<S: Store> Replica<S> {
@@ -87,7 +87,7 @@ impl<S: Store> Replica<S> {
             pairing: Pairing::default(),
             outbox: Outbox::new(),
             inbox: Inbox::new(),
-            orphans: HashMap::new(),
+            earlier_writes: HashMap::new(),
             out: Outgoing::new(),
             sending: Sending::default(),
             drains: Drains::new(),
@@ -102,24 +102,24 @@ impl<S: Store> Replica<S> {
         self.channel.is_up = true;
         self.channel.hello_due = true;
         self.garbage = Garbage::new();
-        self.bump();
+        self.new_serial();
     }
 
     /// Handles that the channel is down.
     pub fn handle_down(&mut self, store: &mut S) {
-        if Fault::PruneBeforeEnd.is_planted() {
+        if PlantedFault::PruneBeforeEnd.is_planted() {
             self.prune_all(store);
         }
         self.channel = Channel::default();
         self.peer = None;
         self.drains.handle_down();
         self.garbage.handle_down();
-        self.halt();
+        self.end_pair();
         self.abandon(store);
         for table in &mut self.tables {
-            let kept = Fault::PendingKept.is_planted();
+            let kept = PlantedFault::PendingKept.is_planted();
             let kept = kept.then(|| table.changes.pending.clone());
-            table.part();
+            table.detach();
             table.changes.pending = kept.unwrap_or_default();
             table.peer = None;
             table.counters.handle_down();
@@ -131,7 +131,7 @@ impl<S: Store> Replica<S> {
     pub fn handle_groups(&mut self, active: BTreeSet<String>) {
         if active != self.active {
             self.active = active;
-            self.bump();
+            self.new_serial();
         }
     }
 
@@ -149,7 +149,7 @@ impl<S: Store> Replica<S> {
                 table.renew(incarnation);
                 renewed_tables.push(index);
                 if let Some(peer) = &mut table.peer {
-                    peer.misfit = store.accept(index, &peer.preface).err();
+                    peer.preface_fault = store.check_preface(index, &peer.preface).err();
                 }
             }
         }
@@ -158,54 +158,55 @@ impl<S: Store> Replica<S> {
         }
         if self.channel.is_up {
             self.channel.hello_due = true;
-            self.bump();
+            self.new_serial();
         }
         // requests to the old incarnation do not apply to the new one
-        self.orphans
+        self.earlier_writes
             .retain(|_, (table, _)| !renewed_tables.contains(table));
         self.begin_pair_if_due();
     }
 
     /// Ends the pair and sends a new serial.
-    pub(crate) fn bump(&mut self) {
-        self.recount();
+    pub(crate) fn new_serial(&mut self) {
+        self.report_counts_soon();
         self.serial = self.serial.wrapping_add(1).max(1);
-        self.halt();
+        self.end_pair();
     }
 
-    /// Ends the pair: all state machines become idle, marks and flags stay.
-    pub(crate) fn halt(&mut self) {
+    /// Ends the pair: all state machines become idle, stamps and flags stay.
+    pub(crate) fn end_pair(&mut self) {
         self.pairing.end();
         // the decider has to know which table is a list, and must not be merged
-        let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_told;
+        let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_announced;
         self.channel.hello_due |= self.channel.is_up && self.tables.iter().any(is_news);
         match self.out.bytes().first() {
             // the message was not sent, and belongs to no pair
             Some(&kind::HELLO) => self.channel.hello_due = self.channel.is_up,
-            Some(&kind::ROLE) => self.channel.role_told = None,
+            Some(&kind::ROLE) => self.channel.role_sent = None,
             Some(&kind::AGAIN) => self.garbage.set_again_due(self.channel.is_up),
             _ => {}
         }
         self.out.clear();
         self.outbox = Outbox::new();
         let inbox = std::mem::replace(&mut self.inbox, Inbox::new());
-        if self.orphans.len() > self.config.window {
-            self.orphans = HashMap::new();
+        if self.earlier_writes.len() > self.config.window {
+            self.earlier_writes = HashMap::new();
         }
-        for (ordinal, table, key) in inbox.open() {
+        for (ordinal, table, key) in inbox.into_pending() {
             let pair = self.pairing.number();
-            self.orphans.insert(Token { pair, ordinal }, (table, key));
+            self.earlier_writes
+                .insert(Token { pair, ordinal }, (table, key));
         }
         self.drains.handle_pair_end();
-        self.tables.iter_mut().for_each(TableState::halt);
+        self.tables.iter_mut().for_each(TableState::end_pair);
     }
 
     /// Serials of a new ROLE, if one is due.
     pub(crate) fn role_due(&self) -> Option<(u32, u32)> {
         let answers = self.peer.as_ref().map_or(0, |peer| peer.serial);
         let pair = (self.serial, answers);
-        let free = self.orphans.is_empty();
-        (self.channel.role_told != Some(pair) && free).then_some(pair)
+        let free = self.earlier_writes.is_empty();
+        (self.channel.role_sent != Some(pair) && free).then_some(pair)
     }
 
     /// Handles a message of the peer. An invalid one is dropped, and the pair ends, because its
@@ -222,7 +223,7 @@ impl<S: Store> Replica<S> {
         if !self.channel.is_up {
             return Ok(());
         }
-        self.recount();
+        self.report_counts_soon();
         self.refresh(store);
         let read = Message::parse(bytes);
         let done = read.and_then(|message| self.handle_parsed(now_ns, store, message));
@@ -243,14 +244,14 @@ impl<S: Store> Replica<S> {
                 self.garbage.handle_again(garbage);
                 // the dropped message may have been the HELLO
                 self.channel.hello_due = true;
-                self.bump();
+                self.new_serial();
                 Ok(())
             }
             body => {
                 let pair = self.peer.as_ref().map(|peer| (peer.serial, self.serial));
                 let present = pair == Some((head.serial, head.answers));
                 let counts = self.pairing.is_on() && present;
-                if !counts && !Fault::PairIgnored.is_planted() {
+                if !counts && !PlantedFault::PairIgnored.is_planted() {
                     return Ok(());
                 }
                 self.handle_body(now_ns, store, head, body)
@@ -260,9 +261,9 @@ impl<S: Store> Replica<S> {
 
     pub(crate) fn drop_garbage(&mut self, now_ns: u64, why: Malformed) {
         if self.garbage.handle_dropped() {
-            self.tell(format!("the peer's {why}; further ones are only counted"));
+            self.push_event(format!("the peer's {why}; further ones are only counted"));
         }
-        self.halt();
+        self.end_pair();
         self.garbage.retry_later(now_ns);
     }
 
@@ -280,14 +281,14 @@ impl<S: Store> Replica<S> {
             node: hello.node,
             serial,
             active,
-            strangers: hello
+            peer_only_tables: hello
                 .tables
                 .iter()
                 .filter(|theirs| !self.tables.iter().any(|it| it.config.name == theirs.name))
                 .map(|theirs| theirs.name.to_owned())
                 .collect(),
         });
-        self.halt();
+        self.end_pair();
         for (index, table) in self.tables.iter_mut().enumerate() {
             let theirs = hello.tables.iter();
             let mut theirs = theirs.filter(|it| it.name == table.config.name);
@@ -295,12 +296,12 @@ impl<S: Store> Replica<S> {
                 id: it.id,
                 incarnation: it.incarnation,
                 preface: it.preface.to_vec(),
-                misfit: store.accept(index, it.preface).err(),
+                preface_fault: store.check_preface(index, it.preface).err(),
             });
         }
         for index in 0..self.tables.len() {
-            if !self.tells(index) {
-                self.tables[index].part();
+            if !self.sends_changes(index) {
+                self.tables[index].detach();
             }
         }
         Ok(())
@@ -321,8 +322,8 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         (peer.serial, peer.active) = (serial, Some(active));
-        self.halt();
-        let is_due = answers == self.serial && peer_speaks(&self.peer);
+        self.end_pair();
+        let is_due = answers == self.serial && has_same_version(&self.peer);
         self.pairing.set_due(is_due);
         self.begin_pair_if_due();
         Ok(())
@@ -330,7 +331,7 @@ impl<S: Store> Replica<S> {
 
     /// Begins a pair once the writes of the last one have their verdicts, because changing records cannot be compared.
     pub(crate) fn begin_pair_if_due(&mut self) {
-        let free = self.orphans.is_empty() && self.garbage.retry_ns().is_none();
+        let free = self.earlier_writes.is_empty() && self.garbage.retry_ns().is_none();
         if free && self.pairing.begin() {
             self.begin_pair();
         }
@@ -350,11 +351,13 @@ impl<S: Store> Replica<S> {
                 continue;
             }
             let under = table.peer.as_ref().map(|peer| peer.incarnation);
-            let stale = table.flags.is_void || table.flags.shared_under != under;
-            table.flags.is_void = stale && !Fault::IncarnationIgnored.is_planted();
+            let stale =
+                table.shared_flags.are_outdated || table.shared_flags.peer_incarnation != under;
+            table.shared_flags.are_outdated =
+                stale && !PlantedFault::IncarnationIgnored.is_planted();
             if stale {
-                table.next_mark();
-                table.flags.shared_under = None;
+                table.next_stamp();
+                table.shared_flags.peer_incarnation = None;
             }
             table.role = TableRole {
                 is_decider,
@@ -365,7 +368,7 @@ impl<S: Store> Replica<S> {
                 table.changes.clear();
             }
             table.pair.phase = if is_decider {
-                Phase::Awaiting
+                Phase::AwaitingOffer
             } else {
                 Phase::Offering(S::Cursor::default())
             };
@@ -387,14 +390,14 @@ impl<S: Store> Replica<S> {
         };
         let (here, there) = (is_active(&self.active), is_active(theirs));
         let is_decider = if here == there {
-            self.is_greater()
+            self.has_greater_key()
         } else {
             here
         };
         (is_decider, here != there)
     }
 
-    pub(crate) fn tell(&mut self, text: String) {
+    pub(crate) fn push_event(&mut self, text: String) {
         if self.events.len() < EVENTS_MAX {
             self.events.push_back(text);
         }
@@ -406,6 +409,6 @@ impl<S: Store> Replica<S> {
     }
 }
 
-pub(crate) fn peer_speaks(peer: &Option<PeerNode>) -> bool {
+pub(crate) fn has_same_version(peer: &Option<PeerNode>) -> bool {
     peer.as_ref().is_some_and(|peer| peer.version == VERSION)
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::apart::Apart;
-use crate::buffer::{Outgoing, Value};
-use crate::outbox::{Flight, Pending};
-use crate::store::{Key, Mark, Tag};
+use crate::buffer::{Outgoing, ValueWriter};
+use crate::offline::OfflineChanges;
+use crate::outbox::{InFlight, Pending};
+use crate::store::{Key, Stamp, Tag};
+use crate::table::PendingWrite;
 use crate::wire::{RECORDS_MAX, flag};
 
 /// Maximum number of records examined by one call, sent or not. Small in tests, so that small tables need many calls.
@@ -28,17 +29,17 @@ pub struct Sink<'a, K> {
     pub(crate) now_ns: u64,
     pub(crate) table: usize,
     pub(crate) out: &'a mut Outgoing,
-    pub(crate) flight: &'a mut VecDeque<Flight<K>>,
+    pub(crate) in_flight: &'a mut VecDeque<InFlight<K>>,
     pub(crate) pending: &'a mut HashMap<K, Pending>,
-    pub(crate) apart: &'a Apart<K>,
-    /// Keys with open verdicts.
-    pub(crate) open: &'a HashMap<K, (u32, bool)>,
+    pub(crate) offline: &'a OfflineChanges<K>,
+    /// Keys to which values of the peer are being written.
+    pub(crate) pending_writes: &'a HashMap<K, PendingWrite>,
     /// Ordinal of the first record put.
-    pub(crate) first: u64,
+    pub(crate) first_ordinal: u64,
     /// True if the flags refer to another incarnation of the peer.
-    pub(crate) void: bool,
+    pub(crate) are_flags_outdated: bool,
     /// Stamp of records that this pair made equal: their flags refer to the peer's present incarnation.
-    pub(crate) mark: Mark,
+    pub(crate) stamp: Stamp,
     /// Numbers of records examined and put by value.
     pub(crate) seen: usize,
     pub(crate) puts: usize,
@@ -55,16 +56,16 @@ impl<K: Key> Sink<'_, K> {
         key: &K,
         tag: &mut Tag,
         digest: Option<u64>,
-        encode: impl FnOnce(&mut Value<'_>),
+        encode: impl FnOnce(&mut ValueWriter<'_>),
     ) -> bool {
         if self.seen >= SLICE || self.puts >= PUTS || !self.out.fits_record() {
             return false;
         }
         self.seen += 1;
-        if self.void && tag.mark != self.mark {
+        if self.are_flags_outdated && tag.stamp != self.stamp {
             tag.clear(Tag::SHARED);
         }
-        if self.walk == Walk::Snapshot && self.open.contains_key(key) {
+        if self.walk == Walk::Snapshot && self.pending_writes.contains_key(key) {
             // the peer's own value is about to be written
             return true;
         }
@@ -78,33 +79,33 @@ impl<K: Key> Sink<'_, K> {
     }
 
     fn same(&mut self, key: &K, digest: u64) {
-        let mark = self.out.mark();
+        let offset = self.out.offset();
         self.out.put_flags(flag::SAME, None);
         if self.out.put_key(|out| key.write(out)) {
             self.out.put(&digest.to_be_bytes());
             self.out.count();
         } else {
-            self.out.truncate(mark);
+            self.out.truncate(offset);
         }
     }
 
-    fn put(&mut self, key: &K, tag: Tag, encode: impl FnOnce(&mut Value<'_>)) {
+    fn put(&mut self, key: &K, tag: Tag, encode: impl FnOnce(&mut ValueWriter<'_>)) {
         let (mut flags, mut age_ms) = (0, None);
         if self.walk == Walk::Offer {
             flags |= if tag.is_shared() { flag::SHARED } else { 0 };
             flags |= if tag.is_changed() { flag::CHANGED } else { 0 };
             age_ms = self.age_ms(key);
         }
-        let mark = self.out.mark();
+        let offset = self.out.offset();
         self.out.put_flags(flags, age_ms);
-        let fits = self.out.put_key(|out| key.write(out)) && self.out.put_body(encode);
+        let fits = self.out.put_key(|out| key.write(out)) && self.out.put_value(encode);
         if !fits {
-            self.out.truncate(mark);
+            self.out.truncate(offset);
             *self.too_long += 1;
             return;
         }
         self.out.count();
-        let ordinal = self.first + self.puts as u64;
+        let ordinal = self.first_ordinal + self.puts as u64;
         self.puts += 1;
         if self.walk == Walk::Offer && !self.pending.is_empty() {
             // the change is sent with the offer
@@ -112,7 +113,7 @@ impl<K: Key> Sink<'_, K> {
                 (pending.dirty, pending.ordinal) = (false, ordinal);
             }
         }
-        self.flight.push_back(Flight::Record {
+        self.in_flight.push_back(InFlight::Record {
             table: self.table,
             key: key.clone(),
             since_ns: self.now_ns,
@@ -121,7 +122,7 @@ impl<K: Key> Sink<'_, K> {
 
     fn age_ms(&self, key: &K) -> Option<u32> {
         let pending = self.pending.get(key).map(|it| it.since_ns);
-        let since_ns = pending.or_else(|| self.apart.age(key))?;
+        let since_ns = pending.or_else(|| self.offline.changed_ns(key))?;
         u32::try_from(self.now_ns.saturating_sub(since_ns) / 1_000_000).ok()
     }
 }

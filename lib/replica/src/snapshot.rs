@@ -1,10 +1,10 @@
 //! A snapshot on the follower: it stamps records, and deletes stale ones.
 
-use crate::apart::Apart;
-use crate::commit::Awaited;
-use crate::fault::Fault;
+use crate::commit::ListRequest;
 use crate::inbox::Slot;
-use crate::outbox::Why;
+use crate::offline::OfflineChanges;
+use crate::outbox::SendReason;
+use crate::planted_fault::PlantedFault;
 use crate::session::Replica;
 use crate::store::{Authority, Store, Tag};
 use crate::table::{Phase, TableState};
@@ -32,20 +32,20 @@ impl<S: Store> Replica<S> {
         }
         let was_ended = matches!(table.pair.phase, Phase::Pruning(_));
         table.pair.phase = Phase::Receiving;
-        if table.transfer.awaited == Awaited::Asked {
-            table.transfer.awaited = Awaited::Begun;
+        if table.transfer.list_request == ListRequest::Requested {
+            table.transfer.list_request = ListRequest::Receiving;
         }
-        if Fault::MarkFromSender.is_planted() {
-            table.mark = number as u8
+        if PlantedFault::StampFromSender.is_planted() {
+            table.stamp = number as u8
         } else {
-            table.next_mark()
+            table.next_stamp()
         }
         table.stamp_own(store, index);
         table.counters.resyncs += 1;
-        table.pair.is_whole &= table.counters.refused_here == 0;
+        table.pair.had_snapshot &= table.counters.refused_here == 0;
         table.counters.refused_here = 0;
         table.counters.expected = records;
-        table.counters.got = 0;
+        table.counters.received = 0;
         table.retry.due_ns = None;
         if was_ended {
             self.begin_prune();
@@ -71,7 +71,7 @@ impl<S: Store> Replica<S> {
 
     /// Begins to delete stale records. The end of a replaced snapshot needs no deletion.
     pub(crate) fn begin_prune(&mut self) {
-        while let Some(index) = self.inbox.ended() {
+        while let Some(index) = self.inbox.ended_snapshot() {
             if matches!(self.tables[index].pair.phase, Phase::Pruning(_)) {
                 self.sending.is_busy = true;
                 return;
@@ -86,9 +86,9 @@ impl<S: Store> Replica<S> {
         let ends = |it: &TableState<S>| matches!(it.pair.phase, Phase::Pruning(_));
         let mut tables = self.tables.iter().enumerate();
         // records that wait for the whole state wait for these deletions, too
-        let whole = tables.find(|(index, it)| ends(it) && store.is_whole(*index));
+        let whole = tables.find(|(index, it)| ends(it) && store.takes_whole_states(*index));
         let whole = whole.map(|(index, _)| index);
-        let Some(index) = whole.or_else(|| self.inbox.ended()) else {
+        let Some(index) = whole.or_else(|| self.inbox.ended_snapshot()) else {
             return;
         };
         let table = &mut self.tables[index];
@@ -96,12 +96,12 @@ impl<S: Store> Replica<S> {
             return;
         };
         let mut keys = Vec::new();
-        let done = store.stale(index, table.mark, cursor, SLICE, &mut keys);
+        let done = store.stale(index, table.stamp, cursor, SLICE, &mut keys);
         table.delete_stale(now_ns, store, index, keys);
         if done {
             table.pair.phase = Phase::Following;
-            table.pair.is_whole = true;
-            table.apart = Apart::new();
+            table.pair.had_snapshot = true;
+            table.offline = OfflineChanges::new();
             // of a whole state it is not known yet whether it will be refused
             if whole.is_none() && table.counters.refused_here == 0 {
                 table.retry.reset();
@@ -112,7 +112,7 @@ impl<S: Store> Replica<S> {
                 None => self.inbox.settle_end(),
             }
             self.begin_prune();
-            self.end_held(now_ns, store, index);
+            self.decide_held(now_ns, store, index);
             self.answer_drain();
         } else {
             self.sending.is_busy = true;
@@ -124,7 +124,7 @@ impl<S: Store> Replica<S> {
         for (index, table) in self.tables.iter_mut().enumerate() {
             if matches!(table.pair.phase, Phase::Receiving) {
                 let (mut keys, mut at) = (Vec::new(), S::Cursor::default());
-                while !store.stale(index, table.mark, &mut at, SLICE, &mut keys) {}
+                while !store.stale(index, table.stamp, &mut at, SLICE, &mut keys) {}
                 table.delete_stale(0, store, index, keys);
             }
         }
@@ -136,7 +136,7 @@ impl<S: Store> TableState<S> {
     fn stamp_own(&mut self, store: &mut S, index: usize) {
         for key in self.changes.pending.keys() {
             if let Some(tag) = store.tag(index, key) {
-                tag.mark = self.mark;
+                tag.stamp = self.stamp;
             }
         }
     }
@@ -152,7 +152,7 @@ impl<S: Store> TableState<S> {
                 continue;
             }
             match store.authority(index, &key) {
-                Authority::Ours => self.changes.note(now_ns, &key, Why::Put),
+                Authority::Ours => self.changes.note(now_ns, &key, SendReason::Put),
                 _ => store.delete(index, &key),
             }
         }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::commit::Awaited;
+use crate::commit::ListRequest;
 use crate::conflicts::Conflict;
-use crate::outbox::Flight;
+use crate::outbox::InFlight;
 use crate::session::Replica;
 use crate::store::Store;
 use crate::table::{Phase, TableState};
@@ -37,14 +37,17 @@ pub struct TableStatus {
     /// Number of decisions by which a node lost its value.
     pub conflicts: u64,
     /// Reason why the table is not in sync.
-    pub lack: Option<String>,
+    pub out_of_sync_reason: Option<String>,
 }
 
 impl TableStatus {
     /// Rows that every plugin prints, each with name and value.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let there = self.there.map_or("-".to_owned(), |count| count.to_string());
-        let state = self.lack.clone().unwrap_or_else(|| "in sync".to_owned());
+        let state = self
+            .out_of_sync_reason
+            .clone()
+            .unwrap_or_else(|| "in sync".to_owned());
         vec![
             ("table", self.name.clone()),
             ("state", state),
@@ -67,7 +70,7 @@ pub enum CopyState {
     /// A snapshot is being received.
     Received,
     /// A snapshot was received, and changes are being applied.
-    Whole,
+    Complete,
 }
 
 impl<S: Store> Replica<S> {
@@ -77,8 +80,10 @@ impl<S: Store> Replica<S> {
     }
 
     /// Names of tables that only the peer has.
-    pub fn strangers(&self) -> &[String] {
-        self.peer.as_ref().map_or(&[], |peer| &peer.strangers)
+    pub fn peer_only_tables(&self) -> &[String] {
+        self.peer
+            .as_ref()
+            .map_or(&[], |peer| &peer.peer_only_tables)
     }
 
     /// True if both nodes have the table and it fits.
@@ -87,28 +92,29 @@ impl<S: Store> Replica<S> {
     }
 
     /// State of a table whose decider is the peer; None: this node decides, or there is no pair.
-    pub fn copy(&self, table: usize) -> Option<CopyState> {
+    pub fn copy_state(&self, table: usize) -> Option<CopyState> {
         let table = self.tables.get(table).filter(|it| !it.role.is_decider)?;
         match table.pair.phase {
             Phase::Offering(_) | Phase::OfferDue | Phase::Offered => Some(CopyState::Offered),
             Phase::Receiving | Phase::Pruning(_) => Some(CopyState::Received),
-            Phase::Following => Some(CopyState::Whole),
+            Phase::Following => Some(CopyState::Complete),
             _ => None,
         }
     }
 
     /// Incarnation of the peer's table of which this one is a complete copy. Owners whose records
     /// outlive the process save it for [`recall`](Self::recall).
-    pub fn equal_to(&self, table: usize) -> Option<u64> {
-        self.copy(table).filter(|copy| *copy == CopyState::Whole)?;
-        self.tables.get(table)?.flags.shared_under
+    pub fn copied_incarnation(&self, table: usize) -> Option<u64> {
+        self.copy_state(table)
+            .filter(|copy| *copy == CopyState::Complete)?;
+        self.tables.get(table)?.shared_flags.peer_incarnation
     }
 
     /// Reason why a table is not in sync; None: it is in sync.
-    pub fn lack(&self, store: &S, table: usize) -> Option<String> {
+    pub fn out_of_sync_reason(&self, store: &S, table: usize) -> Option<String> {
         let state = self.tables.get(table)?;
-        let session = self.session_lack();
-        session.or_else(|| self.table_lack(store, table, state))
+        let unpaired = self.unpaired_reason();
+        unpaired.or_else(|| self.table_reason(store, table, state))
     }
 
     /// Succeeds if both nodes have the same records in every table, as far as this node knows.
@@ -116,10 +122,10 @@ impl<S: Store> Replica<S> {
     /// # Errors
     /// The reason as a sentence, for the daemon and `sparectl`.
     pub fn in_sync(&self, store: &S) -> Result<(), String> {
-        self.session_lack().map_or(Ok(()), Err)?;
+        self.unpaired_reason().map_or(Ok(()), Err)?;
         for (index, table) in self.tables.iter().enumerate() {
-            if let Some(lack) = self.table_lack(store, index, table) {
-                return Err(format!("{}: {lack}", table.config.name));
+            if let Some(reason) = self.table_reason(store, index, table) {
+                return Err(format!("{}: {reason}", table.config.name));
             }
         }
         Ok(())
@@ -132,16 +138,16 @@ impl<S: Store> Replica<S> {
     /// # Errors
     /// The reason as a sentence.
     pub fn ready(&self, store: &S) -> Result<(), String> {
-        self.session_lack().map_or(Ok(()), Err)?;
+        self.unpaired_reason().map_or(Ok(()), Err)?;
         for (index, table) in self.tables.iter().enumerate() {
-            if let Some(lack) = self.lack_here(store, index, table) {
-                return Err(format!("{}: {lack}", table.config.name));
+            if let Some(reason) = self.missing_here(store, index, table) {
+                return Err(format!("{}: {reason}", table.config.name));
             }
         }
         Ok(())
     }
 
-    fn session_lack(&self) -> Option<String> {
+    fn unpaired_reason(&self) -> Option<String> {
         if !self.channel.is_up {
             return Some("the peer is not connected".to_owned());
         }
@@ -156,7 +162,7 @@ impl<S: Store> Replica<S> {
             Some(_) if self.garbage.retry_ns().is_some() => {
                 Some("a message of the peer was not understood; asking again".to_owned())
             }
-            Some(_) if !self.orphans.is_empty() => {
+            Some(_) if !self.earlier_writes.is_empty() => {
                 Some("writes of the last session are not confirmed yet".to_owned())
             }
             Some(_) if !self.pairing.is_on() => Some("the roles are not agreed yet".to_owned()),
@@ -164,63 +170,63 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    fn table_lack(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
-        let here = self.lack_here(store, index, table);
-        here.or_else(|| self.lack_there(table))
+    fn table_reason(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
+        let here = self.missing_here(store, index, table);
+        here.or_else(|| self.missing_at_peer(table))
     }
 
     /// Reason why this node may lack records, as far as it knows.
-    fn lack_here(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
+    fn missing_here(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
         if table.incarnation.is_none() {
-            let shortage = store.shortage(index);
-            return Some(shortage.unwrap_or_else(|| "is not read yet".to_owned()));
+            let why = store.out_of_sync_reason(index);
+            return Some(why.unwrap_or_else(|| "is not read yet".to_owned()));
         }
         if store.incarnation(index) != table.incarnation {
             return Some("was created again".to_owned());
         }
         match &table.peer {
             None => return Some("the peer does not have it, or has not read it yet".to_owned()),
-            Some(peer) if peer.misfit.is_some() => return peer.misfit.clone(),
+            Some(peer) if peer.preface_fault.is_some() => return peer.preface_fault.clone(),
             Some(_) => {}
         }
         let counters = &table.counters;
         match &table.pair.phase {
             Phase::Following | Phase::Walking(_) | Phase::EndDue | Phase::Serving => {}
-            Phase::Receiving | Phase::Pruning(_) if table.pair.is_whole => {}
+            Phase::Receiving | Phase::Pruning(_) if table.pair.had_snapshot => {}
             Phase::Receiving | Phase::Pruning(_) => {
-                let percent = counters.got.saturating_mul(100) / counters.expected.max(1);
+                let percent = counters.received.saturating_mul(100) / counters.expected.max(1);
                 // in steps, so that the sentence does not change all the time
                 return Some(format!("received to {} %", percent.min(99) / 10 * 10));
             }
             _ => return Some("the nodes compare their records".to_owned()),
         }
-        if table.transfer.awaited != Awaited::Nothing {
+        if table.transfer.list_request != ListRequest::Idle {
             return Some("the whole list is being requested".to_owned());
         }
-        if !table.pair.wants.is_empty() {
+        if !table.pair.requests.is_empty() {
             return Some("different records are being requested".to_owned());
         }
         if counters.refused_here > 0 {
             // the store may know the reason
-            let why = store.shortage(index);
+            let why = store.out_of_sync_reason(index);
             return Some(why.unwrap_or_else(|| "records of the peer are refused here".to_owned()));
         }
         if !self.inbox.is_settled() {
             return Some("changes are not confirmed yet".to_owned());
         }
-        store.shortage(index)
+        store.out_of_sync_reason(index)
     }
 
     /// Reason why the peer may lack records, as far as this node knows.
-    fn lack_there(&self, table: &TableState<S>) -> Option<String> {
+    fn missing_at_peer(&self, table: &TableState<S>) -> Option<String> {
         match &table.pair.phase {
             Phase::Following => {}
-            Phase::Serving if table.pair.is_acked => {}
-            _ if table.pair.is_whole => {}
+            Phase::Serving if table.pair.is_snapshot_acked => {}
+            _ if table.pair.had_snapshot => {}
             _ => return Some("the peer is receiving all records".to_owned()),
         }
         let counters = &table.counters;
-        if counters.refused_there > 0 || counters.at_peer.is_some_and(|it| it.1 > 0) {
+        if counters.refused_there > 0 || counters.peer_counts.is_some_and(|it| it.1 > 0) {
             return Some("the peer refuses records".to_owned());
         }
         if counters.too_long > 0 {
@@ -229,7 +235,7 @@ impl<S: Store> Replica<S> {
         if !table.changes.pending.is_empty() {
             return Some("changes are on their way".to_owned());
         }
-        if !self.outbox.flight.is_empty() {
+        if !self.outbox.in_flight.is_empty() {
             return Some("changes are not confirmed yet".to_owned());
         }
         None
@@ -243,29 +249,29 @@ impl<S: Store> Replica<S> {
     }
 
     fn table_behind_ms(&self, now_ns: u64, index: usize) -> u64 {
-        let flights = self.outbox.flight.iter();
+        let flights = self.outbox.in_flight.iter();
         let mut flights = flights.filter_map(|it| match it {
-            Flight::Record {
+            InFlight::Record {
                 table, since_ns, ..
             } if *table == index => Some(*since_ns),
             _ => None,
         });
-        let flight = flights.next();
+        let in_flight = flights.next();
         let waiting = self.tables.get(index).and_then(|it| it.changes.oldest_ns());
-        let oldest_ns = flight.into_iter().chain(waiting).min();
+        let oldest_ns = in_flight.into_iter().chain(waiting).min();
         oldest_ns.map_or(0, |since_ns| now_ns.saturating_sub(since_ns) / MS)
     }
 
     /// Status of every table, for people.
     pub fn status(&self, now_ns: u64, store: &S) -> Vec<TableStatus> {
-        let session = self.session_lack();
+        let unpaired = self.unpaired_reason();
         let tables = self.tables.iter().enumerate();
         tables
             .map(|(index, table)| TableStatus {
                 name: table.config.name.clone(),
                 is_decider: self.pairing.is_on().then_some(table.role.is_decider),
                 here: store.len(index),
-                there: table.counters.at_peer.map(|(records, _)| records),
+                there: table.counters.peer_counts.map(|(records, _)| records),
                 behind_ms: self.table_behind_ms(now_ns, index),
                 resyncs: table.counters.resyncs,
                 refused: (
@@ -275,9 +281,9 @@ impl<S: Store> Replica<S> {
                 denied: table.counters.denied,
                 too_long: table.counters.too_long,
                 conflicts: table.conflicts.total(),
-                lack: session
+                out_of_sync_reason: unpaired
                     .clone()
-                    .or_else(|| self.table_lack(store, index, table)),
+                    .or_else(|| self.table_reason(store, index, table)),
             })
             .collect()
     }
@@ -288,7 +294,7 @@ impl<S: Store> Replica<S> {
         match self.tables.get(table) {
             Some(table) => match &table.pair.phase {
                 Phase::Following => true,
-                Phase::Serving => table.pair.is_acked,
+                Phase::Serving => table.pair.is_snapshot_acked,
                 _ => false,
             },
             None => false,
@@ -309,7 +315,9 @@ impl<S: Store> Replica<S> {
 
     /// The session in one line, for a log.
     pub fn summary(&self) -> String {
-        let mut line = self.session_lack().unwrap_or_else(|| "paired".to_owned());
+        let mut line = self
+            .unpaired_reason()
+            .unwrap_or_else(|| "paired".to_owned());
         for table in &self.tables {
             let (name, counters) = (&table.config.name, &table.counters);
             let _ = write!(line, ", {name}: {} resyncs", counters.resyncs);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::Hash;
 
-use crate::buffer::Value;
+use crate::buffer::ValueWriter;
 use crate::sink::Sink;
 use crate::wire::{Malformed, Reader};
 
@@ -12,12 +12,12 @@ use crate::wire::{Malformed, Reader};
 pub type Table = usize;
 
 /// Stamp of the last snapshot that named a record. It is local: the peer never chooses it.
-pub type Mark = u8;
+pub type Stamp = u8;
 
 /// Key of a record, the same on both nodes, readable by `Display`.
 pub trait Key: Clone + Eq + Hash + fmt::Debug + fmt::Display {
     /// Writes the key, the same bytes on both nodes, at most [`KEY_MAX`](crate::wire::KEY_MAX).
-    fn write(&self, out: &mut Value<'_>);
+    fn write(&self, out: &mut ValueWriter<'_>);
 
     /// Reads a key.
     ///
@@ -29,7 +29,7 @@ pub trait Key: Clone + Eq + Hash + fmt::Debug + fmt::Display {
 /// The replica's data in each record of the store: two bytes, zero in a new record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tag {
-    pub(crate) mark: Mark,
+    pub(crate) stamp: Stamp,
     pub(crate) flags: u8,
 }
 
@@ -40,8 +40,8 @@ impl Tag {
     pub(crate) const REFUSED: u8 = 8;
 
     /// Stamp of the last snapshot that named the record.
-    pub fn mark(self) -> Mark {
-        self.mark
+    pub fn stamp(self) -> Stamp {
+        self.stamp
     }
 
     /// True if the peer has acknowledged the record, in this value or an earlier one.
@@ -58,7 +58,7 @@ impl Tag {
     /// [`recall`](crate::Replica::recall).
     pub fn recalled() -> Self {
         Self {
-            mark: 0,
+            stamp: 0,
             flags: Self::SHARED,
         }
     }
@@ -160,7 +160,7 @@ pub enum Change {
     /// The record was deleted.
     Deleted,
     /// The record expired, as the peer's copy will: never sent as a deletion.
-    Ended,
+    Expired,
 }
 
 /// The place of the records of all tables.
@@ -195,7 +195,7 @@ pub trait Store {
     ) -> Step;
 
     /// Writes a record's value; false if no record has that key.
-    fn encode(&mut self, table: Table, key: &Self::Key, out: &mut Value<'_>) -> bool;
+    fn encode(&mut self, table: Table, key: &Self::Key, out: &mut ValueWriter<'_>) -> bool;
 
     /// Puts a record of the peer. A new record has a new tag, an existing one keeps its tag.
     ///
@@ -222,12 +222,12 @@ pub trait Store {
     /// always sent by value.
     fn digest(&self, table: Table, key: &Self::Key) -> Option<u64>;
 
-    /// Appends keys of records whose stamp is not `mark`, from the cursor on; examines at most `limit` records. Returns
+    /// Appends keys of records whose stamp is not `stamp`, from the cursor on; examines at most `limit` records. Returns
     /// true if the end was reached.
     fn stale(
         &mut self,
         table: Table,
-        mark: Mark,
+        stamp: Stamp,
         at: &mut Self::Cursor,
         limit: usize,
         keys: &mut Vec<Self::Key>,
@@ -235,13 +235,13 @@ pub trait Store {
 
     /// Writes what has to match on both nodes before records are exchanged: a set's type, the kernel's layout. Up to 1
     /// kB.
-    fn preface(&self, _table: Table, _out: &mut Value<'_>) {}
+    fn preface(&self, _table: Table, _out: &mut ValueWriter<'_>) {}
 
     /// Checks whether the peer's preface is acceptable; the error is a sentence without the table's name.
     ///
     /// # Errors
     /// The preface is not acceptable.
-    fn accept(&mut self, _table: Table, _preface: &[u8]) -> Result<(), String> {
+    fn check_preface(&mut self, _table: Table, _preface: &[u8]) -> Result<(), String> {
         Ok(())
     }
 
@@ -263,7 +263,7 @@ pub trait Store {
     }
 
     /// Number of records that may be applied now. Below [`RECORDS_MAX`](crate::wire::RECORDS_MAX) the owner stops
-    /// reading ([`wants`](crate::Replica::wants)), and the full channel slows the peer down.
+    /// reading ([`can_receive`](crate::Replica::can_receive)), and the full channel slows the peer down.
     fn room(&self) -> usize {
         usize::MAX
     }
@@ -274,23 +274,23 @@ pub trait Store {
     }
 
     /// Reason outside the replica why the table is not in sync, as a sentence without the table's name.
-    fn shortage(&self, _table: Table) -> Option<String> {
+    fn out_of_sync_reason(&self, _table: Table) -> Option<String> {
         None
     }
 
     /// True if the table accepts whole states only: records of the peer wait in the store until
     /// [`commit`](Self::commit) or [`abandon`](Self::abandon), and the store's other methods already show them.
-    fn is_whole(&self, _table: Table) -> bool {
+    fn takes_whole_states(&self, _table: Table) -> bool {
         false
     }
 
     /// True if the records are a complete state: not half of a change, nor of a reading.
-    fn is_exact(&self, _table: Table) -> bool {
+    fn is_complete_state(&self, _table: Table) -> bool {
         true
     }
 
     /// True if the store has all changes by others, as far as can be known: no list is put in force before.
-    fn is_known(&self, _table: Table) -> bool {
+    fn has_all_changes(&self, _table: Table) -> bool {
         true
     }
 
@@ -301,12 +301,12 @@ pub trait Store {
 
     /// Digest of all records in force, the same on both nodes if the [`digest`](Self::digest) of each record is.
     /// Records that expire do not count.
-    fn state(&self, _table: Table) -> u64 {
+    fn state_digest(&self, _table: Table) -> u64 {
         0
     }
 
     /// Digest of all records as if the waiting ones were in force.
-    fn staged_state(&self, _table: Table) -> u64 {
+    fn staged_digest(&self, _table: Table) -> u64 {
         0
     }
 
@@ -317,7 +317,7 @@ pub trait Store {
     }
 
     /// Notes that the peer's COMMIT calls the table a list.
-    fn take_list(&mut self, _table: Table) {}
+    fn set_list(&mut self, _table: Table) {}
 
     /// Puts the waiting records of these tables in force, all at once. The verdict on each comes by its token, after
     /// those of its records.
@@ -330,7 +330,12 @@ pub trait Store {
     }
 
     /// Writes the newest value of a key on the lane of newest values; false if there is none.
-    fn encode_latest(&mut self, _table: Table, _key: &Self::Key, _out: &mut Value<'_>) -> bool {
+    fn encode_latest(
+        &mut self,
+        _table: Table,
+        _key: &Self::Key,
+        _out: &mut ValueWriter<'_>,
+    ) -> bool {
         false
     }
 

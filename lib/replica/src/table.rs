@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::apart::Apart;
 use crate::commit::Transfer;
 use crate::conflicts::Conflicts;
+use crate::offline::OfflineChanges;
 use crate::outbox::{Changes, KeyOf, Latest};
-use crate::store::{Mark, Store, Table};
+use crate::store::{Stamp, Store, Table};
 use crate::{SECOND, TableConfig};
 
 /// Limit of keys that are requested one by one, beyond which all of the table is.
@@ -30,9 +30,9 @@ pub(crate) enum Phase<C> {
     /// Follower: the snapshot was applied completely.
     Following,
     /// Decider: receiving the offer.
-    Awaiting,
+    AwaitingOffer,
     /// Decider: a snapshot is due.
-    Due,
+    BeginDue,
     /// Decider: sending a snapshot.
     Walking(C),
     /// Decider: the snapshot was sent except its end.
@@ -48,7 +48,7 @@ pub(crate) struct PeerTable {
     pub incarnation: u64,
     /// Data that has to match: checked again when the table here begins another incarnation.
     pub preface: Vec<u8>,
-    pub misfit: Option<String>,
+    pub preface_fault: Option<String>,
 }
 
 pub(crate) struct TableState<S: Store> {
@@ -57,13 +57,13 @@ pub(crate) struct TableState<S: Store> {
     pub incarnation: Option<u64>,
     pub peer: Option<PeerTable>,
     pub role: TableRole,
-    pub flags: Flags,
+    pub shared_flags: SharedFlags,
     pub changes: Changes<KeyOf<S>>,
     pub latest: Latest<KeyOf<S>>,
-    pub apart: Apart<KeyOf<S>>,
+    pub offline: OfflineChanges<KeyOf<S>>,
     pub pair: PairState<S>,
     pub transfer: Transfer,
-    pub mark: Mark,
+    pub stamp: Stamp,
     /// Number of the last snapshot sent.
     pub number: u32,
     pub counters: Counters,
@@ -83,77 +83,85 @@ pub(crate) struct TableRole {
 /// State of a table that lives as long as a pair of roles.
 pub(crate) struct PairState<S: Store> {
     pub phase: Phase<S::Cursor>,
-    pub wants: Wants<KeyOf<S>>,
+    pub requests: Requests<KeyOf<S>>,
     /// True if the next snapshot is sent by value, because the peer lacks what the flags say.
-    pub is_void_next: bool,
-    /// Keys with pending verdicts: number of verdicts, and whether this node changed the record meanwhile.
-    pub open: HashMap<KeyOf<S>, (u32, bool)>,
+    pub sends_values_next: bool,
+    /// Keys to which values of the peer are being written.
+    pub pending_writes: HashMap<KeyOf<S>, PendingWrite>,
     /// Ordinal of the last record offered by the peer.
-    pub offered: u64,
+    pub last_offered: u64,
     /// Number of snapshots that wait behind the present one; at most one.
-    pub again: u32,
+    pub queued_snapshots: u32,
     /// True if the peer has the complete last snapshot.
-    pub is_acked: bool,
+    pub is_snapshot_acked: bool,
     /// True if a snapshot of this pair was complete, at the follower with all changes since. The next snapshot is then
     /// a comparison, and nothing counts as missing until it finds a difference.
-    pub is_whole: bool,
+    pub had_snapshot: bool,
+}
+
+/// Writes of the peer's values to one key whose verdicts are pending.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PendingWrite {
+    pub count: u32,
+    /// True if this node changed the record meanwhile.
+    pub is_touched: bool,
 }
 
 impl<S: Store> PairState<S> {
     pub fn new() -> Self {
         Self {
             phase: Phase::Idle,
-            wants: Wants::new(),
-            is_void_next: false,
-            open: HashMap::new(),
-            offered: 0,
-            again: 0,
-            is_acked: false,
-            is_whole: false,
+            requests: Requests::new(),
+            sends_values_next: false,
+            pending_writes: HashMap::new(),
+            last_offered: 0,
+            queued_snapshots: 0,
+            is_snapshot_acked: false,
+            had_snapshot: false,
         }
     }
 
     /// Handles a new incarnation of the store here.
     fn renew(&mut self) {
         self.phase = Phase::Idle;
-        self.wants.clear();
-        self.is_whole = false;
+        self.requests.clear();
+        self.had_snapshot = false;
     }
 }
 
 /// Meaning of the SHARED flags of records.
 #[derive(Debug)]
-pub(crate) struct Flags {
+pub(crate) struct SharedFlags {
     /// The peer's incarnation to which all of them refer.
-    pub shared_under: Option<u64>,
-    /// True if they refer to another incarnation until a walk has passed them.
-    pub is_void: bool,
+    pub peer_incarnation: Option<u64>,
+    /// True if they refer to another incarnation, until a walk has passed them.
+    pub are_outdated: bool,
 }
 
-impl Flags {
+impl SharedFlags {
     fn new() -> Self {
         Self {
-            shared_under: None,
-            is_void: true,
+            peer_incarnation: None,
+            are_outdated: true,
         }
     }
 }
 
 /// The follower's requests to the decider.
 #[derive(Debug)]
-pub(crate) struct Wants<K> {
+pub(crate) struct Requests<K> {
     /// Keys to request.
     pub keys: Vec<(u8, K)>,
     /// Keys that were requested, or are to be requested, and have no answer yet.
-    pub open: HashSet<K>,
+    pub unanswered: HashSet<K>,
     pub all: bool,
 }
 
-impl<K: crate::Key> Wants<K> {
+impl<K: crate::Key> Requests<K> {
     pub fn new() -> Self {
         Self {
             keys: Vec::new(),
-            open: HashSet::new(),
+            unanswered: HashSet::new(),
             all: false,
         }
     }
@@ -163,9 +171,9 @@ impl<K: crate::Key> Wants<K> {
     }
 
     pub fn note(&mut self, how: u8, key: &K) {
-        if self.open.len() >= REQUESTED_MAX {
+        if self.unanswered.len() >= REQUESTED_MAX {
             self.all = true;
-        } else if self.open.insert(key.clone()) || how == crate::wire::how::SEND {
+        } else if self.unanswered.insert(key.clone()) || how == crate::wire::how::SEND {
             self.keys.push((how, key.clone()));
         }
         if self.keys.len() > 2 * REQUESTED_MAX {
@@ -174,17 +182,17 @@ impl<K: crate::Key> Wants<K> {
     }
 
     pub fn answer(&mut self, key: &K) {
-        if !self.open.is_empty() {
-            self.open.remove(key);
+        if !self.unanswered.is_empty() {
+            self.unanswered.remove(key);
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty() && !self.all
+        self.unanswered.is_empty() && !self.all
     }
 
     pub fn is_more_than(&self, count: usize) -> bool {
-        self.all || self.open.len() > count
+        self.all || self.unanswered.len() > count
     }
 }
 
@@ -198,16 +206,16 @@ pub(crate) struct Counters {
     pub refused_here: u32,
     pub refused_there: u32,
     pub expected: u64,
-    pub got: u64,
-    pub at_peer: Option<(u64, u32)>,
+    pub received: u64,
+    pub peer_counts: Option<(u64, u32)>,
     /// Records here and refused here, as last sent.
-    pub told: Option<(u64, u32)>,
+    pub sent_counts: Option<(u64, u32)>,
 }
 
 impl Counters {
     /// The channel is down.
     pub fn handle_down(&mut self) {
-        (self.at_peer, self.told) = (None, None);
+        (self.peer_counts, self.sent_counts) = (None, None);
     }
 }
 
@@ -239,7 +247,7 @@ impl Backoff {
     }
 
     /// Returns true if the retry is due, and unsets it.
-    pub fn fire(&mut self, now_ns: u64) -> bool {
+    pub fn take_due(&mut self, now_ns: u64) -> bool {
         let due = self.due_ns.is_some_and(|due_ns| due_ns <= now_ns);
         if due {
             self.due_ns = None;
@@ -259,13 +267,13 @@ impl<S: Store> TableState<S> {
             incarnation: None,
             peer: None,
             role: TableRole::default(),
-            flags: Flags::new(),
+            shared_flags: SharedFlags::new(),
             changes: Changes::new(),
             latest: Latest::new(),
-            apart: Apart::new(),
+            offline: OfflineChanges::new(),
             pair: PairState::new(),
             transfer: Transfer::default(),
-            mark: 0,
+            stamp: 0,
             number: 0,
             counters: Counters::default(),
             retry: Backoff::new(60),
@@ -276,7 +284,7 @@ impl<S: Store> TableState<S> {
     /// True if both nodes have the table and it fits.
     pub fn is_common(&self) -> bool {
         let peer = self.peer.as_ref();
-        self.incarnation.is_some() && peer.is_some_and(|peer| peer.misfit.is_none())
+        self.incarnation.is_some() && peer.is_some_and(|peer| peer.preface_fault.is_none())
     }
 
     /// Number of the peer's records that are missing here, or that only the store has.
@@ -286,10 +294,14 @@ impl<S: Store> TableState<S> {
     }
 
     /// True if changes may be sent: the decider must first know which records the follower has.
-    pub fn is_open(&self) -> bool {
+    pub fn may_send_changes(&self) -> bool {
         !matches!(
             self.pair.phase,
-            Phase::Idle | Phase::Offering(_) | Phase::OfferDue | Phase::Awaiting | Phase::Due
+            Phase::Idle
+                | Phase::Offering(_)
+                | Phase::OfferDue
+                | Phase::AwaitingOffer
+                | Phase::BeginDue
         )
     }
 
@@ -301,22 +313,22 @@ impl<S: Store> TableState<S> {
                 | Phase::OfferDue
                 | Phase::Offered
                 | Phase::Receiving
-                | Phase::Awaiting
-                | Phase::Due
+                | Phase::AwaitingOffer
+                | Phase::BeginDue
                 | Phase::Walking(_)
                 | Phase::EndDue
         )
     }
 
-    /// Sets the mark of the next snapshot; never 0, the mark of a new record.
-    pub fn next_mark(&mut self) {
-        self.mark = self.mark.checked_add(1).unwrap_or(1);
+    /// Sets the stamp of the next snapshot; never 0, the stamp of a new record.
+    pub fn next_stamp(&mut self) {
+        self.stamp = self.stamp.checked_add(1).unwrap_or(1);
     }
 
     /// True if a record that the follower offers was deleted here since both had it. A follower that
     /// was started again does not know what the decider has acknowledged.
     pub fn was_deleted(&self, key: &KeyOf<S>) -> bool {
-        !self.flags.is_void && self.apart.has_deleted(key)
+        !self.shared_flags.are_outdated && self.offline.has_deleted(key)
     }
 
     pub fn note_conflict(&mut self, key: &KeyOf<S>, peer_won: bool) {
@@ -328,18 +340,18 @@ impl<S: Store> TableState<S> {
         self.incarnation = incarnation;
         self.changes.clear();
         self.latest.clear();
-        self.apart = Apart::new();
+        self.offline = OfflineChanges::new();
         self.pair.renew();
     }
 
     /// Handles the end of a pair.
-    pub fn halt(&mut self) {
+    pub fn end_pair(&mut self) {
         self.pair = PairState::new();
-        self.transfer.halt();
+        self.transfer.end_pair();
     }
 
     /// Index of the table that has this id at the peer, if there is one.
-    pub fn index(tables: &[Self], table: u8) -> Option<Table> {
+    pub fn index_at_peer(tables: &[Self], table: u8) -> Option<Table> {
         let found = |it: &Self| it.peer.as_ref().is_some_and(|peer| peer.id == table);
         tables.iter().position(found)
     }

@@ -11,28 +11,28 @@ impl<S: Store> Replica<S> {
             return;
         }
         self.refresh(store);
-        if self.garbage.fire(now_ns) {
-            self.bump();
+        if self.garbage.take_due(now_ns) {
+            self.new_serial();
         }
-        let mut bump = false;
+        let mut is_serial_due = false;
         for table in &mut self.tables {
             if table.counters.refused_here > 0 && self.pairing.is_on() {
                 table.retry.arm(now_ns);
             }
-            if table.retry.fire(now_ns) && self.pairing.is_on() && table.is_common() {
+            if table.retry.take_due(now_ns) && self.pairing.is_on() && table.is_common() {
                 // a new offer sends the records that the decider refused
-                bump |= table.role.is_decider;
+                is_serial_due |= table.role.is_decider;
                 if !table.role.is_decider {
                     // the snapshot names records that were requested and never answered
-                    table.pair.wants.clear();
-                    table.pair.wants.all = true;
+                    table.pair.requests.clear();
+                    table.pair.requests.all = true;
                 }
             }
         }
-        if bump {
-            self.bump();
+        if is_serial_due {
+            self.new_serial();
         }
-        self.look_at_counts(now_ns);
+        self.update_count_due(now_ns);
         self.prune(now_ns, store);
     }
 
@@ -61,7 +61,7 @@ impl<S: Store> Replica<S> {
         if table.role.is_decider {
             table.snapshot_again()
         } else {
-            table.pair.wants.all = true
+            table.pair.requests.all = true
         }
     }
 }

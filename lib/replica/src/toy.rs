@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Bound;
 
-use crate::buffer::Value;
+use crate::buffer::ValueWriter;
 use crate::sink::Sink;
-use crate::store::{Applied, Authority, Key, Mark, Step, Store, Strays, Table, Tag, Token};
+use crate::store::{Applied, Authority, Key, Stamp, Step, Store, Strays, Table, Tag, Token};
 use crate::wire::{Malformed, Reader};
 
 /// Number used as a key.
@@ -24,7 +24,7 @@ impl fmt::Display for Number {
 }
 
 impl Key for Number {
-    fn write(&self, out: &mut Value<'_>) {
+    fn write(&self, out: &mut ValueWriter<'_>) {
         out.u32(self.0);
     }
 
@@ -214,7 +214,7 @@ impl Store for Toy {
         Step::Done
     }
 
-    fn encode(&mut self, table: Table, key: &Number, out: &mut Value<'_>) -> bool {
+    fn encode(&mut self, table: Table, key: &Number, out: &mut ValueWriter<'_>) -> bool {
         let entry = self.tables[table].get(key);
         entry.map(|entry| out.u32(entry.value)).is_some()
     }
@@ -274,7 +274,7 @@ impl Store for Toy {
     fn stale(
         &mut self,
         table: Table,
-        mark: Mark,
+        stamp: Stamp,
         at: &mut Self::Cursor,
         limit: usize,
         keys: &mut Vec<Number>,
@@ -285,7 +285,7 @@ impl Store for Toy {
             let Some((key, entry)) = records.next() else {
                 return true;
             };
-            if entry.tag.mark() != mark {
+            if entry.tag.stamp() != stamp {
                 keys.push(*key);
             }
             *at = Some(*key);
@@ -293,11 +293,11 @@ impl Store for Toy {
         false
     }
 
-    fn preface(&self, _table: Table, out: &mut Value<'_>) {
+    fn preface(&self, _table: Table, out: &mut ValueWriter<'_>) {
         out.u8(self.preface.0);
     }
 
-    fn accept(&mut self, _table: Table, preface: &[u8]) -> Result<(), String> {
+    fn check_preface(&mut self, _table: Table, preface: &[u8]) -> Result<(), String> {
         let (ours, matters) = self.preface;
         if matters && preface != [ours] {
             Err(format!(
@@ -325,7 +325,7 @@ impl Store for Toy {
         self.strays
     }
 
-    fn encode_latest(&mut self, _table: Table, key: &Number, out: &mut Value<'_>) -> bool {
+    fn encode_latest(&mut self, _table: Table, key: &Number, out: &mut ValueWriter<'_>) -> bool {
         self.latest.get(key).map(|value| out.u32(*value)).is_some()
     }
 

@@ -13,7 +13,7 @@
 use std::fmt;
 
 use spared_replica::{
-    Applied, Authority, Malformed, Mark, Sink, Step, Store, Strays, Table, Tag, Token, Value,
+    Applied, Authority, Malformed, Sink, Stamp, Step, Store, Strays, Table, Tag, Token, ValueWriter,
 };
 
 use crate::config;
@@ -83,7 +83,7 @@ impl Store for Tables {
             if let Some(identity) = server.book.identity().cloned() {
                 let digest = wire::digest_of_identity(&identity);
                 let tag = &mut server.book.identity_tag;
-                let write = |out: &mut Value<'_>| out.put(&identity);
+                let write = |out: &mut ValueWriter<'_>| out.put(&identity);
                 if !sink.record(&RecordKey::Identity, tag, Some(digest), write) {
                     return Step::More;
                 }
@@ -94,7 +94,8 @@ impl Store for Tables {
             let (lease, given) = (&entry.lease, entry.given);
             let digest = wire::digest(lease);
             let key = RecordKey::Lease(*key);
-            let write = |out: &mut Value<'_>| out.put(&wire::write_lease(now_ns, lease, given));
+            let write =
+                |out: &mut ValueWriter<'_>| out.put(&wire::write_lease(now_ns, lease, given));
             if !sink.record(&key, &mut entry.tag, Some(digest), write) {
                 return Step::More;
             }
@@ -103,7 +104,7 @@ impl Store for Tables {
         Step::Done
     }
 
-    fn encode(&mut self, table: Table, key: &RecordKey, out: &mut Value<'_>) -> bool {
+    fn encode(&mut self, table: Table, key: &RecordKey, out: &mut ValueWriter<'_>) -> bool {
         let value = match key {
             RecordKey::Identity => self.identity(table).cloned(),
             RecordKey::Lease(key) => {
@@ -174,7 +175,7 @@ impl Store for Tables {
     fn stale(
         &mut self,
         table: Table,
-        mark: Mark,
+        stamp: Stamp,
         at: &mut Self::Cursor,
         limit: usize,
         keys: &mut Vec<RecordKey>,
@@ -188,7 +189,7 @@ impl Store for Tables {
                 return true;
             };
             let key = RecordKey::Lease(*key);
-            if entry.tag.mark() != mark {
+            if entry.tag.stamp() != stamp {
                 keys.push(key);
             }
             *at = Some(key);
@@ -196,13 +197,13 @@ impl Store for Tables {
         false
     }
 
-    fn preface(&self, table: Table, out: &mut Value<'_>) {
+    fn preface(&self, table: Table, out: &mut ValueWriter<'_>) {
         if let Some(server) = self.servers.get(table) {
             out.put(config::kind(server.settings.format).as_bytes());
         }
     }
 
-    fn accept(&mut self, table: Table, preface: &[u8]) -> Result<(), String> {
+    fn check_preface(&mut self, table: Table, preface: &[u8]) -> Result<(), String> {
         let server = self.servers.get(table);
         let here = server.map_or("", |it| config::kind(it.settings.format));
         if preface == here.as_bytes() {

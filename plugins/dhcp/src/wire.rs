@@ -35,7 +35,7 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
-use spared_replica::{Key as ReplicaKey, Malformed, Reader, Value};
+use spared_replica::{Key as ReplicaKey, Malformed, Reader, ValueWriter};
 
 use crate::lease::{Client, Key, Kind, Lease, State, signed};
 
@@ -91,7 +91,7 @@ impl RecordKey {
 }
 
 impl ReplicaKey for RecordKey {
-    fn write(&self, out: &mut Value<'_>) {
+    fn write(&self, out: &mut ValueWriter<'_>) {
         out.put(&self.bytes());
     }
 

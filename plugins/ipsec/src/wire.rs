@@ -31,7 +31,7 @@ mod tests;
 use std::fmt;
 use std::net::IpAddr;
 
-use spared_replica::{Key, Reader, Table, Value};
+use spared_replica::{Key, Reader, Table, ValueWriter};
 
 use crate::MS;
 use crate::codec::body::{self, selector_ends, split_at_reqid};
@@ -115,7 +115,7 @@ impl fmt::Display for TunnelKey {
 }
 
 impl Key for TunnelKey {
-    fn write(&self, out: &mut Value<'_>) {
+    fn write(&self, out: &mut ValueWriter<'_>) {
         match self {
             Self::Sa(id, side, end) => {
                 out.u8(match side {
@@ -199,7 +199,7 @@ pub struct ReportedSa {
 }
 
 /// Writes the preface, which has to be equal on both nodes: the machine's layout of the kernel's bytes.
-pub fn put_preface(out: &mut Value<'_>) {
+pub fn put_preface(out: &mut ValueWriter<'_>) {
     out.u8(VERSION);
     out.u8(u8::from(cfg!(target_endian = "big")));
     out.u8(size_of::<usize>() as u8);
@@ -207,7 +207,7 @@ pub fn put_preface(out: &mut Value<'_>) {
     out.u16(body::POLICY_LEN as u16);
 }
 
-pub fn put_sa(out: &mut Value<'_>, numbers: &Numbers, sa: &Sa, name: Option<&ChildName>) {
+pub fn put_sa(out: &mut ValueWriter<'_>, numbers: &Numbers, sa: &Sa, name: Option<&ChildName>) {
     put_numbers(out, numbers);
     out.u16(sa.body.bytes().len() as u16);
     let (head, tail) = split_at_reqid(&sa.body);
@@ -228,16 +228,16 @@ pub fn put_sa(out: &mut Value<'_>, numbers: &Numbers, sa: &Sa, name: Option<&Chi
     }
 }
 
-pub fn put_name(out: &mut Value<'_>, name: &ChildName) {
+pub fn put_name(out: &mut ValueWriter<'_>, name: &ChildName) {
     put_text(out, &name.ike);
     put_text(out, &name.child);
 }
 
-pub fn put_policy(out: &mut Value<'_>, policy: &Policy) {
+pub fn put_policy(out: &mut ValueWriter<'_>, policy: &Policy) {
     out.put(policy.body.bytes());
 }
 
-pub fn put_numbers(out: &mut Value<'_>, numbers: &Numbers) {
+pub fn put_numbers(out: &mut ValueWriter<'_>, numbers: &Numbers) {
     let Numbers {
         origin,
         silent_ms,
@@ -270,12 +270,12 @@ pub fn put_numbers(out: &mut Value<'_>, numbers: &Numbers) {
     out.u32(pace.packets_per_s);
 }
 
-pub fn put_all_numbers(out: &mut Value<'_>, all: AllNumbers) {
+pub fn put_all_numbers(out: &mut ValueWriter<'_>, all: AllNumbers) {
     out.u8(u8::from(all.unsure));
     out.u8(u8::from(all.exact));
 }
 
-pub fn put_address(out: &mut Value<'_>, address: IpAddr) {
+pub fn put_address(out: &mut ValueWriter<'_>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             out.u8(4);
@@ -288,12 +288,12 @@ pub fn put_address(out: &mut Value<'_>, address: IpAddr) {
     }
 }
 
-fn put_mark(out: &mut Value<'_>, mark: Mark) {
+fn put_mark(out: &mut ValueWriter<'_>, mark: Mark) {
     out.u32(mark.value);
     out.u32(mark.mask);
 }
 
-fn put_text(out: &mut Value<'_>, text: &str) {
+fn put_text(out: &mut ValueWriter<'_>, text: &str) {
     let bytes = &text.as_bytes()[..text.len().min(255)];
     out.u8(bytes.len() as u8);
     out.put(bytes);

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 
-use spared_replica::{Malformed, Reader, Value};
+use spared_replica::{Malformed, Reader, ValueWriter};
 
 /// Number of bytes stored in the key itself: an IPv6 address and a port, or an interval of IPv4 addresses.
 const SHORT: usize = 22;
@@ -50,7 +50,7 @@ impl fmt::Display for Key {
 }
 
 impl spared_replica::Key for Key {
-    fn write(&self, out: &mut Value<'_>) {
+    fn write(&self, out: &mut ValueWriter<'_>) {
         out.put(&self.0);
     }
 

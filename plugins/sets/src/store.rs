@@ -28,7 +28,7 @@ mod writes;
 
 use spared_replica::wire::RECORDS_MAX;
 use spared_replica::{
-    Applied, Commit, Malformed, Mark, Reader, Sink, Step, Store, Strays, Tag, Token, Value,
+    Applied, Commit, Malformed, Reader, Sink, Stamp, Step, Store, Strays, Tag, Token, ValueWriter,
 };
 
 pub use crate::element::Key;
@@ -161,7 +161,7 @@ impl Store for Sets {
         step
     }
 
-    fn encode(&mut self, table: usize, key: &Key, out: &mut Value<'_>) -> bool {
+    fn encode(&mut self, table: usize, key: &Key, out: &mut ValueWriter<'_>) -> bool {
         let now_ns = self.now_ns;
         let Some(set) = self.all.get_mut(table) else {
             return false;
@@ -220,7 +220,7 @@ impl Store for Sets {
     fn stale(
         &mut self,
         table: usize,
-        mark: Mark,
+        stamp: Stamp,
         at: &mut Option<Key>,
         limit: usize,
         keys: &mut Vec<Key>,
@@ -230,7 +230,7 @@ impl Store for Sets {
         };
         let (mut last, mut count) = (None, 0);
         for (key, entry) in set.table.range(at.as_ref()).take(limit) {
-            if entry.tag.mark() != mark && set.incoming.get(key).is_none() {
+            if entry.tag.stamp() != stamp && set.incoming.get(key).is_none() {
                 keys.push(key.clone());
             }
             last = Some(key.clone());
@@ -242,7 +242,7 @@ impl Store for Sets {
         count < limit
     }
 
-    fn preface(&self, table: usize, out: &mut Value<'_>) {
+    fn preface(&self, table: usize, out: &mut ValueWriter<'_>) {
         if let Some(shape) = self.all.get(table).and_then(Set::shape) {
             out.u32(shape.key_type);
             out.u32(shape.key_len);
@@ -253,7 +253,7 @@ impl Store for Sets {
         }
     }
 
-    fn accept(&mut self, table: usize, preface: &[u8]) -> Result<(), String> {
+    fn check_preface(&mut self, table: usize, preface: &[u8]) -> Result<(), String> {
         let is_list = preface.last().is_some_and(|flags| flags & 8 != 0);
         if let Some(set) = self.all.get_mut(table).filter(|_| is_list) {
             // a restarted worker does not know this yet
@@ -278,15 +278,15 @@ impl Store for Sets {
         }
     }
 
-    fn is_whole(&self, _table: usize) -> bool {
+    fn takes_whole_states(&self, _table: usize) -> bool {
         true
     }
 
-    fn is_exact(&self, table: usize) -> bool {
+    fn is_complete_state(&self, table: usize) -> bool {
         self.all.get(table).is_none_or(Set::is_exact)
     }
 
-    fn is_known(&self, table: usize) -> bool {
+    fn has_all_changes(&self, table: usize) -> bool {
         self.all.get(table).is_none_or(Set::is_known)
     }
 
@@ -294,11 +294,11 @@ impl Store for Sets {
         self.generation
     }
 
-    fn state(&self, table: usize) -> u64 {
+    fn state_digest(&self, table: usize) -> u64 {
         self.all.get(table).map_or(0, |set| set.table.sum())
     }
 
-    fn staged_state(&self, table: usize) -> u64 {
+    fn staged_digest(&self, table: usize) -> u64 {
         self.all.get(table).map_or(0, Set::staged_sum)
     }
 
@@ -306,7 +306,7 @@ impl Store for Sets {
         self.all.get(table).is_some_and(Set::is_list)
     }
 
-    fn take_list(&mut self, table: usize) {
+    fn set_list(&mut self, table: usize) {
         if let Some(set) = self.all.get_mut(table) {
             set.take_list();
         }
@@ -334,7 +334,7 @@ impl Store for Sets {
         self.all.get(table).map_or(0, Set::refused)
     }
 
-    fn shortage(&self, table: usize) -> Option<String> {
+    fn out_of_sync_reason(&self, table: usize) -> Option<String> {
         let set = self.all.get(table)?;
         let refills = set.is_refilling();
         let refill = refills.then(|| "was created again: its elements are put back".to_owned());

@@ -15,7 +15,7 @@ use spared_ipsec::wire::{
     put_policy, put_sa, read_all_numbers, read_numbers, read_policy, read_sa,
 };
 use spared_replica::wire::{Body, Message};
-use spared_replica::{Config, Key, Reader, Value};
+use spared_replica::{Config, Key, Reader, ValueWriter};
 
 use crate::{ipsec_xfrm, sample};
 
@@ -213,9 +213,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn record(key: &TunnelKey, value: impl FnOnce(&mut Value<'_>)) -> Vec<u8> {
+fn record(key: &TunnelKey, value: impl FnOnce(&mut ValueWriter<'_>)) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Value::write_to(&mut bytes, 4096, |out| {
+    ValueWriter::write_to(&mut bytes, 4096, |out| {
         key.write(out);
         value(out);
     });

@@ -123,9 +123,13 @@ fn what_is_deleted_before_a_restart_is_deleted_on_both() {
 fn a_follower_that_recalls_whose_copy_it_is_brings_nothing_back() {
     for recalls in [true, false] {
         let mut lab = filled();
-        let known = lab.machine(1).replica.equal_to(0);
+        let known = lab.machine(1).replica.copied_incarnation(0);
         assert_eq!(known, lab.store(0).incarnations[0]);
-        assert_eq!(lab.machine(0).replica.equal_to(0), None, "the decider");
+        assert_eq!(
+            lab.machine(0).replica.copied_incarnation(0),
+            None,
+            "the decider"
+        );
         lab.cut();
         lab.delete(0, 0, 1);
         lab.flush_and_fill(1, 0);
@@ -144,7 +148,7 @@ fn a_follower_that_recalls_whose_copy_it_is_brings_nothing_back() {
 #[test]
 fn what_is_recalled_of_another_life_is_offered() {
     let mut lab = filled();
-    let known = lab.machine(1).replica.equal_to(0).unwrap();
+    let known = lab.machine(1).replica.copied_incarnation(0).unwrap();
     lab.cut();
     lab.flush(0, 0);
     lab.restart(1);
@@ -184,11 +188,11 @@ fn values_that_tell_which_is_later_decide_whatever_was_forgotten() {
 #[test]
 fn a_follower_hears_of_the_drain_and_of_the_role_that_goes() {
     let mut lab = filled();
-    assert_eq!(lab.machine(1).replica.drain_heard(), None);
+    assert_eq!(lab.machine(1).replica.peer_drain_ns(), None);
     let asked = lab.now_ns();
     lab.machine_mut(0).unwrap().replica.start_drain();
     lab.run(S);
-    let heard = lab.machine(1).replica.drain_heard();
+    let heard = lab.machine(1).replica.peer_drain_ns();
     assert!(heard.is_some_and(|at| at >= asked), "{heard:?}");
     let groups = |lab: &Lab| lab.machine(1).replica.peer_groups().map(|it| it.len());
     assert_eq!(groups(&lab), Some(1));
@@ -199,7 +203,7 @@ fn a_follower_hears_of_the_drain_and_of_the_role_that_goes() {
     assert_eq!(both(&lab, 1)[0], both(&lab, 1)[1]);
     lab.cut();
     assert_eq!(groups(&lab), None);
-    assert_eq!(lab.machine(1).replica.drain_heard(), None);
+    assert_eq!(lab.machine(1).replica.peer_drain_ns(), None);
 }
 
 #[test]
@@ -389,13 +393,13 @@ fn a_drain_ends_when_the_peer_has_its_last_verdict() {
     let it = lab.machine_mut(0).unwrap();
     it.replica.start_drain();
     lab.run(S);
-    assert_eq!(lab.machine(0).replica.drained(), Drain::Pending);
+    assert_eq!(lab.machine(0).replica.drain_state(), Drain::Pending);
     lab.finish(1, 1);
     lab.run(S);
-    assert_eq!(lab.machine(0).replica.drained(), Drain::Done);
+    assert_eq!(lab.machine(0).replica.drain_state(), Drain::Done);
     lab.machine_mut(0).unwrap().replica.start_drain();
     lab.cut();
-    assert_eq!(lab.machine(0).replica.drained(), Drain::Failed);
+    assert_eq!(lab.machine(0).replica.drain_state(), Drain::Failed);
 }
 
 #[test]
@@ -432,7 +436,7 @@ fn said_while_compared(lab: &mut Lab) -> Vec<Result<(), String>> {
     for _ in 0..1_000 {
         lab.run(MS / 10);
         let it = lab.machine(1);
-        if it.replica.copy(0) == Some(CopyState::Received) {
+        if it.replica.copy_state(0) == Some(CopyState::Received) {
             said.push(it.replica.ready(&it.store));
         }
     }
@@ -459,8 +463,8 @@ fn a_whole_copy_is_ready_while_it_is_compared() {
     for _ in 0..1_000 {
         lab.run(MS / 10);
         let it = lab.machine(1);
-        if it.replica.copy(0) == Some(CopyState::Received) {
-            lacks.push(it.replica.lack(&it.store, 0));
+        if it.replica.copy_state(0) == Some(CopyState::Received) {
+            lacks.push(it.replica.out_of_sync_reason(&it.store, 0));
         }
     }
     assert!(!lacks.is_empty() && lacks.iter().all(Option::is_some));
@@ -606,7 +610,7 @@ fn a_first_table_that_one_node_lacks_keeps_back_no_verdict_and_no_drain_of_the_o
             assert_eq!(lab.records(1 - active, 1), [(7, value)], "{who}");
             let it = lab.machine(active);
             assert_eq!(it.replica.behind_ms(lab.now_ns()), 0, "{who}");
-            assert_eq!(it.replica.drained(), Drain::Done, "{who}");
+            assert_eq!(it.replica.drain_state(), Drain::Done, "{who}");
         }
     }
 }
@@ -672,7 +676,7 @@ fn changes_made_while_apart_come_before_the_rest_of_a_large_table() {
     for _ in 0..3 {
         lab.link();
         lab.run(30 * MS);
-        assert!(lab.machine(1).replica.copy(0) != Some(crate::CopyState::Whole));
+        assert!(lab.machine(1).replica.copy_state(0) != Some(crate::CopyState::Complete));
         lab.cut();
     }
     assert_eq!(both(&lab, last), [Some(value); 2]);

@@ -124,7 +124,7 @@ impl Lab {
         let (now_ns, value) = (self.now_ns(), self.next_value());
         if let Some(it) = self.nodes[node].running() {
             it.store.put(table, key, value);
-            let is_stray = it.replica.undoes(&it.store, table);
+            let is_stray = it.replica.undoes_changes(&it.store, table);
             self.watch.put(node, table, key, &it.store, is_stray);
             it.replica
                 .changed(now_ns, &mut it.store, table, &Number(key), Change::Put);
@@ -150,7 +150,7 @@ impl Lab {
             if it.store.remove(table, key) {
                 self.watch.end(table, key, value);
                 it.replica
-                    .changed(now_ns, &mut it.store, table, &Number(key), Change::Ended);
+                    .changed(now_ns, &mut it.store, table, &Number(key), Change::Expired);
             }
         }
     }
@@ -300,7 +300,7 @@ impl Lab {
             };
             let timeout = it.replica.next_timeout(now_ns);
             let arrives = self.channels[1 - node].next_at();
-            let arrives = arrives.filter(|_| it.replica.wants(&it.store));
+            let arrives = arrives.filter(|_| it.replica.can_receive(&it.store));
             next = timeout.into_iter().chain(arrives).fold(next, u64::min);
         }
         next.max(now_ns)
@@ -323,7 +323,7 @@ impl Lab {
         let Some(it) = self.nodes[node].running() else {
             return false;
         };
-        if !it.replica.wants(&it.store) {
+        if !it.replica.can_receive(&it.store) {
             return false;
         }
         let Some(message) = self.channels[1 - node].receive(now_ns) else {

@@ -1,6 +1,6 @@
 //! The ready-made store: two of them in a pair.
 
-use crate::map::{Map, Unfit};
+use crate::map::{Map, PutError};
 use crate::wire::{KEY_MAX, VALUE_MAX};
 use crate::{Change, Config, Replica, Store, Token};
 
@@ -65,7 +65,7 @@ impl Duo {
         true
     }
 
-    fn put(&mut self, node: usize, key: &str, value: &str) -> Result<(), Unfit> {
+    fn put(&mut self, node: usize, key: &str, value: &str) -> Result<(), PutError> {
         let it = &mut self.0[node];
         it.map.put(key.to_owned(), value.to_owned())?;
         it.replica
@@ -159,7 +159,7 @@ fn a_full_map_refuses_and_says_so() {
     duo.put(0, "b", "2").unwrap();
     assert_eq!((duo.get(1, "a"), duo.get(1, "b")), (Some("1"), None));
     assert!(duo.0[1].map.is_full() && duo.in_sync(1).is_err());
-    assert_eq!(duo.put(1, "c", "3"), Err(Unfit::Full(1)));
+    assert_eq!(duo.put(1, "c", "3"), Err(PutError::Full(1)));
     duo.put(0, "a", "4").unwrap();
     assert_eq!(duo.get(1, "a"), Some("4"), "a record that is there changes");
 }
@@ -170,10 +170,10 @@ fn what_the_peer_would_not_understand_is_not_put() {
     let long = "k".repeat(KEY_MAX + 1);
     for key in ["", "a\nb", "\u{1b}[31m", &long] {
         let put = map.put(key.to_owned(), String::new());
-        assert_eq!(put, Err(Unfit::Key), "{key:?}");
+        assert_eq!(put, Err(PutError::Key), "{key:?}");
     }
     let long = "v".repeat(VALUE_MAX + 1);
-    assert_eq!(map.put("a".to_owned(), long), Err(Unfit::Value));
+    assert_eq!(map.put("a".to_owned(), long), Err(PutError::Value));
     assert_eq!(map.count(), 0);
     map.put("k".repeat(KEY_MAX), "v".repeat(VALUE_MAX)).unwrap();
 }

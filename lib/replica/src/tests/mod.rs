@@ -5,6 +5,6 @@ mod follow;
 mod garbage;
 mod lab;
 mod map;
-mod own;
+mod own_messages;
 mod random;
 mod watch;

@@ -9,7 +9,7 @@ use spared_sim::{Random, shrink};
 use super::lab::{Lab, MS, S};
 use super::watch::{FREE, KEYS};
 use crate::Strays;
-use crate::fault::Fault;
+use crate::planted_fault::PlantedFault;
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -134,7 +134,7 @@ fn take(lab: &mut Lab, step: Step) {
 /// True if the node may change the key: precious keys have one writer, and a backup's own changes are undone.
 fn is_free(lab: &Lab, node: usize, table: usize, key: u32) -> bool {
     let it = lab.machine(node);
-    let is_stray = it.replica.undoes(&it.store, table);
+    let is_stray = it.replica.undoes_changes(&it.store, table);
     key < FREE || (key % 2 == node as u32 && !is_stray)
 }
 
@@ -287,10 +287,10 @@ fn nobody_lacks_records_for_long_after_random_switchovers_there_and_back() {
 }
 
 /// Number of histories until a planted fault is found; None: it is not found.
-pub fn histories_until_found(fault: Fault, limit: u64) -> Option<u64> {
-    Fault::plant(Some(fault));
+pub fn histories_until_found(fault: PlantedFault, limit: u64) -> Option<u64> {
+    PlantedFault::plant(Some(fault));
     let found = (0..limit).find(|seed| fails(*seed, &steps(*seed)).is_some());
-    Fault::plant(None);
+    PlantedFault::plant(None);
     found.map(|seed| seed + 1)
 }
 

@@ -33,7 +33,7 @@ impl Engine {
         match (here, there) {
             (true, false) => true,
             (false, true) => false,
-            _ => self.replica.replica().is_greater(),
+            _ => self.replica.replica().has_greater_key(),
         }
     }
 

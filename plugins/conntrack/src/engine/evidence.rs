@@ -188,7 +188,7 @@ impl Engine {
         // of flows found in the first resync of a session it is unknown whether packets pass
         let has_resynced = self.peer.as_ref().is_some_and(|peer| peer.has_resynced);
         let is_carried = entry.is_own(seconds(now_ns)) && (entry.is_busy() || !has_resynced);
-        let is_greater = self.replica.replica().is_greater();
+        let is_greater = self.replica.replica().has_greater_key();
         if self.is_sole() || self.is_shared() && is_carried && is_greater {
             self.counters.applied.merged += 1;
             self.settle_times(slot);
@@ -204,7 +204,7 @@ impl Engine {
             return true;
         };
         let at_once = before.waiting() != NOT_WAITING || !peer.has_resynced;
-        self.is_sole() || self.is_shared() && at_once && self.replica.replica().is_greater()
+        self.is_sole() || self.is_shared() && at_once && self.replica.replica().has_greater_key()
     }
 
     /// Handles a flow of the peer that is not in the kernel here; returns the change that creates it.

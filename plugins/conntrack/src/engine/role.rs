@@ -172,7 +172,7 @@ impl Engine {
         self.ask_for_kept(now_ns);
         if self.session.resyncs.set_unsettled(false) {
             // this kernel's flows are not those that the peer was informed of
-            self.replica.split().0.ask_again();
+            self.replica.split().0.request_repeat();
         }
         self.subscribe(now_ns);
     }

@@ -48,7 +48,7 @@ impl Engine {
         while let Some(text) = session.poll_event() {
             self.actions.push_back(Action::Warn(text));
         }
-        if session.take_asked_again() {
+        if session.take_repeat_request() {
             // its role follows, and the resync that answers it
             self.table.clear_flag(flag::SENT);
         }
@@ -71,7 +71,7 @@ impl Engine {
     /// Renews the session after everything was sent that waited when the last group was given up: only a resync that
     /// begins after the peer has received this reports which flows the peer has.
     pub(super) fn renew_session(&mut self) {
-        self.replica.split().0.renew();
+        self.replica.split().0.renew_serial();
         self.session.outbox.go_ahead();
     }
 

@@ -139,10 +139,10 @@ impl Engine {
         self.tables.peer_grants_leases = self.peer_grants_leases();
         let follows = !self.grants_leases() && self.peer_grants_leases();
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
-            let copy = self.replica.copy(server).filter(|_| follows);
+            let copy = self.replica.copy_state(server).filter(|_| follows);
             leases.handle_copy(copy);
-            let incarnation = self.replica.equal_to(server);
-            if let Some(it) = incarnation.filter(|_| copy == Some(CopyState::Whole)) {
+            let incarnation = self.replica.copied_incarnation(server);
+            if let Some(it) = incarnation.filter(|_| copy == Some(CopyState::Complete)) {
                 leases.copy.handle_whole(it);
             }
             let note = leases.take_note(now_ns);

@@ -25,8 +25,8 @@ impl Following {
 
     /// Handles the state of the copy; returns true if it has become whole.
     pub fn handle_copy(&mut self, copy: Option<CopyState>) -> bool {
-        let was_whole = std::mem::replace(&mut self.copy, copy) == Some(CopyState::Whole);
-        let is_whole = copy == Some(CopyState::Whole);
+        let was_whole = std::mem::replace(&mut self.copy, copy) == Some(CopyState::Complete);
+        let is_whole = copy == Some(CopyState::Complete);
         self.is_recalled &= !is_whole;
         is_whole && !was_whole
     }

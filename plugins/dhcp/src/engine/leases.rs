@@ -170,7 +170,7 @@ impl Leases {
     /// Handles the state of the copy of the active peer's leases; None: none is wanted, or nothing is here.
     pub(super) fn handle_copy(&mut self, copy: Option<CopyState>) {
         // until then, leases that this node's server granted are in transit to the peer
-        if matches!(copy, Some(CopyState::Received | CopyState::Whole)) {
+        if matches!(copy, Some(CopyState::Received | CopyState::Complete)) {
             self.follow();
         }
         if self.following.handle_copy(copy) {

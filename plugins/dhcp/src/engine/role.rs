@@ -106,7 +106,7 @@ impl Engine {
     /// Returns true if the peer requested a drain a short while ago: its role is about to go.
     fn expects_role(&self, now_ns: u64) -> bool {
         let since_ns = now_ns.saturating_sub(ROLE_EXPECTED_NS);
-        let heard = self.replica.drain_heard();
+        let heard = self.replica.peer_drain_ns();
         self.peer_grants_leases() && heard.is_some_and(|heard_ns| heard_ns > since_ns)
     }
 
@@ -249,7 +249,7 @@ impl Engine {
         if !std::mem::replace(&mut self.roles.drains, true) {
             self.replica.start_drain();
         }
-        self.replica.drained() != Drain::Pending
+        self.replica.drain_state() != Drain::Pending
     }
 
     pub(super) fn proceed_roles(&mut self, now_ns: u64) {

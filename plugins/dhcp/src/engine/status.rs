@@ -26,9 +26,9 @@ impl Engine {
         put("role", Value::Text(word(self.grants_leases()).to_owned()));
         put("peer", Value::Text(peer.to_owned()));
         put("malformed", Value::Counter(self.malformed));
-        let strangers = self.replica.strangers();
-        if !strangers.is_empty() {
-            put("only_at_peer", Value::Text(strangers.join(", ")));
+        let peer_only_tables = self.replica.peer_only_tables();
+        if !peer_only_tables.is_empty() {
+            put("only_at_peer", Value::Text(peer_only_tables.join(", ")));
         }
         rows
     }
@@ -39,11 +39,11 @@ impl Engine {
         let servers = self.tables.servers.iter().zip(&mut statuses);
         for (server, (leases, status)) in servers.enumerate() {
             status.conflicts = leases.conflicts.count;
-            status.lack = if self.grants_leases() {
+            status.out_of_sync_reason = if self.grants_leases() {
                 leases
                     .not_replicable()
                     .or(leases.trouble())
-                    .or(status.lack.take())
+                    .or(status.out_of_sync_reason.take())
             } else {
                 self.lack(server)
             };
@@ -157,7 +157,7 @@ impl Engine {
             None => return Some(format!("{name}: the peer is not connected")),
             Some(_) => {}
         }
-        let lack = self.replica.lack(&self.tables, server);
+        let lack = self.replica.out_of_sync_reason(&self.tables, server);
         if let Some(why) = leases
             .facts
             .at_peer

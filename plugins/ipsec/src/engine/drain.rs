@@ -98,7 +98,7 @@ impl Engine {
         match self.switchover.drain {
             Drain::None => true,
             Drain::Reading { .. } => false,
-            Drain::Reported { .. } => self.replica.drained() != spared_replica::Drain::Pending,
+            Drain::Reported { .. } => self.replica.drain_state() != spared_replica::Drain::Pending,
         }
     }
 }

@@ -298,7 +298,7 @@ impl Engine {
         match change {
             RecordChange::Deleted if peer_had_it && self.store.is_active => ended.note(now_ns, key),
             RecordChange::Put => ended.forget(&key),
-            RecordChange::Deleted | RecordChange::Ended => {}
+            RecordChange::Deleted | RecordChange::Expired => {}
         }
     }
 }

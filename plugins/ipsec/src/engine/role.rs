@@ -101,7 +101,7 @@ impl Engine {
         self.update_sides_and_records(now_ns);
         if self.is_moving() {
             // until now this node took no new records of that node
-            self.replica.renew();
+            self.replica.renew_serial();
         }
     }
 

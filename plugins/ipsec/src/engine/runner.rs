@@ -39,7 +39,7 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn wants_message(&self) -> bool {
-        self.replica.wants(&self.store)
+        self.replica.can_receive(&self.store)
     }
 
     fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {

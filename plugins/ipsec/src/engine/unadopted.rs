@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use spared_replica::{Reader, Value};
+use spared_replica::{Reader, ValueWriter};
 
 use super::{Action, Engine};
 use crate::SECOND;
@@ -127,13 +127,13 @@ impl Engine {
                 end: *end,
                 spis: spis.copied().collect(),
             };
-            Value::write_to(&mut bytes, ENTRY_MAX, |out| write(&it, out));
+            ValueWriter::write_to(&mut bytes, ENTRY_MAX, |out| write(&it, out));
         }
         bytes
     }
 }
 
-fn write(it: &Unadopted, out: &mut Value<'_>) {
+fn write(it: &Unadopted, out: &mut ValueWriter<'_>) {
     wire::put_name(out, &it.name);
     wire::put_address(out, it.end);
     out.u8(it.spis.len() as u8);

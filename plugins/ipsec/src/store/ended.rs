@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use spared_replica::{Key, Reader, Value};
+use spared_replica::{Key, Reader, ValueWriter};
 
 use super::TABLE_MAX;
 use crate::sa::{PolicyId, SaId};
@@ -98,7 +98,7 @@ impl Ended {
         (self.is_saved, self.has_changed) = (keeps, false);
         let mut bytes = Vec::new();
         for key in self.keys.keys().filter(|_| keeps) {
-            Value::write_to(&mut bytes, KEY_MAX, |out| key.write(out));
+            ValueWriter::write_to(&mut bytes, KEY_MAX, |out| key.write(out));
         }
         Some(bytes)
     }

@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use std::ops::Bound;
 
 use siphasher::sip::SipHasher13;
-use spared_replica::{Mark, Tag};
+use spared_replica::{Stamp, Tag};
 
 use crate::codec::body::{own_reqid, policy_with_own_reqids, split_at_reqid};
 use crate::sa::{ChildName, Policy, PolicyId, Sa, SaId};
@@ -77,7 +77,7 @@ impl<Id: Ord + Copy> Records<Id> {
     /// the last of all.
     pub fn stale(
         &mut self,
-        mark: Mark,
+        stamp: Stamp,
         after: Option<Id>,
         limit: usize,
         keys: &mut Vec<TunnelKey>,
@@ -88,7 +88,7 @@ impl<Id: Ord + Copy> Records<Id> {
             let Some((_, record)) = records.next() else {
                 return (last, true);
             };
-            if record.tag.mark() != mark {
+            if record.tag.stamp() != stamp {
                 keys.push(record.key);
             }
             last = Some(record.key);

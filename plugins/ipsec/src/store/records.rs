@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use spared_replica::{Applied, Authority, Mark, Sink, Step, Store, Table, Tag, Token, Value};
+use spared_replica::{
+    Applied, Authority, Sink, Stamp, Step, Store, Table, Tag, Token, ValueWriter,
+};
 
 use super::{Effect, Held, LocalPolicy, LocalSa, Record, Tunnels, policy_digest, sa_digest};
 use crate::error::Malformed;
@@ -17,7 +19,7 @@ fn write_sa(
     held: &Held,
     now_ns: u64,
     (id, is_local): (&SaId, bool),
-    out: &mut Value<'_>,
+    out: &mut ValueWriter<'_>,
 ) -> bool {
     if let Some(known) = sas.get_mut(id).filter(|_| is_local) {
         known.reported_position = known.position();
@@ -34,7 +36,7 @@ fn write_policy(
     policies: &BTreeMap<PolicyId, LocalPolicy>,
     held: &Held,
     (id, is_local): (&PolicyId, bool),
-    out: &mut Value<'_>,
+    out: &mut ValueWriter<'_>,
 ) -> bool {
     let carried = policies.get(id).filter(|_| is_local);
     let policy = carried.map(|it| &it.policy);
@@ -100,7 +102,7 @@ impl Store for Tunnels {
         Step::Done
     }
 
-    fn encode(&mut self, table: Table, key: &TunnelKey, out: &mut Value<'_>) -> bool {
+    fn encode(&mut self, table: Table, key: &TunnelKey, out: &mut ValueWriter<'_>) -> bool {
         let Some(is_local) = self.record(table, key).map(|it| it.is_local) else {
             return false;
         };
@@ -174,28 +176,28 @@ impl Store for Tunnels {
     fn stale(
         &mut self,
         table: Table,
-        mark: Mark,
+        stamp: Stamp,
         at: &mut Self::Cursor,
         limit: usize,
         keys: &mut Vec<TunnelKey>,
     ) -> bool {
         let (last, is_end) = match (table, *at) {
             (POLICIES, Some(TunnelKey::Policy(id, _))) => {
-                self.index.policies.stale(mark, Some(id), limit, keys)
+                self.index.policies.stale(stamp, Some(id), limit, keys)
             }
-            (POLICIES, _) => self.index.policies.stale(mark, None, limit, keys),
-            (_, Some(TunnelKey::Sa(id, ..))) => self.index.sas.stale(mark, Some(id), limit, keys),
-            _ => self.index.sas.stale(mark, None, limit, keys),
+            (POLICIES, _) => self.index.policies.stale(stamp, None, limit, keys),
+            (_, Some(TunnelKey::Sa(id, ..))) => self.index.sas.stale(stamp, Some(id), limit, keys),
+            _ => self.index.sas.stale(stamp, None, limit, keys),
         };
         *at = last.or(*at);
         is_end
     }
 
-    fn preface(&self, _table: Table, out: &mut Value<'_>) {
+    fn preface(&self, _table: Table, out: &mut ValueWriter<'_>) {
         wire::put_preface(out);
     }
 
-    fn accept(&mut self, _table: Table, preface: &[u8]) -> Result<(), String> {
+    fn check_preface(&mut self, _table: Table, preface: &[u8]) -> Result<(), String> {
         wire::accept_preface(preface)
     }
 
@@ -215,7 +217,7 @@ impl Store for Tunnels {
         }
     }
 
-    fn encode_latest(&mut self, _table: Table, key: &TunnelKey, out: &mut Value<'_>) -> bool {
+    fn encode_latest(&mut self, _table: Table, key: &TunnelKey, out: &mut ValueWriter<'_>) -> bool {
         let id = match key {
             TunnelKey::Sa(id, ..) => id,
             TunnelKey::Policy(..) => return false,

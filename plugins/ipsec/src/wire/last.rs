@@ -7,7 +7,7 @@
 //! ```
 
 use spared_replica::wire::{MESSAGE_MAX, OWN};
-use spared_replica::{Key, Reader, Value};
+use spared_replica::{Key, Reader, ValueWriter};
 
 use super::TunnelKey;
 use crate::error::Malformed;
@@ -43,11 +43,11 @@ impl LastNumbers {
 
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Value::write_to(&mut bytes, MESSAGE_MAX, |out| self.put(out));
+        ValueWriter::write_to(&mut bytes, MESSAGE_MAX, |out| self.put(out));
         bytes
     }
 
-    fn put(&self, out: &mut Value<'_>) {
+    fn put(&self, out: &mut ValueWriter<'_>) {
         match self {
             Self::Stop {
                 round,
@@ -113,7 +113,7 @@ pub fn outbound(key: &TunnelKey) -> Option<SaId> {
     }
 }
 
-fn put_head(out: &mut Value<'_>, kind: u8, round: u64, is_end: bool) {
+fn put_head(out: &mut ValueWriter<'_>, kind: u8, round: u64, is_end: bool) {
     out.u8(kind);
     out.u64(round);
     out.u8(u8::from(is_end));

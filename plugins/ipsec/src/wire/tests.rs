@@ -1,8 +1,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spared_replica::{
-    Applied, Authority, Config, Malformed, Mark, Reader, Replica, Sink, Step, Store, Tag, Token,
-    Value,
+    Applied, Authority, Config, Malformed, Reader, Replica, Sink, Stamp, Step, Store, Tag, Token,
+    ValueWriter,
 };
 use spared_sdk::hex;
 
@@ -74,10 +74,10 @@ fn policy() -> Policy {
     body::parse_policy(Body::new(bytes)).expect("a policy")
 }
 
-/// A store that writes one value on request, since only a replica can create a [`Value`].
+/// A store that writes one value on request, since only a replica can create a [`ValueWriter`].
 struct Writer<F>(F);
 
-impl<F: FnMut(&mut Value<'_>)> Store for Writer<F> {
+impl<F: FnMut(&mut ValueWriter<'_>)> Store for Writer<F> {
     type Key = TunnelKey;
     type Cursor = bool;
 
@@ -93,7 +93,7 @@ impl<F: FnMut(&mut Value<'_>)> Store for Writer<F> {
         Step::Done
     }
 
-    fn encode(&mut self, _: Table, _: &TunnelKey, _: &mut Value<'_>) -> bool {
+    fn encode(&mut self, _: Table, _: &TunnelKey, _: &mut ValueWriter<'_>) -> bool {
         false
     }
 
@@ -115,7 +115,14 @@ impl<F: FnMut(&mut Value<'_>)> Store for Writer<F> {
         None
     }
 
-    fn stale(&mut self, _: Table, _: Mark, _: &mut bool, _: usize, _: &mut Vec<TunnelKey>) -> bool {
+    fn stale(
+        &mut self,
+        _: Table,
+        _: Stamp,
+        _: &mut bool,
+        _: usize,
+        _: &mut Vec<TunnelKey>,
+    ) -> bool {
         true
     }
 
@@ -123,16 +130,16 @@ impl<F: FnMut(&mut Value<'_>)> Store for Writer<F> {
         Authority::Both
     }
 
-    fn encode_latest(&mut self, _: Table, _: &TunnelKey, out: &mut Value<'_>) -> bool {
+    fn encode_latest(&mut self, _: Table, _: &TunnelKey, out: &mut ValueWriter<'_>) -> bool {
         (self.0)(out);
         true
     }
 }
 
 /// Returns the bytes of a key and of a value, from a message of the lane.
-fn written(key: TunnelKey, write: impl FnMut(&mut Value<'_>)) -> (Vec<u8>, Vec<u8>) {
+fn written(key: TunnelKey, write: impl FnMut(&mut ValueWriter<'_>)) -> (Vec<u8>, Vec<u8>) {
     let mut one = Writer(write);
-    let mut other = Writer(|_: &mut Value<'_>| {});
+    let mut other = Writer(|_: &mut ValueWriter<'_>| {});
     let mut replicas = (
         Replica::new(Config::new(1, 2, TABLES)),
         Replica::new(Config::new(2, 1, TABLES)),

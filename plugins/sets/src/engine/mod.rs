@@ -217,17 +217,18 @@ impl Engine {
                 let outdated = set.take_outdated();
                 if !outdated.is_empty() {
                     let store = &mut self.store;
-                    self.replica.outdated(now_ns, store, index, &outdated);
+                    self.replica
+                        .states_outdated(now_ns, store, index, &outdated);
                 }
                 self.store.generation = self.generation.unwrap_or(self.store.generation);
                 self.tell(now_ns, index, news);
                 if is_list {
-                    self.replica.replaced(now_ns, &mut self.store, index);
+                    self.replica.list_replaced(now_ns, &mut self.store, index);
                 }
             }
             let set = self.store.all.get_mut(index);
             if set.is_some_and(|set| set.make_sure(self.generation)) {
-                self.replica.replaced(now_ns, &mut self.store, index);
+                self.replica.list_replaced(now_ns, &mut self.store, index);
             }
         }
     }
@@ -289,11 +290,11 @@ impl Engine {
     fn finish(&mut self, now_ns: u64, part: Part, written: &Written) {
         let index = part.set;
         let outcome = self.store.finish(part, written);
-        self.replica.recount();
+        self.replica.report_counts_soon();
         if !outcome.outdated.is_empty() {
             let tokens = &outcome.outdated;
             self.replica
-                .outdated(now_ns, &mut self.store, index, tokens);
+                .states_outdated(now_ns, &mut self.store, index, tokens);
         }
         for (token, is_applied) in outcome.verdicts {
             self.replica
@@ -308,7 +309,7 @@ impl Engine {
     fn resync(&mut self, now_ns: u64) {
         let status = self.replica.status(now_ns, &self.store);
         for (index, table) in status.iter().enumerate() {
-            if table.is_decider == Some(false) && table.lack.is_none() {
+            if table.is_decider == Some(false) && table.out_of_sync_reason.is_none() {
                 self.replica.resync(index);
             }
         }
@@ -423,7 +424,7 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn wants_message(&self) -> bool {
-        self.replica.wants(&self.store)
+        self.replica.can_receive(&self.store)
     }
 
     fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
@@ -452,7 +453,7 @@ impl spared_sdk::Engine for Engine {
         match self.draining {
             Draining::Idle => true,
             Draining::Reading(_) => !self.up,
-            Draining::Asked => self.replica.drained() != Drain::Pending,
+            Draining::Asked => self.replica.drain_state() != Drain::Pending,
         }
     }
 

@@ -129,7 +129,7 @@ impl Engine {
     /// Reports changes to the daemon and to people.
     pub(super) fn review(&mut self, now_ns: u64) {
         for (index, set) in self.store.all.iter_mut().enumerate() {
-            if set.notes.has_untold_list() && self.replica.is_told(index) {
+            if set.notes.has_untold_list() && self.replica.is_acknowledged(index) {
                 set.notes.handle_told();
             }
             self.actions.extend(say_hindrance(set));

@@ -33,7 +33,9 @@ impl Engine {
         let sets = self.store.all.iter().zip(&mut tables);
         for (_, table) in sets.filter(|(set, _)| self.is_active() && set.reads.is_doubted()) {
             let why = "changes were too many to be notified of: the set is being read again";
-            table.lack.get_or_insert_with(|| why.to_owned());
+            table
+                .out_of_sync_reason
+                .get_or_insert_with(|| why.to_owned());
         }
         tables
     }
@@ -50,7 +52,7 @@ impl Engine {
             if is_alone {
                 set.condition.is_hindered()
             } else {
-                table.lack.is_some()
+                table.out_of_sync_reason.is_some()
             }
         };
         let lacking = sets.filter(lacks).count();

@@ -1,6 +1,6 @@
 //! One element as this node knows it: its lifetime, its other attributes, and the replica's two bytes.
 
-use spared_replica::{Malformed, Reader, Tag, Value};
+use spared_replica::{Malformed, Reader, Tag, ValueWriter};
 
 use crate::element::{Element, Key, Life};
 use crate::{MS, SECOND};
@@ -149,7 +149,7 @@ impl Entry {
     /// 2 bytes  length of the data           data     what a map has for the key
     /// the rest  nft's comment and marks
     /// ```
-    pub fn encode(&mut self, now_ns: u64, out: &mut Value<'_>) {
+    pub fn encode(&mut self, now_ns: u64, out: &mut ValueWriter<'_>) {
         self.told_ends_ns = self.life.map_or(0, |life| life.ends_ns);
         match self.life(now_ns) {
             Some(life) => {

@@ -261,7 +261,7 @@ impl Set {
             return;
         }
         let change = if entry.is_over(now_ns.saturating_add(TICKS_NS)) {
-            Change::Ended
+            Change::Expired
         } else {
             Change::Deleted
         };

@@ -338,7 +338,7 @@ fn whoever_steps_down_makes_its_own_entries_liberal_before_it_is_ready_again() {
     pair.nodes[0]
         .engine
         .handle_role(pair.now_ns, "office", false);
-    pair.nodes[1].engine.replica.split().0.ask_again();
+    pair.nodes[1].engine.replica.split().0.request_repeat();
     pair.settle();
     assert_eq!(pair.nodes[0].kernel.loosened, 10);
     assert_eq!(pair.nodes[0].in_sync, Some(true));

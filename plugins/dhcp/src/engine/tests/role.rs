@@ -332,7 +332,7 @@ fn a_commit_that_is_read_between_two_roles_is_not_lost() {
     // the tail of the file comes after everything else was offered
     let is_offered = |lab: &Lab| {
         let engine = &lab.nodes[0].engine;
-        engine.peer_grants_leases() && engine.replica.copy(0) == Some(CopyState::Offered)
+        engine.peer_grants_leases() && engine.replica.copy_state(0) == Some(CopyState::Offered)
     };
     for _ in 0..100 {
         if is_offered(&lab) {

@@ -100,7 +100,7 @@ fn who_the_peer_is_and_what_is_active_there_is_known_without_tables() {
     let (_, groups) = pair.nodes[1].peer_role().unwrap();
     assert_eq!(groups.iter().collect::<Vec<_>>(), ["office"]);
     assert_eq!(pair.nodes[1].peer_key(), Some([99, 1]));
-    let greater = [0, 1].map(|at| pair.nodes[at].is_greater());
+    let greater = [0, 1].map(|at| pair.nodes[at].has_greater_key());
     assert_eq!(greater, [false, true]);
     assert_eq!(pair.nodes[1].ready(&pair.nowhere), Ok(()));
     pair.assert_answers();
@@ -117,7 +117,7 @@ fn a_role_and_a_renewal_have_new_serials_that_the_peer_hears() {
     pair.exchange();
     pair.assert_answers();
     let before = pair.nodes[0].serial();
-    pair.nodes[0].renew();
+    pair.nodes[0].renew_serial();
     pair.exchange();
     assert_ne!(pair.nodes[0].serial(), before);
     pair.assert_answers();
@@ -141,18 +141,18 @@ fn an_own_message_that_is_none_is_asked_for_again() {
     // no answer counts until then
     assert_eq!(pair.nodes[1].serial(), None);
     pair.pass(900 * MS);
-    assert!(!pair.nodes[0].take_asked_again());
+    assert!(!pair.nodes[0].take_repeat_request());
     pair.pass(200 * MS);
-    assert!(pair.nodes[0].take_asked_again() && !pair.nodes[0].take_asked_again());
+    assert!(pair.nodes[0].take_repeat_request() && !pair.nodes[0].take_repeat_request());
     assert_eq!(pair.nodes[1].garbage(), (2, 0));
     assert!(pair.nodes[1].serial() > before);
     pair.assert_answers();
     assert_eq!(pair.nodes[1].ready(&pair.nowhere), Ok(()));
     // and at once, if the owner knows what it lacks
-    pair.nodes[1].ask_again();
+    pair.nodes[1].request_repeat();
     pair.exchange();
     pair.assert_answers();
-    assert!(pair.nodes[0].take_asked_again());
+    assert!(pair.nodes[0].take_repeat_request());
 }
 
 #[test]
@@ -164,12 +164,12 @@ fn a_drain_is_answered_whatever_happens_to_the_roles() {
             pair.send(0);
             pair.role(1, &["guests"]);
         }
-        assert_eq!(pair.nodes[0].drained(), Drain::Pending);
+        assert_eq!(pair.nodes[0].drain_state(), Drain::Pending);
         pair.exchange();
-        assert_eq!(pair.nodes[0].drained(), Drain::Done, "{change}");
+        assert_eq!(pair.nodes[0].drain_state(), Drain::Done, "{change}");
     }
     let mut pair = Pair::linked();
     pair.nodes[0].start_drain();
     pair.nodes[0].handle_down(&mut pair.nowhere);
-    assert_eq!(pair.nodes[0].drained(), Drain::Failed);
+    assert_eq!(pair.nodes[0].drain_state(), Drain::Failed);
 }

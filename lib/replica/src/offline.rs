@@ -8,39 +8,39 @@ use crate::Key;
 const REMEMBERED: usize = 65_536;
 
 #[derive(Debug)]
-pub(crate) struct Apart<K> {
+pub(crate) struct OfflineChanges<K> {
     /// Times of changes made while the nodes were apart, by key.
-    ages: HashMap<K, u64>,
+    changed_ns: HashMap<K, u64>,
     /// Keys that this node deleted.
     deleted: HashSet<K>,
-    /// Keys whose records are absent although nobody deleted them.
-    ended: HashSet<K>,
-    /// True if more records ended than can be remembered.
-    is_full: bool,
+    /// Keys whose records expired: their absence is no deletion.
+    expired: HashSet<K>,
+    /// True if more records expired than can be remembered.
+    is_incomplete: bool,
     /// True if a backup deleted something, which does not count.
     has_strays: bool,
 }
 
-impl<K: Key> Apart<K> {
+impl<K: Key> OfflineChanges<K> {
     pub fn new() -> Self {
         Self {
-            ages: HashMap::new(),
+            changed_ns: HashMap::new(),
             deleted: HashSet::new(),
-            ended: HashSet::new(),
-            is_full: false,
+            expired: HashSet::new(),
+            is_incomplete: false,
             has_strays: false,
         }
     }
 
-    pub fn note_age(&mut self, now_ns: u64, key: &K) {
-        if self.ages.len() < REMEMBERED || self.ages.contains_key(key) {
-            self.ages.insert(key.clone(), now_ns);
+    pub fn note_change(&mut self, now_ns: u64, key: &K) {
+        if self.changed_ns.len() < REMEMBERED || self.changed_ns.contains_key(key) {
+            self.changed_ns.insert(key.clone(), now_ns);
         }
     }
 
-    pub fn forget_age(&mut self, key: &K) {
-        if !self.ages.is_empty() {
-            self.ages.remove(key);
+    pub fn forget_change(&mut self, key: &K) {
+        if !self.changed_ns.is_empty() {
+            self.changed_ns.remove(key);
         }
     }
 
@@ -57,17 +57,17 @@ impl<K: Key> Apart<K> {
         }
     }
 
-    pub fn note_ended(&mut self, key: K) {
-        if self.ended.len() < REMEMBERED {
-            self.ended.insert(key);
+    pub fn note_expired(&mut self, key: K) {
+        if self.expired.len() < REMEMBERED {
+            self.expired.insert(key);
         } else {
-            self.is_full = true
+            self.is_incomplete = true
         }
     }
 
-    pub fn forget_end(&mut self, key: &K) {
-        if !self.ended.is_empty() {
-            self.ended.remove(key);
+    pub fn forget_expired(&mut self, key: &K) {
+        if !self.expired.is_empty() {
+            self.expired.remove(key);
         }
     }
 
@@ -77,12 +77,12 @@ impl<K: Key> Apart<K> {
     }
 
     /// Time of the last change of a key.
-    pub fn age(&self, key: &K) -> Option<u64> {
-        self.ages.get(key).copied()
+    pub fn changed_ns(&self, key: &K) -> Option<u64> {
+        self.changed_ns.get(key).copied()
     }
 
-    pub fn ages(&self) -> impl Iterator<Item = (&K, &u64)> {
-        self.ages.iter()
+    pub fn changes(&self) -> impl Iterator<Item = (&K, &u64)> {
+        self.changed_ns.iter()
     }
 
     pub fn has_deleted(&self, key: &K) -> bool {
@@ -95,6 +95,6 @@ impl<K: Key> Apart<K> {
 
     /// True if the absence of this key means that it was deleted.
     pub fn is_deletion(&self, key: &K) -> bool {
-        !self.has_strays && !self.is_full && !self.ended.contains(key)
+        !self.has_strays && !self.is_incomplete && !self.expired.contains(key)
     }
 }

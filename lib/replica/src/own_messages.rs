@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::session::{Replica, peer_speaks};
+use crate::session::{Replica, has_same_version};
 use crate::store::Store;
 use crate::wire::Malformed;
 
@@ -17,7 +17,10 @@ impl<S: Store> Replica<S> {
     /// The peer's role: its serial, for answers, and its active groups. None before the peer has sent it, and for a
     /// peer of another version.
     pub fn peer_role(&self) -> Option<(u32, &BTreeSet<String>)> {
-        let peer = self.peer.as_ref().filter(|_| peer_speaks(&self.peer))?;
+        let peer = self
+            .peer
+            .as_ref()
+            .filter(|_| has_same_version(&self.peer))?;
         Some((peer.serial, peer.active.as_ref()?))
     }
 
@@ -27,16 +30,16 @@ impl<S: Store> Replica<S> {
     }
 
     /// True if this node's key is the greater one: it decides if the roles do not.
-    pub fn is_greater(&self) -> bool {
+    pub fn has_greater_key(&self) -> bool {
         let own = (self.config.node, self.config.run);
         let peer = self.peer.as_ref();
         peer.is_some_and(|peer| own > (peer.node, peer.run))
     }
 
     /// Takes a new serial without a role change: answers to the last one no longer count.
-    pub fn renew(&mut self) {
+    pub fn renew_serial(&mut self) {
         if self.channel.is_up {
-            self.bump();
+            self.new_serial();
         }
     }
 
@@ -47,16 +50,16 @@ impl<S: Store> Replica<S> {
     }
 
     /// Requests everything from the peer again, with AGAIN, after a loss here.
-    pub fn ask_again(&mut self) {
+    pub fn request_repeat(&mut self) {
         if self.channel.is_up {
             self.garbage.set_again_due(true);
-            self.bump();
+            self.new_serial();
         }
     }
 
     /// True if the peer has requested everything since the last call. Tables need no action; the owner must repeat its
     /// own messages.
-    pub fn take_asked_again(&mut self) -> bool {
-        self.garbage.take_asked_again()
+    pub fn take_repeat_request(&mut self) -> bool {
+        self.garbage.take_repeat_request()
     }
 }

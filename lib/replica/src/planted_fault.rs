@@ -3,9 +3,9 @@
 /// Rule that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(test), allow(dead_code))]
-pub(crate) enum Fault {
+pub(crate) enum PlantedFault {
     /// The stamp is the sender's number, not this node's.
-    MarkFromSender,
+    StampFromSender,
     /// Records that were not named are deleted before END has arrived.
     PruneBeforeEnd,
     /// Records are acknowledged when they are handed to the store.
@@ -23,21 +23,21 @@ pub(crate) enum Fault {
     /// Messages of another pair of roles count.
     PairIgnored,
     /// The expiry of a record is sent as a deletion.
-    EndedDeletes,
+    ExpiryDeletes,
 }
 
 #[cfg(test)]
 mod switch {
-    use super::Fault;
+    use super::PlantedFault;
     use std::cell::Cell;
 
     thread_local! {
-        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
+        static PLANTED: Cell<Option<PlantedFault>> = const { Cell::new(None) };
     }
 
-    impl Fault {
+    impl PlantedFault {
         pub const ALL: [Self; 10] = [
-            Self::MarkFromSender,
+            Self::StampFromSender,
             Self::PruneBeforeEnd,
             Self::AckBeforeVerdict,
             Self::OwnChangeLoses,
@@ -46,7 +46,7 @@ mod switch {
             Self::Echo,
             Self::SnapshotsQueue,
             Self::PairIgnored,
-            Self::EndedDeletes,
+            Self::ExpiryDeletes,
         ];
 
         pub fn plant(fault: Option<Self>) {
@@ -60,7 +60,7 @@ mod switch {
 }
 
 #[cfg(not(test))]
-impl Fault {
+impl PlantedFault {
     #[inline(always)]
     pub const fn is_planted(self) -> bool {
         false
