@@ -27,7 +27,7 @@ record! {
         pub routes: Vec<RouteClaim> = 2,
         /// Interval in seconds at which addresses are announced again; 0: never.
         pub refresh_s: u32 = 3,
-        /// How long one advert keeps the fence passing.
+        /// Time for which one advert keeps the fence passing.
         pub lease_ns: u64 = 4,
     }
 }
@@ -63,7 +63,7 @@ record! {
         pub router: Option<u32> = 1,
         /// The address.
         pub address: IpAddr = 2,
-        /// Its prefix length.
+        /// Prefix length of the address.
         pub prefix: u8 = 3,
         /// It is the source address of the node's own packets to that network.
         pub source: bool = 4,
@@ -78,7 +78,7 @@ record! {
     pub struct RouteClaim {
         /// Destination.
         pub destination: IpAddr = 0,
-        /// Its prefix length.
+        /// Prefix length of the destination.
         pub prefix: u8 = 1,
         /// Gateway.
         pub gateway: Option<IpAddr> = 2,

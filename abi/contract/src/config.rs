@@ -37,9 +37,9 @@ record! {
     /// A file of root's, by which a plugin that runs as root is configured.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct RootsFile {
-        /// Where its configuration is.
+        /// Path of the configuration file.
         pub path: String = 0,
-        /// Contents when the file was read for a start or a reload, each of which may be in force.
+        /// Contents of the file as read for a start or a reload: each may be in force.
         pub tables: Vec<ConfigTable> = 1,
         /// The plugin's own folder, in place of that of [`Surroundings`].
         pub state: Option<String> = 2,
@@ -51,7 +51,7 @@ record! {
 }
 
 named! {
-    /// How a key compares between the nodes. A number that is none of these is shown nowhere.
+    /// Comparison of a key between the nodes. A number that is none of these is shown nowhere.
     pub enum Scope {
         /// Must be equal on both nodes.
         Pair = SCOPE_PAIR,
@@ -71,7 +71,7 @@ record! {
     pub struct Failure {
         /// Path of the key, as "group.0.interface.1.vrid"; empty for the whole file, and for what concerns no key.
         pub key: String = 0,
-        /// Value that was found and those that are allowed, as "found 300, allowed 1-255".
+        /// Value found and values allowed, as "found 300, allowed 1-255".
         pub why: String = 1,
     }
 }

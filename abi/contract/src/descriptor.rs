@@ -15,7 +15,7 @@ record! {
         pub name: String = 0,
         /// Version of the plugin.
         pub version: String = 1,
-        /// Its maker.
+        /// Vendor of the plugin.
         pub vendor: String = 2,
         /// One line.
         pub summary: String = 3,

@@ -11,7 +11,7 @@ record! {
     /// Complete state of one interface.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct InterfaceEvent {
-        /// Its name.
+        /// Name of the interface.
         pub name: String = 0,
         /// The interface exists.
         pub present: bool = 1,
@@ -23,7 +23,7 @@ record! {
         pub index: u32 = 4,
         /// Bytes of payload per frame.
         pub mtu: u32 = 5,
-        /// Its own MAC, not a virtual one.
+        /// The interface's own MAC, not a virtual one.
         pub mac: [u8; 6] = 6,
         /// The node's own addresses with their prefix lengths, without virtual ones of spared.
         pub addresses: Vec<(IpAddr, u8)> = 7,

@@ -96,8 +96,8 @@ messages! {
             /// Number of the ping.
             number: u64 = 0,
         } = 15,
-        /// Configuration that a plugin which runs as root may have, whatever the daemon says. Its starter sends
-        /// this before the daemon has the socket: it counts as the first message only.
+        /// Configuration that a plugin that runs as root accepts, whatever the daemon says. The process that starts the
+        /// plugin sends this before the daemon has the socket: it counts as the first message only.
         RootsFile(file: RootsFile) = 16,
         /// The process is for checks: whatever the daemon says, the plugin only checks a configuration, and ends then.
         /// Sent as [`ToPlugin::RootsFile`] is.
@@ -141,7 +141,7 @@ messages! {
         } = 3,
         /// A line for the log, or an event.
         Log {
-            /// Its level.
+            /// Level of the line.
             level: LogLevel = 0,
             /// The line.
             text: String = 1,
@@ -150,7 +150,7 @@ messages! {
         Check {
             /// Name, unique within the plugin.
             name: String = 0,
-            /// How much it counts.
+            /// Weight for the quality of the node.
             weight: u32 = 1,
             /// 0-100, `CHECK_UNKNOWN` or `CHECK_LOSES`.
             state: u32 = 2,
@@ -159,21 +159,21 @@ messages! {
         } = 5,
         /// Withdraws a check.
         ForgetCheck {
-            /// Its name.
+            /// Name of the check.
             name: String = 0,
         } = 6,
-        /// The plugin is in sync, or is not.
+        /// Report of the plugin that it is in sync, or not.
         InSync {
-            /// True if it is.
+            /// True if it is in sync.
             yes: bool = 0,
-            /// Why not.
+            /// Reason why it is not.
             why: String = 1,
         } = 7,
         /// A callback that nobody waits for fails, and why, at most once a second; or it works again.
         Callback {
             /// The callback.
             name: String = 0,
-            /// Why it fails.
+            /// Reason of the failure; None: it works again.
             why: Option<String> = 1,
         } = 8,
         /// Scopes of keys. Sent before the [`FromPlugin::Returned`] of a
@@ -209,14 +209,14 @@ messages! {
     pub enum Call {
         /// Follow an interface.
         Follow {
-            /// Its name.
+            /// Name of the interface.
             interface: String = 1,
             /// Sockets to open there, `SOCKETS_*`.
             sockets: u32 = 2,
         } = 0x100,
         /// Follow it no longer.
         Unfollow {
-            /// Its name.
+            /// Name of the interface.
             interface: String = 1,
         } = 0x101,
         /// Declare groups or withdraw them.
@@ -238,10 +238,10 @@ messages! {
         SwitchOver {
             /// The group.
             group: String = 1,
-            /// Why.
+            /// Cause of the switchover.
             cause: Cause = 2,
         } = 0x105,
-        /// Add addresses and routes to a group, as a plugin that does not elect.
+        /// Addresses and routes that a plugin adds to a group that it does not elect.
         Add {
             /// The group.
             group: String = 1,
@@ -257,7 +257,7 @@ messages! {
         Explain {
             /// The group.
             group: String = 1,
-            /// Its role.
+            /// Role of the group.
             role: Role = 2,
             /// The new cause.
             cause: Cause = 3,

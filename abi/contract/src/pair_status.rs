@@ -103,7 +103,7 @@ record! {
     /// State of a group.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct GroupHeadline {
-        /// Its state.
+        /// Verdict on the group, in a word.
         pub verdict: VerdictWord = 0,
         /// The configured name; empty: there is no group.
         pub group: String = 1,

@@ -14,9 +14,9 @@ record! {
     /// A row of the answer to a query.
     #[derive(Debug)]
     pub struct Form {
-        /// Its key, as "virtual_router.lan2.state".
+        /// Key of the row, as "virtual_router.lan2.state".
         pub key: String = 0,
-        /// Its value.
+        /// Value of the row.
         pub value: Bare = 1,
         /// Unit of a number; an unknown one is none.
         pub unit: UnitNumber = 2,
