@@ -24,6 +24,8 @@ pub(super) struct Kernel {
     /// Events that were not read yet; beyond `buffer` they are lost.
     pub(super) events: VecDeque<(Event, By)>,
     pub(super) buffer: usize,
+    /// Number of events that are read in one turn.
+    pub(super) reads: usize,
     pub(super) overrun: bool,
     /// Names of the flows left in a dump. It is filled when it is requested, one piece ahead.
     pub(super) dump: Option<VecDeque<Vec<u8>>>,
@@ -66,6 +68,7 @@ impl Kernel {
             subscription: Subscription::Nothing,
             events: VecDeque::new(),
             buffer: usize::MAX,
+            reads: usize::MAX,
             overrun: false,
             dump: None,
             piece: Vec::new(),

@@ -31,6 +31,8 @@ use kernel::{Flows, Kernel, name};
 const MS: u64 = 1_000_000;
 /// Number of flows in one piece of a dump.
 const PIECE: usize = 4;
+/// Number of rounds in which everything comes to rest.
+const ROUNDS: usize = 10_000;
 
 struct Node {
     engine: Engine,
@@ -60,6 +62,10 @@ struct Pair {
     room: usize,
     /// Version of the messages that both know.
     wire: u32,
+    /// Number of rounds of one step. With fewer than [`ROUNDS`], what follows happens in the middle of walks.
+    rounds: usize,
+    /// Number of restarts.
+    restarts: u64,
 }
 
 impl Pair {
@@ -89,6 +95,8 @@ impl Pair {
             up: false,
             room: usize::MAX,
             wire: wire::VERSION,
+            rounds: ROUNDS,
+            restarts: 0,
         }
     }
 
@@ -128,7 +136,8 @@ impl Pair {
     /// Restarts a worker: its engine knows nothing, its kernel keeps its table.
     fn restart(&mut self, at: usize, active: bool) {
         self.cut();
-        self.nodes[at].engine = Engine::new([99, 98]);
+        self.restarts += 1;
+        self.nodes[at].engine = Engine::new([98 + self.restarts, 98]);
         self.nodes[at].kernel.subscription = Subscription::Nothing;
         self.nodes[at].kernel.events.clear();
         self.nodes[at].kernel.dump = None;
@@ -192,15 +201,15 @@ impl Pair {
         self.pass_ms(200);
     }
 
-    /// Handles everything that is due now.
+    /// Handles everything that is due now, or as much of it as fits into the rounds.
     fn step(&mut self) {
-        for _ in 0..10_000 {
+        for _ in 0..self.rounds {
             let busy = [0, 1].map(|at| self.turn(at));
             if busy == [false, false] {
                 return;
             }
         }
-        panic!("it never comes to rest");
+        assert!(self.rounds < ROUNDS, "it never comes to rest");
     }
 
     /// Runs one turn of a node's loop; returns false if there was nothing to do.
@@ -257,15 +266,21 @@ impl Node {
             return false;
         }
         let mut busy = false;
-        if std::mem::take(&mut self.kernel.overrun) {
-            self.engine.handle_overrun(now_ns);
-            busy = true;
-        }
-        while let Some((event, by)) = self.kernel.events.pop_front() {
+        for _ in 0..self.kernel.reads {
+            let Some((event, by)) = self.kernel.events.pop_front() else {
+                break;
+            };
             self.engine.handle_event(now_ns, event, by);
             busy = true;
         }
-        self.engine.handle_heard_all();
+        if self.kernel.events.is_empty() {
+            // it is reported when everything before it has been read
+            if std::mem::take(&mut self.kernel.overrun) {
+                self.engine.handle_overrun(now_ns);
+                busy = true;
+            }
+            self.engine.handle_heard_all();
+        }
         busy
     }
 
@@ -310,8 +325,10 @@ impl Node {
             busy = true;
             match action {
                 Action::Subscribe(subscription) => {
+                    if self.kernel.subscription == Subscription::Nothing {
+                        self.kernel.events.clear();
+                    }
                     self.kernel.subscription = subscription;
-                    self.kernel.events.clear();
                 }
                 Action::Write(change) => self.write(now_ns, change),
                 Action::Find(flows) => {
