@@ -79,6 +79,8 @@ impl Engine {
     pub(super) fn handle_gone(&mut self, now_ns: u64, flow: Flow, by: By) {
         let hash = self.table.hash(&flow);
         self.walks.note_destroyed(hash);
+        // the dump that is being read may still have it, and must not recall it
+        self.table.forget_former_flow(&flow);
         let Some(slot) = self.table.find(hash) else {
             return;
         };

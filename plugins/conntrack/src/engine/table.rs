@@ -57,18 +57,20 @@ impl Table {
         }
     }
 
-    /// Returns the slot of a flow that was known before the peer's restart, under its present hash.
+    /// Moves a flow that was known before the peer's restart to its present hash, and returns its slot.
     pub fn recall(&mut self, hash: u64, flow: &Flow) -> Option<u32> {
-        let former = self.former.as_ref()?;
-        let slot = former.find(former.hash(flow))?;
-        let mut entry = *former.get(slot);
-        let given_s = former.given(entry.hash);
+        let (mut entry, given_s) = self.take_former(flow)?;
         entry.hash = hash;
         entry.flags = entry.flags & (flag::RECENT | flag::LATELY) | flag::PRESENT;
         entry.set_incarnation(0);
         let slot = self.insert(entry);
         self.set_given(slot, given_s);
         Some(slot)
+    }
+
+    /// Forgets what was known of a flow before the peer's restart: the kernel has destroyed it.
+    pub fn forget_former_flow(&mut self, flow: &Flow) {
+        self.take_former(flow);
     }
 
     /// Drops the old table, when all flows that exist were found.
@@ -273,6 +275,16 @@ impl Table {
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
         let slots = self.index.iter().copied();
         slots.map(|slot| (slot, &self.entries[slot as usize]))
+    }
+
+    /// Removes a flow from the old table. Returns its entry and its given time.
+    fn take_former(&mut self, flow: &Flow) -> Option<(Entry, u32)> {
+        let former = self.former.as_mut()?;
+        let slot = former.find(former.hash(flow))?;
+        let entry = *former.get(slot);
+        let given_s = former.given(entry.hash);
+        former.remove(slot);
+        Some((entry, given_s))
     }
 
     fn take_slot(&mut self) -> u32 {

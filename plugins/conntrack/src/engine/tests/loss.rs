@@ -46,6 +46,32 @@ fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
 }
 
 #[test]
+fn what_is_destroyed_while_the_peer_s_first_resync_is_read_stays_destroyed() {
+    let mut pair = Pair::started();
+    (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    // known by the earlier key alone, until the dump has it
+    pair.rounds = 1;
+    pair.restart(1, false);
+    let begins = |pair: &mut Pair| {
+        pair.step();
+        pair.nodes[0].engine.walks.is_resync()
+    };
+    assert!((0..100).any(|_| begins(&mut pair)), "no resync");
+    pair.rounds = ROUNDS;
+    for number in 0..40 {
+        pair.end(0, &tcp(number));
+        pair.nodes[0].hear(pair.now_ns);
+        if number % 3 == 0 {
+            pair.nodes[0].read_dump(pair.now_ns);
+        }
+    }
+    pair.settle();
+    assert!(pair.nodes[1].kernel.flows.is_empty());
+    assert_eq!(pair.nodes[0].engine.table.len(), 0);
+}
+
+#[test]
 fn what_ends_after_a_resync_has_passed_it_is_missed_by_nobody() {
     let mut pair = Pair::started();
     (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
