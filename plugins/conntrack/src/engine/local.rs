@@ -104,7 +104,15 @@ impl Engine {
             None => self.insert_new(now_ns, hash, flow, self.waits_for_min_age()),
         }
         if let Some(slot) = self.table.find(hash) {
+            self.note_newer(slot);
             self.note_packet(slot, packet);
+        }
+    }
+
+    /// Takes note that more is known of a flow than the dump of a resync may still show.
+    fn note_newer(&mut self, slot: u32) {
+        if self.walks.is_resync() {
+            self.table.get_mut(slot).flags |= flag::FRESH | flag::PRESENT;
         }
     }
 
@@ -152,9 +160,7 @@ impl Engine {
             // the change may be what includes a flow that was excluded
             return self.look_up(flow);
         };
-        if self.walks.is_resync() {
-            self.table.get_mut(slot).flags |= flag::FRESH | flag::PRESENT;
-        }
+        self.note_newer(slot);
         if !self.roles.is_active() && !self.table.get(slot).is_own(seconds(now_ns)) {
             return; // packets that still pass after a switchover: the peer sees them as well
         }
@@ -272,6 +278,9 @@ impl Engine {
                 self.tell_again(now_ns, slot, flow, Kind::Whole);
             }
             None => self.insert_found(now_ns, hash, flow),
+        }
+        if let Some(slot) = self.table.find(hash) {
+            self.note_newer(slot);
         }
     }
 

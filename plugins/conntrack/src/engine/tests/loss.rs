@@ -650,6 +650,26 @@ fn a_flow_that_began_again_unheard_gets_its_new_translation() {
 }
 
 #[test]
+fn a_flow_that_begins_again_while_a_dump_is_read_keeps_its_new_translation() {
+    let mut pair = Pair::started();
+    (0..12).for_each(|number| pair.traffic(0, &translated(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.request_resync(now_ns);
+    pair.nodes[0].perform(now_ns);
+    (0..12).for_each(|number| begin_anew(&mut pair, number));
+    pair.nodes[0].hear(now_ns);
+    // the peer has it before the older piece is read
+    pair.now_ns += 100 * MS;
+    while let Some(message) = pair.nodes[0].engine.poll_message(pair.now_ns) {
+        pair.to[1].push_back(message.to_vec());
+        pair.nodes[0].engine.message_sent(pair.now_ns);
+    }
+    pair.settle();
+    pair.assert_equal();
+}
+
+#[test]
 fn of_two_translations_of_one_flow_that_of_the_greater_key_stays_on_both() {
     let mut pair = shared();
     pair.cut();
