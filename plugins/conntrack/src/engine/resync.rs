@@ -2,7 +2,7 @@
 
 use super::local::{differs_as_a_whole, seconds};
 use super::queue::Change;
-use super::table::{Entry, NOT_WAITING, flag};
+use super::table::{Entry, NOT_WAITING, digest, flag, status_byte};
 use super::walks::{Due, Walk};
 use super::{Action, Engine, SECOND_NS, Source};
 use crate::flow::Flow;
@@ -48,6 +48,9 @@ impl Engine {
                 self.counters.local.excluded += 1;
                 return self.forget_flow(now_ns, slot, flow, Why::Ended);
             }
+            if !is_fresh {
+                self.renew_waiting(&entry, flow);
+            }
             // its record goes first; a young flow has no record yet
             if self.session.outbox.is_ready(entry.waiting()) {
                 self.tell_alive(now_ns, hash);
@@ -70,6 +73,24 @@ impl Engine {
             return self.push_refresh(now_ns, slot, flow);
         }
         self.tell_alive(now_ns, hash);
+    }
+
+    /// Puts what the dump shows into a change that waits and is older: the event of it may have been lost.
+    fn renew_waiting(&mut self, entry: &Entry, flow: Flow) {
+        let Some(waiting) = self.session.outbox.change_mut(entry.waiting()) else {
+            return;
+        };
+        let known = &waiting.flow;
+        let is_known = (known.mark, status_byte(known.status))
+            == (flow.mark, status_byte(flow.status))
+            && known.state() == flow.state();
+        let is_whole = match waiting.kind {
+            Kind::Whole => digest(known) == digest(&flow),
+            _ => entry.extra == digest(&flow),
+        };
+        if !(is_known && is_whole) {
+            (waiting.kind, waiting.flow) = (Kind::Whole, flow);
+        }
     }
 
     /// Makes TCP tracking liberal while both nodes are active, since packets may take the other router at any time.

@@ -24,6 +24,30 @@ fn an_overrun_is_made_good_by_a_resync() {
 }
 
 #[test]
+fn what_an_overrun_loses_is_told_though_an_older_record_waits() {
+    let mut pair = Pair::started();
+    // a batch leaves at once, and what follows gathers for the next one
+    for flows in [20..21, 0..20] {
+        flows.for_each(|number| pair.traffic(0, &udp(number)));
+        pair.step();
+    }
+    pair.nodes[0].kernel.buffer = 0;
+    for number in 0..20 {
+        let mark = 1 + number;
+        pair.traffic(
+            0,
+            &Flow {
+                mark,
+                ..udp(number)
+            },
+        );
+    }
+    pair.settle();
+    assert_eq!(pair.nodes[0].engine.counters.overruns, 1);
+    pair.assert_equal();
+}
+
+#[test]
 fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
     let mut pair = Pair::started();
     (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
