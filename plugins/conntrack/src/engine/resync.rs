@@ -53,6 +53,8 @@ impl Engine {
             }
             // its record goes first; a young flow has no record yet
             if self.session.outbox.is_ready(entry.waiting()) {
+                // if it ends before its record leaves, the peer has to hear that: its hash may be on the way
+                self.table.set_flag(slot, flag::SENT, true);
                 self.tell_alive(now_ns, hash);
             }
             return;

@@ -48,6 +48,21 @@ fn what_an_overrun_loses_is_told_though_an_older_record_waits() {
 }
 
 #[test]
+fn what_ends_while_its_record_waits_and_its_hash_is_told_ends_at_the_peer() {
+    let mut pair = Pair::started();
+    (0..10).for_each(|number| pair.traffic(0, &udp(number)));
+    pair.settle();
+    pair.cut();
+    pair.connect();
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.request_resync(now_ns);
+    pair.step();
+    (0..10).for_each(|number| pair.end(0, &udp(number)));
+    pair.settle();
+    pair.assert_equal();
+}
+
+#[test]
 fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
     let mut pair = Pair::started();
     (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
