@@ -93,6 +93,9 @@ impl Kernel {
     }
 
     pub fn subscribe(&mut self, wanted: Subscription) {
+        if self.subscription == Subscription::Nothing {
+            self.drop_notifications();
+        }
         let (old, new) = (groups(self.subscription), groups(wanted));
         for group in old.iter().filter(|group| !new.contains(group)) {
             let _ = self.notifications.leave(*group);
@@ -103,6 +106,13 @@ impl Kernel {
             }
         }
         self.subscription = wanted;
+    }
+
+    /// Drops what an earlier subscription left. Unheard, a flow may have begun again since it was destroyed, and its
+    /// end must not be taken for the end of what a dump shows now.
+    fn drop_notifications(&mut self) {
+        let read = |it: &mut Notifications| it.read(|_, _| {});
+        while read(&mut self.notifications).is_ok_and(|read| !read.empty) {}
     }
 
     /// Passes pending notifications to the engine.

@@ -58,6 +58,43 @@ fn is_inside(test: &str) -> bool {
 }
 
 #[test]
+fn what_an_earlier_subscription_left_is_not_heard_by_the_next_one() {
+    if !is_inside("kernel::tests::what_an_earlier_subscription_left_is_not_heard_by_the_next_one") {
+        return;
+    }
+    if let Err(why) = enable_events() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let [mut kernel, mut other] = [(), ()].map(|()| Kernel::open(1 << 16).expect("sockets"));
+    let mut engine = Engine::new([1, 2]);
+    let mut write = |how| {
+        let change = Change {
+            how,
+            flow: connection(),
+            timeout_s: 600,
+            whole: true,
+            tries: 0,
+        };
+        other.write(0, change, &mut Engine::new([3, 4]));
+        other.flush(0, &mut Engine::new([3, 4]));
+    };
+    kernel.subscribe(Subscription::All);
+    write(How::Create { exclusive: true });
+    write(How::Delete);
+    kernel.subscribe(Subscription::Nothing);
+    write(How::Create { exclusive: true });
+    kernel.subscribe(Subscription::All);
+    let heard = |kernel: &mut Kernel, engine: &mut Engine| {
+        kernel.read_notifications(0, engine);
+        engine.counters.events
+    };
+    assert_eq!(heard(&mut kernel, &mut engine), 0);
+    write(How::Delete);
+    assert_eq!(heard(&mut kernel, &mut engine), 1);
+}
+
+#[test]
 fn a_visible_flow_is_not_taken_for_a_hidden_one_after_many_changes() {
     if !is_inside("kernel::tests::a_visible_flow_is_not_taken_for_a_hidden_one_after_many_changes")
     {
