@@ -4,7 +4,7 @@
 PREFIX  ?= /usr
 DESTDIR ?=
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
-PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root
+PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root exec
 
 # what the demo starts; all else that the release builds would take longer than the demo
 demo_crates := spared sparectl spared-vrrp spared-conntrack spared-sets spared-dhcp spared-ipsec spared-service spared-tests

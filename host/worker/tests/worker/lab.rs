@@ -98,6 +98,15 @@ impl Lab {
         self.build(name, &package, &format!("examples/lib{example}.so"))
     }
 
+    /// Builds a plugin of this repository, and copies it to NAME.so.
+    pub fn product(&self, name: &str) -> PathBuf {
+        self.build(
+            name,
+            &format!("spared-{name}"),
+            &format!("libspared_{name}.so"),
+        )
+    }
+
     fn build(&self, name: &str, package: &str, library: &str) -> PathBuf {
         // `make test` has built everything.
         if std::env::var_os("SPARED_BUILT").is_none() {

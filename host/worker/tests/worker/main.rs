@@ -8,6 +8,7 @@
 mod c_library;
 mod checks;
 mod confinement;
+mod exec;
 mod faults;
 mod lab;
 mod life;
