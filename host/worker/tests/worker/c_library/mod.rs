@@ -45,6 +45,7 @@ mod examples;
 #[path = "../facts.rs"]
 mod facts;
 mod history;
+mod languages;
 mod own;
 #[path = "../peer.rs"]
 mod peer;
