@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::clock::Stamp;
-use crate::lab::{Wire, disturbed, is_alive};
+use crate::lab::{Wire, is_alive};
 use crate::probe::{Control, Watch};
 use crate::router::{Router, Spared};
 
 /// Longest time between adverts: one and a half intervals of the pair.
 const SPACING_MAX: Duration = Duration::from_millis(150);
-/// Delay of control threads above which there is no verdict.
-const PUNCTUAL: Duration = Duration::from_millis(25);
 
 /// Watched routers, of which one is active.
 pub struct Steady<'r> {
@@ -92,13 +90,8 @@ impl<'r> Steady<'r> {
         let second = sent.iter().copied().chain([now]);
         let worst = first.zip(second).map(|(one, next)| next.since(one)).max();
         let worst = worst.unwrap_or_default();
-        let late = self.control.worst(from, now);
-        let text = format!("{what}: {worst:?} without an advert, control {late:?} late");
-        match worst > SPACING_MAX {
-            true if late > PUNCTUAL => Err(disturbed(text)),
-            true => Err(text.into()),
-            false => Ok(()),
-        }
+        let what = format!("{what}: without an advert");
+        self.control.judge(&what, from, worst, SPACING_MAX)
     }
 }
 

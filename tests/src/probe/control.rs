@@ -4,13 +4,14 @@
 //! that create or remove namespaces delay the addresses of the routers.
 
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::delays::{Delays, judge};
 use crate::clock::Stamp;
-use crate::{rtnl, sys};
+use crate::{Result, rtnl, sys};
 
 const TICK: Duration = Duration::from_millis(1);
 /// Interval of the threads that run during each lab.
@@ -19,10 +20,6 @@ const WATCH_TICK: Duration = Duration::from_millis(20);
 const STANDSTILL: Duration = Duration::from_millis(200);
 /// Interval of the thread that takes the lock, which it must not keep busy.
 const LOCK_TICK: Duration = Duration::from_millis(10);
-/// Shorter delays are not recorded.
-const NOTABLE: Duration = Duration::from_millis(1);
-
-type Delays = Arc<Mutex<Vec<(Stamp, Duration)>>>;
 
 pub struct Control {
     late: Delays,
@@ -34,7 +31,7 @@ pub struct Control {
 impl Control {
     pub fn start() -> Self {
         let mut control = Self::of_processors(TICK);
-        let (locked, stop) = (Arc::clone(&control.locked), Arc::clone(&control.stop));
+        let (locked, stop) = (control.locked.clone(), Arc::clone(&control.stop));
         if let Ok(socket) = UdpSocket::bind("127.0.0.1:0") {
             control.threads.push(thread::spawn(move || {
                 sys::realtime(98);
@@ -59,7 +56,7 @@ impl Control {
         let stop = Arc::new(AtomicBool::new(false));
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let wakers = (0..processors).map(|cpu| {
-            let (late, stop) = (Arc::clone(&late), Arc::clone(&stop));
+            let (late, stop) = (late.clone(), Arc::clone(&stop));
             thread::spawn(move || {
                 let _ = sys::pin(cpu);
                 sys::realtime(98);
@@ -88,7 +85,7 @@ impl Control {
 
     /// The longest wait for the RTNL lock that ended after `from`.
     pub fn locked_since(&self, from: Stamp) -> Duration {
-        worst(&self.locked, from, Stamp(u64::MAX))
+        self.locked.worst_since(from)
     }
 
     /// The longest delay that ended after `from`.
@@ -98,25 +95,37 @@ impl Control {
 
     /// The longest delay that ended in [from, to].
     pub fn worst(&self, from: Stamp, to: Stamp) -> Duration {
-        worst(&self.late, from, to)
+        self.late.worst(from, to)
+    }
+
+    /// Time by which the machine may have delayed addresses since `from`: once by its processors, once by its lock.
+    pub fn lateness_since(&self, from: Stamp) -> Duration {
+        self.worst_since(from) + self.locked_since(from)
+    }
+
+    /// Judges a time that was measured from `from` on, as [`judge`] does. Nothing in it may wait for the RTNL lock, as
+    /// with adverts.
+    pub fn judge(&self, what: &str, from: Stamp, took: Duration, bound: Duration) -> Result<()> {
+        judge(what, took, bound, self.worst_since(from))
+    }
+
+    /// Judges a time in which addresses or interfaces change: that needs the RTNL lock.
+    pub fn judge_locked(
+        &self,
+        what: &str,
+        from: Stamp,
+        took: Duration,
+        bound: Duration,
+    ) -> Result<()> {
+        judge(what, took, bound, self.lateness_since(from))
     }
 }
 
 /// Records delays until it is told to stop.
 fn record(stop: &AtomicBool, delays: &Delays, mut delay: impl FnMut() -> Duration) {
     while !stop.load(Ordering::Relaxed) {
-        let delay = delay();
-        if delay > NOTABLE {
-            let mut delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
-            delays.push((Stamp::now(), delay));
-        }
+        delays.note(delay());
     }
-}
-
-fn worst(delays: &Delays, from: Stamp, to: Stamp) -> Duration {
-    let delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
-    let within = delays.iter().filter(|(at, _)| (from..=to).contains(at));
-    within.map(|(_, delay)| *delay).max().unwrap_or_default()
 }
 
 impl Drop for Control {

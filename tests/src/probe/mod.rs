@@ -3,6 +3,7 @@
 
 mod asker;
 mod control;
+mod delays;
 mod download;
 mod echo;
 mod frame;
@@ -15,6 +16,7 @@ mod watch;
 
 pub use asker::{Asker, Questions};
 pub use control::Control;
+pub use delays::{Delays, judge};
 pub use download::Download;
 pub use echo::Echo;
 pub use frame::{Advert, arp_request, checksum, ethernet, ipv4, ipv6, vmac};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{EYE, Lab, Wire, scenario};
-use spared_tests::probe::{Injector, Watch, checksum, ethernet, ipv4, ipv6};
+use spared_tests::probe::{Control, Injector, Watch, checksum, ethernet, ipv4, ipv6};
 use spared_tests::router::{Kind, Plan, Router, Spared, VirtualRouter};
 
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -175,6 +175,7 @@ fn start(lab: &Lab, watch: &Watch) -> Result<Router> {
 #[test]
 fn each_malformed_packet_is_counted_under_its_reason_and_changes_nothing() {
     scenario(1, |lab| {
+        let control = Control::start();
         let watch = Watch::start(lab)?;
         let router = start(lab, &watch)?;
         let spared = Spared(&router);
@@ -210,7 +211,7 @@ fn each_malformed_packet_is_counted_under_its_reason_and_changes_nothing() {
             "{group:?}"
         );
         let worst = watch.worst_spacing(began, 0, Wire::Lan);
-        assert!(worst < INTERVAL * 3, "{worst:?} without an advert");
+        control.judge("without an advert", began, worst, INTERVAL * 3)?;
         // A thousand refusals are no thousand lines.
         let lines = router.log().lines().count();
         for _ in 0..1000 {
@@ -221,6 +222,12 @@ fn each_malformed_packet_is_counted_under_its_reason_and_changes_nothing() {
         assert!(more < 20, "{more} lines about 1000 packets");
         Ok(())
     });
+}
+
+/// Number of times that the group's role has changed.
+fn transitions(router: &Router) -> Result<u64> {
+    let groups = Spared(router).status()?.groups;
+    Ok(groups.first().ok_or("no group")?.transitions)
 }
 
 #[test]
@@ -244,12 +251,14 @@ fn both_forms_of_the_ipv4_checksum_are_believed() {
                 let sum = checksum(&[&header.concat(), &message]);
                 message[6..8].copy_from_slice(&sum.to_be_bytes());
             }
-            let began = Stamp::now();
+            let (before, began) = (transitions(&router)?, Stamp::now());
             injector.send(&plain(&message))?;
-            Spared(&router).wait_role("backup", INTERVAL * 3)?;
+            // it is backup for three intervals only: its count of roles does not miss that on a busy machine
+            let was_backup = || transitions(&router).is_ok_and(|now| now >= before + 2);
+            assert!(poll(LIMIT, INTERVAL / 5, was_backup), "{}", router.log());
+            assert!(Stamp::now().since(began) > INTERVAL * 2);
             watch.wait_active(0, Wire::Lan, INTERVAL * 2, LIMIT)?;
             Spared(&router).wait_role("active", LIMIT)?;
-            assert!(Stamp::now().since(began) > INTERVAL * 2);
         }
         Ok(())
     });

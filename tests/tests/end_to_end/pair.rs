@@ -9,7 +9,7 @@ use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{VIRTUAL, Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
-use spared_tests::probe::Echo;
+use spared_tests::probe::{Control, Echo};
 use spared_tests::router::{Kind, Plan, Router};
 
 /// Longer than any decision takes: switchover, hold, failback.
@@ -206,6 +206,7 @@ mod timed {
     #[test]
     fn a_lost_cable_switches_over_and_a_mended_one_gives_back() {
         scenario(2, |lab| {
+            let control = Control::start();
             let pair = Linked::start(lab, &plan())?;
             pair.wait_active(0)?;
             let echo = Echo::through(lab)?;
@@ -216,7 +217,8 @@ mod timed {
             let outage = echo
                 .outage_of(cut, Duration::ZERO, CALM)
                 .ok_or("packets never flow again")?;
-            assert!(outage.total < Duration::from_millis(300), "{outage:?}");
+            // it is no failover: who lost the cable resigns
+            control.judge_locked("without service", cut, outage.total, INTERVAL * 3)?;
             let back = Stamp::now();
             lab.plug(&lab.sites[0], Wire::Lan)?;
             pair.wait_active(0)?;

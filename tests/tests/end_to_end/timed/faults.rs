@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::lab::{Lab, Wire, disturbed, scenario};
+use spared_tests::lab::{Lab, Wire, scenario};
 use spared_tests::probe::{Control, Watch};
 use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
 
@@ -49,16 +49,8 @@ fn beside(lab: &Lab, fault: &str, fate: Fate) -> Result<()> {
     thread::sleep(Duration::from_secs(2));
     for wire in Wire::BOTH {
         let worst = watch.worst_spacing(began, 0, wire);
-        let late = control.worst_since(began);
-        if worst > INTERVAL * 3 / 2 && late > Duration::from_millis(25) {
-            return Err(disturbed(format!(
-                "control {late:?} late, advert {worst:?}"
-            )));
-        }
-        assert!(
-            worst <= INTERVAL * 3 / 2,
-            "{fault}: {worst:?} without an advert"
-        );
+        let what = format!("{fault}: without an advert");
+        control.judge(&what, began, worst, INTERVAL * 3 / 2)?;
         assert!(worst >= INTERVAL / 2, "{fault}: no adverts at all");
     }
     Ok(())

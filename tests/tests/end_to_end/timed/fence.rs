@@ -231,7 +231,8 @@ fn a_flushed_ruleset_is_back_within_50_ms_and_traffic_does_not_notice() {
             }
             thread::sleep(FAILOVER * 2);
             let outage = echo.outage(began, Stamp(Stamp::now().0 - 10_000_000));
-            assert!(outage.total < Duration::from_millis(50), "{outage:?}");
+            let bound = Duration::from_millis(50);
+            control.judge("without service", began, outage.total, bound)?;
         }
         let runs = watch.adverts(Stamp(0), 1, Wire::Lan);
         assert!(runs.is_empty(), "r2 advertised: {runs:?}");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use spared_tests::Result;
-use spared_tests::clock::{Stamp, ms, poll};
-use spared_tests::lab::{Lab, VIRTUAL, Wire, disturbed, scenario};
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario};
 use spared_tests::pair::{Fault, Pair};
 use spared_tests::probe::{Control, Watch};
 use spared_tests::router::{Kind, Plan, Router, Spared};
@@ -22,20 +22,8 @@ fn strike(fault: Fault, bound: impl Fn(&Pair) -> Duration) -> Result<()> {
     let pair = Pair::start(Kind::Spared, plans)?;
     let damage = pair.strike(fault)?;
     let bound = bound(&pair);
-    let (late, locked) = (
-        control.worst_since(damage.began),
-        control.locked_since(damage.began),
-    );
-    if damage.outage.total > bound && late.max(locked) > Duration::from_millis(20) {
-        return Err(disturbed(format!(
-            "control {late:?} late, the kernel's lock held for {locked:?}"
-        )));
-    }
-    let lost = ms(damage.outage.total);
-    assert!(
-        damage.outage.total <= bound,
-        "{lost} ms without service, {bound:?} allowed"
-    );
+    let lost = damage.outage.total;
+    control.judge_locked("without service", damage.began, lost, bound)?;
     assert_eq!(damage.both_answered, Duration::ZERO, "two routers answered");
     pair.settle()
 }
