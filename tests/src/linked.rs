@@ -9,9 +9,9 @@ use spared_control::{GroupStatus, Status};
 
 use crate::Result;
 use crate::clock::{Stamp, poll};
-use crate::lab::{Lab, Site, VIRTUAL, Wire, disturbed};
+use crate::lab::{Lab, Site, VIRTUAL, Wire};
 use crate::pair::Fault;
-use crate::probe::{Control, Run, Watch};
+use crate::probe::{Control, Run, Watch, judge};
 use crate::router::{Kind, Plan, PluginFile, Router, Spared};
 
 pub const INTERVAL: Duration = Duration::from_millis(100);
@@ -143,7 +143,8 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// Checks that an address of the lan was never unanswered for longer than the limit.
+    /// Checks that an address of the lan was never unanswered for longer than the bound, beside what the machine and the
+    /// asker were late by.
     pub fn answered(
         &self,
         control: &Control,
@@ -151,19 +152,9 @@ impl<'l> Linked<'l> {
         host: u8,
         bound: Duration,
     ) -> Result<()> {
-        // if the machine was later than this, there is no verdict
-        const PUNCTUAL: Duration = Duration::from_millis(25);
         let silence = self.watch.worst_silence(from, Wire::Lan.ipv4(host).into());
-        let late = control.worst_since(from);
-        if silence <= bound {
-            return Ok(());
-        }
-        let what = format!("{silence:?} silent, {bound:?} allowed, control {late:?} late");
-        if late > PUNCTUAL {
-            Err(disturbed(what))
-        } else {
-            Err(what.into())
-        }
+        let late = control.lateness_since(from) + self.lab.unasked.worst_since(from);
+        judge("nobody answered", silence, bound, late)
     }
 
     /// Makes a fault on the active node, and waits until the other is active. Returns that one.

@@ -47,6 +47,7 @@ pub use tap::Tap;
 pub use trace::stop_after_calls;
 pub(crate) use wiring::cable;
 
+use crate::probe::Delays;
 pub use crate::sys::hold_up;
 use crate::{Result, sys};
 
@@ -141,6 +142,8 @@ pub struct Lab {
     pub sites: Vec<Site>,
     /// Configurations, runtime directories and logs of this run.
     pub dir: PathBuf,
+    /// Times by which its askers were late.
+    pub unasked: Delays,
     /// A socket in sw, for ioctls.
     switch: OwnedFd,
 }
@@ -170,6 +173,7 @@ impl Lab {
             eye: Namespace::new("eye")?,
             sites: (0..routers).map(site).collect::<Result<_>>()?,
             dir,
+            unasked: Delays::default(),
             switch,
         };
         lab.prepare()?;
