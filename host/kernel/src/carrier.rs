@@ -4,6 +4,7 @@
 //! end of that second (`linkwatch`). So after each event the thread polls quickly for longer than that second. It polls
 //! at other times too, as a change in another network namespace begins such a second without an event here. Polling
 //! takes the RTNL lock, which others may hold for long: the thread waits for it, and the loop of the host never does.
+//! With many interfaces it polls more seldom, so that it takes at most a third of a processor at its priority.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,6 +14,7 @@ use std::{io, thread};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::time::ClockId;
 
 /// Shortest and longest interval between polls after a change. Each poll costs about 50 us.
 const PACE_MIN: Duration = Duration::from_millis(10);
@@ -21,11 +23,16 @@ const PACE_MAX: Duration = Duration::from_millis(50);
 const PACE_SHARE: u32 = 11;
 /// Factor by which the poll interval is longer while nothing changes: one advert interval instead of a quarter.
 const CALM: u32 = 4;
+/// Shortest wait after a poll, in processor times of the poll.
+const PAUSE: u32 = 2;
 /// Time after an event during which further events may be late: the kernel's second, and another one for a busy kernel.
 const LATE: Duration = Duration::from_secs(2);
 /// Stack size of the thread, in bytes. All of it is locked in memory: the usual 2 MiB would be a fifth of what the host
 /// needs.
 const STACK: usize = 128 * 1024;
+
+/// Function that gives the thread that calls it a real-time priority, or says why it may not have one.
+pub type SetPriority = fn() -> Result<(), String>;
 
 /// The thread and its interfaces.
 pub struct Carrier {
@@ -48,6 +55,8 @@ struct State {
     /// Interfaces whose drivers do not report carrier.
     mute: BTreeSet<String>,
     pace: Duration,
+    /// Sets the priority of the thread before its next poll.
+    set_priority: Option<SetPriority>,
     /// True if the next poll does not wait.
     hurry: bool,
     /// End of the time in which events may be late.
@@ -107,6 +116,11 @@ impl Carrier {
         self.shared.changed.notify_one();
     }
 
+    /// Has the thread set its own priority: it has an ordinary one, whatever the loop of the host has.
+    pub fn raise(&self, set_priority: SetPriority) {
+        lock(&self.shared).set_priority = Some(set_priority);
+    }
+
     /// Reports the carrier of an interface again, even if it has not changed.
     pub fn ask_again(&self, name: &str) {
         if let Some(last) = lock(&self.shared).watched.get_mut(name) {
@@ -140,7 +154,7 @@ impl Drop for Carrier {
 
 fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
     loop {
-        let names: Vec<String> = {
+        let (names, set_priority): (Vec<String>, _) = {
             let mut state = lock(shared);
             while state.watched.is_empty() && !state.stop {
                 state = shared
@@ -151,8 +165,14 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
             if state.stop {
                 return;
             }
-            state.watched.keys().cloned().collect()
+            let names = state.watched.keys().cloned().collect();
+            (names, state.set_priority.take())
         };
+        // the host's loop has said it if there is no such priority here
+        if let Some(Err(why)) = set_priority.map(|set| set()) {
+            log::debug!("carrier: no real-time priority ({why})");
+        }
+        let began = processor_time();
         for name in names {
             match spared_netlink::link_state(socket.as_fd(), &name) {
                 Ok(Some(carrier)) => report(shared, ready, name, carrier),
@@ -165,11 +185,16 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
                 }
             }
         }
+        let (polled, pause) = (
+            Instant::now(),
+            PAUSE * processor_time().saturating_sub(began),
+        );
         let state = lock(shared);
-        let pace = state.pace_at(Instant::now());
+        let pace = state.pace_at(polled);
         let waits = |state: &mut State| !state.stop && !state.hurry;
         let woken = shared.changed.wait_timeout_while(state, pace, waits);
         woken.unwrap_or_else(PoisonError::into_inner).0.hurry = false;
+        thread::sleep(pause.saturating_sub(polled.elapsed()));
     }
 }
 
@@ -194,12 +219,20 @@ fn report(shared: &Shared, ready: &OwnedFd, name: String, carrier: bool) {
     }
 }
 
+/// Processor time of this thread.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {
     shared.state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -215,5 +248,22 @@ mod tests {
         carrier.look(now);
         assert_eq!(pace(LATE - MS), 25 * MS);
         assert_eq!(pace(LATE), 100 * MS);
+    }
+
+    #[test]
+    fn the_thread_sets_its_own_priority_before_it_polls() {
+        static IS_SET: AtomicBool = AtomicBool::new(false);
+        let carrier = Carrier::start().unwrap();
+        carrier.raise(|| {
+            let thread = thread::current();
+            IS_SET.store(thread.name() == Some("carrier"), Ordering::SeqCst);
+            Ok(())
+        });
+        carrier.watch(["lo".to_owned()].into_iter(), None);
+        let limit = Instant::now() + 1000 * MS;
+        while !IS_SET.load(Ordering::SeqCst) {
+            assert!(Instant::now() < limit, "not set");
+            thread::sleep(MS);
+        }
     }
 }

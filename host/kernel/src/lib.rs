@@ -49,6 +49,7 @@ pub use answering::Answering;
 pub use error::KernelError;
 
 use carrier::Carrier;
+pub use carrier::SetPriority;
 use group::Group;
 use interfaces::Interfaces;
 use link_local::LinkLocalNetworks;
@@ -251,6 +252,11 @@ impl Kernel {
         };
         kernel.resync()?;
         Ok(kernel)
+    }
+
+    /// Has the thread that polls the carrier set its own priority: otherwise a busy machine delays what it finds.
+    pub fn raise_carrier(&self, set_priority: SetPriority) {
+        self.carrier.raise(set_priority);
     }
 
     /// Returns the descriptors to poll for reading. They never change.

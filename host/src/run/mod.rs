@@ -46,6 +46,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         Kernel::open_without_fence()
     };
     let mut kernel = opened.map_err(|error| Failure::Unavailable(error.to_string()))?;
+    if setup.host.realtime {
+        kernel.raise_carrier(spared_worker::real_time_for_carrier);
+    }
     let leftovers = kernel
         .remove_leftovers()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;

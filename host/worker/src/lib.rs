@@ -25,6 +25,14 @@ pub fn real_time_for_host() -> Result<(), String> {
     confine::real_time(confine::PRIORITY - 10)
 }
 
+/// Sets SCHED_FIFO for the host's thread that polls the carrier, below the host's loop.
+///
+/// # Errors
+/// As for [`real_time_for_host`].
+pub fn real_time_for_carrier() -> Result<(), String> {
+    confine::real_time(confine::PRIORITY - 20)
+}
+
 /// Locks the host's memory, as far as its limit allows.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Interfaces lose their carrier, go and come; also a tap, whose carrier events the kernel delays.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -55,6 +56,35 @@ fn a_tap_that_loses_its_carrier_makes_its_router_resign_also_the_second_time() {
             tap.carrier(true)?;
             watch.wait_active(0, Wire::Lan, Duration::from_millis(120), LIMIT)?;
         }
+        Ok(())
+    });
+}
+
+/// Policy and real-time priority of a thread of a process: fields 41 and 40 of its stat.
+fn scheduling(pid: u32, name: &str) -> Option<(u32, u32)> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    threads.flatten().find_map(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        let (_, fields) = stat.split_once(&format!("({name}) "))?;
+        let mut fields = fields.split(' ').skip(37);
+        let priority = fields.next()?.parse().ok()?;
+        Some((fields.next()?.parse().ok()?, priority))
+    })
+}
+
+#[test]
+fn the_thread_that_looks_at_carriers_is_in_real_time_if_the_daemon_is() {
+    scenario(1, |lab| {
+        let plan = Plan::lan(INTERVAL, 200);
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        Spared(&router).wait_role("active", LIMIT)?;
+        let of = |name: &str| scheduling(router.daemons[0].pid(), name).ok_or("no such thread");
+        match of("spared")? {
+            (0, _) => return Err(skipped("no real-time priority here")),
+            daemon => assert_eq!(daemon, (1, 20)),
+        }
+        let carrier = || of("carrier").is_ok_and(|it| it == (1, 10));
+        assert!(poll(LIMIT, INTERVAL, carrier), "{:?}", of("carrier"));
         Ok(())
     });
 }
