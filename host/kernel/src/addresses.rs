@@ -10,7 +10,7 @@ use spared_netlink::{Address, Event, Link, Message};
 use super::group::Desired;
 use super::misplaced::is_gone;
 use super::sysctl::On;
-use super::{Kernel, KernelError, KernelEvent, RETRY, ROUTES_RETRY, frame, routes, vmac};
+use super::{Kernel, KernelError, frame, routes, vmac};
 
 /// Result of an installation.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Kernel {
             .iter()
             .map(|group| self.begin_install(group, begun, &mut set))
             .collect();
-        if self.fence.is_none() {
+        if !self.fence.is_on() {
             self.raise_devices();
         }
         let wanted = groups.iter().map(|group| (*group, self.wanted_of(group)));
@@ -168,7 +168,7 @@ impl Kernel {
                 }
             }
             if !failures.is_empty() {
-                self.retry_at = Some(Instant::now() + RETRY);
+                self.retries.retry(Instant::now());
             }
             results.push((added, failures));
         }
@@ -217,7 +217,7 @@ impl Kernel {
         for ((group, gone), verdict) in list.into_iter().zip(verdicts) {
             match verdict {
                 Err(error) if !is_gone(&error) => {
-                    self.retry_at = Some(Instant::now() + RETRY);
+                    self.retries.retry(Instant::now());
                     failures.push(self.address_error(group, gone, "delete", error));
                 }
                 _ => self
@@ -261,7 +261,7 @@ impl Kernel {
         // All routes are added, as the kernel removes the routes of an interface that goes down without an event.
         let refused = routes::add(&mut self.requests, &wanted);
         if refused.failures.iter().any(KernelError::is_for_now) {
-            self.routes_at = Some(Instant::now() + ROUTES_RETRY);
+            self.retries.retry_routes(Instant::now());
         }
         failures.extend(refused.failures);
         let mut is_new = false;
@@ -272,7 +272,7 @@ impl Kernel {
         // a gateway of another group may be in a network that came with this one
         let mut others = self.groups.iter();
         if is_new && others.any(|(name, it)| name != group && !it.refused_routes.is_empty()) {
-            self.routes_at = Some(Instant::now());
+            self.retries.retry_routes_at_once(Instant::now());
         }
         failures
     }
@@ -317,7 +317,8 @@ impl Kernel {
                     .map(|error| KernelError::new(&link.name, "switch on IPv6", error)),
             );
         }
-        warnings.into_iter().for_each(|text| self.warn_once(text));
+        let events = &mut self.events;
+        warnings.into_iter().for_each(|text| events.warn_once(text));
         failures
     }
 
@@ -331,7 +332,7 @@ impl Kernel {
                 continue;
             };
             // Without a fence the device would receive what the switch floods.
-            if self.fence.is_none() {
+            if !self.fence.is_on() {
                 let _ = self.requests.run_one(Message::set_up(link.index, false));
                 let up = false;
                 self.interfaces
@@ -339,7 +340,7 @@ impl Kernel {
             }
             if let Err(error) = vmac::set_ipv6(&link.name, false) {
                 let text = KernelError::new(&link.name, "switch off IPv6", error).to_string();
-                self.events.push(KernelEvent::Warning { text });
+                self.events.tell(text);
             }
         }
     }
@@ -357,13 +358,8 @@ impl Kernel {
                 if !self.interfaces.carrier(&claim.interface) || mac == [0; 6] {
                     continue;
                 }
-                match self
-                    .packets
-                    .send(index, &frame::announcement(claim.address, mac))
-                {
-                    Ok(()) => self.announced += 1,
-                    Err(_) => self.announcements_failed += 1,
-                }
+                let frame = frame::announcement(claim.address, mac);
+                self.announcer.send(index, &frame);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Keeps the fence and the virtual-MAC devices equal to claims and interfaces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -9,22 +9,22 @@ use spared_fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
 use spared_netlink::{Event, Link, Message};
 
 use super::group::{Group, router_id};
-use super::link_local::network;
 use super::misplaced::address_key;
 use super::sysctl::On;
 use super::vmac::{self, RouterId};
-use super::{Kernel, KernelError, KernelEvent, RETRY};
+use super::{Kernel, KernelError, KernelEvent};
 
 /// Loopback interface. The fence leaves it alone, as its packets stay in the node.
 const LOOPBACK: &str = "lo";
+
 impl Kernel {
     /// Makes the fence match the claims, if it does not yet.
     pub(super) fn sync_fence(&mut self) -> Result<(), KernelError> {
         let groups = self.groups.values();
         let claims = groups.flat_map(|group| &group.claims.addresses);
-        self.link_local.note(claims, &self.interfaces);
+        self.elsewhere.link_local.note(claims, &self.interfaces);
         let plan = self.wanted_plan();
-        if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
+        if self.fence.matches(&plan) {
             return Ok(());
         }
         self.apply_plan(plan)?;
@@ -39,43 +39,38 @@ impl Kernel {
             return result;
         }
         let links = self.requests.links().unwrap_or_default();
-        self.other_devices.retain_present(&self.interfaces, &links);
+        let others = &mut self.elsewhere.devices;
+        others.retain_present(&self.interfaces, &links);
         let result = self.apply_whole(self.wanted_plan());
         if result.is_ok() {
             return result;
         }
         // The fence of the claimed devices is more important.
-        self.other_devices.give_up();
+        self.elsewhere.devices.give_up();
         self.apply_whole(self.wanted_plan())
     }
 
     fn apply_whole(&mut self, plan: Plan) -> Result<(), KernelError> {
         let open = self.groups.values().flat_map(|group| self.open_keys(group));
         let open = open.collect();
-        let Some(fence) = &mut self.fence else {
-            return Ok(());
-        };
-        if let Err(error) = fence.apply(&plan, &open) {
-            // The contents of the table are unknown now.
-            self.plan = Some(Plan::default());
-            let urgent = self.fence_missing_since.is_some();
-            let wait = if urgent { RETRY / 50 } else { RETRY };
-            self.retry_at = Some(Instant::now() + wait);
-            return Err(error.into());
+        match self.fence.apply(plan, &open) {
+            Ok(missing) => {
+                if let Some(after) = missing {
+                    self.events.push(KernelEvent::FenceRestored { after });
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let is_missing = self.fence.is_missing();
+                self.retries.retry_fence(Instant::now(), is_missing);
+                Err(error.into())
+            }
         }
-        self.plan = Some(plan);
-        if let Some(since) = self.fence_missing_since.take() {
-            let after = since.elapsed();
-            self.refenced += 1;
-            self.fence_missing_for += after;
-            self.events.push(KernelEvent::FenceRestored { after });
-        }
-        Ok(())
     }
 
     /// Restores the fence, if there was one.
     pub(super) fn refence(&mut self) -> Result<(), KernelError> {
-        if self.plan.is_none() {
+        if !self.fence.is_planned() {
             return Ok(());
         }
         // Devices may have disappeared in the same burst of events.
@@ -88,18 +83,14 @@ impl Kernel {
         &mut self,
         change: impl Fn(&mut Fence) -> Result<(), FenceError>,
     ) -> Result<(), KernelError> {
-        let Some(fence) = &mut self.fence else {
-            return Ok(());
-        };
-        let Err(error) = change(fence) else {
+        let Err(error) = self.fence.change(&change) else {
             return Ok(());
         };
         if !error.is_missing() {
             return Err(error.into());
         }
         self.refence()?;
-        let again = self.fence.as_mut().map(change);
-        Ok(again.unwrap_or(Ok(()))?)
+        Ok(self.fence.change(&change)?)
     }
 
     pub(super) fn wanted_plan(&self) -> Plan {
@@ -109,9 +100,11 @@ impl Kernel {
             plan.addresses
                 .extend(group.fence_addresses(&self.interfaces));
         }
-        plan.addresses.extend(self.copies_left.iter().cloned());
-        let elsewhere = self.link_local_elsewhere(&plan.addresses);
-        plan.addresses.extend(elsewhere);
+        let elsewhere = &self.elsewhere;
+        let copies_left = elsewhere.copies_left().iter().cloned();
+        plan.addresses.extend(copies_left);
+        let guards = elsewhere.link_local_guards(&plan.addresses, &self.interfaces);
+        plan.addresses.extend(guards);
         guard_once(&mut plan.addresses);
         let claimed = self.groups.values().flat_map(Group::interfaces);
         let mut indices: BTreeSet<u32> = claimed
@@ -136,42 +129,18 @@ impl Kernel {
         if !plan.addresses.is_empty() {
             let all = self.interfaces.links();
             let is_seen =
-                |it: &&Link| indices.contains(&it.index) || self.other_devices.has_seen(it);
+                |it: &&Link| indices.contains(&it.index) || elsewhere.devices.has_seen(it);
             plan.known = all.filter(is_seen).map(device).collect();
             let others = others.into_iter();
-            let others = others.filter(|link| self.other_devices.guards(link));
+            let others = others.filter(|link| elsewhere.devices.guards(link));
             plan.elsewhere = others.map(device).collect();
         }
         plan
     }
 
-    /// Returns guards for the link-local ones among these addresses, on the other devices of their networks. Each has
-    /// the lease of a claim in its network, and never passes if no claim's interface is in it now.
-    fn link_local_elsewhere(&self, guarded: &[Guarded]) -> Vec<Guarded> {
-        let mut known: BTreeMap<(u32, IpAddr), &Guarded> = BTreeMap::new();
-        for it in guarded.iter().filter(|it| it.index != 0) {
-            let there = (network(it.index, &self.interfaces), it.address);
-            known.entry(there).or_insert(it);
-        }
-        let claimed: BTreeSet<IpAddr> = guarded.iter().map(|it| it.address).collect();
-        let devices = self.link_local.devices(&self.interfaces).into_iter();
-        let devices = devices.filter(|(_, address, _)| claimed.contains(address));
-        let elsewhere = devices.map(|(index, address, there)| {
-            let of = known.get(&(there, address));
-            Guarded {
-                address,
-                index,
-                key: of.map_or(LeaseKey::NEVER, |it| it.key),
-                virtual_mac: of.and_then(|it| it.virtual_mac),
-                accept: true,
-            }
-        });
-        elsewhere.collect()
-    }
-
     /// Guards all present devices that may answer, as well as the claimed ones.
     pub(super) fn guard_elsewhere(&mut self) -> Result<(), KernelError> {
-        self.other_devices.take(&self.interfaces);
+        self.elsewhere.devices.take(&self.interfaces);
         self.sync_fence()
     }
 
@@ -204,9 +173,9 @@ impl Kernel {
                 continue;
             }
             if self.recent_creations.is_contested(key, now) {
-                self.retry_at.get_or_insert(now + RETRY);
+                self.retries.retry_at_latest(now);
                 let text = self.device_fault(key, now);
-                self.warn_once(text);
+                self.events.warn_once(text);
                 continue;
             }
             // ARP requests of the parent have only its own addresses as their source.
@@ -223,7 +192,7 @@ impl Kernel {
             match vmac::create(&mut self.requests, &self.interfaces, key, &name) {
                 Ok((link, unset)) => {
                     if !unset.is_empty() {
-                        self.warn_once(unset_text(&name, &unset));
+                        self.events.warn_once(unset_text(&name, &unset));
                     }
                     let parent = self.interfaces.link(&key.interface);
                     let parent = parent.map(|link| link.index).unwrap_or_default();
@@ -299,7 +268,7 @@ impl Kernel {
     // Sets virtual-MAC devices up: behind the fence, or without one only while their group is installed.
     pub(super) fn raise_devices(&mut self) {
         let groups = self.groups.values();
-        let shown = groups.filter(|group| self.fence.is_some() || group.installed);
+        let shown = groups.filter(|group| self.fence.is_on() || group.installed);
         let keys: Vec<RouterId> = shown.flat_map(Group::vmacs).collect();
         for key in keys {
             let Some(link) = key.find(&self.interfaces).filter(|link| !link.up) else {

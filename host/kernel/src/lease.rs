@@ -137,9 +137,9 @@ impl Kernel {
             carried.extend(of_group.iter().filter(|_| is_carried));
             keys.extend(of_group);
         }
-        if self.fence.is_none() {
+        if !self.fence.is_on() {
             names.iter().for_each(|name| self.fall_silent(name));
-        } else if self.plan.is_some() && !keys.is_empty() {
+        } else if self.fence.is_planned() && !keys.is_empty() {
             self.change_leases(|fence| fence.revoke(&keys))?;
             if !carried.is_empty() {
                 self.change_leases(|fence| fence.end_carry(&carried))?;
@@ -194,7 +194,7 @@ impl Kernel {
                 keys.push(group.group_key());
             }
         }
-        if keys.is_empty() || self.plan.is_none() {
+        if keys.is_empty() || !self.fence.is_planned() {
             return;
         }
         if let Err(error) = self.change_leases(|fence| fence.revoke(&keys)) {

@@ -1,16 +1,13 @@
 //! Removes the objects that an earlier run left in the kernel. They are recognised only by address protocol, route
 //! protocol, device alias and table name.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use spared_fence::{Fence, Guarded, LeaseKey};
+use spared_fence::{Guarded, LeaseKey};
 use spared_netlink::Message;
 use spared_netlink::constants::ROUTE_PROTOCOL;
 
 use super::{Kernel, KernelError, routes, vmac};
-
-/// Time for which the fence of an earlier run is kept if nothing is claimed after a start.
-const FENCE_KEPT: Duration = Duration::from_secs(60);
 
 impl Kernel {
     /// Removes leftovers and returns a list of them. Must be called before anything is claimed.
@@ -20,50 +17,36 @@ impl Kernel {
     pub fn remove_leftovers(&mut self) -> Result<Vec<String>, KernelError> {
         self.resync()?;
         // Devices may have been renamed since, and copies of addresses may be on them.
-        let fence = self.fence.iter().filter(|fence| fence.is_there());
+        let fence = self.fence.old().into_iter();
         let guarded = fence.flat_map(|fence| fence.link_local().unwrap_or_default());
-        self.link_local.adopt(guarded);
+        self.elsewhere.link_local.adopt(guarded);
         let mut removed = self.remove_leftover_routes()?;
         removed.extend(self.remove_leftover_addresses()?);
         removed.extend(self.remove_leftover_devices()?);
-        match &mut self.fence {
-            Some(fence) if fence.is_there() => {
-                self.old_fence_until = Some(Instant::now() + FENCE_KEPT);
-            }
-            // This also detects if the kernel has no nftables.
-            Some(fence) => {
-                fence.remove()?;
-            }
-            None if remove_old_fence()? => removed.push("table netdev spared".to_owned()),
-            None => {}
+        if self.fence.handle_start()? {
+            removed.push("table netdev spared".to_owned());
         }
-        self.plan = None;
         self.resync()?;
         Ok(removed)
     }
 
     /// Removes the fence of an earlier run at once, as nothing will be claimed.
     pub fn claim_nothing(&mut self) {
-        if let Some(until) = self.old_fence_until {
+        if let Some(until) = self.fence.old_until() {
             self.end_old_fence(until);
         }
     }
 
     /// Removes the fence of an earlier run if nothing has been claimed in time.
     pub(super) fn end_old_fence(&mut self, now: Instant) {
-        if self.old_fence_until.is_none_or(|until| now < until) {
-            return;
-        }
-        self.old_fence_until = None;
-        let fence = self.fence.as_mut().filter(|_| self.plan.is_none());
-        if let Some(Err(error)) = fence.map(Fence::remove) {
+        if let Err(error) = self.fence.end_old(now) {
             self.warn([error.into()]);
         }
     }
 
     /// Stores the copies of virtual addresses that others set, so that the fence stays for them. Logs how to end this.
     pub(super) fn leave_copies_blocked(&mut self) {
-        if self.fence.is_none() {
+        if !self.fence.is_on() {
             return;
         }
         let groups = self.groups.values();
@@ -85,7 +68,8 @@ impl Kernel {
                 accept: true,
             }
         });
-        self.copies_left = left.collect();
+        let left = left.collect();
+        self.elsewhere.leave_copies(left);
     }
 
     fn remove_leftover_routes(&mut self) -> Result<Vec<String>, KernelError> {
@@ -145,14 +129,5 @@ impl Kernel {
             .into_iter()
             .map(|link| format!("device {}", link.name))
             .collect())
-    }
-}
-
-// Removes the fence of an earlier run which was killed before the fence was switched off: it would block forever. If
-// nftables cannot be read, there is no fence.
-fn remove_old_fence() -> Result<bool, KernelError> {
-    match Fence::open_sockets() {
-        Ok(mut fence) if fence.is_there() => Ok(fence.remove()?),
-        _ => Ok(false),
     }
 }

@@ -10,13 +10,18 @@
 
 mod addresses;
 mod announce;
+mod announcer;
 mod answering;
 mod carrier;
 mod check;
 mod claim;
 mod devices;
+mod elsewhere;
 mod error;
+mod events;
+mod fence_keeper;
 mod filters;
+mod followed;
 mod forwarding;
 mod frame;
 mod group;
@@ -26,9 +31,11 @@ mod leftovers;
 mod link_local;
 mod links;
 mod misplaced;
+mod notifications;
 mod other_devices;
 mod prepare_carry;
 mod renumbered;
+mod retries;
 mod routes;
 mod sockets;
 mod status;
@@ -37,32 +44,31 @@ mod vmac;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use spared_contract::InterfaceEvent;
-use spared_fence::{Counts, Fence, Guarded, LeaseKey, Plan};
-use spared_netlink::{Monitor, PacketSocket, Requests};
+use spared_fence::{Counts, Fence, LeaseKey};
+use spared_netlink::Requests;
 
 pub use addresses::Installed;
 pub use answering::Answering;
+pub use carrier::SetPriority;
 pub use error::KernelError;
 
+pub use sockets::ANY;
+
+use announcer::Announcer;
 use carrier::Carrier;
-pub use carrier::SetPriority;
+use elsewhere::Elsewhere;
+use events::Events;
+use fence_keeper::FenceKeeper;
+use followed::FollowedInterfaces;
 use group::Group;
 use interfaces::Interfaces;
-use link_local::LinkLocalNetworks;
 use links::Links;
-use other_devices::OtherDevices;
-pub use sockets::ANY;
-use sockets::Sockets;
-
-/// Pause before a failed operation is retried.
-const RETRY: Duration = Duration::from_secs(1);
-/// Pause before refused routes are retried. A routing daemon may add a route to their gateway, and its routes are not
-/// watched here.
-const ROUTES_RETRY: Duration = Duration::from_secs(10);
+use notifications::Notifications;
+use retries::Retries;
 
 /// Events for the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,55 +156,24 @@ pub struct KernelCounts {
     pub overruns: u64,
 }
 
-struct Followed {
-    callers: usize,
-    wanted: u32,
-    sockets: Sockets,
-}
-
 pub struct Kernel {
     requests: Requests,
-    monitor: Monitor,
-    route_monitor: Monitor,
-    packets: PacketSocket,
+    notifications: Notifications,
+    announcer: Announcer,
     carrier: Carrier,
-    /// The fence; None if the administrator switched it off. Addresses are then installed only while they may answer.
-    fence: Option<Fence>,
+    fence: FenceKeeper,
     interfaces: Interfaces,
     /// True once something was claimed. From then on, addresses of ours that nobody claims are deleted.
     is_in_charge: bool,
-    /// Time at which virtual addresses were last moved behind the node's own addresses.
-    reorder_at: Option<Instant>,
-    other_devices: OtherDevices,
-    /// Devices in whose networks the link-local virtual addresses are.
-    link_local: LinkLocalNetworks,
-    /// Copies of virtual addresses that stay blocked after spared has ended.
-    copies_left: Vec<Guarded>,
+    elsewhere: Elsewhere,
     /// Recent creations of virtual-MAC devices.
     recent_creations: vmac::RecentCreations,
-    /// True if notifications were lost, and links and addresses could not be read again since.
-    is_outdated: bool,
-    followed: BTreeMap<String, Followed>,
+    followed: FollowedInterfaces,
     links: Links,
     groups: BTreeMap<String, Group>,
-    generations: u64,
-    /// Contents of the fence; None before the first claim, empty if unknown.
-    plan: Option<Plan>,
-    /// Time at which the fence of an earlier run is removed if nothing has been claimed by then.
-    old_fence_until: Option<Instant>,
-    fence_missing_since: Option<Instant>,
-    /// Time of the next retry after a failure.
-    retry_at: Option<Instant>,
-    /// Time at which routes with unreachable gateways are retried.
-    routes_at: Option<Instant>,
+    retries: Retries,
     saved_settings: sysctl::SavedSettings,
-    events: Vec<KernelEvent>,
-    warned: BTreeMap<String, Instant>,
-    announced: u64,
-    announcements_failed: u64,
-    overruns: u64,
-    refenced: u64,
-    fence_missing_for: Duration,
+    events: Events,
 }
 
 impl Kernel {
@@ -218,37 +193,21 @@ impl Kernel {
         )?;
         let refused = |what: &'static str| move |error| KernelError::new("kernel", what, error);
         let mut kernel = Self {
-            monitor: Monitor::links_and_addresses().map_err(refused("watch interfaces"))?,
-            route_monitor: Monitor::own_routes().map_err(refused("watch routes"))?,
+            notifications: Notifications::open()?,
             requests: Requests::open().map_err(refused("open a netlink socket"))?,
-            packets: PacketSocket::sender().map_err(refused("open a packet socket"))?,
+            announcer: Announcer::open()?,
             carrier: Carrier::start().map_err(refused("start the carrier thread"))?,
-            fence,
+            fence: FenceKeeper::new(fence),
             interfaces: Interfaces::default(),
             is_in_charge: false,
-            reorder_at: None,
-            other_devices: OtherDevices::default(),
-            link_local: LinkLocalNetworks::default(),
-            copies_left: Vec::new(),
+            elsewhere: Elsewhere::default(),
             recent_creations: vmac::RecentCreations::default(),
-            is_outdated: false,
-            followed: BTreeMap::new(),
+            followed: FollowedInterfaces::default(),
             links: Links::default(),
             groups: BTreeMap::new(),
-            generations: 0,
-            plan: None,
-            old_fence_until: None,
-            fence_missing_since: None,
-            retry_at: None,
-            routes_at: None,
+            retries: Retries::default(),
             saved_settings: sysctl::SavedSettings::default(),
-            events: Vec::new(),
-            warned: BTreeMap::new(),
-            announced: 0,
-            announcements_failed: 0,
-            overruns: 0,
-            refenced: 0,
-            fence_missing_for: Duration::ZERO,
+            events: Events::default(),
         };
         kernel.resync()?;
         Ok(kernel)
@@ -261,19 +220,13 @@ impl Kernel {
 
     /// Returns the descriptors to poll for reading. They never change.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let fence = self.fence.as_ref().map(Fence::descriptor);
-        [
-            self.monitor.as_fd(),
-            self.route_monitor.as_fd(),
-            self.carrier.descriptor(),
-        ]
-        .into_iter()
-        .chain(fence)
-        .collect()
+        let [interfaces, routes] = self.notifications.descriptors();
+        let all = [interfaces, routes, self.carrier.descriptor()].into_iter();
+        all.chain(self.fence.descriptor()).collect()
     }
 
     pub fn is_fenced(&self) -> bool {
-        self.fence.is_some()
+        self.fence.is_on()
     }
 
     /// Returns the time of the next [`Kernel::handle_timeout`].
@@ -281,8 +234,8 @@ impl Kernel {
         let groups = self.groups.values();
         groups
             .flat_map(|group| [group.schedule.next(), group.restore_at])
-            .chain([self.retry_at, self.routes_at, self.other_devices.due()])
-            .chain([self.old_fence_until])
+            .chain([self.retries.next(), self.elsewhere.devices.due()])
+            .chain([self.fence.old_until()])
             .chain([self.links.restore_at])
             .flatten()
             // Events that a call caused are reported at once.
@@ -298,13 +251,7 @@ impl Kernel {
                 why,
             })?;
         }
-        let followed = self.followed.entry(name.to_owned()).or_insert(Followed {
-            callers: 0,
-            wanted: 0,
-            sockets: Sockets::default(),
-        });
-        followed.callers += 1;
-        followed.wanted |= sockets;
+        self.followed.follow(name, sockets);
         self.watch_carrier();
         self.open_sockets(name);
         self.report(name);
@@ -313,12 +260,8 @@ impl Kernel {
 
     /// Ends one [`Kernel::follow`].
     pub fn unfollow(&mut self, name: &str) {
-        if let Some(followed) = self.followed.get_mut(name) {
-            followed.callers -= 1;
-            if followed.callers == 0 {
-                self.followed.remove(name);
-                self.watch_carrier();
-            }
+        if self.followed.unfollow(name) {
+            self.watch_carrier();
         }
     }
 
@@ -338,14 +281,14 @@ impl Kernel {
         name: &str,
         sockets: u32,
     ) -> Option<(InterfaceEvent, Vec<BorrowedFd<'_>>)> {
-        let followed = self.followed.get(name)?;
+        let open = self.followed.sockets(name)?;
         let mut event = InterfaceEvent {
             name: name.to_owned(),
-            sockets: followed.sockets.kinds(sockets),
-            generation: followed.sockets.generation(sockets),
+            sockets: open.kinds(sockets),
+            generation: open.generation(sockets),
             ..InterfaceEvent::default()
         };
-        let descriptors = followed.sockets.descriptors(sockets);
+        let descriptors = open.descriptors(sockets);
         if name == ANY {
             (event.present, event.up, event.carrier) = (true, true, true);
             return Some((event, descriptors));
@@ -385,14 +328,10 @@ impl Kernel {
 
     /// Returns the states of the fence for all groups, with one query of the kernel.
     pub fn fence_states(&self) -> FenceStates {
-        let Some(fence) = &self.fence else {
-            return FenceStates::all(FenceState::Off);
+        let alive = match self.fence.valid_leases() {
+            Ok(alive) => alive,
+            Err(state) => return FenceStates::all(state),
         };
-        if self.fence_missing_since.is_some() || !fence.is_in_force() {
-            return FenceStates::all(FenceState::Missing);
-        }
-        let alive = fence.leases().unwrap_or_default();
-        let alive: BTreeSet<LeaseKey> = alive.into_iter().map(|(key, _)| key).collect();
         let passing = self.groups.iter();
         let passing = passing.filter(|(_, group)| self.is_passing(group, &alive));
         FenceStates {
@@ -410,17 +349,13 @@ impl Kernel {
     }
 
     pub fn counts(&self) -> KernelCounts {
-        let counted = self.fence.as_ref().map(Fence::counts);
         KernelCounts {
-            fence: counted.and_then(Result::ok).unwrap_or_default(),
-            refenced: self.refenced,
-            fence_missing: self.fence_missing_for
-                + self
-                    .fence_missing_since
-                    .map_or(Duration::ZERO, |at| at.elapsed()),
-            announced: self.announced,
-            announcements_failed: self.announcements_failed,
-            overruns: self.overruns,
+            fence: self.fence.counts(),
+            refenced: self.fence.restored(),
+            fence_missing: self.fence.missing_for(),
+            announced: self.announcer.sent(),
+            announcements_failed: self.announcer.failed(),
+            overruns: self.notifications.overruns(),
         }
     }
 
@@ -431,12 +366,13 @@ impl Kernel {
         let names: Vec<String> = self.groups.keys().cloned().collect();
         self.release_all(&names.iter().map(String::as_str).collect::<Vec<_>>());
         self.set_links(Vec::new(), 0);
-        let fence = self.fence.as_mut().filter(|_| self.copies_left.is_empty());
-        if let Some(Err(error)) = fence.map(Fence::remove) {
-            log::warn!("{error}");
+        if self.elsewhere.copies_left().is_empty() {
+            if let Err(error) = self.fence.remove() {
+                log::warn!("{error}");
+            }
         }
         self.saved_settings.restore(&mut self.requests);
-        for event in self.events.drain(..) {
+        for event in self.events.take() {
             if let KernelEvent::Warning { text } = event {
                 log::warn!("{text}");
             }
@@ -457,27 +393,14 @@ impl Kernel {
             .values()
             .flat_map(Group::interfaces)
             .map(str::to_owned);
-        let followed = self.followed.keys().filter(|name| *name != ANY);
+        let followed = self.followed.names().filter(|name| *name != ANY);
         let lease = self.groups.values().map(Group::lease).min();
         self.carrier.watch(followed.cloned().chain(claimed), lease);
     }
 
     // Reports failures. A failure that repeats is reported once a minute.
     fn warn(&mut self, failures: impl IntoIterator<Item = KernelError>) {
-        failures
-            .into_iter()
-            .for_each(|failure| self.warn_once(failure.to_string()));
-    }
-
-    fn warn_once(&mut self, text: String) {
-        const PACE: Duration = Duration::from_secs(60);
-        const REMEMBERED_MAX: usize = 256;
-        let now = Instant::now();
-        self.warned.retain(|_, at| now.duration_since(*at) < PACE);
-        if !self.warned.contains_key(&text) && self.warned.len() < REMEMBERED_MAX {
-            self.warned.insert(text.clone(), now);
-            self.events.push(KernelEvent::Warning { text });
-        }
+        self.events.warn(failures);
     }
 
     // Reports a change of an interface once, if the interface is followed.
@@ -485,8 +408,8 @@ impl Kernel {
         let event = KernelEvent::Interface {
             name: name.to_owned(),
         };
-        if self.followed.contains_key(name) && !self.events.contains(&event) {
-            self.events.push(event);
+        if self.followed.contains(name) {
+            self.events.push_once(event);
         }
     }
 }

@@ -9,7 +9,7 @@ use spared_netlink::constants::ADDRESS_PROTOCOL;
 use spared_netlink::{Address, Ends, Message, echo_socket};
 
 use super::interfaces::Interfaces;
-use super::{Kernel, KernelError, KernelEvent, RETRY};
+use super::{Kernel, KernelError};
 
 /// Shortest time between two restorations of an address that is deleted repeatedly.
 const RESTORE_PACE: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ impl Kernel {
             self.delete_link_address(&path);
         }
         self.sync_links();
-        let names: Vec<String> = self.followed.keys().cloned().collect();
+        let names: Vec<String> = self.followed.names().cloned().collect();
         for name in names {
             self.open_sockets(&name);
         }
@@ -115,12 +115,12 @@ impl Kernel {
                 }
                 // The event of a deletion has not arrived yet.
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                    self.retry_at = Some(Instant::now() + RETRY);
+                    self.retries.retry(Instant::now());
                 }
                 Err(error) => {
                     let doing = format!("add {}/{}", path.own, path.prefix);
                     failures.push(KernelError::new(&path.interface, doing, error));
-                    self.retry_at = Some(Instant::now() + RETRY);
+                    self.retries.retry(Instant::now());
                 }
             }
         }
@@ -168,7 +168,7 @@ impl Kernel {
                 "the link's address {}/{} on {} was deleted by another program; restored",
                 path.own, path.prefix, path.interface
             );
-            self.events.push(KernelEvent::Warning { text });
+            self.events.tell(text);
             self.open_sockets(&path.interface);
             self.report(&path.interface);
         }

@@ -12,7 +12,7 @@ use spared_fence::Guarded;
 use spared_netlink::{Address, Message};
 
 use super::group::Group;
-use super::{Kernel, KernelError, KernelEvent, RETRY};
+use super::{Kernel, KernelError};
 
 impl Kernel {
     /// Deletes, in one batch, all addresses of ours that are on a device where they do not belong.
@@ -47,7 +47,7 @@ impl Kernel {
         let verdicts = match requests.and_then(|requests| self.requests.run(&requests)) {
             Ok(verdicts) => verdicts,
             Err(error) => {
-                self.retry_at = Some(Instant::now() + RETRY);
+                self.retries.retry(Instant::now());
                 return self.warn([KernelError::new("kernel", "delete addresses", error)]);
             }
         };
@@ -62,7 +62,7 @@ impl Kernel {
             let device = device.to_owned();
             match verdict {
                 Err(error) if !is_gone(&error) => {
-                    self.retry_at = Some(Instant::now() + RETRY);
+                    self.retries.retry(Instant::now());
                     let what = format!("delete {address}/{prefix}");
                     self.warn([KernelError::new(&device, what, error)]);
                     continue;
@@ -71,7 +71,7 @@ impl Kernel {
                     let text = format!(
                         "{device}: {address}/{prefix} was deleted, as it does not belong there now"
                     );
-                    self.events.push(KernelEvent::Warning { text });
+                    self.events.tell(text);
                 }
                 Err(_) => {}
             }

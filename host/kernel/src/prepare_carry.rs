@@ -54,7 +54,7 @@ impl Kernel {
         set: &mut BTreeSet<String>,
     ) -> Result<Option<Vec<KernelError>>, KernelError> {
         let group = self.known(name)?;
-        if group.installed || group.prepared || self.fence.is_none() {
+        if group.installed || group.prepared || !self.fence.is_on() {
             return Ok(None);
         }
         let failures = self.prepare_devices(name, set);
@@ -103,11 +103,11 @@ impl Kernel {
             group.schedule.stop();
             true
         });
-        if self.fence.is_none() {
+        if !self.fence.is_on() {
             names.iter().for_each(|name| self.fall_silent(name));
             return Ok(());
         }
-        if self.plan.is_none() || keys.is_empty() {
+        if !self.fence.is_planned() || keys.is_empty() {
             return Ok(());
         }
         self.change_leases(|fence| fence.carry_leases(&keys))

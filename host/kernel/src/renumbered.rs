@@ -11,7 +11,7 @@ use std::time::Instant;
 use spared_netlink::{Address, Message};
 
 use super::group::{Desired, Group};
-use super::{Kernel, KernelError, RETRY};
+use super::{Kernel, KernelError};
 use crate::misplaced::is_gone;
 
 impl Kernel {
@@ -22,11 +22,9 @@ impl Kernel {
         if first.is_empty() {
             return;
         }
-        if self.reorder_at.is_some_and(|at| now < at + RETRY) {
-            self.retry_at = Some(now + RETRY);
+        if !self.retries.may_reorder(now) {
             return;
         }
-        self.reorder_at = Some(now);
         for address in first {
             let device = self.interfaces.name_of(address.index).unwrap_or_default();
             let device = device.to_owned();
@@ -40,7 +38,7 @@ impl Kernel {
                     address.address
                 );
                 self.warn([KernelError::new(&device, what, error)]);
-                self.retry_at = Some(now + RETRY);
+                self.retries.retry(now);
             }
         }
     }

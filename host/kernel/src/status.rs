@@ -72,7 +72,11 @@ impl Kernel {
         all.filter_map(move |copy| {
             let claim = claims().find(|claim| {
                 // Every network may have the same link-local address.
-                let here = || self.link_local.has(claim, copy.index, &self.interfaces);
+                let here = || {
+                    self.elsewhere
+                        .link_local
+                        .has(claim, copy.index, &self.interfaces)
+                };
                 claim.address == copy.address
                     && (!spared_fence::is_link_local(claim.address) || here())
             })?;

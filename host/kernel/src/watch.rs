@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_contract::Family;
-use spared_fence::Tampering;
 use spared_netlink::{Event, Route};
 
 use super::filters::Admitted;
 use super::group::Deletion;
 use super::interfaces::{Change, LinkChange};
 use super::sockets::Place;
-use super::{Kernel, KernelError, KernelEvent, RETRY};
+use super::{Kernel, KernelError, KernelEvent};
 
 /// Pause before a contested address is restored.
 const CONTESTED_PACE: Duration = Duration::from_secs(1);
@@ -24,15 +23,14 @@ impl Kernel {
         self.handle_monitor(now);
         self.handle_tampering(now);
         self.handle_routes();
-        std::mem::take(&mut self.events)
+        self.events.take()
     }
 
     /// Handles what is due.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<KernelEvent> {
         self.announce_due(now);
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry_at = None;
-            if self.is_outdated {
+        if self.retries.take_due(now) {
+            if self.notifications.is_outdated() {
                 self.read_again(now);
             }
             self.remove_misplaced();
@@ -40,13 +38,12 @@ impl Kernel {
             self.reinstall(now);
             self.reorder_behind_own_addresses(now);
         }
-        if self.other_devices.is_due(now) {
+        if self.elsewhere.devices.is_due(now) {
             let done = self.guard_elsewhere();
             self.warn(done.err());
         }
         self.end_old_fence(now);
-        if self.routes_at.is_some_and(|at| at <= now) {
-            self.routes_at = None;
+        if self.retries.take_routes_due(now) {
             self.try_routes_again();
         }
         let due: Vec<String> = self
@@ -62,7 +59,7 @@ impl Kernel {
             self.restore(&name, now);
         }
         self.restore_links(&[], now);
-        std::mem::take(&mut self.events)
+        self.events.take()
     }
 
     fn handle_carrier(&mut self) {
@@ -78,21 +75,14 @@ impl Kernel {
     }
 
     fn handle_monitor(&mut self, now: Instant) {
-        let mut events = Vec::new();
-        let lost = match self.monitor.read(&mut events) {
-            Ok(Ok(())) => false,
-            Ok(Err(_)) => true,
+        let events = match self.notifications.read_interfaces() {
+            Ok(events) => events,
             Err(error) => {
-                self.warn([KernelError::new("kernel", "watch interfaces", error)]);
-                true
+                self.warn(error);
+                self.read_again(now);
+                return self.reconcile_structure(now);
             }
         };
-        if lost {
-            self.overruns += 1;
-            self.read_again(now);
-            self.reconcile_structure(now);
-            return;
-        }
         let is_forwarding = |it: &Event| self.interfaces.is_of_forwarding(it);
         let is_forwarding = events.iter().any(is_forwarding);
         let not_forwarding = is_forwarding.then(|| self.not_forwarding());
@@ -124,9 +114,7 @@ impl Kernel {
                     }
                     Change::OwnAddress { name } => {
                         own_addresses = true;
-                        if let Some(followed) = self.followed.get_mut(&name) {
-                            followed.sockets.rejoin();
-                        }
+                        self.followed.rejoin(&name);
                         self.report(&name);
                     }
                     Change::AddressGone { index, address } => deleted.push((index, address)),
@@ -196,9 +184,9 @@ impl Kernel {
     fn reconcile_structure(&mut self, now: Instant) {
         if let Err(error) = self.sync_devices().and_then(|()| self.sync_fence()) {
             self.warn([error]);
-            self.retry_at = Some(now + RETRY);
+            self.retries.retry(now);
         }
-        self.other_devices.note(&self.interfaces, now);
+        self.elsewhere.devices.note(&self.interfaces, now);
         self.raise_devices();
         self.sync_links();
         self.filter_sockets();
@@ -218,7 +206,7 @@ impl Kernel {
 
     /// Makes the filters of the sockets match the claims on their interfaces.
     pub(super) fn filter_sockets(&mut self) {
-        let names: Vec<String> = self.followed.keys().cloned().collect();
+        let names: Vec<String> = self.followed.names().cloned().collect();
         for name in names {
             self.open_sockets(&name);
         }
@@ -236,26 +224,22 @@ impl Kernel {
             mac: link.map_or([0; 6], |link| link.mac),
             admitted: &admitted,
         };
-        let Some(followed) = self.followed.get_mut(name) else {
+        let Some((changed, errors)) = self.followed.sync(place) else {
             return;
         };
-        let wanted = followed.wanted;
-        let (changed, errors) = followed.sockets.sync(place, wanted, &mut self.generations);
         if changed {
             self.report(name);
         }
         if !errors.is_empty() {
             let errors = errors.into_iter();
             self.warn(errors.map(|error| KernelError::new(name, "open its sockets", error)));
-            self.retry_at = Some(Instant::now() + RETRY);
+            self.retries.retry(Instant::now());
         }
     }
 
     // Restores what was lost while interfaces were down.
     fn reinstall(&mut self, now: Instant) {
-        for followed in self.followed.values_mut() {
-            followed.sockets.rejoin();
-        }
+        self.followed.rejoin_all();
         let mut set = BTreeSet::new();
         for name in self.installed_groups() {
             let mut failures = self.prepare_devices(&name, &mut set);
@@ -347,8 +331,7 @@ impl Kernel {
     }
 
     fn handle_routes(&mut self) {
-        let mut events = Vec::new();
-        let lost = !matches!(self.route_monitor.read(&mut events), Ok(Ok(())));
+        let (events, lost) = self.notifications.read_routes();
         let gone = |group: &super::Group| {
             lost || events.iter().any(|event| match event {
                 Event::RouteGone(gone) => group.routes.iter().any(|route| same_place(route, gone)),
@@ -419,17 +402,12 @@ impl Kernel {
     }
 
     fn handle_tampering(&mut self, now: Instant) {
-        let Some(fence) = &mut self.fence else {
+        let Some(damage) = self.fence.take_damage(now) else {
             return;
         };
-        match fence.take_tampering() {
-            Tampering::None => return,
-            Tampering::Foreign if self.plan.is_some() => {
-                self.fence_missing_since.get_or_insert(now);
-                let why = "another program changed nftables' table netdev spared".to_owned();
-                self.events.push(KernelEvent::FenceMissing { why });
-            }
-            _ => {}
+        if damage.is_foreign {
+            let why = "another program changed nftables' table netdev spared".to_owned();
+            self.events.push(KernelEvent::FenceMissing { why });
         }
         if let Err(error) = self.refence() {
             self.warn([error]);
@@ -439,10 +417,10 @@ impl Kernel {
     /// Reads all links and addresses again. If that fails, it is done at the next retry.
     fn read_again(&mut self, now: Instant) {
         let done = self.resync();
-        self.is_outdated = done.is_err();
+        self.notifications.set_outdated(done.is_err());
         if let Err(error) = done {
             self.warn([error]);
-            self.retry_at = Some(now + RETRY);
+            self.retries.retry(now);
         }
     }
 

@@ -1,0 +1,70 @@
+//! Decides when failed operations are retried.
+
+use std::time::{Duration, Instant};
+
+/// Pause before a failed operation is retried.
+const RETRY: Duration = Duration::from_secs(1);
+/// Pause before a fence is retried that is missing although addresses answer.
+const URGENT_RETRY: Duration = Duration::from_millis(20);
+/// Pause before refused routes are retried. A routing daemon may add a route to their gateway, and its routes are not
+/// watched here.
+const ROUTES_RETRY: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+pub(super) struct Retries {
+    /// Time of the next retry after a failure.
+    at: Option<Instant>,
+    /// Time at which routes with unreachable gateways are retried.
+    routes_at: Option<Instant>,
+    /// Time at which virtual addresses were last moved behind the node's own addresses.
+    reordered_at: Option<Instant>,
+}
+
+impl Retries {
+    /// Retries after a pause, whatever was planned before.
+    pub(super) fn retry(&mut self, now: Instant) {
+        self.at = Some(now + RETRY);
+    }
+
+    /// Retries after a pause, or earlier if that is planned.
+    pub(super) fn retry_at_latest(&mut self, now: Instant) {
+        self.at.get_or_insert(now + RETRY);
+    }
+
+    pub(super) fn retry_fence(&mut self, now: Instant, is_missing: bool) {
+        let pause = if is_missing { URGENT_RETRY } else { RETRY };
+        self.at = Some(now + pause);
+    }
+
+    pub(super) fn retry_routes(&mut self, now: Instant) {
+        self.routes_at = Some(now + ROUTES_RETRY);
+    }
+
+    pub(super) fn retry_routes_at_once(&mut self, now: Instant) {
+        self.routes_at = Some(now);
+    }
+
+    /// Returns true if addresses may be moved now, at most once in a pause. Otherwise a retry follows.
+    pub(super) fn may_reorder(&mut self, now: Instant) -> bool {
+        if self.reordered_at.is_some_and(|at| now < at + RETRY) {
+            self.retry(now);
+            return false;
+        }
+        self.reordered_at = Some(now);
+        true
+    }
+
+    /// Returns true if a retry is due, and forgets it.
+    pub(super) fn take_due(&mut self, now: Instant) -> bool {
+        self.at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Returns true if the routes are to be retried, and forgets that.
+    pub(super) fn take_routes_due(&mut self, now: Instant) -> bool {
+        self.routes_at.take_if(|at| *at <= now).is_some()
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        [self.at, self.routes_at].into_iter().flatten().min()
+    }
+}
