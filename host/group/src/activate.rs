@@ -26,10 +26,10 @@ impl Groups {
         if succeeded.is_some() || carried {
             waiting.clear();
         }
-        group.succeeded = succeeded;
+        group.ended.set_succeeded(succeeded);
         let taken_back = group.offer.take();
         // If the peer switched the group over to this node, it had taken the group before.
-        let released = group.unconfirmed_release.take();
+        let released = group.ended.take_unconfirmed();
         let released = released.filter(|released| released.is_open(now_ns) && succeeded.is_none());
         let from = group.role;
         group.take_role(Role::Active, cause.clone());

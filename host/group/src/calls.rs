@@ -242,9 +242,9 @@ impl Groups {
         };
         match result {
             Ok(text) => {
-                group.failures = 0;
+                group.eligibility.handle_installed();
                 let took_ms = now_ns.saturating_sub(group.decided_ns) / 1_000_000;
-                let succeeded = group.succeeded.take();
+                let succeeded = group.ended.take_succeeded();
                 let news = Notice::new(Kind::Addresses, text).of_group(name);
                 self.tell(news);
                 let text = format!("active, {took_ms} ms after the decision");
@@ -257,7 +257,7 @@ impl Groups {
                 self.end_request_served(now_ns, name);
             }
             Err(why) => {
-                group.succeeded = None;
+                group.ended.set_succeeded(None);
                 let text = format!("addresses are not installed: {why}");
                 self.tell(Notice::warn(Kind::Addresses, text.clone()).of_group(name));
                 self.ask_to_resign(now_ns, name, text);

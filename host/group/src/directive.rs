@@ -8,17 +8,6 @@ use super::refusal::StandingOrder;
 use super::successor::Successor;
 use super::{Action, Groups, Phase};
 
-/// Time in ns for which a node leaves a group to the peer after a fault, so that somebody can examine it. It still
-/// becomes active if no other node does.
-pub const DEFER_NS: u64 = 60_000_000_000;
-/// Time in ns for which a group whose addresses could not be installed may not become active again. It doubles with
-/// each failure, up to `AGAIN_MAX_NS`.
-const AGAIN_NS: u64 = 300_000_000;
-const AGAIN_MAX_NS: u64 = 5_000_000_000;
-/// Time in ns for which electors that start after another one has ended are told that the group was active here. It
-/// covers the first restarts. After that time the state of the networks may have changed.
-const WAS_ACTIVE_NS: u64 = 10_000_000_000;
-
 /// State of this node that is the same for every group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
@@ -125,17 +114,12 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return Vec::new();
         };
-        if (group.forced, forced) == (Forced::No, Forced::No) {
+        if (group.forced(), forced) == (Forced::No, Forced::No) {
             return vec![format!("{name}: was not forced")];
         }
-        group.forced = forced;
-        group.anyway.force = false;
-        group.forced_why = match forced {
-            Forced::No => String::new(),
-            Forced::Active | Forced::Backup => format!("{by} forced it at {at}"),
-        };
+        group.orders.force(forced, by, at);
         if forced == Forced::Active {
-            (group.blocked_until, group.deferred_until) = (None, None);
+            group.eligibility.lift();
         }
         let text = match forced {
             Forced::No => format!("no longer forced: reset by {by}"),
@@ -214,12 +198,8 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        if group.role == Role::Active {
-            group.resign = Some(why.clone());
-        }
-        let pause_ns = (AGAIN_NS << group.failures.min(5)).min(AGAIN_MAX_NS);
-        group.failures = group.failures.saturating_add(1);
-        group.blocked_until = Some((now_ns.saturating_add(pause_ns), why.clone()));
+        let is_active = group.role == Role::Active;
+        group.eligibility.handle_failure(now_ns, is_active, &why);
         self.defer_to_peer(now_ns, name, why);
     }
 
@@ -227,7 +207,7 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        group.deferred_until = Some((now_ns.saturating_add(DEFER_NS), why));
+        group.eligibility.defer(now_ns, why);
         self.send_directive(name);
     }
 
@@ -235,21 +215,7 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        let is_over = |until_ns: u64| now_ns >= until_ns;
-        let mut ended = group
-            .was_active_until_ns
-            .take_if(|until_ns| is_over(*until_ns))
-            .is_some();
-        for limit in [&mut group.blocked_until, &mut group.deferred_until] {
-            if limit
-                .as_ref()
-                .is_some_and(|(until_ns, _)| is_over(*until_ns))
-            {
-                *limit = None;
-                ended = true;
-            }
-        }
-        if ended {
+        if group.eligibility.handle_timeout(now_ns) {
             self.send_directive(name);
         }
     }
@@ -257,7 +223,7 @@ impl Groups {
     /// Notes that the group was active here until its elector ended. The next elector is told so.
     pub(super) fn note_was_active(&mut self, now_ns: u64, name: &str) {
         if let Some(group) = self.groups.get_mut(name) {
-            group.was_active_until_ns = Some(now_ns.saturating_add(WAS_ACTIVE_NS));
+            group.eligibility.note_was_active(now_ns);
         }
     }
 
@@ -280,8 +246,8 @@ impl Groups {
     pub(super) fn reason_not_active(&self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
         let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
-        let blocked = group.blocked_until.as_ref().map(|(_, why)| why.clone());
-        group.resign.clone().or(blocked).or(unfit)
+        let here = group.eligibility.reason_against().map(str::to_owned);
+        here.or(unfit)
     }
 
     fn directive_of(&self, name: &str) -> Option<Directive> {
@@ -291,15 +257,15 @@ impl Groups {
         let active = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
         let resign = active && reason_not_active.is_some();
         let offer = group.offer.as_ref().filter(|offer| offer.is_releasing());
-        let deferred = group.deferred_until.as_ref().map(|(_, why)| why);
+        let deferred = group.eligibility.reason_to_defer();
         let missing = || condition.missing.first().cloned().unwrap_or_default();
-        let wanted = match group.forced {
+        let wanted = match group.forced() {
             _ if offer.is_some() => offer.map(|it| it.why.clone()).unwrap_or_default(),
-            Forced::Backup => group.forced_why.clone(),
+            Forced::Backup => group.orders.why().to_owned(),
             // both maintenance and an earlier fault overrule a force to be active
             _ if condition.maintenance => "it is in maintenance".to_owned(),
-            _ if deferred.is_some() => deferred.cloned().unwrap_or_default(),
-            Forced::Active => group.forced_why.clone(),
+            _ if deferred.is_some() => deferred.unwrap_or_default().to_owned(),
+            Forced::Active => group.orders.why().to_owned(),
             Forced::No => missing(),
         };
         Some(Directive {
@@ -307,7 +273,7 @@ impl Groups {
             quality: condition.quality,
             peer_quality: condition.peer_quality,
             eligible: reason_not_active.is_none(),
-            forced: group.forced,
+            forced: group.forced(),
             // For the elector both are the same: it becomes active only if no better node is.
             maintenance: condition.maintenance || deferred.is_some(),
             resign,
@@ -315,7 +281,7 @@ impl Groups {
             ready: condition.missing.is_empty(),
             frozen: condition.frozen,
             release: offer.is_some(),
-            held: group.was_active_until_ns.is_some(),
+            held: group.eligibility.was_active(),
             prepared: group.successor.as_ref().is_some_and(Successor::is_prepared),
             why: reason_not_active.unwrap_or(wanted),
         })

@@ -86,7 +86,7 @@ impl Groups {
         self.cancel_without(plugin, &died);
         self.drop_succession_without(plugin, &died);
         self.followers.remove(plugin);
-        self.channels.remove(plugin);
+        self.session.remove_channel(plugin);
         for group in self.groups.values_mut() {
             group.deliveries.remove(plugin);
             if let Phase::Settling { waiting, .. } = &mut group.phase {
@@ -196,7 +196,7 @@ impl Groups {
 
     /// Returns the followers of this group that are connected to their peer plugin.
     pub(super) fn channels_of(&self, name: &str) -> BTreeSet<String> {
-        self.of_group(name, |plugin, _| self.channels.contains(plugin))
+        self.of_group(name, |plugin, _| self.session.channels().contains(plugin))
     }
 
     /// Returns the followers among `channels` that have `drain`, for which a switchover waits.
@@ -434,7 +434,7 @@ impl Groups {
             return;
         };
         group.stale = true;
-        group.resign = None;
+        group.eligibility.handle_resigned();
         let (from, cause) = (group.role, Cause::new(CauseKind::ElectorDied, why));
         if from == Role::Active {
             group.take_role(Role::Backup, cause.clone());

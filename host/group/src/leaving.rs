@@ -24,7 +24,7 @@ impl Groups {
         let from = group.role;
         let open = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
         let released = group.offer.as_ref().and_then(Offer::carries_until_ns);
-        group.succeeded = None;
+        group.ended.set_succeeded(None);
         if let (true, Some(until_ns)) = (open, released) {
             self.actions.push_back(Action::CarryLease {
                 group: name.to_owned(),
@@ -43,7 +43,7 @@ impl Groups {
                 Phase::Idle
             };
         }
-        group.resign = None;
+        group.eligibility.handle_resigned();
         if from == role {
             group.cause = cause.clone();
         } else {

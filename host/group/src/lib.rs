@@ -19,9 +19,13 @@ mod activate;
 mod batch;
 mod calls;
 mod directive;
+mod eligibility;
 mod follow;
 mod leaving;
+mod orders;
 mod refusal;
+mod role_changes;
+mod session;
 mod state;
 pub mod stop;
 mod successor;
@@ -29,11 +33,10 @@ mod switch_requests;
 mod switchover;
 #[cfg(test)]
 mod tests;
-mod unready_orders;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use spared_contract::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
+use spared_contract::{CALL_TIMEOUT_MS, Cause, Claims, Role};
 use spared_message::notice::Notice;
 
 pub use actions::{Action, Order, Ticket};
@@ -42,11 +45,14 @@ pub use follow::Follower;
 pub use refusal::{Candidate, Giver, Insistence, Refusal, StandingOrder, judge};
 
 use directive::Condition;
+use eligibility::Eligibility;
 use follow::Delivery;
+use orders::GroupOrders;
+use role_changes::RoleChanges;
+use session::PeerSession;
 use successor::Successor;
 use switch_requests::PeerRequest;
-use switchover::{Declined, Offer, UnconfirmedRelease};
-use unready_orders::UnreadyOrders;
+use switchover::{EndedSwitchovers, Offer};
 
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
 /// Time that a follower may take for a role before the host continues without it.
@@ -79,16 +85,9 @@ pub struct Groups {
     /// True while this node is being stopped: it switches its groups over and accepts none.
     leaving: bool,
     condition: Condition,
-    /// True if there is a session with the peer.
-    linked: bool,
-    /// Plugins that are connected to their peer plugin.
-    channels: BTreeSet<String>,
+    session: PeerSession,
     /// Id of the latest switchover.
     switchover: u64,
-    /// Marks that arrived before their offer: id of the switchover, and channel.
-    early_marks: BTreeSet<(u64, String)>,
-    /// Id of the peer's latest offer. Marks of this offer and of earlier ones are not early.
-    latest_offer: u64,
     /// Groups that the peer was asked to switch over.
     peer_requests: BTreeMap<String, PeerRequest>,
     /// Groups that were active here when the previous daemon ended, and are not claimed yet.
@@ -102,45 +101,24 @@ pub struct Group {
     pub owner: String,
     pub claims: Claims,
     pub role: Role,
-    /// Local time of the latest change of role.
-    pub since: String,
-    clock: Clock,
+    changes: RoleChanges,
     pub cause: Cause,
-    pub forced: Forced,
-    /// Sentence that names who forced the role, and when.
-    forced_why: String,
-    anyway: UnreadyOrders,
-    pub transitions: u64,
+    orders: GroupOrders,
     /// True if the elector died. The claims stay, behind the blocking fence, until a new elector has claimed.
     stale: bool,
     phase: Phase,
     /// True if the addresses are in the kernel.
     installed: bool,
-    /// Reason why the elector is asked to resign.
-    resign: Option<String>,
-    /// Time until which the group may not be active here, and the reason.
-    blocked_until: Option<(u64, String)>,
-    /// Time until which the group is active here only if no better node can be, and the reason.
-    deferred_until: Option<(u64, String)>,
-    /// Time until which a new elector is told that the group was active here until the previous elector ended.
-    was_active_until_ns: Option<u64>,
-    /// Number of failed installations in a row.
-    failures: u32,
+    eligibility: Eligibility,
     deliveries: BTreeMap<String, Delivery>,
     /// Time at which the elector decided to become active.
     pub decided_ns: u64,
     /// Switchover to the peer that is in progress.
     offer: Option<Offer>,
-    /// Latest switchover of the elector, if it failed. The same failure again is no event.
-    declined: Option<Declined>,
     /// Switchover from the peer that is in progress.
     successor: Option<Successor>,
-    /// Id of the switchover by which the group became active. The peer is told when the addresses are installed.
-    succeeded: Option<u64>,
-    /// Switchover that was released, but that the peer has not confirmed.
-    unconfirmed_release: Option<UnconfirmedRelease>,
-    /// Time until which no switchover makes the group active, because the peer took one back, or may have done so.
-    revoked_until_ns: u64,
+    /// Remains of earlier switchovers, in either direction.
+    ended: EndedSwitchovers,
 }
 
 /// State of a group in the kernel.
@@ -177,11 +155,8 @@ impl Groups {
             closing: false,
             leaving: false,
             condition: Condition::default(),
-            linked: false,
-            channels: BTreeSet::new(),
+            session: PeerSession::default(),
             switchover: 0,
-            early_marks: BTreeSet::new(),
-            latest_offer: 0,
             peer_requests: BTreeMap::new(),
             inherited: BTreeSet::new(),
         }

@@ -10,7 +10,7 @@ use std::fmt;
 use spared_contract::{Forced, Role};
 use spared_pair::Sentence as _;
 
-use super::{Groups, Phase};
+use super::{Group, Groups, Phase};
 
 /// Insistence on a switchover, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,13 +169,13 @@ impl Groups {
         };
         Giver {
             unable: unable.map(str::to_owned),
-            is_forced_active: group.forced == Forced::Active,
+            is_forced_active: group.forced() == Forced::Active,
         }
     }
 
     /// Returns this node as the successor of a switchover.
     pub fn candidate(&self, name: &str) -> Candidate {
-        let forced = self.groups.get(name).map(|group| group.forced);
+        let forced = self.groups.get(name).map(Group::forced);
         Candidate {
             unable: self.reason_no_successor(name),
             is_forced_backup: forced == Some(Forced::Backup),
@@ -219,7 +219,7 @@ impl Groups {
         if self.takes_anyway(group) {
             return Vec::new();
         }
-        let deferred = group.deferred_until.as_ref().map(|(_, why)| why.clone());
+        let deferred = group.eligibility.reason_to_defer().map(str::to_owned);
         // An active follower does not apply the peer's records.
         let still_active = self.still_active(name);
         let still_active = (!still_active.is_empty()).then(|| {

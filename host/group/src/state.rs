@@ -1,13 +1,16 @@
-//! Defines the initial state and the timeouts of one group.
+//! Defines the initial state, the readers and the timeouts of one group.
 
 use std::collections::BTreeMap;
 
 use spared_contract::{Cause, Claims, Forced, Role};
 use spared_pair::CauseKind;
 
+use super::eligibility::Eligibility;
 use super::follow::Delivery;
+use super::orders::GroupOrders;
+use super::role_changes::RoleChanges;
 use super::successor::Successor;
-use super::unready_orders::UnreadyOrders;
+use super::switchover::EndedSwitchovers;
 use super::{Clock, Group, Phase};
 
 impl Group {
@@ -16,30 +19,34 @@ impl Group {
             owner,
             claims,
             role: Role::Backup,
-            since: clock(),
-            clock,
+            changes: RoleChanges::new(clock),
             cause: Cause::new(CauseKind::Claimed, ""),
-            forced: Forced::No,
-            forced_why: String::new(),
-            anyway: UnreadyOrders::default(),
-            transitions: 0,
+            orders: GroupOrders::default(),
             stale: false,
             phase: Phase::Idle,
             installed: false,
-            resign: None,
-            blocked_until: None,
-            deferred_until: None,
-            was_active_until_ns: None,
-            failures: 0,
+            eligibility: Eligibility::default(),
             deliveries: BTreeMap::new(),
             decided_ns: 0,
             offer: None,
-            declined: None,
             successor: None,
-            succeeded: None,
-            unconfirmed_release: None,
-            revoked_until_ns: 0,
+            ended: EndedSwitchovers::default(),
         }
+    }
+
+    /// Returns the role that an administrator forced.
+    pub fn forced(&self) -> Forced {
+        self.orders.forced()
+    }
+
+    /// Returns the local time of the latest change of role.
+    pub fn since(&self) -> &str {
+        self.changes.latest()
+    }
+
+    /// Returns the number of changes of role.
+    pub fn transitions(&self) -> u64 {
+        self.changes.count()
     }
 
     /// Returns true if the elector is gone and no other has claimed the group.
@@ -54,13 +61,12 @@ impl Group {
 
     pub(super) fn take_role(&mut self, role: Role, cause: Cause) {
         if (self.role == Role::Active) != (role == Role::Active) {
-            self.anyway = UnreadyOrders::default();
-            self.declined = None;
+            self.orders.handle_moved();
+            self.ended.handle_moved();
         }
         self.role = role;
         self.cause = cause;
-        self.since = (self.clock)();
-        self.transitions += 1;
+        self.changes.note();
     }
 
     pub(super) fn next_timeout(&self) -> Option<u64> {
@@ -70,16 +76,13 @@ impl Group {
             | Phase::Leaving { until_ns } => Some(until_ns),
             Phase::Idle | Phase::Installed => None,
         };
-        let limits = [&self.blocked_until, &self.deferred_until];
-        let blocked = limits.into_iter().flatten().map(|(until_ns, _)| *until_ns);
-        let blocked = blocked.chain(self.was_active_until_ns);
         let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
         let offer = self.offer.as_ref().map(|offer| offer.until_ns);
         let successor = self.successor.as_ref().map(Successor::next_ns);
         let switchover = offer.into_iter().chain(successor);
         phase
             .into_iter()
-            .chain(blocked)
+            .chain(self.eligibility.next_timeout())
             .chain(roles)
             .chain(switchover)
             .min()

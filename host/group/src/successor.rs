@@ -17,12 +17,8 @@ pub const PREPARED_NS: u64 = 3_000_000_000;
 const ALIVE_NS: u64 = 50_000_000;
 /// Time in ns without that check after which the peer's words may be outdated: it may have taken the group back.
 const STALL_NS: u64 = 150_000_000;
-/// Time in ns, after the peer took a group back or may have done so, in which a switchover cannot make it active here.
-const REVOKED_NS: u64 = 1_000_000_000;
 /// Upper limit of an offer's time in ms, whatever the peer sends.
 const WITHIN_MAX_MS: u64 = 10_000;
-/// Maximum number of kept marks that arrived before their offer.
-const EARLY_MAX: usize = 256;
 
 /// A switchover from the peer that is being prepared.
 #[derive(Debug)]
@@ -59,11 +55,9 @@ pub(super) struct Offered {
 
 impl Groups {
     pub(super) fn handle_offer(&mut self, now_ns: u64, offered: Offered) {
-        let latest = self.latest_offer.max(offered.id);
-        self.latest_offer = latest;
+        self.session.note_offer(offered.id);
         self.begin_succession(now_ns, offered);
-        // this also drops marks of offers that never arrived or were declined
-        self.early_marks.retain(|(early, _)| *early > latest);
+        self.session.drop_old_marks();
     }
 
     fn begin_succession(&mut self, now_ns: u64, offered: Offered) {
@@ -83,8 +77,8 @@ impl Groups {
         let settlers = self.settlers(&name);
         let marked = |plugin: &String| {
             offered.channels.contains(plugin)
-                && self.channels.contains(plugin)
-                && !self.early_marks.contains(&(id, plugin.clone()))
+                && self.session.channels().contains(plugin)
+                && !self.session.has_early_mark(id, plugin)
         };
         let marks: BTreeSet<String> = settlers.iter().filter(|p| marked(p)).cloned().collect();
         let settling: BTreeSet<String> = settlers.difference(&marks).cloned().collect();
@@ -111,10 +105,7 @@ impl Groups {
     /// Handles the peer's mark in a channel: everything sent before it is in the plugin's socket.
     pub fn handle_marked(&mut self, id: u64, channel: &str) {
         let Some(name) = self.succession(id) else {
-            if id > self.latest_offer && self.early_marks.len() < EARLY_MAX {
-                self.early_marks.insert((id, channel.to_owned()));
-            }
-            return;
+            return self.session.keep_early_mark(id, channel);
         };
         let group = self.groups.get_mut(&name);
         let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
@@ -212,7 +203,7 @@ impl Groups {
 
     fn revoke(&mut self, now_ns: u64, name: &str) {
         if let Some(group) = self.groups.get_mut(name) {
-            group.revoked_until_ns = now_ns.saturating_add(REVOKED_NS);
+            group.ended.handle_revoked(now_ns);
         }
     }
 
@@ -323,7 +314,7 @@ impl Groups {
             .successor
             .as_ref()
             .is_some_and(|h| h.was_suspended(now_ns));
-        suspended || (cause.is_by_switchover() && now_ns < group.revoked_until_ns)
+        suspended || (cause.is_by_switchover() && group.ended.is_revoked(now_ns))
     }
 
     /// Ends a succession when the group becomes active. Returns its id if it was prepared completely.

@@ -10,6 +10,7 @@ use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 
 use super::refusal::{Candidate, Insistence, judge};
+use super::session::PeerSession;
 use super::successor::Offered;
 use super::switchover::Asker;
 use super::{Action, Groups};
@@ -73,7 +74,7 @@ impl Groups {
         let Some(group) = self.groups.get(name) else {
             return Err("there is no such group".to_owned());
         };
-        if !self.linked {
+        if !self.session.is_up() {
             return Err("there is no link to a peer".to_owned());
         }
         let judged = match group.role {
@@ -188,17 +189,13 @@ impl Groups {
 
     /// Handles the first session with the peer.
     pub fn handle_link_up(&mut self) {
-        self.linked = true;
+        self.session.begin();
     }
 
     /// Handles the loss of the session, or a restart of the peer. Switchovers are cancelled, but a prepared
     /// successor stays prepared for a while, because the peer may have released the group already.
     pub fn handle_link_down(&mut self, why: &str) {
-        self.linked = false;
-        self.channels.clear();
-        self.early_marks.clear();
-        // the peer may come back after a boot, and count from the start again
-        self.latest_offer = 0;
+        self.session = PeerSession::default();
         for name in self.names() {
             self.cancel(&name, &format!("the link went down: {why}"));
             self.end_unheard(&name);
@@ -220,17 +217,18 @@ impl Groups {
     }
 
     pub fn channels(&self) -> &BTreeSet<String> {
-        &self.channels
+        self.session.channels()
     }
 
     /// Sets the plugins that are connected to their peer plugin.
     pub fn set_channels(&mut self, channels: BTreeSet<String>) {
-        let lost: Vec<String> = self.channels.difference(&channels).cloned().collect();
+        let lost = self.session.channels().difference(&channels);
+        let lost: Vec<String> = lost.cloned().collect();
         for plugin in lost {
             let why = format!("{plugin} lost its peer");
             self.cancel_without(&plugin, &why);
             self.drop_unmarked_successions(&plugin, &why);
         }
-        self.channels = channels;
+        self.session.set_channels(channels);
     }
 }

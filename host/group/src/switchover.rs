@@ -6,6 +6,7 @@
 
 mod cancel;
 mod declined;
+mod ended;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,8 @@ use spared_message::word::Word;
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 
-pub(super) use declined::Declined;
+use declined::Declined;
+pub(super) use ended::EndedSwitchovers;
 
 use super::refusal::Insistence;
 use super::successor::PREPARED_NS;
@@ -112,7 +114,7 @@ impl Groups {
             Some(group) if group.offer.is_some() => EALREADY,
             Some(group) if group.phase != Phase::Installed => EINVAL,
             Some(_) if self.closing => ECANCELED,
-            Some(_) if !self.linked => EHOSTUNREACH,
+            Some(_) if !self.session.is_up() => EHOSTUNREACH,
             Some(_) => 0,
         };
         self.answer(ticket, status);
@@ -134,7 +136,7 @@ impl Groups {
     pub fn handle_leave(&mut self, now_ns: u64) {
         self.leaving = true;
         self.refuse_successions("it is being stopped");
-        if !self.linked {
+        if !self.session.is_up() {
             return;
         }
         for name in self.names() {
@@ -421,7 +423,7 @@ impl Groups {
         let Some(offer) = group.offer.take_if(|offer| offer.stage == Stage::Released) else {
             return;
         };
-        group.unconfirmed_release = Some(UnconfirmedRelease {
+        group.ended.set_unconfirmed(UnconfirmedRelease {
             id: offer.id,
             until_ns: offer.until_ns.saturating_add(PREPARED_NS),
         });
@@ -434,12 +436,9 @@ impl Groups {
         self.report_result(offer.client_requests, &Err(format!("{name}: {text}")));
     }
 
-    // Handles a late confirmation of the peer.
     fn forget_given(&mut self, id: u64) {
         for group in self.groups.values_mut() {
-            group
-                .unconfirmed_release
-                .take_if(|released| released.id == id);
+            group.ended.handle_confirmed(id);
         }
     }
 

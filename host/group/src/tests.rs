@@ -9,7 +9,7 @@ mod performed;
 mod prompt;
 mod switchover;
 
-use spared_contract::{AddressClaim, Cause, Family, Publication, VirtualRouterClaim};
+use spared_contract::{AddressClaim, Cause, Family, Forced, Publication, VirtualRouterClaim};
 use spared_pair::CauseKind;
 
 use super::*;
@@ -343,9 +343,9 @@ fn a_fence_that_cannot_pass_leaves_the_group_backup() {
 fn the_same_role_again_only_replaces_the_sentence() {
     let mut fixture = Fixture::new();
     fixture.publish(Role::Active);
-    let transitions = fixture.group().transitions;
+    let transitions = fixture.group().transitions();
     assert_eq!(fixture.publish(Role::Active), ["grant", "answer 0"]);
-    assert_eq!(fixture.group().transitions, transitions);
+    assert_eq!(fixture.group().transitions(), transitions);
 }
 
 #[test]
@@ -793,7 +793,7 @@ fn a_contested_group_stands_aside_for_a_while_and_is_not_taken_off() {
         .handle_contested(fixture.now_ns, "office", "deleted 10 times".to_owned());
     assert_eq!(fixture.run(), ["directive aside"]);
     assert_eq!(fixture.group().role, Role::Active);
-    assert_eq!(fixture.pass(directive::DEFER_NS), ["directive"]);
+    assert_eq!(fixture.pass(eligibility::DEFER_NS), ["directive"]);
 }
 
 #[test]
@@ -852,7 +852,7 @@ fn a_force_reaches_the_elector_and_survives_its_restart() {
         .handle_plugin_down(fixture.now_ns, "vrrp", "it crashed");
     fixture.run();
     fixture.claim("office");
-    assert_eq!(fixture.group().forced, Forced::Backup);
+    assert_eq!(fixture.group().forced(), Forced::Backup);
     assert!(
         fixture
             .groups

@@ -161,7 +161,7 @@ impl Orders {
             } else {
                 Forced::Backup
             };
-            if groups.get(group).is_some_and(|it| it.forced != to) {
+            if groups.get(group).is_some_and(|it| it.forced() != to) {
                 let (by, at) = (&forced.by, clock::brief(&forced.since));
                 if let Err(why) = groups.handle_force(Some(group), to, by, &at) {
                     log::warn!("{group}: {why}");

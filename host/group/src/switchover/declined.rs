@@ -27,9 +27,9 @@ impl Group {
         if by_elector.is_none() {
             return false;
         }
-        self.declined
-            .take_if(|it| Some(it.kind) != by_elector || is_old(it.begun_ns));
-        self.declined.is_some()
+        let declined = &mut self.ended.declined;
+        declined.take_if(|it| Some(it.kind) != by_elector || is_old(it.begun_ns));
+        declined.is_some()
     }
 
     /// Returns true if only the elector waits for this switchover, and its last one failed in the same way.
@@ -38,7 +38,7 @@ impl Group {
         let Some(kind) = offer.by_elector.filter(|_| !is_awaited) else {
             return false;
         };
-        let before = self.declined.replace(Declined {
+        let before = self.ended.declined.replace(Declined {
             kind,
             because: why.to_owned(),
             begun_ns: offer.begun_ns,
@@ -51,7 +51,7 @@ impl Groups {
     /// Makes the next failure of each group an event again.
     pub(crate) fn forget_declined(&mut self) {
         for group in self.groups.values_mut() {
-            group.declined = None;
+            group.ended.declined = None;
         }
     }
 }

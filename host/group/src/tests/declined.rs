@@ -37,7 +37,7 @@ fn the_same_failure_again_and_again_is_one_event() {
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].starts_with("switches over: "), "{told:?}");
     assert_eq!(told[1], format!("{declined} sets is not running"));
-    assert!(pair.nodes[1].groups.early_marks.is_empty());
+    assert!(pair.nodes[1].groups.session.early_marks() == 0);
 
     // another failure, and later another cause
     lacks(&mut pair, "ipsec");
@@ -96,12 +96,12 @@ fn marks_of_offers_that_are_over_leave_room_for_early_ones() {
         groups.handle_peer_word(now_ns, offer(id));
         groups.handle_marked(id, "ct");
     }
-    assert!(groups.early_marks.is_empty());
+    assert!(groups.session.early_marks() == 0);
     groups.handle_marked(301, "ct");
-    assert_eq!(groups.early_marks.len(), 1);
+    assert_eq!(groups.session.early_marks(), 1);
     // the peer boots, and counts from the start again
     pair.link_down();
     let groups = &mut pair.nodes[1].groups;
     groups.handle_marked(2, "ct");
-    assert_eq!(groups.early_marks.len(), 1);
+    assert_eq!(groups.session.early_marks(), 1);
 }

@@ -462,7 +462,7 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
     // node 1 confirms late that it is active, or switches the group back at once
     let mut pair = released();
     pair.inject(Fault::LinkDown);
-    let given = |pair: &Pair| pair.nodes[0].groups.groups["office"].unconfirmed_release;
+    let given = |pair: &Pair| pair.nodes[0].groups.groups["office"].ended.unconfirmed();
     let id = given(&pair).expect("not confirmed").id;
     let now_ns = pair.now_ns();
     let took = Word::Took { switchover: id };

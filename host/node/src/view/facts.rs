@@ -189,10 +189,10 @@ impl NodeView<'_> {
         let mut facts = GroupFacts {
             name: name.to_owned(),
             role: group.role,
-            since: group.since.clone(),
+            since: group.since().to_owned(),
             cause: group.cause.clone(),
             is_unelected: group.is_unelected(),
-            forced: group.forced,
+            forced: group.forced(),
             forced_since: self.forced_since(name),
             quality: quality_of(details).unwrap_or(self.pair.quality().number()),
             fence: self.fence_fact(name, rows),

@@ -111,9 +111,9 @@ impl NodeView<'_> {
         GroupStatus {
             name: name.to_owned(),
             role: name_of(group.role).to_owned(),
-            since: group.since.clone(),
+            since: group.since().to_owned(),
             why: self.sentence_of(group),
-            forced: forced_word(group.forced).to_owned(),
+            forced: forced_word(group.forced()).to_owned(),
             quality,
             fence: fence_word(rows.fence(name)).to_owned(),
             lease_ms: Duration::from_nanos(group.claims.lease_ns).as_secs_f64() * 1000.0,
@@ -121,7 +121,7 @@ impl NodeView<'_> {
             conflict: take_text(&mut details, "conflict"),
             other_active: take_text(&mut details, "other_active"),
             details,
-            transitions: group.transitions,
+            transitions: group.transitions(),
         }
     }
 

@@ -69,7 +69,7 @@ impl NodeView<'_> {
 
     pub fn sentence_of(&self, group: &Group) -> String {
         let sentence = self.sentence(group.role, &group.cause);
-        let undo = undo(group.forced, self.groups.is_in_maintenance());
+        let undo = undo(group.forced(), self.groups.is_in_maintenance());
         sentence + undo
     }
 

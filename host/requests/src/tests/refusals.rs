@@ -228,7 +228,7 @@ fn facts(node: &str, groups: &Groups, against: Against) -> NodeFacts {
     let of_group = |(name, group): (&str, &spared_group::Group)| GroupFacts {
         name: name.to_owned(),
         role: group.role,
-        forced: group.forced,
+        forced: group.forced(),
         ..GroupFacts::default()
     };
     let lacks = against == SuccessorLacks && node == "r2";
