@@ -86,9 +86,9 @@ pub(crate) fn findings<'f>(
     peer: &'f str,
 ) -> impl Iterator<Item = Finding> + 'f {
     let name = &group.name;
-    let bare = group.bare.iter();
+    let bare = group.addresses.bare.iter();
     let bare = bare.map(move |it| no_own_address(node, name, it));
-    let duplicates = group.duplicates.iter();
+    let duplicates = group.addresses.duplicates.iter();
     bare.chain(duplicates.map(move |it| duplicate(node, name, it, peer)))
 }
 

@@ -1,27 +1,29 @@
 //! Types of the facts of the nodes. Every field has a default, so that facts of other versions are understood. All
 //! times are RFC 3339, local.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 pub use spared_contract::{Forced, Role};
 
-use crate::addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress};
 use crate::cause::Cause;
 use crate::difference::Difference;
-use crate::files::UnusedFiles;
-use crate::identity::NetworkLoss;
+pub use crate::group_facts::{
+    AddressFaults, GroupFacts, MissingRoute, NetworkFaults, OtherActive, Rivals, RouterFault,
+    RouterFaults,
+};
 use crate::links::LinkFacts;
 use crate::machine::MachineDifference;
-use crate::needs::Needs;
-use crate::own_packets::OwnTranslation;
+pub use crate::node_faults::{
+    ConfigFaults, MachineFaults, OrderFacts, ProcessFaults, SilentElector,
+};
 
 /// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = spared_abi::CHECK_UNKNOWN;
 /// State of a check whose object works but ends with the node: a failover loses it.
 pub const STATE_LOSES: u32 = spared_abi::CHECK_LOSES;
 
-/// A node's facts about itself, which it sends to the other node.
+/// A node's facts about itself, which it sends to the other node. The parts are flat in JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeFacts {
@@ -43,49 +45,20 @@ pub struct NodeFacts {
     pub interfaces: Vec<InterfaceFacts>,
     /// Paths to the other node, up or down.
     pub links: Vec<LinkFacts>,
-    /// Maintenance of the node, if it is in maintenance.
-    pub maintenance: Option<Maintenance>,
-    /// End of a freeze: until then quality and preference change no role.
-    pub frozen_until: Option<String>,
+    /// Orders of administrators.
+    #[serde(flatten)]
+    pub orders: OrderFacts,
     /// Reason why the fence is missing although it should be in place.
     pub fence_gone: Option<String>,
-    /// Elector that does not answer, so that faults which only it knows are not reported.
-    #[serde(skip_serializing_if = "is_default")]
-    pub elector_silent: Option<SilentElector>,
-    /// True if the starter, which starts the other processes, does not answer.
-    #[serde(skip_serializing_if = "is_default")]
-    pub starter_silent: bool,
-    /// Firewall rule that drops the link, and the remedy.
-    pub link_filtered: Option<String>,
-    /// Reason why the firewall process does not run, which keeps the link's rule and detects what drops the link.
-    pub firewall_down: Option<String>,
-    /// Faults of the keys, one sentence each. With any of them this node cannot prove its identity, and has no link and
-    /// no heartbeats.
-    #[serde(skip_serializing_if = "is_default")]
-    pub key_faults: Vec<String>,
-    /// Faults of the keys on the disk, which the next start will read.
-    #[serde(skip_serializing_if = "is_default")]
-    pub next_key_faults: Vec<String>,
-    /// Keys of spared.toml whose values are in force after a restart only.
-    #[serde(skip_serializing_if = "is_default")]
-    pub not_in_force: Vec<String>,
-    /// Configuration files that were changed and are not in use.
-    #[serde(skip_serializing_if = "is_default")]
-    pub unused_files: Option<UnusedFiles>,
-    /// Kernel settings of forwarding that are 0 although the groups' addresses need them.
-    #[serde(skip_serializing_if = "is_default")]
-    pub not_forwarding: Vec<String>,
-    /// Rules that translate this node's own packets to a virtual address, so that answers do not reach it while it is
-    /// not active.
-    #[serde(skip_serializing_if = "is_default")]
-    pub own_translations: Vec<OwnTranslation>,
-    /// Needs of the daemon that this machine does not meet, now or at the next start.
-    #[serde(skip_serializing_if = "is_default")]
-    pub needs: Needs,
-    /// True if the link's key comes from a passphrase that is easily guessed.
-    pub weak_passphrase: bool,
-    /// File or folder that the host cannot write, and the reason. A restart loses what should be in it.
-    pub unwritten: Option<String>,
+    /// Faults of the daemon's processes.
+    #[serde(flatten)]
+    pub processes: ProcessFaults,
+    /// Faults of the configuration.
+    #[serde(flatten)]
+    pub config: ConfigFaults,
+    /// Faults of the machine.
+    #[serde(flatten)]
+    pub machine: MachineFaults,
     /// Begin of each finding about this node whose begin no other fact tells.
     #[serde(skip_serializing_if = "is_default")]
     pub first_found: Vec<FirstFound>,
@@ -100,16 +73,6 @@ pub struct FirstFound {
     /// Object of the finding.
     pub thing: String,
     /// Time at which the node first had it.
-    pub since: String,
-}
-
-/// Elector that does not answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SilentElector {
-    /// Name of its plugin.
-    pub plugin: String,
-    /// Time of the last answer.
     pub since: String,
 }
 
@@ -165,126 +128,6 @@ pub enum Fence {
     Blocking,
     /// The fence should be in place, but is not.
     Missing,
-}
-
-/// Facts about a group, whose addresses move together, on one node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct GroupFacts {
-    /// Name of the group, as configured.
-    pub name: String,
-    /// Role on this node.
-    pub role: Role,
-    /// Time since which the node has this role.
-    #[serde(skip_serializing_if = "is_default")]
-    pub since: String,
-    /// Reason for the role.
-    #[serde(skip_serializing_if = "is_default")]
-    pub cause: Cause,
-    /// True if the plugin that elects for the group is gone, so that it cannot become active.
-    #[serde(skip_serializing_if = "is_default")]
-    pub is_unelected: bool,
-    /// Role that an administrator forced on this node.
-    #[serde(skip_serializing_if = "is_default")]
-    pub forced: Forced,
-    /// Time since which the role is forced.
-    #[serde(skip_serializing_if = "is_default")]
-    pub forced_since: String,
-    /// The node's quality for this group.
-    pub quality: u8,
-    /// State of the fence.
-    pub fence: Fence,
-    /// Addresses that should be here and are not.
-    #[serde(skip_serializing_if = "is_default")]
-    pub missing: Vec<AddressStatus>,
-    /// Copies of its addresses here that spared did not set.
-    #[serde(skip_serializing_if = "is_default")]
-    pub foreign: Vec<ForeignAddress>,
-    /// Routes that should be here and are not.
-    #[serde(skip_serializing_if = "is_default")]
-    pub missing_routes: Vec<MissingRoute>,
-    /// True if no interface of the group is up with an address of the node's own.
-    #[serde(skip_serializing_if = "is_default")]
-    pub is_cut_off: bool,
-    /// Interfaces of the group that have no address of the node's own.
-    #[serde(skip_serializing_if = "is_default")]
-    pub bare: Vec<BareInterface>,
-    /// Addresses for which another machine answers.
-    #[serde(skip_serializing_if = "is_default")]
-    pub duplicates: Vec<DuplicateAddress>,
-    /// Reason, as far as this node knows, why the backup could not become active within the failover time. It is a
-    /// clause in which "it" is the backup.
-    #[serde(skip_serializing_if = "is_default")]
-    pub failover_waits: String,
-    /// Links on which the other node's heartbeats do not arrive, though the nodes have a session.
-    #[serde(skip_serializing_if = "is_default")]
-    pub deaf_links: BTreeSet<String>,
-    /// Another router that is heard as active.
-    #[serde(skip_serializing_if = "is_default")]
-    pub other_active: Option<OtherActive>,
-    /// Rival that is active for the group at the same time as this node.
-    #[serde(skip_serializing_if = "is_default")]
-    pub conflict: Option<String>,
-    /// Interfaces on which one node does not hear the other although both live, each with the kind of the failure: see
-    /// spared-vrrp(5).
-    #[serde(skip_serializing_if = "is_default")]
-    pub unheard: BTreeMap<String, String>,
-    /// Interfaces on which adverts of the other node are heard although no path brings its heartbeats, with that node
-    /// and its priority.
-    #[serde(skip_serializing_if = "is_default")]
-    pub adverts_alone: BTreeMap<String, String>,
-    /// Losses on networks where a node's heartbeats arrive: its adverts or virtual MAC addresses do not arrive, or did
-    /// not when it was last active.
-    #[serde(skip_serializing_if = "is_default")]
-    pub lost: Vec<NetworkLoss>,
-    /// Networks of the group, "lan, wan", if this node is active and nothing proves that it is reached on any of them;
-    /// empty otherwise.
-    #[serde(skip_serializing_if = "is_default")]
-    pub unproven: String,
-    /// Virtual routers for which a router outside the pair advertises, with that router.
-    #[serde(skip_serializing_if = "is_default")]
-    pub strangers: Vec<RouterFault>,
-    /// Virtual routers for which a router signs its adverts, with that router.
-    #[serde(skip_serializing_if = "is_default")]
-    pub signers: Vec<RouterFault>,
-    /// Virtual routers whose adverts cannot leave, with the reason.
-    #[serde(skip_serializing_if = "is_default")]
-    pub muted: Vec<RouterFault>,
-    /// Virtual routers whose adverts to some unicast peers are refused by the node's kernel, with those peers.
-    #[serde(skip_serializing_if = "is_default")]
-    pub refused: Vec<RouterFault>,
-}
-
-/// A fault of a virtual router.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RouterFault {
-    /// Virtual router, as the elector names it.
-    pub router: String,
-    /// Interface of the virtual router; empty if the elector does not name it.
-    pub interface: String,
-    /// Sentence about the fault.
-    pub why: String,
-}
-
-/// A router that is active for a group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct OtherActive {
-    /// Address or name of the router.
-    pub name: String,
-    /// True if the router is the other node of the pair.
-    pub is_peer: bool,
-}
-
-/// A route of a group that the kernel does not have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MissingRoute {
-    /// Route, as "0.0.0.0/0 via 192.0.2.1".
-    pub route: String,
-    /// Interface of the route; empty if the file names none.
-    pub interface: String,
 }
 
 /// Facts about an enabled plugin.
@@ -458,7 +301,7 @@ impl NodeFacts {
     /// Returns true if an administrator forces a role, or the node is in maintenance.
     pub fn is_ordered(&self) -> bool {
         let is_forced = |it: &GroupFacts| it.forced != Forced::No;
-        self.maintenance.is_some() || self.groups.iter().any(is_forced)
+        self.orders.maintenance.is_some() || self.groups.iter().any(is_forced)
     }
 
     /// Returns the group of that name.

@@ -25,7 +25,7 @@ pub(crate) fn finding(node: &NodeFacts) -> Option<Finding> {
         files,
         since,
         fault,
-    } = node.unused_files.as_ref()?;
+    } = node.config.unused_files.as_ref()?;
     let name = &node.node;
     let (was, is) = match files.as_slice() {
         [_] => ("was", "is"),

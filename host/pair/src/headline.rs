@@ -59,10 +59,10 @@ pub(crate) fn of(
 
 fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> HeadlineWithFinding {
     let (own, other) = (&here.0.node, &there.0.node);
-    let stranger = here.1.other_active.as_ref();
+    let stranger = here.1.rivals.other_active.as_ref();
     match (is_active(here.1), is_active(there.1)) {
         (true, true) => conflict(here, format!("active on BOTH nodes, {own} and {other}.")),
-        (true, false) => match &here.1.conflict {
+        (true, false) => match &here.1.rivals.conflict {
             Some(rival) => conflict(here, format!("active on BOTH: {own} and {rival}.")),
             None => stands_by(here, there, is_clean),
         },
@@ -78,10 +78,10 @@ fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> HeadlineWithFi
 
 fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> HeadlineWithFinding {
     let (active, spare_node) = (&active.node, &spare.0.node);
-    if group.is_cut_off {
+    if group.addresses.is_cut_off {
         return unanswered(active);
     }
-    if spare.1.is_cut_off {
+    if spare.1.addresses.is_cut_off {
         let text = format!(
             "{active} is active and {spare_node} cannot take over: none of its interfaces is usable."
         );
@@ -93,7 +93,7 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Head
         return cannot_take_over(spare, text);
     }
     let missing = spare.0.missing.first();
-    let but = if spare.0.maintenance.is_some() {
+    let but = if spare.0.orders.maintenance.is_some() {
         format!("{spare_node} is in maintenance.")
     } else if spare.1.forced == Forced::Backup {
         format!("{spare_node} is forced backup.")
@@ -125,10 +125,10 @@ fn waits_for<'g>(active: &'g GroupFacts, spare: &'g GroupFacts) -> Option<&'g st
 /// Returns the headline if the other node does not have the group, or no plugin elects for it there.
 fn unknown_there(here: Side<'_>, other: &NodeFacts) -> HeadlineWithFinding {
     let (own, other) = (&here.0.node, &other.node);
-    let heard = here.1.other_active.as_ref();
+    let heard = here.1.rivals.other_active.as_ref();
     match (here.1.role, heard) {
-        (Role::Active, _) if here.1.conflict.is_some() => without_peer(here),
-        (Role::Active, _) if here.1.is_cut_off => unanswered(own),
+        (Role::Active, _) if here.1.rivals.conflict.is_some() => without_peer(here),
+        (Role::Active, _) if here.1.addresses.is_cut_off => unanswered(own),
         (Role::Active, _) => {
             let text = format!(
                 "{own} is active and {other} cannot take over: no plugin there handles this group."
@@ -150,10 +150,12 @@ fn unknown_there(here: Side<'_>, other: &NodeFacts) -> HeadlineWithFinding {
 
 fn silent(here: Side<'_>, pair: &PairFacts) -> HeadlineWithFinding {
     let own = &here.0.node;
-    let is_heard = here.1.other_active.is_some();
+    let is_heard = here.1.rivals.other_active.is_some();
     match here.1.role {
-        Role::Active if !here.1.adverts_alone.is_empty() => adverts_without_heartbeats(here),
-        Role::Active if here.1.conflict.is_none() => active_without_facts(here, pair),
+        Role::Active if !here.1.networks.adverts_alone.is_empty() => {
+            adverts_without_heartbeats(here)
+        }
+        Role::Active if here.1.rivals.conflict.is_none() => active_without_facts(here, pair),
         Role::Backup if is_heard && pair.has_link => {
             let what = if pair.link_up {
                 format!("{}.", unreported(pair))
@@ -173,7 +175,10 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> HeadlineWithFinding {
 /// Returns the headline if adverts of the other node are heard without its heartbeats. They do not prove that it lives,
 /// but two nodes that are both active look like this.
 fn adverts_without_heartbeats(here: Side<'_>) -> HeadlineWithFinding {
-    let (interfaces, rivals) = (here.1.adverts_alone.keys(), here.1.adverts_alone.values());
+    let (interfaces, rivals) = (
+        here.1.networks.adverts_alone.keys(),
+        here.1.networks.adverts_alone.values(),
+    );
     let interfaces: Vec<&str> = interfaces.map(String::as_str).collect();
     let rival = rivals.map(String::as_str).next().unwrap_or_default();
     let text = format!(
@@ -204,7 +209,7 @@ fn unanswered(active: &str) -> HeadlineWithFinding {
 
 fn active_without_facts(here: Side<'_>, pair: &PairFacts) -> HeadlineWithFinding {
     let (own, other) = (&here.0.node, &pair.peer);
-    if here.1.is_cut_off {
+    if here.1.addresses.is_cut_off {
         return unanswered(own);
     }
     match pair.life {
@@ -249,8 +254,8 @@ fn active_without_facts(here: Side<'_>, pair: &PairFacts) -> HeadlineWithFinding
 // is one.
 fn without_peer(here: Side<'_>) -> HeadlineWithFinding {
     let (node, group) = (&here.0.node, here.1);
-    let other = group.other_active.as_ref().map(|other| &other.name);
-    match (group.role, group.conflict.as_ref().or(other)) {
+    let other = group.rivals.other_active.as_ref().map(|other| &other.name);
+    match (group.role, group.rivals.conflict.as_ref().or(other)) {
         (Role::Active, Some(rival)) => {
             conflict(here, format!("active on BOTH: {node} and {rival}."))
         }
@@ -336,7 +341,7 @@ fn nobody((own, group): Side<'_>) -> HeadlineWithFinding {
         said: None,
     };
     let why = group.cause.sentence(group.role, &own_fitness, None);
-    let undo = undo(group.forced, own.maintenance.is_some());
+    let undo = undo(group.forced, own.orders.maintenance.is_some());
     let text = format!("no node is active. {why}{undo}.");
     HeadlineWithFinding::new(Word::None, text).with(nobody_found((own, group)))
 }
@@ -360,7 +365,7 @@ fn cannot_take_over(spare: Side<'_>, text: String) -> HeadlineWithFinding {
 }
 
 fn active_name(group: &GroupFacts, pair: &PairFacts) -> String {
-    match &group.other_active {
+    match &group.rivals.other_active {
         Some(other) if !other.is_peer => other.name.clone(),
         _ => pair.peer.clone(),
     }

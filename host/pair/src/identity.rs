@@ -49,7 +49,7 @@ pub enum LossKind {
 /// Returns the findings of all groups of a node, one for each network and active node.
 pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     let mut lost: BTreeMap<(LossKind, &str, &str), Vec<&str>> = BTreeMap::new();
-    for it in node.groups.iter().flat_map(|group| &group.lost) {
+    for it in node.groups.iter().flat_map(|group| &group.networks.lost) {
         let key = (it.loss, it.interface.as_str(), it.sender.as_str());
         let what = lost.entry(key).or_default();
         if !what.contains(&it.what.as_str()) {

@@ -19,6 +19,7 @@ mod files;
 mod finding;
 mod finding_times;
 pub mod forwarding;
+mod group_facts;
 mod headline;
 pub mod history;
 mod identity;
@@ -26,6 +27,7 @@ mod links;
 mod machine;
 mod needs;
 mod node;
+mod node_faults;
 mod own_packets;
 mod peer;
 mod pending;
@@ -44,9 +46,11 @@ pub use addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddre
 pub use cause::{Cause, CauseKind, Sentence, undo};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
-    CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts, InterfaceLack, Maintenance,
-    MissingRoute, NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, PluginState, Role,
-    RouterFault, STATE_LOSES, STATE_UNKNOWN, SilentElector,
+    AddressFaults, CheckStatus, ConfigFaults, Fence, FirstFound, Forced, GroupFacts,
+    InterfaceFacts, InterfaceLack, MachineFaults, Maintenance, MissingRoute, NetworkFaults,
+    NodeFacts, OrderFacts, OtherActive, PairFacts, PeerLife, PluginFacts, PluginState,
+    ProcessFaults, Rivals, Role, RouterFault, RouterFaults, STATE_LOSES, STATE_UNKNOWN,
+    SilentElector,
 };
 pub use files::UnusedFiles;
 pub use finding::{Finding, Id};

@@ -41,11 +41,11 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     let check = format!(
         "Check its cable, its address on both nodes, and that no firewall drops TCP port 3780 there.{left}"
     );
-    if let Some(why) = &node.link_filtered {
+    if let Some(why) = &node.processes.link_filtered {
         let text = format!("{name}: {}", bare(why));
         found.push(Finding::new(Id::LinkFiltered, name, "firewall", text));
     }
-    if let Some(why) = &node.firewall_down {
+    if let Some(why) = &node.processes.firewall_down {
         let text = format!("{name}: {}", bare(why));
         let finding = Finding::new(Id::FirewallDown, name, "firewall", text);
         let todo = "If this lasts, the reason is in the journal: journalctl -u spared";
@@ -57,8 +57,8 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         .iter()
         .filter(|link| !link.up && link.passes.is_none());
     found.extend(down.map(|it| link(name, it).todo(&check)));
-    if !node.key_faults.is_empty() {
-        let faults: Vec<&str> = node.key_faults.iter().map(|it| bare(it)).collect();
+    if !node.config.key_faults.is_empty() {
+        let faults: Vec<&str> = node.config.key_faults.iter().map(|it| bare(it)).collect();
         let text = format!("{name}: no link and no heartbeats: {}", faults.join("; "));
         let finding = Finding::new(Id::NoKey, name, "key", text);
         found.push(finding.todo(format!(
@@ -66,7 +66,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         )));
     }
     found.extend(next_keys(node));
-    if node.weak_passphrase {
+    if node.machine.weak_passphrase {
         let text = format!("{name}: secret_file: the passphrase is weak");
         let finding = Finding::new(Id::WeakPassphrase, name, "secret_file", text);
         found.push(finding.todo("Take a longer one."));
@@ -78,8 +78,8 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
 
 /// Returns the finding about keys that were good when the node read them and are not now.
 fn next_keys(node: &NodeFacts) -> Option<Finding> {
-    let (name, faults) = (&node.node, &node.next_key_faults);
-    if faults.is_empty() || !node.key_faults.is_empty() {
+    let (name, faults) = (&node.node, &node.config.next_key_faults);
+    if faults.is_empty() || !node.config.key_faults.is_empty() {
         return None;
     }
     let faults: Vec<&str> = faults.iter().map(|it| bare(it)).collect();

@@ -98,7 +98,7 @@ pub(crate) fn lacks(needs: &Needs) -> impl Iterator<Item = String> + '_ {
 
 /// Returns the findings about a node's needs.
 pub(crate) fn findings(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
-    let (name, needs) = (node.node.as_str(), &node.needs);
+    let (name, needs) = (node.node.as_str(), &node.machine.needs);
     let unanswered = needs.unanswered.iter().map(move |it| {
         let text = format!("{name}: {}", it.sentence());
         Finding::new(Id::Unanswered, name, &it.interface, text).todo_there(it.todo())
@@ -190,12 +190,15 @@ fn is_explained(node: &NodeFacts, lost: &FailsAfterRestart) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::PluginState;
+    use crate::facts::{MachineFaults, PluginState};
 
     fn told(needs: Needs) -> Vec<String> {
         let node = NodeFacts {
             node: "r2".to_owned(),
-            needs,
+            machine: MachineFaults {
+                needs,
+                ..MachineFaults::default()
+            },
             ..NodeFacts::default()
         };
         findings(&node)
@@ -318,12 +321,15 @@ mod tests {
         let node = NodeFacts {
             node: "r2".to_owned(),
             plugins: vec![down],
-            needs: Needs {
-                restart: vec![
-                    lost("sets", "sets.so: No such file"),
-                    lost("vrrp", "vrrp.so: No such file"),
-                ],
-                ..Needs::default()
+            machine: MachineFaults {
+                needs: Needs {
+                    restart: vec![
+                        lost("sets", "sets.so: No such file"),
+                        lost("vrrp", "vrrp.so: No such file"),
+                    ],
+                    ..Needs::default()
+                },
+                ..MachineFaults::default()
             },
             ..NodeFacts::default()
         };

@@ -92,8 +92,12 @@ fn add(known: &mut CheckStatus, other: &CheckStatus) {
 fn is_explained(node: &NodeFacts, name: &str) -> bool {
     let mut down = node.interfaces.iter();
     let hurts = |group: &GroupFacts| {
-        let is_bare = group.bare.iter().any(|bare| bare.interface == name);
-        let is_muted = group.muted.iter().any(|it| it.interface == name);
+        let is_bare = group
+            .addresses
+            .bare
+            .iter()
+            .any(|bare| bare.interface == name);
+        let is_muted = group.routers.muted.iter().any(|it| it.interface == name);
         is_bare || is_muted || unheard::explains(group, name)
     };
     down.any(|it| it.name == name) || node.groups.iter().any(hurts)
@@ -108,7 +112,7 @@ fn fence(node: &NodeFacts) -> Option<Finding> {
 }
 
 fn elector(node: &NodeFacts) -> Option<Finding> {
-    let silent = node.elector_silent.as_ref()?;
+    let silent = node.processes.elector_silent.as_ref()?;
     // a plugin that does not answer at all has its own finding
     let is_worse = |it: &PluginFacts| it.name == silent.plugin && (it.is_silent || !it.runs());
     if node.plugins.iter().any(is_worse) {
@@ -126,7 +130,7 @@ fn elector(node: &NodeFacts) -> Option<Finding> {
 
 fn not_in_force(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
     let name = &node.node;
-    node.not_in_force.iter().map(move |key| {
+    node.config.not_in_force.iter().map(move |key| {
         let text = format!("{name}: {key} in spared.toml is not in force yet");
         let finding = Finding::new(Id::NotInForce, name, key, text);
         finding.todo_there("Run `systemctl restart spared`, best while the node is backup.")
@@ -140,11 +144,13 @@ fn starter(node: &NodeFacts) -> Option<Finding> {
     let finding = Finding::new(Id::StarterSilent, name, "starter", text);
     let todo =
         "A starter that hangs is killed after 10 s; if this lasts, run `systemctl restart spared`.";
-    node.starter_silent.then(|| finding.todo_there(todo))
+    node.processes
+        .starter_silent
+        .then(|| finding.todo_there(todo))
 }
 
 fn unproven(node: &str, group: &GroupFacts, peer: &str) -> Option<Finding> {
-    let (name, networks) = (&group.name, &group.unproven);
+    let (name, networks) = (&group.name, &group.networks.unproven);
     let text = format!(
         "{node}: {name}: nothing proves that {node} is reached on {networks}: {peer} hears it on no network of the group"
     );
@@ -156,7 +162,7 @@ fn unproven(node: &str, group: &GroupFacts, peer: &str) -> Option<Finding> {
 fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<Finding> {
     let (node, name) = (of.node.as_str(), &group.name);
     let mut found = Vec::new();
-    if group.role == Role::Active && group.fence == Fence::Blocking && !group.is_cut_off {
+    if group.role == Role::Active && group.fence == Fence::Blocking && !group.addresses.is_cut_off {
         let text = format!(
             "{node}: {name} is active, but its fence is blocking: its addresses do not answer"
         );
@@ -167,7 +173,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
     }
     // an interface that is down has no addresses
     let is_up = |name: &str| !of.interfaces.iter().any(|it| it.name == name);
-    let missing = group.missing.iter();
+    let missing = group.addresses.missing.iter();
     let missing = missing.filter(|it| group.role == Role::Active && is_up(&it.interface));
     for missing in missing {
         let (address, interface) = (&missing.address, &missing.interface);
@@ -179,7 +185,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
         let todo = "`sparectl events` shows whether another program deletes it.";
         found.push(Finding::new(Id::AddressMissing, node, address, text).todo_there(todo));
     }
-    let routes = group.missing_routes.iter();
+    let routes = group.addresses.missing_routes.iter();
     for missing in routes.filter(|it| group.role == Role::Active && is_up(&it.interface)) {
         let route = &missing.route;
         let text = format!("{node}: {name}: the route {route} is missing");
@@ -189,28 +195,34 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
         ));
     }
     // a copy that is an interface's only address has SP-0204
-    let is_told = |it: &ForeignAddress| group.bare.iter().any(|bare| bare.is_told(it));
-    let foreign = group.foreign.iter();
+    let is_told = |it: &ForeignAddress| group.addresses.bare.iter().any(|bare| bare.is_told(it));
+    let foreign = group.addresses.foreign.iter();
     let foreign = foreign.filter(|it| !is_told(it));
     found.extend(foreign.map(|it| foreign_address(node, group, it)));
     found.extend(addresses::findings(node, group, peer));
     found.extend(unheard::findings(node, group, peer, link_up));
     found.extend(unproven(node, group, peer));
-    if let Some(RouterFault { router, why, .. }) = group.strangers.first() {
+    if let Some(RouterFault { router, why, .. }) = group.routers.strangers.first() {
         let text = format!(
             "{node}: {name}: {router}: {why} advertises as active, and is not a node of this pair"
         );
         found.push(Finding::new(Id::StrangerActive, node, name, text).todo(STRANGER));
     }
-    found.extend(group.signers.iter().map(|it| signer(node, name, it)));
-    for RouterFault { router, why, .. } in &group.muted {
+    found.extend(
+        group
+            .routers
+            .signers
+            .iter()
+            .map(|it| signer(node, name, it)),
+    );
+    for RouterFault { router, why, .. } in &group.routers.muted {
         let text = format!("{node}: {name}: {router}: {}", bare(why));
         let finding = Finding::new(Id::Muted, node, router, text);
         found.push(finding.todo(format!(
             "Look for a rule on {node} that drops the adverts; {node} tries again by itself."
         )));
     }
-    for RouterFault { router, why, .. } in &group.refused {
+    for RouterFault { router, why, .. } in &group.routers.refused {
         let text = format!(
             "{node}: {name}: {router}: the kernel of {node} refuses its adverts to {}",
             bare(why)
@@ -369,7 +381,7 @@ fn check(of: &NodeFacts, check: &CheckStatus) -> Finding {
     };
     let text = format!("{node}: check \"{name}\" {verb}{why}");
     let finding = Finding::new(id, node, name, text).since(since);
-    let mut hints = of.own_translations.iter().map(|it| it.hint(node));
+    let mut hints = of.machine.own_translations.iter().map(|it| it.hint(node));
     let hint = hints.next().filter(|_| id == Id::CheckFails);
     let hint = hint.map_or(String::new(), |hint| format!(" {hint}"));
     finding.todo_there(format!("See `sparectl {plugin}`.{hint}"))
@@ -400,7 +412,7 @@ fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
 fn orders(node: &NodeFacts) -> Vec<Finding> {
     let name = node.node.as_str();
     let mut found = Vec::new();
-    if let Some(it) = &node.maintenance {
+    if let Some(it) = &node.orders.maintenance {
         let text = format!("{name} is in maintenance (by {})", it.by);
         let finding = Finding::new(Id::Maintenance, name, "maintenance", text);
         let ends = it.until.as_ref().map_or(String::new(), |until| {
@@ -409,7 +421,7 @@ fn orders(node: &NodeFacts) -> Vec<Finding> {
         let todo = format!("{ends}End on {name}: sparectl maintenance off");
         found.push(finding.since(&it.since).todo(todo));
     }
-    if let Some(until) = &node.frozen_until {
+    if let Some(until) = &node.orders.frozen_until {
         let until = time::clock(until);
         let text = format!("frozen until {until}: no role changes for quality or preference");
         let finding = Finding::new(Id::Frozen, name, "freeze", text);
@@ -419,7 +431,7 @@ fn orders(node: &NodeFacts) -> Vec<Finding> {
 }
 
 fn disk(node: &NodeFacts) -> Option<Finding> {
-    let why = node.unwritten.as_ref()?;
+    let why = node.machine.unwritten.as_ref()?;
     let name = &node.node;
     let text = format!("{name}: cannot write its state: {}", bare(why));
     let place = why.split(": ").next().unwrap_or(why);
@@ -432,7 +444,7 @@ fn disk(node: &NodeFacts) -> Option<Finding> {
 
 fn not_forwarding(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
     let name = &node.node;
-    node.not_forwarding.iter().map(move |setting| {
+    node.machine.not_forwarding.iter().map(move |setting| {
         let text = format!("{name}: {}", forwarding::sentence(setting));
         let command = forwarding::command(setting);
         let todo =

@@ -48,7 +48,7 @@ impl OwnTranslation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{CheckStatus, NodeFacts, STATE_UNKNOWN};
+    use crate::facts::{CheckStatus, MachineFaults, NodeFacts, STATE_UNKNOWN};
     use crate::node::findings;
 
     #[test]
@@ -63,7 +63,10 @@ mod tests {
             let node = NodeFacts {
                 node: "r2".to_owned(),
                 checks: vec![check],
-                own_translations: rules,
+                machine: MachineFaults {
+                    own_translations: rules,
+                    ..MachineFaults::default()
+                },
                 ..NodeFacts::default()
             };
             findings(&node, "r1", true)[0].todo.clone()

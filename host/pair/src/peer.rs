@@ -14,7 +14,10 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         );
         Some(Finding::new(id, peer, peer, text).todo(todo))
     };
-    let is_heard = own.groups.iter().any(|group| group.other_active.is_some());
+    let is_heard = own
+        .groups
+        .iter()
+        .any(|group| group.rivals.other_active.is_some());
     match pair.life {
         _ if own.groups.is_empty() || pair.facts.is_some() => None,
         _ if pair.link_up => {
@@ -29,13 +32,13 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         PeerLife::Silent => {
             let since = pair.last_heard.as_deref().unwrap_or_default();
             let mut groups = own.groups.iter();
-            let is_advertised = groups.any(|group| !group.adverts_alone.is_empty());
+            let is_advertised = groups.any(|group| !group.networks.adverts_alone.is_empty());
             let found = of(Id::PeerSilent, last_heard(now, pair, is_advertised));
             found.map(|found| found.since(since))
         }
         PeerLife::Unknown if is_heard => None,
         // the finding about the key is the cause, and says more
-        PeerLife::Unknown if !own.key_faults.is_empty() => None,
+        PeerLife::Unknown if !own.config.key_faults.is_empty() => None,
         PeerLife::Unknown => {
             let (why, todo) = if pair.has_link {
                 (

@@ -68,7 +68,7 @@ pub fn missing(
     link_down: Option<&str>,
     differences: &[Difference],
 ) -> Vec<String> {
-    let maintenance = own.maintenance.as_ref();
+    let maintenance = own.orders.maintenance.as_ref();
     let maintenance = maintenance.map(|_| "it is in maintenance".to_owned());
     let forced = forced_sentences(own);
     let quality = (own.quality == 0).then(|| "its quality is 0".to_owned());
@@ -78,7 +78,7 @@ pub fn missing(
     });
     let plugins = own.plugins.iter().filter(|it| !it.is_aside);
     let plugins = plugins.filter_map(|it| plugin_lack(it, peer, link_down.is_none()));
-    let forwarding = own.not_forwarding.first();
+    let forwarding = own.machine.not_forwarding.first();
     let forwarding = forwarding.map(|setting| forwarding::sentence(setting));
     let mismatches = differences.iter();
     let mismatches = mismatches.filter(|it| it.kind == DifferenceKind::Group);
@@ -89,7 +89,7 @@ pub fn missing(
         .chain(link)
         .chain(plugins.map(|(_, text)| text))
         .chain(forwarding)
-        .chain(needs::lacks(&own.needs))
+        .chain(needs::lacks(&own.machine.needs))
         .chain(mismatches.map(|it| it.sentence_for_both(&own.node, peer)))
         .collect()
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    CheckStatus, GroupFacts, NodeFacts, PairFacts, PeerLife, PluginFacts, Role, Verdict, Word,
-    missing, verdict,
+    CheckStatus, GroupFacts, NetworkFaults, NodeFacts, PairFacts, PeerLife, PluginFacts, Role,
+    Verdict, Word, missing, verdict,
 };
 
 /// An engine's report on its node.
@@ -105,7 +105,10 @@ fn node(name: &str, role: Role, plugin: &str, report: &Report) -> NodeFacts {
         name: "office".to_owned(),
         role,
         quality: 100,
-        unheard: report.unheard.clone(),
+        networks: NetworkFaults {
+            unheard: report.unheard.clone(),
+            ..NetworkFaults::default()
+        },
         ..GroupFacts::default()
     };
     let mut checks = report.checks.clone();

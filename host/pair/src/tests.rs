@@ -186,7 +186,7 @@ fn who_is_active_is_said_truly() {
             "a rival",
             "CONFLICT  office: active on BOTH: r1 and 10.0.0.9.",
             &["SP-0105 r1"],
-            |bed| bed.own.groups[0].conflict = Some("10.0.0.9".to_owned()),
+            |bed| bed.own.groups[0].rivals.conflict = Some("10.0.0.9".to_owned()),
         ),
         (
             "nobody",
@@ -207,7 +207,7 @@ fn who_is_active_is_said_truly() {
             &["SP-0106 r1"],
             |bed| {
                 bed.own.groups = vec![group(Role::Backup)];
-                bed.own.groups[0].other_active = Some(OtherActive {
+                bed.own.groups[0].rivals.other_active = Some(OtherActive {
                     name: "10.0.0.9".to_owned(),
                     is_peer: false,
                 });
@@ -219,7 +219,7 @@ fn who_is_active_is_said_truly() {
             &[],
             |bed| {
                 bed.own.groups = vec![group(Role::Backup)];
-                bed.own.groups[0].other_active = Some(OtherActive {
+                bed.own.groups[0].rivals.other_active = Some(OtherActive {
                     name: "10.0.0.2".to_owned(),
                     is_peer: true,
                 });
@@ -262,7 +262,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
             |bed| {
                 bed.unlink(PeerLife::Alive);
                 bed.own.groups = vec![group(Role::Backup)];
-                bed.own.groups[0].other_active = Some(OtherActive {
+                bed.own.groups[0].rivals.other_active = Some(OtherActive {
                     name: "r2".to_owned(),
                     is_peer: true,
                 });
@@ -310,7 +310,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
             &[],
             |bed| {
                 bed.own.groups = vec![group(Role::Backup)];
-                bed.own.groups[0].other_active = Some(OtherActive {
+                bed.own.groups[0].rivals.other_active = Some(OtherActive {
                     name: "r2".to_owned(),
                     is_peer: true,
                 });
@@ -330,7 +330,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
             |bed| {
                 bed.unlink(PeerLife::Unknown);
                 bed.own.links.clear();
-                bed.own.key_faults = vec!["spared.toml:2: nodes: no such file".to_owned()];
+                bed.own.config.key_faults = vec!["spared.toml:2: nodes: no such file".to_owned()];
             },
         ),
         (
@@ -395,7 +395,7 @@ fn a_router_without_a_pair_says_what_it_hears() {
         bed.pair = None;
         bed.own.links.clear();
         bed.own.groups = vec![group(role)];
-        bed.own.groups[0].other_active = other.map(|name| OtherActive {
+        bed.own.groups[0].rivals.other_active = other.map(|name| OtherActive {
             name: name.to_owned(),
             is_peer: false,
         });
@@ -463,12 +463,15 @@ fn a_finding_about_an_address_says_whose_it_is_and_what_to_type() {
         found.map(|it| it.line(NOW)).unwrap_or_default()
     };
     assert_eq!(
-        line(&|group| group.bare.push(copied())),
+        line(&|group| group.addresses.bare.push(copied())),
         "r1: office: lan1 has no IPv4 address of its own (10.1.0.1/24 there is a virtual address of group office): \
          no advert is sent there, and its virtual addresses do not answer. Give the interface an address that is in no group, and delete the other one: `ip address del 10.1.0.1/24 dev lan1` (SP-0204)"
     );
     assert_eq!(
-        line(&|group| group.duplicates.push(duplicate("02:00:00:00:00:99"))),
+        line(&|group| group
+            .addresses
+            .duplicates
+            .push(duplicate("02:00:00:00:00:99"))),
         "r1: office: another machine (02:00:00:00:00:99) answers for 10.1.0.1 on lan1: it gets a part of the packets. \
          The switch's table of MAC addresses shows its port. Take 10.1.0.1 from it. (SP-0109)"
     );
@@ -477,7 +480,7 @@ fn a_finding_about_an_address_says_whose_it_is_and_what_to_type() {
         ..duplicate("02:00:00:00:00:12")
     };
     assert_eq!(
-        line(&|group| group.duplicates.push(of_peer.clone())),
+        line(&|group| group.addresses.duplicates.push(of_peer.clone())),
         "r1: office: r2 (02:00:00:00:00:12) is not active and answers for 10.1.0.1 on lan1: it gets a part of the \
          packets. On r2: see where it has 10.1.0.1 (`ip address show to 10.1.0.1`) and delete it there, or start \
          spared. (SP-0109)"
@@ -535,36 +538,36 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             bed.own.groups[0].fence = Fence::Blocking;
         }),
         ("an address", TAINTED, &["SP-0203 r1"], |bed| {
-            bed.own.groups[0].missing = vec![AddressStatus::default()];
+            bed.own.groups[0].addresses.missing = vec![AddressStatus::default()];
         }),
         ("a key that waits", TAINTED, &["SP-0603 r1"], |bed| {
-            bed.own.not_in_force = vec!["fence".to_owned()];
+            bed.own.config.not_in_force = vec!["fence".to_owned()];
         }),
         ("a route", TAINTED, &["SP-0207 r1"], |bed| {
-            bed.own.groups[0].missing_routes = vec![MissingRoute::default()];
+            bed.own.groups[0].addresses.missing_routes = vec![MissingRoute::default()];
         }),
         ("a copy on the backup", TAINTED, &["SP-0208 r2"], |bed| {
-            bed.peer().groups[0].foreign = vec![ForeignAddress::default()];
+            bed.peer().groups[0].addresses.foreign = vec![ForeignAddress::default()];
         }),
         (
             "a copy on the active one",
             TAINTED,
             &["SP-0208 r1"],
             |bed| {
-                bed.own.groups[0].foreign = vec![ForeignAddress::default()];
+                bed.own.groups[0].addresses.foreign = vec![ForeignAddress::default()];
             },
         ),
         ("no own address", TAINTED, &["SP-0204 r2"], |bed| {
-            bed.peer().groups[0].bare = vec![BareInterface::default()];
+            bed.peer().groups[0].addresses.bare = vec![BareInterface::default()];
             bed.peer().checks = vec![failed("", 0)];
         }),
         ("a virtual address", TAINTED, &["SP-0204 r2"], |bed| {
-            bed.peer().groups[0].bare = vec![copied()];
+            bed.peer().groups[0].addresses.bare = vec![copied()];
         }),
         ("another machine", TAINTED, &["SP-0109 r1"], |bed| {
-            bed.own.groups[0].duplicates = vec![duplicate("02:00:00:00:00:99")];
+            bed.own.groups[0].addresses.duplicates = vec![duplicate("02:00:00:00:00:99")];
             // the backup hears the machine as well
-            bed.peer().groups[0].duplicates = vec![duplicate("02:00:00:00:00:99")];
+            bed.peer().groups[0].addresses.duplicates = vec![duplicate("02:00:00:00:00:99")];
         }),
         (
             "unheard, muted",
@@ -572,8 +575,11 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             &["SP-0205 r1", "SP-0206 r1"],
             |bed| {
                 let group = &mut bed.own.groups[0];
-                group.unheard.insert("lan".to_owned(), "good".to_owned());
-                group.muted.push(muted("lan"));
+                group
+                    .networks
+                    .unheard
+                    .insert("lan".to_owned(), "good".to_owned());
+                group.routers.muted.push(muted("lan"));
             },
         ),
         (
@@ -582,8 +588,8 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             &["SP-0205 r1"],
             |bed| {
                 let lan = || ("lan".to_owned(), "one way, good".to_owned());
-                bed.own.groups[0].unheard.extend([lan()]);
-                bed.peer().groups[0].unheard.extend([lan()]);
+                bed.own.groups[0].networks.unheard.extend([lan()]);
+                bed.peer().groups[0].networks.unheard.extend([lan()]);
             },
         ),
         (
@@ -592,7 +598,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             &["SP-0401 r2"],
             |bed| {
                 let lan = ("lan".to_owned(), "unusable".to_owned());
-                bed.own.groups[0].unheard.extend([lan]);
+                bed.own.groups[0].networks.unheard.extend([lan]);
                 bed.peer().checks = vec![failed("lan", 0)];
             },
         ),
@@ -601,7 +607,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             TAINTED,
             &["SP-0206 r1", "SP-0401 r1"],
             |bed| {
-                bed.own.groups[0].muted.push(muted("lan.50"));
+                bed.own.groups[0].routers.muted.push(muted("lan.50"));
                 bed.own.checks = vec![failed("lan.50", 0), failed("50", 0)];
             },
         ),
@@ -610,7 +616,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             bed.peer().plugins[1].in_sync = false;
         }),
         ("an elector that is late", TAINTED, &["SP-0307 r1"], |bed| {
-            bed.own.elector_silent = Some(SilentElector {
+            bed.own.processes.elector_silent = Some(SilentElector {
                 plugin: "vrrp".to_owned(),
                 since: SINCE.to_owned(),
             });
@@ -620,7 +626,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             TAINTED,
             &["SP-0309 r2"],
             |bed| {
-                bed.peer().starter_silent = true;
+                bed.peer().processes.starter_silent = true;
             },
         ),
         ("one object, two plugins", TAINTED, &["SP-0401 r1"], |bed| {
@@ -691,21 +697,22 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         }),
         ("a filtered link", TAINTED, &["SP-0502 r1"], |bed| {
             bed.own.links[0].up = false;
-            bed.own.link_filtered = Some("input drops port 3780; to fix: nft insert".to_owned());
+            bed.own.processes.link_filtered =
+                Some("input drops port 3780; to fix: nft insert".to_owned());
         }),
         (
             "no process of the firewall",
             TAINTED,
             &["SP-0504 r1"],
             |bed| {
-                bed.own.firewall_down = Some("the firewall process ended".to_owned());
+                bed.own.processes.firewall_down = Some("the firewall process ended".to_owned());
             },
         ),
         ("a weak passphrase", TAINTED, &["SP-0503 r1"], |bed| {
-            bed.own.weak_passphrase = true;
+            bed.own.machine.weak_passphrase = true;
         }),
         ("a wrong key", TAINTED, &["SP-0505 r1"], |bed| {
-            bed.own.key_faults = vec!["spared.toml:2: nodes: no such file".to_owned()];
+            bed.own.config.key_faults = vec!["spared.toml:2: nodes: no such file".to_owned()];
         }),
         ("another key", TAINTED, &["SP-0602 r1"], |bed| {
             bed.pair().differences = vec![Difference {
@@ -716,21 +723,22 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             }];
         }),
         ("frozen, on both", TAINTED, &["SP-0702 r1"], |bed| {
-            bed.own.frozen_until = Some(NOW.to_owned());
-            bed.peer().frozen_until = Some(NOW.to_owned());
+            bed.own.orders.frozen_until = Some(NOW.to_owned());
+            bed.peer().orders.frozen_until = Some(NOW.to_owned());
         }),
         ("forced here", TAINTED, &["SP-0703 r1"], |bed| {
             bed.own.groups[0].forced = Forced::Active;
         }),
         ("a full disk", TAINTED, &["SP-0801 r1"], |bed| {
-            bed.own.unwritten = Some("/var/lib/spared: no space left".to_owned());
+            bed.own.machine.unwritten = Some("/var/lib/spared: no space left".to_owned());
         }),
         (
             "a key that others can read",
             TAINTED,
             &["SP-0806 r2"],
             |bed| {
-                bed.peer().next_key_faults = vec!["spared.toml:2: link: chmod 600 key".to_owned()];
+                bed.peer().config.next_key_faults =
+                    vec!["spared.toml:2: link: chmod 600 key".to_owned()];
             },
         ),
         ("both forced", TAINTED, &["SP-0108 r1"], |bed| {
@@ -787,7 +795,7 @@ fn a_spare_that_cannot_take_over_is_named_with_its_reason() {
             "in maintenance",
             "WARN  office: r1 is active, r2 is in maintenance.",
             &["SP-0701 r2"],
-            |bed| bed.peer().maintenance = Some(Maintenance::default()),
+            |bed| bed.peer().orders.maintenance = Some(Maintenance::default()),
         ),
         (
             "kept from it",
@@ -807,7 +815,7 @@ fn muted(interface: &str) -> RouterFault {
 }
 
 fn cut_off(node: &mut NodeFacts) {
-    node.groups[0].is_cut_off = true;
+    node.groups[0].addresses.is_cut_off = true;
     node.interfaces = vec![InterfaceFacts {
         name: "lan".to_owned(),
         lack: InterfaceLack::Carrier,
@@ -858,7 +866,7 @@ fn one_fault_is_one_finding() {
             TAINTED,
             &["SP-0403 r1"],
             |bed| {
-                bed.own.groups[0].missing = vec![AddressStatus {
+                bed.own.groups[0].addresses.missing = vec![AddressStatus {
                     interface: "lan".to_owned(),
                     ..AddressStatus::default()
                 }];
@@ -891,7 +899,7 @@ fn one_fault_is_one_finding() {
             |bed| {
                 for is_own in [true, false] {
                     let node = if is_own { &mut bed.own } else { bed.peer() };
-                    node.groups[0].strangers.push(RouterFault {
+                    node.groups[0].routers.strangers.push(RouterFault {
                         why: "10.0.0.9 (priority 254)".to_owned(),
                         ..muted("lan")
                     });
@@ -996,7 +1004,7 @@ fn the_other_node_tells_since_when_it_has_a_finding() {
     assert_eq!(bed.verdict().findings[0].since.as_deref(), Some(SINCE));
     // the begin of one finding is not that of another
     bed.peer().fence_gone = None;
-    bed.peer().unwritten = Some("no space left".to_owned());
+    bed.peer().machine.unwritten = Some("no space left".to_owned());
     assert_eq!(bed.verdict().findings[0].since, None);
 }
 
@@ -1131,7 +1139,7 @@ fn what_is_missing_is_a_sentence_each() {
     let mut own = node("r2", Role::Backup);
     assert_eq!(missing(&own, "r1", None, &[]), [""; 0]);
     own.quality = 0;
-    own.maintenance = Some(Maintenance::default());
+    own.orders.maintenance = Some(Maintenance::default());
     own.groups[0].forced = Forced::Backup;
     own.plugins = vec![
         PluginFacts {
@@ -1187,6 +1195,7 @@ fn a_difference_has_the_finding_of_its_kind_whatever_its_words_are() {
 fn facts_cross_as_json_and_an_unknown_field_does_no_harm() {
     let mut facts = node("r1", Role::Active);
     facts.groups[0]
+        .networks
         .unheard
         .insert("lan".to_owned(), "bad".to_owned());
     let text = serde_json::to_string(&facts).unwrap();

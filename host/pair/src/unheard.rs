@@ -11,7 +11,7 @@ const BETWEEN: &str = "Check cables and switches between both nodes there.";
 
 /// Returns the findings that a node knows, by itself or from the heartbeats of the other node.
 pub(crate) fn findings(node: &str, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<Finding> {
-    let all = group.unheard.iter();
+    let all = group.networks.unheard.iter();
     // over a link the other node reports itself why its interface is not usable
     let told = all.filter(|(_, what)| !(link_up && *what == UNUSABLE));
     let found = told.map(|(interface, what)| finding(node, group, peer, interface, what));
@@ -20,7 +20,7 @@ pub(crate) fn findings(node: &str, group: &GroupFacts, peer: &str, link_up: bool
 
 /// Returns true if a finding of this kind explains why the check of the interface fails.
 pub(crate) fn explains(group: &GroupFacts, interface: &str) -> bool {
-    let what = group.unheard.get(interface);
+    let what = group.networks.unheard.get(interface);
     what.is_some_and(|what| what != UNUSABLE)
 }
 
@@ -74,7 +74,10 @@ mod tests {
             role,
             ..GroupFacts::default()
         };
-        group.unheard.insert("lan".to_owned(), what.to_owned());
+        group
+            .networks
+            .unheard
+            .insert("lan".to_owned(), what.to_owned());
         let found = findings("r1", &group, "r2", link_up).into_iter();
         found.map(|it| format!("{} {}", it.text, it.todo)).collect()
     }

@@ -176,7 +176,7 @@ fn sort(found: &mut Vec<Finding>) {
 // the link, or the other end has a fault.
 fn merge_links(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     let silent = pair.life == PeerLife::Silent && !pair.link_up;
-    let filtered = own.link_filtered.is_some();
+    let filtered = own.processes.link_filtered.is_some();
     let theirs = pair.facts.iter().flat_map(|facts| &facts.links);
     let lacks_there = theirs.filter(|link| !link.up && link.is_local).count() > 0;
     found.retain(|it| {

@@ -137,7 +137,7 @@ fn maintenance_refuses_a_switch_to_its_node_always() {
     become_active(&mut groups, "office");
     there.groups[0].role = Role::Backup;
     assert!(view(&groups, &there).plan_switch(None, None, true).is_ok());
-    there.maintenance = Some(Maintenance::default());
+    there.orders.maintenance = Some(Maintenance::default());
     for anyway in [false, true] {
         assert_eq!(refusal(&view(&groups, &there), None, anyway), why("r2"));
     }

@@ -98,7 +98,7 @@ impl View<'_> {
         Candidate {
             unable: None,
             is_forced_backup: self.forced_there(group) == Some(Forced::Backup),
-            is_in_maintenance: self.there.is_some_and(|it| it.maintenance.is_some()),
+            is_in_maintenance: self.there.is_some_and(|it| it.orders.maintenance.is_some()),
             lacks,
         }
     }

@@ -10,9 +10,10 @@ use spared_fence::is_link_local;
 use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_pair::{
-    BareInterface, CauseKind, DuplicateAddress, Fence, Finding, GroupFacts, InterfaceFacts,
-    LossKind, MachineDifference, Needs, NetworkLoss, NodeFacts, OtherActive, PairFacts, PeerLife,
-    PluginFacts, Role, RouterFault, Verdict, VirtualCopy,
+    AddressFaults, BareInterface, CauseKind, ConfigFaults, DuplicateAddress, Fence, Finding,
+    GroupFacts, InterfaceFacts, LossKind, MachineDifference, MachineFaults, Needs, NetworkLoss,
+    NodeFacts, OrderFacts, OtherActive, PairFacts, PeerLife, PluginFacts, ProcessFaults, Role,
+    RouterFault, Verdict, VirtualCopy,
 };
 use spared_process::clock;
 use spared_records::monotonic::now_ns;
@@ -48,7 +49,6 @@ impl NodeView<'_> {
         let groups = groups.map(|(name, group)| self.group_facts(name, group, rows));
         let mut failing = self.pair.quality().failing();
         failing.truncate(FAILING_MAX);
-        let link = self.config.host().link.as_ref();
         NodeFacts {
             node: self.config.node().to_owned(),
             quality: self.pair.quality().number(),
@@ -59,23 +59,36 @@ impl NodeView<'_> {
             checks: self.pair.quality().not_good(),
             interfaces: self.interface_facts(),
             links: self.link.facts(),
-            maintenance: self.orders.maintenance(),
-            frozen_until: self.orders.frozen_until(),
+            orders: OrderFacts {
+                maintenance: self.orders.maintenance(),
+                frozen_until: self.orders.frozen_until(),
+            },
             fence_gone: self.network.fence_missing().cloned(),
-            elector_silent: self.recorder.silent(Instant::now()),
-            starter_silent: self.supervisor.is_starter_silent(),
-            link_filtered: self.firewall.filtered(),
-            firewall_down: self.firewall.down(),
-            key_faults: self.key_faults(),
-            next_key_faults: self.files.key_faults(),
-            not_in_force: self.config.not_in_force(),
-            unused_files: self.files.not_in_force(Instant::now()),
+            processes: ProcessFaults {
+                elector_silent: self.recorder.silent(Instant::now()),
+                starter_silent: self.supervisor.is_starter_silent(),
+                link_filtered: self.firewall.filtered(),
+                firewall_down: self.firewall.down(),
+            },
+            config: ConfigFaults {
+                key_faults: self.key_faults(),
+                next_key_faults: self.files.key_faults(),
+                not_in_force: self.config.not_in_force(),
+                unused_files: self.files.not_in_force(Instant::now()),
+            },
+            machine: self.machine_faults(),
+            first_found: self.notices.first_found(self.config.node()),
+        }
+    }
+
+    fn machine_faults(&self) -> MachineFaults {
+        let link = self.config.host().link.as_ref();
+        MachineFaults {
             not_forwarding: self.not_forwarding(),
             own_translations: self.own_translations(),
             needs: self.needs(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.unwritten(),
-            first_found: self.notices.first_found(self.config.node()),
         }
     }
 
@@ -196,22 +209,25 @@ impl NodeView<'_> {
             forced_since: self.forced_since(name),
             quality: quality_of(details).unwrap_or(self.pair.quality().number()),
             fence: self.fence_fact(name, rows),
-            bare: self.bare_interfaces(group),
+            addresses: AddressFaults {
+                bare: self.bare_interfaces(group),
+                ..AddressFaults::default()
+            },
             ..GroupFacts::default()
         };
-        facts.is_cut_off = self.is_cut_off(group, &facts.bare);
+        facts.addresses.is_cut_off = self.is_cut_off(group, &facts.addresses.bare);
         if facts.role == Role::Active {
             let addresses = self.network.kernel().address_status(name).into_iter();
-            facts.missing = addresses.filter(|address| !address.present).collect();
-            facts.missing_routes = self.network.kernel().missing_routes(name);
+            facts.addresses.missing = addresses.filter(|address| !address.present).collect();
+            facts.addresses.missing_routes = self.network.kernel().missing_routes(name);
         }
-        facts.foreign = self.network.kernel().foreign_addresses(name);
+        facts.addresses.foreign = self.network.kernel().foreign_addresses(name);
         let is_peer = text_of(details, "peer_role") == Some("active");
         let text = |key| text_of(details, key).filter(|text| !text.is_empty());
         let other = text("other_active").map(str::to_owned);
-        facts.other_active = other.map(|name| OtherActive { name, is_peer });
-        facts.conflict = text("conflict").map(str::to_owned);
-        facts.unproven = text("unproven").unwrap_or_default().to_owned();
+        facts.rivals.other_active = other.map(|name| OtherActive { name, is_peer });
+        facts.rivals.conflict = text("conflict").map(str::to_owned);
+        facts.networks.unproven = text("unproven").unwrap_or_default().to_owned();
         facts.failover_waits = text("failover_waits").unwrap_or_default().to_owned();
         for (key, value) in details {
             let Value::Text(text) = value else { continue };
@@ -219,55 +235,68 @@ impl NodeView<'_> {
             match key.rsplit_once('.') {
                 Some((interface, "unheard")) => {
                     let interface = interface.trim_start_matches("interface.");
-                    facts.unheard.insert(interface.to_owned(), text);
+                    facts.networks.unheard.insert(interface.to_owned(), text);
                 }
                 Some((link, "heartbeats_unheard")) => {
                     facts
                         .deaf_links
                         .extend(link.strip_prefix("link.").map(str::to_owned));
                 }
-                Some((router, "stranger")) => facts.strangers.push(router_fault(router, text)),
+                Some((router, "stranger")) => {
+                    facts.routers.strangers.push(router_fault(router, text))
+                }
                 Some((address, "duplicate")) => {
-                    facts.duplicates.push(duplicate(address, &text, false));
+                    facts
+                        .addresses
+                        .duplicates
+                        .push(duplicate(address, &text, false));
                 }
                 Some((address, "duplicate_on_peer")) => {
-                    facts.duplicates.push(duplicate(address, &text, true));
+                    facts
+                        .addresses
+                        .duplicates
+                        .push(duplicate(address, &text, true));
                 }
                 Some((interface, "adverts_alone")) => {
                     let interface = interface.trim_start_matches("interface.");
-                    facts.adverts_alone.insert(interface.to_owned(), text);
+                    facts
+                        .networks
+                        .adverts_alone
+                        .insert(interface.to_owned(), text);
                 }
                 Some((interface, "virtual_mac_dropped")) => {
                     let lost = network_loss(interface, &text, LossKind::Mac);
-                    facts.lost.push(lost);
+                    facts.networks.lost.push(lost);
                 }
                 Some((interface, "virtual_mac_unanswered")) => {
                     let lost = network_loss(interface, &text, LossKind::Unanswered);
-                    facts.lost.push(lost);
+                    facts.networks.lost.push(lost);
                 }
                 Some((interface, "shared")) => {
                     facts
+                        .networks
                         .lost
                         .push(network_loss(interface, &text, LossKind::Shared));
                 }
                 Some((interface, "virtual_mac_was_dropped")) => {
                     let lost = network_loss(interface, &text, LossKind::MacBefore);
-                    facts.lost.push(lost);
+                    facts.networks.lost.push(lost);
                 }
                 Some((interface, "adverts_lost")) => {
                     facts
+                        .networks
                         .lost
                         .push(network_loss(interface, &text, LossKind::Adverts));
                 }
-                Some((router, "signer")) => facts.signers.push(router_fault(router, text)),
-                Some((router, "muted")) => facts.muted.push(router_fault(router, text)),
-                Some((router, "refused")) => facts.refused.push(router_fault(router, text)),
+                Some((router, "signer")) => facts.routers.signers.push(router_fault(router, text)),
+                Some((router, "muted")) => facts.routers.muted.push(router_fault(router, text)),
+                Some((router, "refused")) => facts.routers.refused.push(router_fault(router, text)),
                 _ => {}
             }
         }
         // the peer's last heartbeat may have been sent before it became active
-        let is_advertised = !facts.adverts_alone.is_empty();
-        if let Some(other) = facts.other_active.as_mut().filter(|_| is_advertised) {
+        let is_advertised = !facts.networks.adverts_alone.is_empty();
+        if let Some(other) = facts.rivals.other_active.as_mut().filter(|_| is_advertised) {
             other.is_peer = true;
         }
         facts

@@ -18,8 +18,8 @@ fn lines(bed: &Bed) -> Vec<String> {
 
 /// Adds a loss that both nodes report.
 fn both(bed: &mut Bed, lost: &NetworkLoss) {
-    bed.own.groups[0].lost.push(lost.clone());
-    bed.peer().groups[0].lost.push(lost.clone());
+    bed.own.groups[0].networks.lost.push(lost.clone());
+    bed.peer().groups[0].networks.lost.push(lost.clone());
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn adverts_that_are_lost_name_the_protocol_unless_their_sender_cannot_send_them(
     let wanted = "r2: heartbeats of r2 arrive on lan at r1, and its IPv6 adverts do not: protocol 112 is filtered. \
                   Let IP protocol 112 pass between the nodes there, as UDP port 3780 does. (SP-0210)";
     assert_eq!(lines(&bed), [wanted]);
-    bed.peer().groups[0].refused.push(RouterFault {
+    bed.peer().groups[0].routers.refused.push(RouterFault {
         why: "10.1.0.2".to_owned(),
         ..muted("lan")
     });
@@ -76,7 +76,7 @@ fn a_virtual_mac_that_stations_do_not_answer_is_named_unless_it_is_dropped_both_
 
 #[test]
 fn a_group_without_a_network_that_is_proven_is_a_warning() {
-    let bed = Bed::with(|bed| bed.own.groups[0].unproven = "lan, wan".to_owned());
+    let bed = Bed::with(|bed| bed.own.groups[0].networks.unproven = "lan, wan".to_owned());
     let wanted = "r1: office: nothing proves that r1 is reached on lan, wan: r2 hears it on no network of the group. Let \
                   heartbeats (UDP port 3780) or adverts pass between the nodes on one of them. (SP-0213)";
     assert_eq!(lines(&bed), [wanted]);
@@ -101,7 +101,7 @@ fn a_silent_node_whose_adverts_are_heard_is_active_too() {
     let bed = Bed::with(|bed| {
         bed.unlink(PeerLife::Silent);
         bed.pair().answers_ping = Some(false);
-        let alone = &mut bed.own.groups[0].adverts_alone;
+        let alone = &mut bed.own.groups[0].networks.adverts_alone;
         alone.insert("lan".to_owned(), "r2 (priority 250)".to_owned());
     });
     let (headline, ids) = said(&bed);
@@ -124,7 +124,7 @@ fn an_address_that_both_nodes_have_is_one_finding_and_the_reason_for_lost_advert
     let what = "address 192.0.2.2";
     let bed = Bed::with(|bed| {
         both(bed, &lost("r1", "adverts", LossKind::Adverts));
-        let theirs = &mut bed.peer().groups[0].lost;
+        let theirs = &mut bed.peer().groups[0].networks.lost;
         theirs.push(lost("r1", what, LossKind::Shared));
     });
     let wanted = "r2: r1 has the same address 192.0.2.2 on lan: stations reach either of both, and adverts of r1 are \

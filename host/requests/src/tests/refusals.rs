@@ -2,7 +2,7 @@
 
 use spared_group::{Action, Insistence};
 use spared_message::word::Word;
-use spared_pair::{CauseKind, PluginFacts, PluginState};
+use spared_pair::{CauseKind, OrderFacts, PluginFacts, PluginState};
 
 use super::*;
 
@@ -240,7 +240,10 @@ fn facts(node: &str, groups: &Groups, against: Against) -> NodeFacts {
     let mut facts = NodeFacts {
         node: node.to_owned(),
         quality: 100,
-        maintenance: groups.is_in_maintenance().then(Maintenance::default),
+        orders: OrderFacts {
+            maintenance: groups.is_in_maintenance().then(Maintenance::default),
+            ..OrderFacts::default()
+        },
         groups: groups.iter().map(of_group).collect(),
         plugins: lacks.then_some(sets).into_iter().collect(),
         ..NodeFacts::default()

@@ -3,7 +3,9 @@
 use serde_json::to_string;
 use spared_control::{Answer, Request};
 use spared_link::word::Word;
-use spared_pair::{CauseKind, Fitness, GroupFacts, NodeFacts, RoleChange};
+use spared_pair::{
+    CauseKind, Fitness, GroupFacts, NetworkFaults, NodeFacts, OrderFacts, RoleChange,
+};
 use spared_peer::keys::flatten;
 use spared_requests::Caller;
 
@@ -153,7 +155,10 @@ fn facts() -> NodeFacts {
         role: spared_pair::Role::Active,
         since: NOW.to_owned(),
         quality: 80,
-        unheard: [(text("lan1"), text("why\u{1b}[2J"))].into(),
+        networks: NetworkFaults {
+            unheard: [(text("lan1"), text("why\u{1b}[2J"))].into(),
+            ..NetworkFaults::default()
+        },
         ..GroupFacts::default()
     };
     let plugin = spared_pair::PluginFacts {
@@ -169,7 +174,10 @@ fn facts() -> NodeFacts {
         failing: vec![text("lan1: down")],
         groups: vec![group],
         plugins: vec![plugin],
-        frozen_until: Some(NOW.to_owned()),
+        orders: OrderFacts {
+            frozen_until: Some(NOW.to_owned()),
+            ..OrderFacts::default()
+        },
         ..NodeFacts::default()
     }
 }
