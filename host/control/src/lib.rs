@@ -20,10 +20,12 @@ mod status;
 pub use client::{AskError, Fault, ask};
 pub use spared_contract::{Unit, Verb};
 pub use spared_pair::{
-    AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, RoleChange, Verdict,
+    AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, OrderFacts, RoleChange,
+    Verdict,
 };
 pub use status::{
-    GroupStatus, GroupWhy, InterfaceStatus, LinkStatus, PeerStatus, PluginStatus, Status,
+    Confinement, DaemonRun, GroupStatus, GroupWhy, InterfaceStatus, LinkStatus, PeerStatus,
+    PluginStatus, Status,
 };
 
 /// The socket's file name in the runtime directory.

@@ -1,11 +1,11 @@
-//! Status of a node: what `sparectl status` and `sparectl why` print.
+//! Status of a node: what `sparectl status` and `sparectl why` print. Parts that are marked `flatten` are flat in JSON.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressStatus, CheckStatus, Difference, Event, Maintenance, RoleChange, Value, Verb, Verdict,
+    AddressStatus, CheckStatus, Difference, Event, OrderFacts, RoleChange, Value, Verb, Verdict,
 };
 
 /// Status of a node. All times are RFC 3339, local.
@@ -16,15 +16,9 @@ pub struct Status {
     pub at: String,
     /// This node's name.
     pub node: String,
-    /// Digest of the parts of the configuration that are compared with the other node's, as eight hex digits. It is
-    /// equal on both nodes if nothing differs. On a node without a link it covers whole files.
-    pub config: String,
-    /// Version of the daemon.
-    pub version: String,
-    /// Time at which the machine was booted.
-    pub booted: String,
-    /// Time at which the daemon was started.
-    pub started: String,
+    /// Run of the daemon.
+    #[serde(flatten)]
+    pub run: DaemonRun,
     /// Groups in the order of their names.
     pub groups: Vec<GroupStatus>,
     /// Interfaces that plugins follow.
@@ -42,16 +36,30 @@ pub struct Status {
     /// Sentences about what this node lacks for a failover to it without loss; empty if it is ready. None without a
     /// link.
     pub missing: Option<Vec<String>>,
-    /// Maintenance of this node.
-    pub maintenance: Option<Maintenance>,
-    /// Time at which the freeze ends.
-    pub frozen_until: Option<String>,
+    /// Orders of administrators.
+    #[serde(flatten)]
+    pub orders: OrderFacts,
     /// Paths to the peer.
     pub links: Vec<LinkStatus>,
     /// Status of the peer; None without a link, and in a peer's half.
     pub peer: Option<Box<PeerStatus>>,
     /// Rows of `sparectl status` by plugin and key, such as "flows" of "conntrack".
     pub rows: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+/// A run of the daemon, and its configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DaemonRun {
+    /// Digest of the parts of the configuration that are compared with the other node's, as eight hex digits. It is
+    /// equal on both nodes if nothing differs. On a node without a link it covers whole files.
+    pub config: String,
+    /// Version of the daemon.
+    pub version: String,
+    /// Time at which the machine was booted.
+    pub booted: String,
+    /// Time at which the daemon was started.
+    pub started: String,
 }
 
 /// A path to the peer.
@@ -166,6 +174,17 @@ pub struct PluginStatus {
     pub slow_calls: u64,
     /// Number of times that the plugin sent more than its share and its socket was not read for a while.
     pub pauses: u64,
+    /// Resources and rights of the plugin's processes.
+    #[serde(flatten)]
+    pub confinement: Confinement,
+    /// Verbs of the plugin: `sparectl NAME VERB`.
+    pub verbs: Vec<Verb>,
+}
+
+/// Resources and rights of a plugin's processes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Confinement {
     /// Memory that the plugin's process uses, in MiB.
     pub memory_mib: u64,
     /// Memory limit of each of the plugin's processes, in MiB; None for a plugin that runs as root.
@@ -181,8 +200,6 @@ pub struct PluginStatus {
     pub rights: Vec<String>,
     /// "real-time", "normal", or the reason why it is not real-time; empty if the plugin does not run.
     pub scheduling: String,
-    /// Verbs of the plugin: `sparectl NAME VERB`.
-    pub verbs: Vec<Verb>,
 }
 
 /// Cause of a group's role.

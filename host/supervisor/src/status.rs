@@ -1,6 +1,6 @@
 //! Status of plugins, as `sparectl plugins` shows it.
 
-use spared_control::PluginStatus;
+use spared_control::{Confinement, PluginStatus};
 use spared_message::starter::CONTROLLERS;
 use spared_pair::PluginState;
 use spared_process::proc::real_time_priority;
@@ -47,6 +47,25 @@ impl Supervisor {
 
     fn status_of(&self, plugin: &Plugin) -> PluginStatus {
         let descriptor = plugin.descriptor.as_ref();
+        let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
+        let pauses = plugin.running.as_ref().map_or(0, |it| it.share.pauses);
+        let pid = plugin.running.as_ref().map(|running| running.worker.pid());
+        PluginStatus {
+            name: plugin.name().to_owned(),
+            version: descriptor.map(|d| d.version.clone()).unwrap_or_default(),
+            summary: descriptor.map(|d| d.summary.clone()).unwrap_or_default(),
+            state: state_word(plugin.state).to_owned(),
+            why: plugin.why.clone(),
+            pid,
+            restarts: plugin.restarts,
+            slow_calls,
+            pauses,
+            confinement: self.confinement(plugin, pid),
+            verbs: descriptor.map(|d| d.verbs.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn confinement(&self, plugin: &Plugin, pid: Option<u32>) -> Confinement {
         let (capabilities, rights) = if plugin.is_root() {
             (
                 vec!["root".to_owned()],
@@ -58,29 +77,14 @@ impl Supervisor {
                 capabilities::words(plugin.capabilities()),
             )
         };
-        let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
-        let pauses = plugin.running.as_ref().map_or(0, |it| it.share.pauses);
-        let pid = plugin.running.as_ref().map(|running| running.worker.pid());
-        let memory_mib = pid.map_or(0, used_mib);
-        let memory_max_mib = plugin.running.as_ref().and_then(|it| it.memory.max_mib());
-        PluginStatus {
-            name: plugin.name().to_owned(),
-            version: descriptor.map(|d| d.version.clone()).unwrap_or_default(),
-            summary: descriptor.map(|d| d.summary.clone()).unwrap_or_default(),
-            state: state_word(plugin.state).to_owned(),
-            why: plugin.why.clone(),
-            pid,
-            restarts: plugin.restarts,
-            slow_calls,
-            pauses,
-            memory_mib,
-            memory_max_mib,
-            system_calls: plugin.call_groups(),
+        Confinement {
+            memory_mib: pid.map_or(0, used_mib),
+            memory_max_mib: plugin.running.as_ref().and_then(|it| it.memory.max_mib()),
             control_group: pid.map_or_else(String::new, |_| self.control_group(plugin)),
+            system_calls: plugin.call_groups(),
             capabilities,
             rights,
             scheduling: self.scheduling(plugin, pid),
-            verbs: descriptor.map(|d| d.verbs.clone()).unwrap_or_default(),
         }
     }
 

@@ -78,7 +78,7 @@ fn programs_of_a_worker_that_was_killed_do_not_add_up() {
         });
         lab.wait("one program", || programs() == 1);
         let worker = lab.plugin("forks");
-        assert!(!worker.control_group.is_empty(), "{worker:?}");
+        assert!(!worker.confinement.control_group.is_empty(), "{worker:?}");
         signal_to(worker.pid.unwrap(), Signal::KILL).unwrap();
     }
 }

@@ -44,8 +44,8 @@ fn an_order_that_nobody_waits_for_any_more_is_dropped_and_said_so_once() {
     lab.wait_until_active();
     let status = lab.status();
     assert_eq!(lab.group().forced, "no", "{}", lab.log());
-    assert_eq!(status.maintenance, None, "{}", lab.log());
-    assert!(status.frozen_until.is_some(), "{}", lab.log());
+    assert_eq!(status.orders.maintenance, None, "{}", lab.log());
+    assert!(status.orders.frozen_until.is_some(), "{}", lab.log());
     let log = lab.log();
     for command in [
         "sparectl force backup --anyway",

@@ -308,16 +308,16 @@ fn a_freeze_holds_on_both_and_ends_by_itself() {
     let lines = pair.r1.done(&Request::Freeze { for_ms: 2000 });
     assert_eq!(lines[1], "the same on r2");
     pair.wait("r2 to be frozen", || {
-        pair.r2.status().frozen_until.is_some()
+        pair.r2.status().orders.frozen_until.is_some()
     });
-    assert!(pair.r1.status().frozen_until.is_some());
+    assert!(pair.r1.status().orders.frozen_until.is_some());
     for node in pair.nodes() {
-        pair.wait("the end", || node.status().frozen_until.is_none());
+        pair.wait("the end", || node.status().orders.frozen_until.is_none());
         assert!(node.has_event("freeze", "over"));
     }
     pair.r2.done(&Request::Freeze { for_ms: 600_000 });
     pair.wait("r1 to be frozen", || {
-        pair.r1.status().frozen_until.is_some()
+        pair.r1.status().orders.frozen_until.is_some()
     });
     let lines = pair.r2.done(&Request::Freeze { for_ms: 0 });
     assert!(
@@ -326,7 +326,9 @@ fn a_freeze_holds_on_both_and_ends_by_itself() {
     );
     let lines = pair.r2.done(&Request::Freeze { for_ms: 0 });
     assert_eq!(lines[0], "was not frozen");
-    pair.wait("r1 to thaw", || pair.r1.status().frozen_until.is_none());
+    pair.wait("r1 to thaw", || {
+        pair.r1.status().orders.frozen_until.is_none()
+    });
     let lines = pair.r1.refused(&Request::Freeze { for_ms: 3_600_001 });
     assert_eq!(lines, ["allowed: up to 1 hour, or off"]);
 }
@@ -366,7 +368,7 @@ fn maintenance_and_force_outlive_a_kill() {
         let groups = pair.r2.status().groups;
         groups.iter().any(|group| group.forced == "backup")
     });
-    let kept = pair.r2.status().maintenance.unwrap();
+    let kept = pair.r2.status().orders.maintenance.unwrap();
     assert_eq!(kept.by, "root");
     assert!(kept.until.is_some());
     let missing = pair.r2.status().missing.unwrap();
@@ -378,7 +380,7 @@ fn maintenance_and_force_outlive_a_kill() {
     pair.r2.done(&force(Force::Reset));
     pair.r2.kill_all();
     pair.r2.start();
-    assert_eq!(pair.r2.status().maintenance, None);
+    assert_eq!(pair.r2.status().orders.maintenance, None);
     pair.wait("the group", || !pair.r2.status().groups.is_empty());
     assert_eq!(pair.r2.status().groups[0].forced, "no");
 }
@@ -391,9 +393,9 @@ fn maintenance_ends_when_its_time_is_over() {
     pair.r2.done(&maintenance(true, Some(2)));
     pair.wait("r1 to hear of it", || {
         let there = pair.r1.peer().status;
-        there.is_some_and(|there| there.maintenance.is_some())
+        there.is_some_and(|there| there.orders.maintenance.is_some())
     });
-    pair.wait("the end", || pair.r2.status().maintenance.is_none());
+    pair.wait("the end", || pair.r2.status().orders.maintenance.is_none());
     assert!(pair.r2.has_event("maintenance", "over"));
 }
 

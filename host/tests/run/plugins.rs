@@ -513,7 +513,7 @@ fn runs_as_root(lab: &Alone) -> Option<(bool, Vec<String>)> {
     let free = ["NoNewPrivs", "Seccomp:"]
         .iter()
         .all(|key| line(&status, key) == line(&own, key));
-    Some((free, plugin.capabilities))
+    Some((free, plugin.confinement.capabilities))
 }
 
 #[test]
@@ -527,7 +527,7 @@ fn a_plugin_is_root_where_it_asks_and_the_administrator_lets_it() {
     lab.start();
     lab.wait_for_plugin("rooted", "running");
     assert_eq!(runs_as_root(&lab), Some((true, vec!["root".to_owned()])));
-    assert_eq!(lab.plugin("rooted").scheduling, "normal");
+    assert_eq!(lab.plugin("rooted").confinement.scheduling, "normal");
 
     let checked = || String::from_utf8(lab.output("check").stdout).unwrap();
     assert!(
@@ -580,7 +580,7 @@ mod alone {
             return;
         };
         lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
-        if lab.plugin("vrrp").scheduling == "real-time" {
+        if lab.plugin("vrrp").confinement.scheduling == "real-time" {
             lab.wait_for_plugin("faulty", "failed");
         } else {
             eprintln!("no real-time priority here: it is restarted as one that hangs");

@@ -57,7 +57,7 @@ fn a_new_address_comes_without_any_change_of_role() {
 #[test]
 fn wrong_files_change_nothing_and_every_fault_is_told() {
     let Some(lab) = running(VRRP) else { return };
-    let digest = lab.status().config;
+    let digest = lab.status().run.config;
     lab.enable(
         "vrrp",
         &VRRP
@@ -78,7 +78,7 @@ fn wrong_files_change_nothing_and_every_fault_is_told() {
         );
     }
     let status = lab.status();
-    assert_eq!(status.config, digest);
+    assert_eq!(status.run.config, digest);
     assert!(!status.plugins.iter().any(|plugin| plugin.name == "counter"));
     assert_eq!(lab.group().transitions, 1);
 }
@@ -133,7 +133,7 @@ fn plugins_come_and_go_with_their_files() {
 
 /// Asserts that a reload which would remove the group's address is refused, and changes nothing.
 fn keeps_its_address(lab: &Alone) {
-    let digest = lab.status().config;
+    let digest = lab.status().run.config;
     let Answer::Error { code, lines } = lab.ask(&Request::Reload { anyway: false }) else {
         panic!("{}", lab.log());
     };
@@ -145,7 +145,7 @@ fn keeps_its_address(lab: &Alone) {
             "use --anyway to override"
         ]
     );
-    assert_eq!(lab.status().config, digest);
+    assert_eq!(lab.status().run.config, digest);
     lab.is_undisturbed();
 }
 

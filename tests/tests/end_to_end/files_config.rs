@@ -116,7 +116,7 @@ impl<'l> Nodes<'l> {
 
     /// Digest of what is in force.
     pub fn in_force(&self, site: usize) -> String {
-        self.pair.status(site).unwrap_or_default().config
+        self.pair.status(site).unwrap_or_default().run.config
     }
 }
 

@@ -394,12 +394,12 @@ mod in_machines {
             assert_eq!(roles(), before);
             for node in nodes {
                 assert!(
-                    node.status()?.frozen_until.is_some(),
+                    node.status()?.orders.frozen_until.is_some(),
                     "{} is not frozen",
                     node.0.name
                 );
             }
-            assert!(nodes[1 - active].status()?.maintenance.is_some());
+            assert!(nodes[1 - active].status()?.orders.maintenance.is_some());
             nodes[active].done("freeze off")?;
             nodes[1 - active].done("maintenance off")?;
             wait_settled(nodes, LIMIT)?;

@@ -52,7 +52,7 @@ fn maintenance_switches_over_and_outlives_a_restart() {
         pair.restart(0)?;
         pair.wait("r1 in maintenance", || {
             pair.status(0)
-                .is_ok_and(|status| status.maintenance.is_some())
+                .is_ok_and(|status| status.orders.maintenance.is_some())
         })?;
         thread::sleep(Duration::from_secs(3));
         assert_eq!(pair.active(), [1]);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use spared_contract::Forced;
-use spared_control::{GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
+use spared_control::{
+    DaemonRun, GroupStatus, InterfaceStatus, OrderFacts, PeerStatus, Status, Value, Verdict,
+};
 use spared_group::{Group, name_of};
 use spared_kernel::FenceState;
 use spared_process::clock;
@@ -26,10 +28,12 @@ impl NodeView<'_> {
         Status {
             at: clock::now(),
             node: self.config.node().to_owned(),
-            config: self.config_digest(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            booted: clock::booted(),
-            started: self.config.started().to_owned(),
+            run: DaemonRun {
+                config: self.config_digest(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                booted: clock::booted(),
+                started: self.config.started().to_owned(),
+            },
             verdict: Verdict::default(),
             groups,
             interfaces: self.interface_status(),
@@ -38,8 +42,10 @@ impl NodeView<'_> {
             quality: self.pair.quality().number(),
             checks: self.pair.quality().status(),
             missing: linked.then(|| self.pair.missing().to_vec()),
-            maintenance: self.orders.maintenance(),
-            frozen_until: self.orders.frozen_until(),
+            orders: OrderFacts {
+                maintenance: self.orders.maintenance(),
+                frozen_until: self.orders.frozen_until(),
+            },
             links: self.link.status(),
             peer: None,
             rows: BTreeMap::new(),

@@ -100,11 +100,14 @@ fn details(plugin: &PluginStatus) -> Vec<String> {
         let pauses = plugin.pauses;
         lines.push(format!("pauses, as it sent more than its share: {pauses}"));
     }
-    if !plugin.system_calls.is_empty() {
-        lines.push(format!("system calls: {}", plugin.system_calls.join(", ")));
+    if !plugin.confinement.system_calls.is_empty() {
+        lines.push(format!(
+            "system calls: {}",
+            plugin.confinement.system_calls.join(", ")
+        ));
     }
-    if !plugin.capabilities.is_empty() {
-        let words = [&plugin.rights, &plugin.capabilities];
+    if !plugin.confinement.capabilities.is_empty() {
+        let words = [&plugin.confinement.rights, &plugin.confinement.capabilities];
         let words = words.into_iter().find(|words| !words.is_empty());
         let words = words.map(|words| words.join(", ")).unwrap_or_default();
         lines.push(format!("capabilities: {words}"));
@@ -114,8 +117,11 @@ fn details(plugin: &PluginStatus) -> Vec<String> {
 
 /// Text about the memory of a running plugin and its control group.
 fn memory(plugin: &PluginStatus) -> Option<String> {
-    let most = plugin.memory_max_mib?;
-    let (used, group) = (plugin.memory_mib, &plugin.control_group);
+    let most = plugin.confinement.memory_max_mib?;
+    let (used, group) = (
+        plugin.confinement.memory_mib,
+        &plugin.confinement.control_group,
+    );
     Some(format!(
         "memory: {used} of {most} MiB; control group: {group}"
     ))
@@ -131,7 +137,7 @@ fn cells(plugin: &PluginStatus) -> Cells {
         plugin.state.clone(),
         plugin.pid.map_or("-".into(), |pid| pid.to_string()),
         plugin.restarts.to_string(),
-        plugin.scheduling.clone(),
+        plugin.confinement.scheduling.clone(),
     ]
 }
 

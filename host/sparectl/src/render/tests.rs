@@ -61,7 +61,10 @@ fn compare(path: &Path, text: &str, differing: &mut Vec<String>) {
 fn another_version_than_the_installed_one_is_said() {
     let status = spared_control::Status {
         node: "r1".to_owned(),
-        version: "0.1.0".to_owned(),
+        run: spared_control::DaemonRun {
+            version: "0.1.0".to_owned(),
+            ..Default::default()
+        },
         ..Default::default()
     };
     let line = "\nspared 0.2.0 is installed, 0.1.0 runs on r1: restart it while r1 is backup.\n";

@@ -66,7 +66,7 @@ fn each_worker_has_a_control_group_and_one_whose_children_fill_it_is_killed_and_
             .iter()
             .find(|it| it.name == "vrrp")
             .ok_or("no vrrp")?;
-        assert_eq!(vrrp.control_group, "memory, pids");
+        assert_eq!(vrrp.confinement.control_group, "memory, pids");
         let own = machine.ok(&format!("cat /proc/{}/cgroup", vrrp.pid.unwrap_or(0)))?;
         assert_eq!(own.trim(), "0::/unit/worker-vrrp");
         Ok(())

@@ -36,7 +36,7 @@ pub fn status(status: &Status, verbose: bool, columns: usize) -> String {
 
 /// Line about a daemon of another version than `installed`, the version of this program and its package.
 pub fn outdated(status: &Status, installed: &str) -> String {
-    let (node, runs) = (&status.node, &status.version);
+    let (node, runs) = (&status.node, &status.run.version);
     if runs == installed || runs.is_empty() {
         return String::new();
     }
@@ -209,10 +209,10 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
     }
     process_rows(table, nodes, verbose);
     let config = |node: &&Status| {
-        if node.node != status.node && node.config == status.config {
+        if node.node != status.node && node.run.config == status.run.config {
             "same".to_owned()
         } else {
-            node.config.clone()
+            node.run.config.clone()
         }
     };
     let all = |value: fn(&Status) -> String| nodes.iter().map(|node| value(node)).collect();
@@ -221,10 +221,10 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
     if let Some(clock_ms) = peer.and_then(|peer| peer.clock_ms) {
         table.row(0, "clock", vec!["-".to_owned(), format!("{clock_ms:+} ms")]);
     }
-    table.row(0, "spared", all(|node| node.version.clone()));
-    table.row(0, "booted", all(|node| clock(&node.booted)));
+    table.row(0, "spared", all(|node| node.run.version.clone()));
+    table.row(0, "booted", all(|node| clock(&node.run.booted)));
     if verbose {
-        table.row(0, "started", all(|node| clock(&node.started)));
+        table.row(0, "started", all(|node| clock(&node.run.started)));
     }
 }
 
@@ -238,7 +238,7 @@ fn process_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
             Some(match plugin.pid {
                 Some(pid) if verbose => format!(
                     "{}, pid {pid}, {}, {} restarts",
-                    plugin.state, plugin.scheduling, plugin.restarts
+                    plugin.state, plugin.confinement.scheduling, plugin.restarts
                 ),
                 _ => plugin.state.clone(),
             })
