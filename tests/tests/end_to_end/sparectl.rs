@@ -117,7 +117,13 @@ fn a_freeze_that_was_lifted_while_the_other_node_was_away_stays_lifted() {
     scenario(2, |lab| {
         let mut pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
         let frozen = |pair: &Linked<'_>| {
-            [0, 1].map(|site| pair.status(site).unwrap_or_default().orders.frozen_until.is_some())
+            [0, 1].map(|site| {
+                pair.status(site)
+                    .unwrap_or_default()
+                    .orders
+                    .frozen_until
+                    .is_some()
+            })
         };
         pair.done(0, &["freeze", "10m"])?;
         pair.wait("frozen", || frozen(&pair) == [true; 2])?;

@@ -87,7 +87,7 @@ fn what_an_earlier_subscription_left_is_not_heard_by_the_next_one() {
     kernel.subscribe(Subscription::All);
     let heard = |kernel: &mut Kernel, engine: &mut Engine| {
         kernel.read_notifications(0, engine);
-        engine.counters.events
+        engine.counters.local.events
     };
     assert_eq!(heard(&mut kernel, &mut engine), 0);
     write(How::Delete);

@@ -43,7 +43,7 @@ fn what_an_overrun_loses_is_told_though_an_older_record_waits() {
         );
     }
     pair.settle();
-    assert_eq!(pair.nodes[0].engine.counters.overruns, 1);
+    assert_eq!(pair.nodes[0].engine.counters.local.overruns, 1);
     pair.assert_equal();
 }
 
