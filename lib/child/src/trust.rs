@@ -1,36 +1,78 @@
 //! Decides whether a program may be run: only if nobody except root can have changed it.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::io::Errno;
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const EXECUTABLE: u32 = 0o111;
+/// Number of links that are followed, as in the kernel.
+const LINKS_MAX: u32 = 40;
 
 /// Real path of the program behind `path`, with links followed. Run this path, so that the checked file is
 /// the one that runs.
 ///
 /// # Errors
-/// The program, or a directory above it, can be changed by users other than root, or it cannot be run.
+/// The program, a directory above it, or one with a link on the way to it, can be changed by users other than root, or it
+/// cannot be run.
 pub fn trusted(path: &Path) -> Result<PathBuf, Refused> {
     let missing = |error| Refused::Unreadable(path.to_owned(), error);
-    let real = fs::canonicalize(path).map_err(missing)?;
-    let about = fs::metadata(&real).map_err(missing)?;
+    let mut real = PathBuf::from("/");
+    let mut about = fs::metadata(&real).map_err(missing)?;
+    let mut rest = parts(&std::path::absolute(path).map_err(missing)?);
+    let mut links = 0;
+    while let Some(part) = rest.pop() {
+        // the next part is as this folder says
+        judge(&real, &about)?;
+        if part == Path::new("..") {
+            // no part of it is a link
+            real.pop();
+            about = fs::metadata(&real).map_err(missing)?;
+            continue;
+        }
+        let next = real.join(part);
+        about = fs::symlink_metadata(&next).map_err(missing)?;
+        if about.is_symlink() {
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(missing(Errno::LOOP.into()));
+            }
+            let target = fs::read_link(&next).map_err(missing)?;
+            if target.is_absolute() {
+                real = PathBuf::from("/");
+            }
+            rest.extend(parts(&target));
+            about = fs::metadata(&real).map_err(missing)?;
+        } else {
+            real = next;
+        }
+    }
     if !about.is_file() || about.mode() & EXECUTABLE == 0 {
         return Err(Refused::NotExecutable(real));
     }
-    for part in real.ancestors() {
-        let about = fs::metadata(part).map_err(missing)?;
-        if about.uid() != 0 {
-            return Err(Refused::Owner(part.to_owned(), about.uid()));
-        }
-        if about.mode() & WRITABLE_BY_OTHERS != 0 {
-            return Err(Refused::Writable(part.to_owned()));
-        }
-    }
+    judge(&real, &about)?;
     Ok(real)
+}
+
+/// Parts of a path, the last one first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let parts = path.components().rev();
+    let parts = parts.filter(|it| *it != Component::RootDir && *it != Component::CurDir);
+    parts.map(|it| PathBuf::from(it.as_os_str())).collect()
+}
+
+fn judge(path: &Path, about: &Metadata) -> Result<(), Refused> {
+    if about.uid() != 0 {
+        return Err(Refused::Owner(path.to_owned(), about.uid()));
+    }
+    if about.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(Refused::Writable(path.to_owned()));
+    }
+    Ok(())
 }
 
 /// Reason why a program is not run.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -280,6 +280,18 @@ fn only_root_may_have_written_what_is_trusted() {
     };
     let ended = end(&mut Child::start(&program).expect("it runs"));
     assert_eq!(ended.code, Some(0));
+    // each link is followed, and the folder of each has to be root's
+    let theirs = folder.0.join("theirs");
+    fs::create_dir(&theirs).expect("our own folder");
+    symlink("..", theirs.join("release")).expect("our own folder");
+    let name = script.file_name().expect("it has one");
+    let inner = theirs.join("release").join(name);
+    assert_eq!(trusted(&inner).ok(), Some(real));
+    mode(&theirs, 0o777);
+    let why = trusted(&inner).map_err(|it| it.to_string());
+    assert!(why.is_err_and(|it| it.contains("theirs can be written by users other than root")));
+    symlink("round", folder.0.join("round")).expect("our own folder");
+    assert!(trusted(&folder.0.join("round")).is_err(), "it leads nowhere");
     mode(&folder.0, 0o777);
     assert!(
         refused().contains("can be written by users other than root"),

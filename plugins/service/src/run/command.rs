@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use spared_sdk::child::{Child, Program};
+use spared_sdk::child::{self, Child, Program};
 
 use super::transient_units::TransientUnits;
 
@@ -78,7 +78,7 @@ impl Starter {
             Command::Unconfined(argv, environment) => (argv, environment),
         };
         let name = argv.first().ok_or("names no program")?;
-        let path = self.transient_units.trusted(name)?;
+        let path = child::trusted(Path::new(name)).map_err(|it| it.to_string())?;
         if let Some((words, unit)) = self.transient_units.wrap(argv, environment, !outlived) {
             return Ok((self.start_system(&words, program)?, Some(unit)));
         }

@@ -5,16 +5,12 @@
 //! command leaves running (a daemon that it was to start) stay.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use spared_sdk::child::{self, Child, Program};
+use spared_sdk::child::{Child, Program};
 
 use crate::manager;
-
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Maximum time for each of two steps at the end of the plugin: stopping units, and killing others. The daemon waits 1
 /// s.
@@ -100,32 +96,6 @@ impl TransientUnits {
         // systemd expands variables in arguments; two dollars become one
         words.extend(theirs.map(|word| word.replace('$', "$$")));
         Some((words, unit))
-    }
-
-    /// Path of the program `name`, with links followed.
-    ///
-    /// # Errors
-    /// The reason why it may not be run. If `name` is a link, as with busybox, only root may be able to change where it
-    /// leads.
-    pub(super) fn trusted(&self, name: &str) -> Result<PathBuf, String> {
-        let path = Path::new(name);
-        let real = child::trusted(path).map_err(|it| it.to_string())?;
-        // the folder of a program that is no link is one of those above its real path
-        if path.is_symlink() {
-            let folder = path.parent().map(fs::canonicalize);
-            let folder = folder.and_then(io::Result::ok).unwrap_or_default();
-            let foreign = folder.ancestors().find(|part| {
-                let about = fs::metadata(part);
-                !about.is_ok_and(|it| it.uid() == 0 && it.mode() & WRITABLE_BY_OTHERS == 0)
-            });
-            if let Some(foreign) = foreign {
-                let foreign = foreign.display();
-                return Err(format!(
-                    "is not run: {foreign} can be changed by users other than root"
-                ));
-            }
-        }
-        Ok(real)
     }
 
     /// Runs a command, and waits a short time for its end.

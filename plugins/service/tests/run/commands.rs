@@ -57,7 +57,16 @@ fn what_others_may_change_is_not_run() {
     fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).expect("our own folder");
     let why = bench.run(&[&link]).expect_err("refused");
     assert!(
-        why.ends_with("can be changed by users other than root"),
+        why.ends_with("can be written by users other than root"),
+        "{why}"
+    );
+
+    // a link on the way to it, in such a folder
+    symlink(&bench.folder, theirs.join("release")).expect("our own folder");
+    let inner = theirs.join("release/hook").display().to_string();
+    let why = bench.run(&[&inner]).expect_err("refused");
+    assert!(
+        why.ends_with("theirs can be written by users other than root"),
         "{why}"
     );
 }
