@@ -47,7 +47,7 @@ impl Engine {
         }
         self.roles.note_alone();
         self.stop_walk_if(Work::needs_peer);
-        self.walks.cancel_comparisons();
+        self.walks.cancel_those_for_the_peer();
         self.subscribe(now_ns);
     }
 

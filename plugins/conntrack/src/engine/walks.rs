@@ -143,9 +143,12 @@ impl Walks {
         self.due.contains(&due)
     }
 
-    /// Cancels the walks that only the peer needs, after it has gone.
-    pub(super) fn cancel_comparisons(&mut self) {
-        self.cancel(Due::Compare);
+    /// Cancels the walks that only the peer needs, after it has gone. A walk that deletes knows what to delete by what
+    /// the peer reported alone: without it a node deletes flows that carry traffic now.
+    pub(super) fn cancel_those_for_the_peer(&mut self) {
+        for due in [Due::Compare, Due::Prune, Due::Strays, Due::Verify] {
+            self.cancel(due);
+        }
         self.answer = None;
     }
 

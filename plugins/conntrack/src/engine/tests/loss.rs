@@ -2,6 +2,7 @@
 
 use spared_replica::wire::OWN;
 
+use super::super::Due;
 use super::super::local::Event;
 use super::groups::shared;
 use super::*;
@@ -82,6 +83,21 @@ fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
     pair.settle();
     assert!(pair.nodes[1].kernel.flows.is_empty());
     assert_eq!(pair.nodes[0].engine.table.len(), 0);
+}
+
+#[test]
+fn without_a_peer_no_walk_deletes_what_the_table_does_not_know() {
+    let mut pair = Pair::started();
+    (0..12).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    // they wait behind a long walk, since both were active and the peer has ended its resync
+    pair.nodes[0].engine.walks.request(Due::Strays);
+    pair.nodes[0].engine.walks.request(Due::Prune);
+    pair.traffic(0, &tcp(12));
+    pair.nodes[0].kernel.events.clear();
+    pair.cut();
+    pair.pass_ms(5000);
+    assert_eq!(pair.nodes[0].kernel.flows.len(), 13);
 }
 
 #[test]
