@@ -23,8 +23,10 @@ const PACE_MAX: Duration = Duration::from_millis(50);
 const PACE_SHARE: u32 = 11;
 /// Factor by which the poll interval is longer while nothing changes: one advert interval instead of a quarter.
 const CALM: u32 = 4;
-/// Shortest wait after a poll, in processor times of the poll.
+/// Shortest wait after a poll, in processor times of the poll, and its limit: the time counts in which the poll spins for
+/// the RTNL lock, while which interfaces may change.
 const PAUSE: u32 = 2;
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Time after an event during which further events may be late: the kernel's second, and another one for a busy kernel.
 const LATE: Duration = Duration::from_secs(2);
 /// Stack size of the thread, in bytes. All of it is locked in memory: the usual 2 MiB would be a fifth of what the host
@@ -185,16 +187,17 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
                 }
             }
         }
-        let (polled, pause) = (
-            Instant::now(),
-            PAUSE * processor_time().saturating_sub(began),
-        );
-        let state = lock(shared);
-        let pace = state.pace_at(polled);
+        let pause = PAUSE * processor_time().saturating_sub(began);
+        let pause = pause.min(PAUSE_MAX);
+        let goes_on = |state: &mut State| !state.stop;
+        let paused = shared
+            .changed
+            .wait_timeout_while(lock(shared), pause, goes_on);
+        let state = paused.unwrap_or_else(PoisonError::into_inner).0;
+        let pace = state.pace_at(Instant::now()).saturating_sub(pause);
         let waits = |state: &mut State| !state.stop && !state.hurry;
         let woken = shared.changed.wait_timeout_while(state, pace, waits);
         woken.unwrap_or_else(PoisonError::into_inner).0.hurry = false;
-        thread::sleep(pause.saturating_sub(polled.elapsed()));
     }
 }
 

@@ -40,6 +40,9 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
         if !router.vmac_name.is_empty() {
             check_name(&router.vmac_name)?;
         }
+        if router.vrid == 0 {
+            return Err(format!("{}: vrid 0, allowed 1-255", router.interface));
+        }
         if !routers.insert(router_id(router)) {
             return Err(format!(
                 "{}: vrid {} is claimed twice",
@@ -70,6 +73,12 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
     for route in &claims.routes {
         route.interface.as_deref().map_or(Ok(()), check_name)?;
         check_prefix(route.destination, route.prefix)?;
+        if route.gateway.is_none() && route.interface.is_none() {
+            return Err(format!(
+                "route {}/{}: neither gateway nor interface",
+                route.destination, route.prefix
+            ));
+        }
     }
     Ok(())
 }

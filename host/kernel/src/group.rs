@@ -290,7 +290,7 @@ fn virtual_mac(router: &VirtualRouterClaim, interfaces: &Interfaces) -> Option<(
 
 #[cfg(test)]
 mod tests {
-    use spared_contract::Family;
+    use spared_contract::{Family, RouteClaim};
 
     use super::super::check::check;
     use super::*;
@@ -334,6 +334,25 @@ mod tests {
         assert_eq!(
             refused(|c| c.routers.push(c.routers[0].clone())),
             "lan2: vrid 50 is claimed twice"
+        );
+        assert_eq!(
+            refused(|c| c.routers[0].vrid = 0),
+            "lan2: vrid 0, allowed 1-255"
+        );
+        let route = RouteClaim {
+            destination: "203.0.113.0".parse().unwrap(),
+            prefix: 24,
+            gateway: None,
+            interface: None,
+            source: None,
+            metric: 0,
+            table: 0,
+        };
+        let mut routed = claims();
+        routed.routes.push(route);
+        assert_eq!(
+            check(&routed, std::iter::empty()).unwrap_err(),
+            "route 203.0.113.0/24: neither gateway nor interface"
         );
         assert_eq!(
             refused(|c| c.addresses.push(c.addresses[0].clone())),

@@ -21,9 +21,10 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// Retries after a pause, whatever was planned before.
+    /// Retries after a pause, or earlier if that is planned.
     pub(super) fn retry(&mut self, now: Instant) {
-        self.at = Some(now + RETRY);
+        let at = now + RETRY;
+        self.at = Some(self.at.map_or(at, |planned| planned.min(at)));
     }
 
     /// Retries after a pause, or earlier if that is planned.

@@ -291,7 +291,10 @@ fn only_root_may_have_written_what_is_trusted() {
     let why = trusted(&inner).map_err(|it| it.to_string());
     assert!(why.is_err_and(|it| it.contains("theirs can be written by users other than root")));
     symlink("round", folder.0.join("round")).expect("our own folder");
-    assert!(trusted(&folder.0.join("round")).is_err(), "it leads nowhere");
+    assert!(
+        trusted(&folder.0.join("round")).is_err(),
+        "it leads nowhere"
+    );
     mode(&folder.0, 0o777);
     assert!(
         refused().contains("can be written by users other than root"),
