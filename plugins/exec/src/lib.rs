@@ -23,6 +23,8 @@ use program::{NotRun, Program};
 const INVALID: i32 = -libc::EINVAL;
 /// Exit status if the daemon cannot be heard.
 const BROKEN: c_int = 70;
+/// Exit status when the program cannot be run now.
+const NOT_NOW: i32 = 75;
 
 const DESCRIPTOR: Writer = Writer::new(
     "exec",
@@ -165,7 +167,15 @@ impl<'s> Waiting<'s> {
         let program = Program::read(table, surroundings)?;
         match program.execute(self.socket, &self.peek) {
             // A worker for checks has no right to the files that its configuration names.
-            NotRun::Forbidden(_) if is_check => Ok(()),
+            NotRun::Forbidden(_) | NotRun::NotNow(_) if is_check => Ok(()),
+            // The worker is started again, later each time.
+            NotRun::NotNow(text) => {
+                self.say(&FromPlugin::Log {
+                    level: LogLevel::Error,
+                    text,
+                });
+                std::process::exit(NOT_NOW)
+            }
             NotRun::Forbidden(why) | NotRun::Failed(why) => Err(vec![Failure {
                 key: "program".to_owned(),
                 why,

@@ -35,6 +35,8 @@ pub enum NotRun {
     Forbidden(String),
     /// The program cannot be run.
     Failed(String),
+    /// The program cannot be run now, for a reason that passes: its file is being replaced, or memory is short.
+    NotNow(String),
 }
 
 impl Program {
@@ -126,6 +128,9 @@ fn explain(error: &io::Error) -> NotRun {
         ),
         Some(libc::ENOENT) => {
             NotRun::Failed("cannot be run: its interpreter does not exist".to_owned())
+        }
+        Some(libc::ETXTBSY | libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE) => {
+            NotRun::NotNow(format!("cannot be run now: {error}"))
         }
         _ => NotRun::Failed(format!("cannot be run: {error}")),
     }

@@ -139,6 +139,25 @@ fn a_program_that_cannot_be_run_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_program_that_is_being_replaced_is_tried_again_by_a_new_worker() {
+    let lab = Lab::new();
+    let Some(programs) = Programs::new() else {
+        return;
+    };
+    let program = programs.script("written", "#!/bin/sh\nexit 5\n");
+    let writer = fs::OpenOptions::new().append(true).open(&program).unwrap();
+    let mut host = loaded(&lab, &programs.load());
+    assert_eq!(host.configure(&toml(&program), true).status, 0);
+    execute(&mut host, &program);
+    // EX_TEMPFAIL, and not a configuration that is refused until the next reload
+    assert_eq!(host.ended(), 75);
+    drop(writer);
+    let mut host = loaded(&lab, &programs.load());
+    execute(&mut host, &program);
+    assert_eq!(host.ended(), 5);
+}
+
+#[test]
 fn a_program_that_nothing_names_is_out_of_reach() {
     let lab = Lab::new();
     let Some(programs) = Programs::new() else {
