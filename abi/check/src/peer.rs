@@ -39,6 +39,8 @@ const LENGTHS: [usize; 13] = [
 const BURST: usize = 16;
 /// How long drain and settle may be pending.
 const TRANSFER_MAX: Duration = Duration::from_secs(2);
+/// Deadline that never comes: the check has its own limit.
+const NEVER_NS: u64 = u64::MAX;
 
 pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     with_worker(path, |host| {
@@ -127,20 +129,19 @@ fn answer(link: &OwnedFd, chance: &mut Chance) {
 /// # Errors
 /// Drain or settle did not complete.
 fn transfer(host: &mut Host, when: &str) -> Result<(), String> {
-    let deadline_ns = u64::MAX;
-    let calls: [(&str, fn(u64, u64) -> ToPlugin); 2] = [
-        ("drain", |token, deadline_ns| ToPlugin::Drain {
+    type Message = fn(u64) -> ToPlugin;
+    let calls: [(&str, Message); 2] = [
+        ("drain", |token| ToPlugin::Drain {
             token,
-            deadline_ns,
+            deadline_ns: NEVER_NS,
         }),
-        ("settle", |token, deadline_ns| ToPlugin::Settle {
+        ("settle", |token| ToPlugin::Settle {
             token,
-            deadline_ns,
+            deadline_ns: NEVER_NS,
         }),
     ];
     for (callback, message) in calls {
-        let call = |token| message(token, deadline_ns);
-        if host.call_within(callback, TRANSFER_MAX, call)?.is_none() {
+        if host.call_within(callback, TRANSFER_MAX, message)?.is_none() {
             let seconds = TRANSFER_MAX.as_secs();
             host.findings.push(Finding::fail(format!(
                 "done() for {callback} {when} did not come within {seconds} s"
