@@ -20,7 +20,7 @@
  *         SPARED_SUMMARY("logs the roles of groups") SPARED_ROLES,
  *         .role = role);
  *
- *     cc -shared -fPIC -fvisibility=hidden -Iabi/c -o acme-smallest.so smallest.c abi/c/spared_plugin.c
+ *     cc -shared -fPIC -fvisibility=hidden -Iabi/c -o acme-smallest.so smallest.c abi/c/spared_plugin.c -lpthread
  *
  * Life of a plugin, which has its process to itself (each arrow is a call, all on one thread):
  *
@@ -93,7 +93,7 @@ static inline struct spared_str spared_text(const char *text)
 #define SPARED_ASIDE "flag = aside\n"                  /* no traffic depends on it */
 #define SPARED_PATH(path) "path = " path "\n"          /* may be read; after a leading + also written */
 #define SPARED_CALLS(group) "calls = " group "\n"      /* "basic", "files", "sockets", "programs" */
-#define SPARED_WIRE(versions) "wire = " versions "\n"  /* of its messages to the peer plugin: "1-2" */
+#define SPARED_WIRE(versions) "wire = " versions "\n"  /* of its messages to the peer plugin: "1-2"; "1-1" for one */
 #define SPARED_PARTNER(name) "partner = " name "\n"    /* with SPARED_LOCAL; they are numbered from 0 on */
 #define SPARED_ASKS(word, usage, summary) "asks = " word "\t" usage "\t" summary "\n"
 #define SPARED_CHANGES(word, usage, summary) "changes = " word "\t" usage "\t" summary "\n"
@@ -317,7 +317,8 @@ spared_status spared_put_i64(uint64_t token, const char *key, uint32_t kind, int
 
 /* Queues a message to the peer plugin. -EAGAIN: full, writable() follows; -ENOTCONN; -EMSGSIZE. */
 spared_status spared_send(struct spared_bytes message);
-/* Whether this node has all that a failover to it needs. It is "no" until told, after each up() and down(). */
+/* Whether this node has all that a failover to it needs. It is "no" until told, after each up() and down();
+   before the first up() nothing is needed. */
 void spared_in_sync(int yes, struct spared_str why);
 /* The same as spared_send() to a partner. */
 spared_status spared_send_partner(size_t partner, struct spared_bytes message);

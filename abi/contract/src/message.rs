@@ -74,7 +74,7 @@ messages! {
         /// The channel to the peer; its descriptor travels with the message. It replaces the one before.
         /// When the link's process is gone, its end is closed, and there is no channel.
         Channel = 10,
-        /// The channel to another plugin of this node, by the worker's `channel.rs`; its descriptor travels
+        /// The channel to another plugin of this node, by abi/RULES.md; its descriptor travels
         /// with the message. It replaces the one before.
         Partner {
             /// The other plugin.

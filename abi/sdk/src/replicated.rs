@@ -244,7 +244,8 @@ impl<S: Store> Replicated<S> {
 }
 
 impl<K: Key + Ord, V: MapValue> Replicated<Map<K, V>> {
-    /// Puts a record into the store of both nodes.
+    /// Puts a record into the store of both nodes. A backup's own change is undone by the active node's records: refuse
+    /// what a user asks of a backup.
     ///
     /// # Errors
     /// [`PutError`]; the record is put on neither node.

@@ -11,6 +11,8 @@ with open(source, "rb") as file:
     data = bytearray(file.read())
 with open(note, "rb") as file:
     text = file.read()
+if not text.startswith(b"contract = "):
+    sys.exit(f"{note}: the first line has to be contract = 1")
 at = data.index(b"spared\0\0contract = ") + 8
 end = at + (struct.unpack_from("=I", data, at - 16)[0] + 3 & ~3)
 room = end - at + 12 + struct.unpack_from("=I", data, end + 4)[0]
