@@ -28,10 +28,10 @@ fn names_of(call: &Call) -> Vec<&str> {
     }
 }
 
-// Checks the names of a call. The worker has checked them too, but it may be compromised.
 fn status_of(names: &[&str]) -> Option<i32> {
     let is_long = names.len() > GROUPS_MAX;
-    if is_long || names.iter().collect::<BTreeSet<_>>().len() != names.len() {
+    let is_unnamed = names.iter().any(|it| it.is_empty());
+    if is_long || is_unnamed || names.iter().collect::<BTreeSet<_>>().len() != names.len() {
         return Some(-libc::EINVAL);
     }
     names.is_empty().then_some(0)
@@ -39,7 +39,7 @@ fn status_of(names: &[&str]) -> Option<i32> {
 
 impl Groups {
     /// Handles a call of an elector about several groups. Each group is answered by itself. A returned status is the
-    /// answer for all of them: the call names too many groups, one group twice, or none.
+    /// answer for all of them: the call names too many groups, one without a name, one group twice, or none.
     pub fn handle_call(
         &mut self,
         now_ns: u64,

@@ -236,6 +236,7 @@ fn a_call_that_names_no_group_or_one_twice_or_too_many_has_one_answer() {
     for (call, status) in [
         (named(&[]), 0),
         (named(&["office", "lab", "office"]), -libc::EINVAL),
+        (named(&["office", ""]), -libc::EINVAL),
         (announce(many.collect()), -libc::EINVAL),
     ] {
         let answered = fixture.groups.handle_call(0, "vrrp", 9, call);

@@ -223,7 +223,7 @@ pub const REACHES: &[Row] = &[
     ),
     ("exhaust-memory", "reached its limit of"),
     ("exhaust-memory-at-once", "reached its limit of"),
-    ("exhaust-descriptors", "used up all its file descriptors"),
+    ("exhaust-descriptors", "denied: more than "),
     ("exhaust-processes", "denied: more than"),
     ("exhaust-threads", "denied: more than"),
 ];
