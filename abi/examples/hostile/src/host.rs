@@ -21,6 +21,17 @@ pub fn say(text: &str) {
     log(LogLevel::Info, text);
 }
 
+/// Reports that a callback failed, as a loop that is not hostile does.
+pub fn report(callback: &str, status: Status) {
+    if status < 0 {
+        let error = io::Error::from_raw_os_error(status.saturating_neg());
+        records::send_surely(&FromPlugin::Callback {
+            name: callback.to_owned(),
+            why: Some(error.to_string()),
+        });
+    }
+}
+
 /// Logs the status that the daemon answered.
 pub fn say_status(what: &str, status: Status) -> Status {
     match status {

@@ -95,9 +95,11 @@ pub fn run() -> i32 {
         let timer_ns = TIMER_NS.load(Ordering::Relaxed);
         if timer_ns != 0 && timer_ns <= now {
             TIMER_NS.store(0, Ordering::Relaxed);
-            if is_broken(at(Place::Timer)) {
+            let status = at(Place::Timer);
+            if is_broken(status) {
                 return BROKEN;
             }
+            host::report("timer", status);
         }
         if let Some(end) = hear() {
             return end;
