@@ -120,7 +120,7 @@ impl Jobs {
         }
     }
 
-    /// Begins a job; [`Runs::poll_ended`] also returns jobs that end at once.
+    /// Begins a job; [`Jobs::poll_event`] also returns jobs that end at once.
     pub fn begin(&mut self, number: u64, job: Job) {
         let result = match job {
             Job::Service { service, verb } => {
@@ -231,7 +231,7 @@ impl Jobs {
         true
     }
 
-    /// Time when [`Runs::handle_timeout`] is due, in ns of the daemon's clock.
+    /// Time when [`Jobs::handle_timeout`] is due, in ns of the daemon's clock.
     pub fn next_timeout(&self) -> Option<u64> {
         let children = self.running.iter().filter_map(RunningChild::due_ns);
         let rest = self.bounces.next_ns().into_iter();
