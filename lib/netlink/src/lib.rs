@@ -19,6 +19,8 @@ mod reason;
 mod route;
 mod rule;
 mod socket;
+#[cfg(feature = "test-namespace")]
+pub mod test_namespace;
 mod transaction;
 mod watch;
 

@@ -4,9 +4,10 @@ mod inside;
 
 use std::collections::BTreeSet;
 
-use inside::{feed, is_inside};
+use inside::feed;
 use spared_netlink::Monitor;
 use spared_netlink::constants::*;
+use spared_netlink::test_namespace::is_inside;
 
 /// `net.core.optmem_max` in bytes of kernels from 6.7 on.
 const ROOM: u32 = 131_072;

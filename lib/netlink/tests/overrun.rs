@@ -5,7 +5,8 @@
 
 mod inside;
 
-use inside::{feed, is_inside};
+use inside::feed;
+use spared_netlink::test_namespace::is_inside;
 use spared_netlink::{Event, Monitor, Notifications};
 
 const NFNLGRP_NFTABLES: u32 = 7;

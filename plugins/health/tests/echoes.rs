@@ -8,32 +8,10 @@ use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket};
 use spared_health::wire::icmp::{Echo, filter_ipv4, filter_ipv6, request};
 use spared_netlink::attach_filter;
+use spared_netlink::test_namespace::is_inside;
 
-const INSIDE: &str = "SPARED_TEST_ECHOES";
 const OURS: [u8; 4] = *b"ours";
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Runs the test again in a network namespace of its own, whose loopback is up; true where this is that one.
-fn is_inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        let up = Command::new("ip")
-            .args(["link", "set", "lo", "up"])
-            .status();
-        assert!(up.expect("iproute2").success());
-        return true;
-    }
-    let is_root = rustix::process::geteuid().is_root();
-    let as_user: &[&str] = &["--user", "--map-root-user"];
-    let again = Command::new("unshare")
-        .args(if is_root { &[] } else { as_user })
-        .arg("--net")
-        .arg(std::env::current_exe().expect("a test knows its own path"))
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "yes")
-        .status();
-    assert!(again.expect("unshare").success());
-    false
-}
 
 /// Tokens of the answers that a socket receives after echoes with these tokens to `to`, up to the last one.
 fn answered(socket: &OwnedFd, to: IpAddr, tokens: &[[u8; 8]]) -> Vec<[u8; 8]> {
@@ -74,6 +52,10 @@ fn only_answers_to_own_echoes_wake_the_process() {
     if !is_inside("only_answers_to_own_echoes_wake_the_process") {
         return;
     }
+    let up = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    assert!(up.expect("iproute2").success());
     let ipv4 = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP));
     let ipv6 = socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6));
     let (ipv4, ipv6) = (ipv4.expect("root's"), ipv6.expect("root's"));

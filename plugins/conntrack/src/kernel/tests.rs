@@ -1,7 +1,6 @@
 //! Tests with the kernel of the machine: by requests that change nothing in it, or in a network namespace of their own.
 
-use std::os::unix::fs::MetadataExt;
-use std::process::Command;
+use spared_netlink::test_namespace::is_inside;
 
 use super::*;
 use crate::engine::How;
@@ -35,26 +34,6 @@ fn a_query_between_two_slices_takes_no_answer_from_the_changes_that_wait() {
     let counters = &engine.counters;
     assert_eq!(counters.refused.other + counters.refused.invalid, 3);
     assert_eq!(counters.applied.updated, 0);
-}
-
-const INSIDE: &str = "SPARED_TEST_CONNTRACK";
-
-/// Runs this test again in a network namespace of its own. Returns true inside that namespace.
-fn is_inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
-    let as_user: &[&str] = &["--user", "--map-root-user"];
-    let again = Command::new("unshare")
-        .args(if is_root { &[] } else { as_user })
-        .arg("--net")
-        .arg(std::env::current_exe().expect("a test knows its own path"))
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "yes")
-        .status();
-    assert!(again.expect("unshare").success());
-    false
 }
 
 #[test]
