@@ -14,7 +14,7 @@ use std::{io, thread};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::time::ClockId;
+use spared_records::monotonic::cpu_time;
 
 /// Shortest and longest interval between polls after a change. Each poll costs about 50 us.
 const PACE_MIN: Duration = Duration::from_millis(10);
@@ -23,8 +23,8 @@ const PACE_MAX: Duration = Duration::from_millis(50);
 const PACE_SHARE: u32 = 11;
 /// Factor by which the poll interval is longer while nothing changes: one advert interval instead of a quarter.
 const CALM: u32 = 4;
-/// Shortest wait after a poll, in processor times of the poll, and its limit: the time counts in which the poll spins for
-/// the RTNL lock, while which interfaces may change.
+/// Shortest wait after a poll, as a multiple of the poll's processor time, and its limit: a poll that spins for the RTNL
+/// lock uses a processor for long, and interfaces may change meanwhile.
 const PAUSE: u32 = 2;
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Time after an event during which further events may be late: the kernel's second, and another one for a busy kernel.
@@ -174,7 +174,7 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
         if let Some(Err(why)) = set_priority.map(|set| set()) {
             log::debug!("carrier: no real-time priority ({why})");
         }
-        let began = processor_time();
+        let began = cpu_time();
         for name in names {
             match spared_netlink::link_state(socket.as_fd(), &name) {
                 Ok(Some(carrier)) => report(shared, ready, name, carrier),
@@ -187,7 +187,7 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
                 }
             }
         }
-        let pause = PAUSE * processor_time().saturating_sub(began);
+        let pause = PAUSE * cpu_time().saturating_sub(began);
         let pause = pause.min(PAUSE_MAX);
         let goes_on = |state: &mut State| !state.stop;
         let paused = shared
@@ -220,12 +220,6 @@ fn report(shared: &Shared, ready: &OwnedFd, name: String, carrier: bool) {
         state.news.insert(name, carrier);
         let _ = rustix::io::write(ready, &1u64.to_ne_bytes());
     }
-}
-
-/// Processor time of this thread.
-fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {

@@ -5,15 +5,8 @@ use std::time::Duration;
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 use rustix::time::ClockId;
 
-pub use spared_records::monotonic::now_ns as monotonic_ns;
-
 use spared_records::monotonic::nanoseconds;
-
-/// CPU time of the calling thread, without time in which others had the CPU.
-pub fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
-}
+pub use spared_records::monotonic::{cpu_time, now_ns as monotonic_ns};
 
 /// Local time like "2026-11-14T08:12:03+01:00".
 pub fn now() -> String {

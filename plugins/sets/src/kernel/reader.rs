@@ -7,9 +7,9 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use spared_netlink::constants::*;
 use spared_netlink::{Dump, Progress, Requests};
+use spared_records::monotonic::cpu_time;
 
 use super::Found;
 use crate::codec::{self, Intervals, SetInfo};
@@ -165,6 +165,8 @@ struct Piecewise {
     intervals: Intervals,
     /// Number of datagrams with elements.
     pieces: usize,
+    /// Processor time so far. The pause after a reading is a multiple of it, and not of the elapsed time, which is longer
+    /// on a busy machine.
     spent: Duration,
     /// End of the dump, and pieces not passed on yet.
     ended: Option<Progress>,
@@ -270,7 +272,7 @@ impl Piecewise {
     }
 
     fn next_piece(&mut self, dump: &mut Dump) -> io::Result<Vec<Element>> {
-        let begun = processor_time();
+        let begun = cpu_time();
         let (mut listed, info) = (Vec::new(), &self.info);
         let progress = dump.read(|_, payload| listed.extend(codec::listed(payload, info)))?;
         self.pieces += usize::from(!listed.is_empty());
@@ -282,7 +284,7 @@ impl Piecewise {
             self.ended = Some(progress);
             self.rest = self.intervals.finish();
         }
-        self.spent += processor_time().saturating_sub(begun);
+        self.spent += cpu_time().saturating_sub(begun);
         Ok(elements)
     }
 
@@ -297,13 +299,6 @@ impl Piecewise {
             generation: 0,
         })
     }
-}
-
-/// Processor time of this thread. The pause after a reading is a multiple of it, and not of the elapsed time, which is
-/// longer on a busy machine.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 fn known(asked: io::Result<()>) -> Result<(), Hindrance> {
@@ -322,8 +317,8 @@ mod tests {
     #[test]
     fn a_reading_that_waits_for_a_processor_costs_nothing_meanwhile() {
         const WAIT: Duration = Duration::from_millis(100);
-        let begun = processor_time();
+        let begun = cpu_time();
         thread::sleep(WAIT);
-        assert!(processor_time().saturating_sub(begun) < WAIT / 2);
+        assert!(cpu_time().saturating_sub(begun) < WAIT / 2);
     }
 }
