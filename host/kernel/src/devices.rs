@@ -173,7 +173,7 @@ impl Kernel {
                 continue;
             }
             if self.recent_creations.is_contested(key, now) {
-                self.retries.retry_at_latest(now);
+                self.retries.retry(now);
                 let text = self.device_fault(key, now);
                 self.events.warn_once(text);
                 continue;

@@ -23,18 +23,15 @@ pub(super) struct Retries {
 impl Retries {
     /// Retries after a pause, or earlier if that is planned.
     pub(super) fn retry(&mut self, now: Instant) {
-        let at = now + RETRY;
-        self.at = Some(self.at.map_or(at, |planned| planned.min(at)));
-    }
-
-    /// Retries after a pause, or earlier if that is planned.
-    pub(super) fn retry_at_latest(&mut self, now: Instant) {
-        self.at.get_or_insert(now + RETRY);
+        self.retry_at(now + RETRY);
     }
 
     pub(super) fn retry_fence(&mut self, now: Instant, is_missing: bool) {
-        let pause = if is_missing { URGENT_RETRY } else { RETRY };
-        self.at = Some(now + pause);
+        self.retry_at(now + if is_missing { URGENT_RETRY } else { RETRY });
+    }
+
+    fn retry_at(&mut self, at: Instant) {
+        self.at = Some(self.at.map_or(at, |planned| planned.min(at)));
     }
 
     pub(super) fn retry_routes(&mut self, now: Instant) {
@@ -67,5 +64,22 @@ impl Retries {
 
     pub(super) fn next(&self) -> Option<Instant> {
         [self.at, self.routes_at].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_fence_is_retried_soon_whatever_else_failed_since() {
+        let now = Instant::now();
+        let mut retries = Retries::default();
+        retries.retry_fence(now, true);
+        retries.retry(now);
+        retries.retry_fence(now, false);
+        assert!(!retries.take_due(now));
+        assert!(retries.take_due(now + URGENT_RETRY));
+        assert!(!retries.take_due(now + 2 * RETRY), "once");
     }
 }
