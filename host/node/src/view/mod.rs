@@ -2,6 +2,7 @@
 
 mod facts;
 mod machine;
+mod plugin_facts;
 mod status;
 mod status_rows;
 mod why;
