@@ -94,7 +94,7 @@ fn lie(name: &str) -> String {
     format!("{line}\n")
 }
 
-/// The lines of those whose names begin alike.
+/// The lines of copies whose names have the same beginning.
 fn family(name: &str) -> String {
     let has_peer = ["-in-up", "-in-down", "-in-message"]
         .iter()

@@ -97,8 +97,8 @@ impl Files<'_> {
         )?)
     }
 
-    // A copy, because the daemon checks owner and mode of the files that it loads.
-    fn install_plugin(&self, name: &str, from: &Path) -> Result<()> {
+    /// Installs a copy of a plugin, because the daemon checks owner and mode of the files that it loads.
+    pub fn install_plugin(&self, name: &str, from: &Path) -> Result<()> {
         let dir = self.dir.join("plugins");
         fs::create_dir_all(&dir)?;
         let to = dir.join(format!("{name}.so"));

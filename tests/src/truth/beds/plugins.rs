@@ -11,7 +11,6 @@ use spared_pair::Word;
 use super::plain::{SET, service_toml};
 use crate::Result;
 use crate::clock::poll;
-use crate::hostile;
 use crate::lab::{build_dir, signal_to};
 use crate::router::Files;
 use crate::truth::{Bed, Found::*, On, State};
@@ -281,12 +280,9 @@ pub(super) const STATES: &[State] = &[
 fn add(bed: &mut Bed<'_>, at: usize, example: &str, name: &str, toml: &str) -> Result<()> {
     let dir = &bed.pair.routers[at].dir;
     let program = build_dir()?.join(format!("libspared_example_{example}.so"));
-    let copy = dir.join(format!("plugins/{name}.so"));
-    fs::copy(&program, &copy)?;
-    if program.ends_with(hostile::LIBRARY) {
-        hostile::write_note(&copy, name)?;
-    }
-    Files { dir }.write_plugin(name, toml)?;
+    let files = Files { dir };
+    files.install_plugin(name, &program)?;
+    files.write_plugin(name, toml)?;
     bed.tell(at, &["reload"])
 }
 

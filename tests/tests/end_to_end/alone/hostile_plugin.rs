@@ -16,7 +16,7 @@ use spared_tests::hostile;
 use spared_tests::lab::{Lab, Wire, build_dir, is_disturbed, maps_one_user, scenario, skipped};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::probe::Watch;
-use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
+use spared_tests::router::{Files, Kind, Plan, PluginFile, Router, Spared};
 use spared_tests::steady::Steady;
 use table::Row;
 
@@ -49,11 +49,8 @@ impl Guests<'_, '_> {
         self.dismiss(site)?;
         let library = build_dir()?.join(hostile::LIBRARY);
         for (name, _) in rows {
-            let here = self.folder(site, "plugins").join(format!("{name}.so"));
-            fs::copy(&library, &here)?;
-            hostile::write_note(&here, name)?;
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-            fs::set_permissions(&here, mode)?;
+            let dir = &self.pair.routers[site].dir;
+            Files { dir }.install_plugin(name, &library)?;
             let keys = if name.starts_with("exhaust-memory") {
                 "memory_mib = 64\n"
             } else {
