@@ -169,9 +169,11 @@ impl<'l> Linked<'l> {
     }
 
     /// Runs `sparectl switch` on a node until it is not refused for a momentary reason: a node needs time to leave its
-    /// old role, and the other is informed of it later still.
+    /// old role, and the other is informed of it later still; and a new node that a busy machine keeps from applying its
+    /// records declines, with nothing lost.
     pub fn switch(&self, site: usize) -> Result<String> {
-        const MOMENTARY: [&str; 4] = [
+        const MOMENTARY: [&str; 5] = [
+            "did not apply all records in time",
             "not left the group yet",
             "not ready",
             "at this moment",
