@@ -35,7 +35,7 @@ pub const SOCKET_NAME: &str = "control.sock";
 pub const BEGUN: u8 = b' ';
 
 /// Names that no plugin may have: present and possible verbs of sparectl, and processes of the host.
-pub const RESERVED: [&str; 36] = [
+pub const RESERVED: &[&str] = &[
     "all",
     "backup",
     "check",

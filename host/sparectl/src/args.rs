@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use spared_control::{Force, Request};
 
 use crate::config::Push;
-use crate::line::{Config, Files, Forced, Line, Maintenance, Verb};
+use crate::line::{Config, Files, Forced, Line, Maintenance, Pair, Verb};
 
 /// A whole command line.
 #[derive(Debug, PartialEq)]
@@ -43,6 +43,7 @@ pub enum Command {
         replace: bool,
     },
     ConfigPush(Push),
+    Pair(Box<Pair>),
     Completions(Shell),
 }
 
@@ -138,6 +139,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             anyway,
             watch,
         }),
+        Verb::Pair(pair) => Command::Pair(pair),
         Verb::Keygen { file, replace } => Command::Keygen { file, replace },
         Verb::Completions { shell } => Command::Completions(shell),
         Verb::Plugin { words } | Verb::External(words) => Command::Ask(plugin(words)?),
@@ -152,6 +154,7 @@ fn runs_here(command: &Command) -> bool {
         | Command::Report { .. }
         | Command::Keygen { .. }
         | Command::ConfigPush(_)
+        | Command::Pair(_)
         | Command::Completions(_) => true,
     }
 }

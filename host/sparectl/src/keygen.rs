@@ -32,6 +32,15 @@ pub fn run(file: &Path, replace: bool) -> u8 {
     }
 }
 
+/// Key of this node, which is created if there is none.
+///
+/// # Errors
+/// A sentence with the file.
+pub fn own_key(file: &Path) -> Result<PrivateKey, String> {
+    let key = make(file, false).map(|(key, _)| key);
+    key.map_err(|fault| format!("{}: {}", file.display(), fault.why))
+}
+
 /// Reason why there is no key, with the exit code.
 #[derive(Debug)]
 struct Fault {

@@ -140,6 +140,8 @@ pub enum Verb {
         subcommand_value_name = "push"
     )]
     Config(Config),
+    /// Make this node and another one a pair: show a code, or ask for the one that the other node shows (root)
+    Pair(Box<Pair>),
     /// Create this node's key and print its line for the table "nodes" (root)
     Keygen {
         /// File of the private key
@@ -164,8 +166,66 @@ pub enum Verb {
     External(Vec<OsString>),
 }
 
+/// How two nodes become a pair.
+#[derive(Args, Debug, Default, PartialEq)]
+pub struct Pair {
+    /// The code that the other node shows; better typed when asked, as others can read a command line
+    pub code: Vec<String>,
+    /// Ask for the code of the other node, also if this node has a link
+    #[arg(long, conflicts_with_all = ["ssh", "key_file"])]
+    pub join: bool,
+    /// Interface of the link; by default the one of the first [[link]]
+    #[arg(long, value_name = "IF", conflicts_with_all = ["ssh", "key_file"])]
+    pub interface: Option<String>,
+    /// Use ssh to the other node instead of a code
+    #[arg(long, value_name = "HOST", conflicts_with_all = ["code", "key_file"])]
+    pub ssh: Option<String>,
+    /// File with the other node's line of keygen, for scripts
+    #[arg(long, value_name = "FILE", conflicts_with = "code")]
+    pub key_file: Option<PathBuf>,
+    /// Put a new machine in place of the other node, which has another key
+    #[arg(long)]
+    pub replace: bool,
+    /// Agree to the changes of files that are shown
+    #[arg(long)]
+    pub yes: bool,
+    /// Second node's half over standard input and output, which --ssh runs
+    #[arg(long, hide = true, conflicts_with_all = ["ssh", "key_file", "code"])]
+    pub stdio: bool,
+    /// Descriptor with the code
+    #[arg(long, hide = true)]
+    pub code_fd: Option<i32>,
+    #[command(flatten)]
+    pub files: Files,
+}
+
+impl Pair {
+    /// The options as arguments, without the code.
+    pub fn words(&self) -> Vec<OsString> {
+        let mut words = Vec::new();
+        let flags = [
+            ("--join", self.join),
+            ("--replace", self.replace),
+            ("--yes", self.yes),
+        ];
+        words.extend(flags.iter().filter(|it| it.1).map(|it| it.0.into()));
+        let paths = [
+            ("--interface", self.interface.as_ref().map(OsString::from)),
+            ("--config", self.files.config.as_ref().map(OsString::from)),
+            (
+                "--plugin-dir",
+                self.files.plugin_dir.as_ref().map(OsString::from),
+            ),
+        ];
+        for (option, value) in paths {
+            words.extend(value.into_iter().flat_map(|value| [option.into(), value]));
+        }
+        words
+    }
+}
+
 /// Options of `spared check`.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default, PartialEq)]
 pub struct Files {
     /// Another file than /etc/spared/spared.toml
     #[arg(long, value_name = "FILE")]

@@ -12,14 +12,17 @@ use crate::args::{Args, Command, Probe};
 mod args;
 mod check;
 mod config;
+mod consent;
 mod diff;
 mod files;
+mod folder;
 mod force;
 mod keygen;
 mod left_over;
 mod line;
 mod nearest;
 mod output;
+mod pair;
 mod render;
 mod report;
 mod watch;
@@ -45,6 +48,7 @@ fn run(args: &Args) -> u8 {
         Command::Check { peer, argv } => check::run(args, *peer, argv),
         Command::Report { out, argv } => report::run(args, out.as_deref(), argv),
         Command::ConfigPush(push) => config::push(args, *push),
+        Command::Pair(pair) => pair::run(args, pair),
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),
         Command::Probe(probe) => self::probe(args, probe),

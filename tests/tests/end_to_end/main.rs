@@ -62,6 +62,7 @@ mod networks;
 mod overload;
 mod own_packets;
 mod pair;
+mod paired;
 mod reload;
 mod report;
 mod service;

@@ -150,6 +150,11 @@ fn wrong_words_are_refused_by_name() {
         ("sparectl freeze 0s", "not a time like"),
         ("sparectl freeze", "<TIME|off>"),
         (
+            "sparectl pair --ssh r2 --key-file r2.line",
+            "cannot be used with",
+        ),
+        ("sparectl --node r2 pair", "--node: this command is about"),
+        (
             "sparectl --json watch",
             "--json: only an answer of the daemon",
         ),
@@ -176,6 +181,19 @@ fn wrong_words_are_refused_by_name() {
         let refused = parsed(line).expect_err(line);
         assert!(refused.contains(why), "{line}: {refused}");
     }
+}
+
+#[test]
+fn the_code_of_a_pair_is_not_among_the_words_that_are_passed_on() {
+    let pair = command_of(
+        "sparectl pair acorn apple arrow --yes --interface hot0 --config /x/spared.toml",
+    );
+    let Some(Command::Pair(pair)) = pair else {
+        panic!("{pair:?}");
+    };
+    assert_eq!(pair.code, ["acorn", "apple", "arrow"]);
+    let words = ["--yes", "--interface", "hot0", "--config", "/x/spared.toml"];
+    assert_eq!(pair.words(), words);
 }
 
 #[test]
@@ -220,7 +238,7 @@ fn the_manual_page_names_every_verb_and_option_and_no_other() {
 }
 
 fn describe(command: &clap::Command, names: &mut std::collections::BTreeSet<String>) {
-    for argument in command.get_arguments() {
+    for argument in command.get_arguments().filter(|it| !it.is_hide_set()) {
         names.extend(argument.get_long().map(|long| format!("--{long}")));
         names.extend(argument.get_short().map(|short| format!("-{short}")));
         let values = argument.get_possible_values();

@@ -1,0 +1,334 @@
+//! The folder of the configuration: reading it, trying new files beside it, showing what changes, and writing it so that
+//! an end at any moment leaves the old pair or the new one.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use similar::TextDiff;
+use spared_file::{Access, remove, replace};
+use spared_pairing::Texts;
+
+use crate::check;
+use crate::line::Files;
+
+/// Name of the daemon's own file.
+pub const HOST_FILE: &str = "spared.toml";
+const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
+/// Exit code of `spared check` for files that no daemon takes.
+const WRONG: i32 = 78;
+/// Unchanged lines around a change.
+const CONTEXT: usize = 3;
+/// Maximum bytes of a file of the configuration.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// The folder of `spared.toml`.
+pub struct Folder {
+    path: PathBuf,
+    plugin_dir: Option<PathBuf>,
+    runtime_dir: PathBuf,
+}
+
+impl Folder {
+    /// # Errors
+    /// The file of the configuration has another name than spared.toml.
+    pub fn new(files: &Files, runtime_dir: &Path) -> Result<Self, String> {
+        let default = || PathBuf::from(DEFAULT_CONFIG);
+        let config = files.config.clone().unwrap_or_else(default);
+        if config.file_name().is_none_or(|it| it != HOST_FILE) {
+            return Err(format!(
+                "{}: the name of the file has to be {HOST_FILE}",
+                config.display()
+            ));
+        }
+        Ok(Self {
+            path: config.parent().unwrap_or(Path::new(".")).to_owned(),
+            plugin_dir: files.plugin_dir.clone(),
+            runtime_dir: runtime_dir.to_owned(),
+        })
+    }
+
+    /// Path of the private key.
+    pub fn key(&self) -> PathBuf {
+        self.path.join("key")
+    }
+
+    /// Returns true for the folder of the installed daemon.
+    pub fn is_installed(&self) -> bool {
+        self.path == Path::new(DEFAULT_CONFIG).parent().unwrap_or(Path::new("/"))
+    }
+
+    /// # Errors
+    /// A file cannot be read, or is not text.
+    pub fn read(&self) -> Result<Texts, String> {
+        let mut texts = Texts::new();
+        for name in self.names()? {
+            let path = self.path.join(&name);
+            let failed = |why: String| format!("{}: {why}", path.display());
+            let size = fs::metadata(&path)
+                .map_err(|error| failed(error.to_string()))?
+                .len();
+            if size > BYTES_MAX {
+                return Err(failed(format!("{size} bytes, allowed are {BYTES_MAX}")));
+            }
+            let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+            texts.insert(name, text);
+        }
+        Ok(texts)
+    }
+
+    /// Files that are there, by path below the folder.
+    fn names(&self) -> Result<Vec<String>, String> {
+        let folder = self.path.join("plugins");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries.flatten().collect(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(format!("{}: {error}", folder.display())),
+        };
+        let names = entries
+            .iter()
+            .filter_map(|it| it.file_name().into_string().ok());
+        let is_plugin = |it: &String| it.ends_with(".toml") && !it.starts_with('.');
+        let names = names.filter(is_plugin).map(|it| format!("plugins/{it}"));
+        let host = self
+            .path
+            .join(HOST_FILE)
+            .exists()
+            .then(|| HOST_FILE.to_owned());
+        Ok(names.chain(host).collect())
+    }
+
+    /// Has `spared check` read these files beside the present ones. Returns what it prints.
+    ///
+    /// # Errors
+    /// The lines of the faults.
+    pub fn check(&self, texts: &Texts) -> Result<String, String> {
+        let staged = Staged::new(self, texts).map_err(|error| {
+            format!(
+                "{}: the new files cannot be tried: {error}",
+                self.path.display()
+            )
+        })?;
+        let mut command = Command::new(check::program());
+        command
+            .arg("check")
+            .arg("--runtime-dir")
+            .arg(&self.runtime_dir);
+        command.arg("--config").arg(staged.0.join(HOST_FILE));
+        if let Some(dir) = &self.plugin_dir {
+            command.arg("--plugin-dir").arg(dir);
+        }
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.map_err(|error| format!("{}: {error}", check::program().display()))?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.code() == Some(WRONG) {
+            return Err(said.trim_end().to_owned());
+        }
+        Ok(said.trim_end().to_owned())
+    }
+
+    /// Shows what the new files change, as `diff -u` does; empty if nothing.
+    pub fn changes(&self, old: &Texts, new: &Texts) -> String {
+        let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+        names.sort();
+        names.dedup();
+        let mut shown = String::new();
+        for name in names {
+            let path = self.path.join(name).display().to_string();
+            let [before, after] = [old, new].map(|it| it.get(name));
+            let header = |text: Option<&String>| match text {
+                Some(_) => path.clone(),
+                None => "/dev/null".to_owned(),
+            };
+            let [one, other] = [before, after].map(|it| it.map_or("", String::as_str));
+            if before == after {
+                continue;
+            }
+            let diff = TextDiff::from_lines(one, other);
+            let mut unified = diff.unified_diff();
+            let unified = unified.context_radius(CONTEXT);
+            let text = unified.header(&header(before), &header(after)).to_string();
+            let empty = format!("--- {}\n+++ {}\n", header(before), header(after));
+            shown += if text.is_empty() { &empty } else { &text };
+        }
+        shown
+    }
+
+    /// Writes the new files: first those of plugins, and `spared.toml` last, which alone makes this node one of a pair.
+    /// An end before that leaves no pair, and one after it leaves all of it. `may` is called before each step.
+    ///
+    /// # Errors
+    /// A file cannot be written; what was written stays, and the command can be repeated.
+    pub fn write(
+        &self,
+        old: &Texts,
+        new: &Texts,
+        mut may: impl FnMut() -> Result<(), String>,
+    ) -> Result<(), String> {
+        let plugins = self.path.join("plugins");
+        make_folder(&plugins).map_err(|error| format!("{}: {error}", plugins.display()))?;
+        let differs = |(name, text): &(&String, &String)| old.get(*name) != Some(*text);
+        let (host, others): (Vec<_>, Vec<_>) = new
+            .iter()
+            .filter(differs)
+            .partition(|(name, _)| *name == HOST_FILE);
+        for (name, text) in others {
+            self.put(name, text, &mut may)?;
+        }
+        let gone = old.keys().filter(|name| !new.contains_key(*name));
+        let gone: Vec<PathBuf> = gone.map(|name| self.path.join(name)).collect();
+        if !gone.is_empty() {
+            may()?;
+            remove(&gone)?;
+        }
+        for (name, text) in host {
+            self.put(name, text, &mut may)?;
+        }
+        Ok(())
+    }
+
+    fn put(
+        &self,
+        name: &str,
+        text: &str,
+        may: &mut impl FnMut() -> Result<(), String>,
+    ) -> Result<(), String> {
+        replace(
+            &self.path.join(name),
+            text.as_bytes(),
+            Access::AsBefore,
+            may,
+        )
+    }
+}
+
+/// The line with the counts, which `spared check` prints last.
+pub fn last_line(checked: &str) -> &str {
+    checked.lines().last().unwrap_or_default()
+}
+
+/// Makes a folder whose name outlives a power cut.
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    let around = path.parent().unwrap_or(Path::new("/"));
+    File::open(around)?.sync_all()
+}
+
+/// Folder with new files and this node's key, which `spared check` reads; removed at the end.
+struct Staged(PathBuf);
+
+impl Staged {
+    fn new(folder: &Folder, texts: &Texts) -> io::Result<Self> {
+        let path = folder.path.join(".pairing");
+        // left by a program that was killed
+        let _ = fs::remove_dir_all(&path);
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700).create(&path)?;
+        let staged = Self(path);
+        builder.create(staged.0.join("plugins"))?;
+        for (name, text) in texts {
+            fs::write(staged.0.join(name), text)?;
+        }
+        // the same file, so that there is no second copy of the key
+        fs::hard_link(folder.key(), staged.0.join("key"))?;
+        Ok(staged)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> Folder {
+        let path =
+            std::env::temp_dir().join(format!("sparectl-pair-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a folder");
+        let files = Files {
+            config: Some(path.join(HOST_FILE)),
+            plugin_dir: None,
+        };
+        Folder::new(&files, &path).expect("its name fits")
+    }
+
+    fn texts(files: &[(&str, &str)]) -> Texts {
+        let file = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        files.iter().map(file).collect()
+    }
+
+    #[test]
+    fn an_end_at_any_step_leaves_the_old_pair_or_the_new_one() {
+        let old = texts(&[
+            (HOST_FILE, "port = 1\n"),
+            ("plugins/dhcp.toml", ""),
+            ("plugins/vrrp.toml", "old\n"),
+        ]);
+        let new = texts(&[
+            (HOST_FILE, "port = 2\n"),
+            ("plugins/conntrack.toml", ""),
+            ("plugins/vrrp.toml", "new\n"),
+        ]);
+        let mut last = 0;
+        let steps = loop {
+            let folder = folder("cut");
+            folder
+                .write(&Texts::new(), &old, || Ok(()))
+                .expect("written");
+            let mut steps = 0;
+            let cut = || {
+                steps += 1;
+                if steps > last {
+                    Err("killed".to_owned())
+                } else {
+                    Ok(())
+                }
+            };
+            let written = folder.write(&old, &new, cut);
+            let there = folder.read().expect("readable");
+            match there[HOST_FILE].as_str() {
+                "port = 1\n" => assert!(written.is_err()),
+                _ => assert_eq!(there, new),
+            }
+            // once more completes it
+            folder.write(&there, &new, || Ok(())).expect("written");
+            assert_eq!(folder.read(), Ok(new.clone()));
+            fs::remove_dir_all(&folder.path).expect("removed");
+            if written.is_ok() {
+                break steps;
+            }
+            last += 1;
+        };
+        assert_eq!(steps, 4, "two files of plugins, one that goes, spared.toml");
+    }
+
+    #[test]
+    fn changes_are_shown_and_only_they() {
+        let folder = folder("changes");
+        let old = texts(&[(HOST_FILE, "a = 1\n"), ("plugins/x.toml", "b\n")]);
+        let new = texts(&[(HOST_FILE, "a = 2\n"), ("plugins/y.toml", "")]);
+        let shown = folder.changes(&old, &new);
+        let path = folder.path.display();
+        assert!(shown.contains("-a = 1\n+a = 2\n"), "{shown}");
+        assert!(
+            shown.contains(&format!("--- {path}/plugins/x.toml\n+++ /dev/null\n")),
+            "{shown}"
+        );
+        assert!(
+            shown.contains(&format!("--- /dev/null\n+++ {path}/plugins/y.toml\n")),
+            "{shown}"
+        );
+        assert_eq!(folder.changes(&old, &old), "");
+        fs::remove_dir_all(&folder.path).expect("removed");
+    }
+}

@@ -1,0 +1,272 @@
+//! The first node: it has the configuration, makes the code, and waits for the second node.
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use spared_key::PrivateKey;
+use spared_pairing::{Channel, Code, Introduction, Message, Offer, Texts, spared_toml};
+
+use super::link_local::{Listener, Port, addresses};
+use super::wire::Wire;
+use super::{compose, own_name, say, secrecy, service};
+use crate::args::Args;
+use crate::consent::{agree, removes};
+use crate::folder::{Folder, HOST_FILE, last_line};
+use crate::line::Pair;
+
+/// Time for which a connection may say nothing before it has proved anything.
+const STRANGER: Duration = Duration::from_secs(5);
+/// Time for a check of the files and for a person who reads what changes.
+const PERSON: Duration = Duration::from_secs(300);
+
+/// The first node, with all that it says of itself.
+pub struct First<'a> {
+    pub args: &'a Args,
+    pub pair: &'a Pair,
+    pub folder: &'a Folder,
+    pub texts: Texts,
+    pub key: PrivateKey,
+    pub node: String,
+}
+
+impl<'a> First<'a> {
+    pub fn new(
+        args: &'a Args,
+        pair: &'a Pair,
+        folder: &'a Folder,
+        texts: Texts,
+        key: PrivateKey,
+    ) -> Self {
+        let node = own_name(&texts);
+        Self {
+            args,
+            pair,
+            folder,
+            texts,
+            key,
+            node,
+        }
+    }
+
+    /// Shows a code and waits for its one try.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub fn offer(&self) -> Result<(), String> {
+        let port = Port::of(&self.interface()?)?;
+        let listener = Listener::open(&port)?;
+        secrecy::seal();
+        let code = Code::generate().map_err(|error| error.to_string())?;
+        let mut offer = Offer::new(code.clone(), since_boot());
+        say(&format!(
+            "on the other node run `sparectl pair` and type this code, within five minutes:\n\n    {}\n\n\
+             waiting on {} ...",
+            code.text(),
+            port.interface
+        ));
+        drop(code);
+        loop {
+            let left = offer.left(since_boot());
+            if left.is_zero() {
+                return Err(self.unused(&port));
+            }
+            // a machine that was suspended meanwhile notices it soon
+            let Some(stream) = listener.accept(left.min(Duration::from_secs(1))) else {
+                continue;
+            };
+            let own = self.introduction(&port.interface, addresses(&stream));
+            let Ok(mut wire) = Wire::of_stream(stream) else {
+                continue;
+            };
+            wire.set_patience(STRANGER);
+            let Some(hello) = greeted(&mut wire, &own) else {
+                continue;
+            };
+            match offer.handle_hello(since_boot(), &own, &hello) {
+                Ok((answer, offering)) => {
+                    // one try, whatever comes of it: nobody else is heard any more
+                    drop(listener);
+                    wire.send(&answer)?;
+                    let confirmation = wire.receive().map_err(|_| wrong_code())?;
+                    let channel = offering.handle_confirmation(&confirmation);
+                    let channel = channel.map_err(|fault| fault.to_string())?;
+                    return self.converse(wire, channel, &own, false);
+                }
+                Err(fault) => say(&format!("refused a connection: {fault}")),
+            }
+        }
+    }
+
+    /// Has ssh run the second node's half on a machine, with a code that nobody sees.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub fn over_ssh(&self, machine: &str) -> Result<(), String> {
+        if machine.starts_with('-') {
+            return Err(format!("--ssh: \"{machine}\" is no machine"));
+        }
+        let mut command = Command::new("ssh");
+        command.args(["-T", "--", machine, "sparectl", "pair", "--stdio"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| format!("ssh: {error}"))?;
+        let result = self.through(&mut child);
+        // its input is closed by now, so that it ends
+        let ended = child.wait();
+        match (result, ended) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Ok(status)) if status.code() == Some(127) => Err(format!(
+                "{machine} has no sparectl: install the package there"
+            )),
+            (Err(_), Ok(status)) if status.code() == Some(255) => Err(format!(
+                "ssh does not reach {machine}: try `ssh {machine} true`"
+            )),
+            (Err(why), _) => Err(why),
+        }
+    }
+
+    fn through(&self, child: &mut Child) -> Result<(), String> {
+        let pipes = child.stdout.take().zip(child.stdin.take());
+        let (output, mut input) = pipes.ok_or("ssh has no pipes")?;
+        secrecy::seal();
+        let code = Code::generate().map_err(|error| error.to_string())?;
+        let written = writeln!(input, "{}", code.text());
+        written.map_err(|error| format!("ssh: {error}"))?;
+        let mut wire = Wire::of_pipes(output, input);
+        let own = self.introduction("", Default::default());
+        let mut offer = Offer::new(code, since_boot());
+        wire.send(&own.greeting())?;
+        let hello = wire.receive()?;
+        let (answer, offering) = offer
+            .handle_hello(since_boot(), &own, &hello)
+            .map_err(|fault| fault.to_string())?;
+        wire.send(&answer)?;
+        let confirmation = wire.receive()?;
+        let channel = offering.handle_confirmation(&confirmation);
+        self.converse(
+            wire,
+            channel.map_err(|fault| fault.to_string())?,
+            &own,
+            true,
+        )
+    }
+
+    /// Sends the configuration, and writes this node's files once the other node can write its own.
+    fn converse(
+        &self,
+        mut wire: Wire,
+        mut channel: Channel,
+        own: &Introduction,
+        asks_here: bool,
+    ) -> Result<(), String> {
+        wire.set_patience(PERSON);
+        let peer = channel.peer.clone();
+        say(&format!("{} knows the code", peer.node));
+        let both = compose::for_both(&self.texts, own, &peer, self.pair.replace);
+        let checked = both.and_then(|both| {
+            let checked = self.folder.check(&both)?;
+            say(&format!("{}: {}", self.node, last_line(&checked)));
+            Ok(both)
+        });
+        let both = match checked {
+            Ok(both) => both,
+            Err(why) => return refuse(&mut wire, &mut channel, why),
+        };
+        let files = both.clone();
+        wire.tell(&mut channel, &Message::Configuration { files })?;
+        let Message::Ready { changes } = wire.hear(&mut channel)? else {
+            return Err("the other node does not answer with what it would change".to_owned());
+        };
+        let own_changes = self.folder.changes(&self.texts, &both);
+        show(&self.node, &own_changes);
+        if asks_here {
+            show(&peer.node, &changes);
+        }
+        if let Err(why) = agree(self.pair.yes, asks_here && removes(&changes)) {
+            return refuse(&mut wire, &mut channel, why);
+        }
+        wire.tell(&mut channel, &Message::Go)?;
+        let Message::Written = wire.hear(&mut channel)? else {
+            return Err("the other node does not say that it has the files".to_owned());
+        };
+        let was_active = !service::active_groups(self.args).is_empty();
+        if !was_active && !own_changes.is_empty() {
+            service::disarm(self.args)?;
+        }
+        self.folder.write(&self.texts, &both, || Ok(()))?;
+        wire.tell(&mut channel, &Message::Written)?;
+        say(&format!("{} and {} are a pair", self.node, peer.node));
+        say(&service::bring_up(self.args, self.folder)?);
+        drop(wire);
+        say(&service::wait_for_link(self.args, &peer.node));
+        say("`sparectl status` shows the pair");
+        Ok(())
+    }
+
+    fn introduction(&self, interface: &str, addresses: [String; 2]) -> Introduction {
+        Introduction {
+            node: self.node.clone(),
+            key: self.key.public(),
+            interface: interface.to_owned(),
+            addresses,
+        }
+    }
+
+    /// Interface of the first link, unless another one is named.
+    fn interface(&self) -> Result<String, String> {
+        let text = self.texts.get(HOST_FILE).map_or("", String::as_str);
+        let of_link = || {
+            spared_toml::link_interfaces(text, &self.node)
+                .into_iter()
+                .next()
+        };
+        let interface = self.pair.interface.clone().or_else(of_link);
+        interface.ok_or_else(|| {
+            "spared.toml has no [[link]]: see spared.toml(5); --interface IF names its interface".to_owned()
+        })
+    }
+
+    fn unused(&self, port: &Port) -> String {
+        format!(
+            "nobody used the code: run `sparectl pair` again. If the other node found nothing, check the cable of {}, and \
+             let TCP and UDP 3780 pass there, or use `sparectl pair --ssh HOST`",
+            port.interface
+        )
+    }
+}
+
+/// Greets, and returns the hello; None for somebody who says none.
+fn greeted(wire: &mut Wire, own: &Introduction) -> Option<Vec<u8>> {
+    wire.send(&own.greeting()).ok()?;
+    wire.receive().ok()
+}
+
+fn wrong_code() -> String {
+    spared_pairing::Fault::WrongCode.to_string()
+}
+
+/// Tells the other node why nothing is done.
+fn refuse(wire: &mut Wire, channel: &mut Channel, why: String) -> Result<(), String> {
+    let _ = wire.tell(channel, &Message::Refused { why: why.clone() });
+    Err(why)
+}
+
+fn show(node: &str, changes: &str) {
+    if changes.is_empty() {
+        say(&format!("{node}: the files stay as they are"));
+    } else {
+        say(&format!(
+            "{node}: the files change:\n{}",
+            changes.trim_end()
+        ));
+    }
+}
+
+/// Time since the boot, with the time for which the machine was suspended.
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(seconds, nanoseconds)
+}

@@ -1,0 +1,200 @@
+//! The second node: a person types the code of the first node, whose configuration it takes.
+
+use std::io;
+use std::time::Duration;
+
+use spared_key::PrivateKey;
+use spared_pairing::{Channel, Code, Introduction, Join, Message, Texts};
+
+use super::link_local::{Port, addresses, find};
+use super::wire::Wire;
+use super::{compose, own_name, say, secrecy, service};
+use crate::args::Args;
+use crate::consent::{agree, is_lossy};
+use crate::folder::{Folder, last_line};
+use crate::line::Pair;
+
+/// Time for which the first node is looked for.
+const SEARCH: Duration = Duration::from_secs(30);
+/// Time for each step of the proof.
+const STEP: Duration = Duration::from_secs(10);
+/// Time for a check of the files and for a person at the first node.
+const PERSON: Duration = Duration::from_secs(300);
+
+/// The second node, with all that it says of itself.
+pub struct Second<'a> {
+    pub args: &'a Args,
+    pub pair: &'a Pair,
+    pub folder: &'a Folder,
+    pub texts: Texts,
+    pub key: PrivateKey,
+    pub node: String,
+}
+
+impl<'a> Second<'a> {
+    pub fn new(
+        args: &'a Args,
+        pair: &'a Pair,
+        folder: &'a Folder,
+        texts: Texts,
+        key: PrivateKey,
+    ) -> Self {
+        let node = own_name(&texts);
+        Self {
+            args,
+            pair,
+            folder,
+            texts,
+            key,
+            node,
+        }
+    }
+
+    /// Asks for the code, finds the first node on the cable, and takes its configuration.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub fn join(&self) -> Result<(), String> {
+        self.may_join()?;
+        let code = secrecy::read_code(self.pair)?;
+        let ports = match &self.pair.interface {
+            Some(interface) => vec![Port::of(interface)?],
+            None => {
+                Port::all().map_err(|error| format!("the interfaces cannot be read: {error}"))?
+            }
+        };
+        let shown: Vec<&str> = ports.iter().map(|it| it.interface.as_str()).collect();
+        let shown = shown.join(", ");
+        say(&format!("looking for the first node on {shown} ..."));
+        let found = find(&ports, SEARCH)?;
+        let (port, stream) = found.ok_or_else(|| {
+            format!(
+                "no node with a code was found on {shown}: run `sparectl pair` on the first node, check the cable of the \
+                 link, and let TCP and UDP 3780 pass there; or run `sparectl pair --ssh HOST` on the first node"
+            )
+        })?;
+        let own = self.introduction(&port.interface, addresses(&stream));
+        let wire = Wire::of_stream(stream);
+        let mut wire = wire.map_err(|error| format!("{}: {error}", port.interface))?;
+        wire.set_patience(STEP);
+        let channel = prove(&mut wire, code, own)?;
+        say(&format!(
+            "found {} on {}",
+            channel.peer.node, port.interface
+        ));
+        self.converse(wire, channel, false)
+    }
+
+    /// Joins over standard input and output, for ssh: the first line is the code.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub fn join_by_pipes(&self) -> Result<(), String> {
+        self.may_join()?;
+        let code = secrecy::read_code(self.pair)?;
+        let mut wire = Wire::of_pipes(io::stdin(), io::stdout());
+        let own = self.introduction("", Default::default());
+        let channel = prove(&mut wire, code, own)?;
+        self.converse(wire, channel, true)
+    }
+
+    /// An active node keeps its configuration: it would lose its addresses.
+    fn may_join(&self) -> Result<(), String> {
+        let groups = service::active_groups(self.args);
+        if groups.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "this node is active for {}, and the second node of a pairing takes the configuration of the first: begin \
+             here, with `sparectl pair` and no code, and type the code on the other node",
+            groups.join(", ")
+        ))
+    }
+
+    /// Takes the files of the first node. `agrees_there`: somebody at the first node agrees to the changes.
+    fn converse(
+        &self,
+        mut wire: Wire,
+        mut channel: Channel,
+        agrees_there: bool,
+    ) -> Result<(), String> {
+        wire.set_patience(PERSON);
+        let peer = channel.peer.node.clone();
+        let Message::Configuration { files } = wire.hear(&mut channel)? else {
+            return Err(format!("{peer} does not send its configuration"));
+        };
+        let prepared = self.prepare(&files, agrees_there);
+        let (new, changes) = match prepared {
+            Ok(prepared) => prepared,
+            Err(why) => {
+                let _ = wire.tell(&mut channel, &Message::Refused { why: why.clone() });
+                return Err(why);
+            }
+        };
+        wire.tell(&mut channel, &Message::Ready { changes })?;
+        let Message::Go = wire.hear(&mut channel)? else {
+            return Err(format!("{peer} does not go on"));
+        };
+        // first of all: from here on this node does not become active by itself
+        service::disarm(self.args)?;
+        self.folder.write(&self.texts, &new, || Ok(()))?;
+        wire.tell(&mut channel, &Message::Written)?;
+        let first = wire.hear(&mut channel);
+        let is_pair = matches!(first, Ok(Message::Written));
+        let brought = service::bring_up(self.args, self.folder)?;
+        drop(wire);
+        if !is_pair {
+            return Err(format!(
+                "this node has the files, and {peer} may not have them: run `sparectl pair` again on both"
+            ));
+        }
+        if agrees_there {
+            return Ok(());
+        }
+        say(&format!("{peer} and {} are a pair", self.node));
+        say(&brought);
+        say(&service::wait_for_link(self.args, &peer));
+        say("`sparectl status` shows the pair");
+        Ok(())
+    }
+
+    /// Checks the files, and has a person agree to what they change. Returns them, and what they change.
+    fn prepare(&self, files: &Texts, agrees_there: bool) -> Result<(Texts, String), String> {
+        let new = compose::for_second(files, &self.node, &spared_key::default_name())?;
+        let checked = self.folder.check(&new)?;
+        let changes = self.folder.changes(&self.texts, &new);
+        if agrees_there {
+            return Ok((new, changes));
+        }
+        say(&format!("{}: {}", self.node, last_line(&checked)));
+        if !changes.is_empty() {
+            say(&format!("the files change:\n{}", changes.trim_end()));
+        }
+        agree(self.pair.yes, is_lossy(&self.texts, &new))?;
+        Ok((new, changes))
+    }
+
+    fn introduction(&self, interface: &str, addresses: [String; 2]) -> Introduction {
+        Introduction {
+            node: self.node.clone(),
+            key: self.key.public(),
+            interface: interface.to_owned(),
+            addresses,
+        }
+    }
+}
+
+/// Proves that this node knows the code, and has the first node prove it.
+fn prove(wire: &mut Wire, code: Code, own: Introduction) -> Result<Channel, String> {
+    let greeting = wire.receive()?;
+    let (hello, joining) = Join::new(code, own)
+        .handle_greeting(&greeting)
+        .map_err(|fault| fault.to_string())?;
+    wire.send(&hello)?;
+    let answer = wire.receive()?;
+    let (confirmation, channel) = joining
+        .handle_answer(&answer)
+        .map_err(|fault| fault.to_string())?;
+    wire.send(&confirmation)?;
+    Ok(channel)
+}

@@ -1,0 +1,104 @@
+//! The daemon of this node before and after it becomes one of a pair.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use spared_control::{Answer, Request, Status};
+use spared_file::{Access, replace};
+
+use crate::args::Args;
+use crate::ask;
+use crate::folder::Folder;
+
+const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
+const STATE_DIR: &str = "/var/lib/spared/host";
+/// File in the folder of the daemon's state: while it is there, the node is in sync and never active.
+const MARK: &str = "unarmed";
+/// Maximum wait for the daemon and for the link.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Groups for which this node is active; none if the daemon does not answer.
+pub fn active_groups(args: &Args) -> Vec<String> {
+    let groups = status(args).map(|it| it.groups).unwrap_or_default();
+    let active = groups.into_iter().filter(|it| it.role == "active");
+    active.map(|it| it.name).collect()
+}
+
+fn status(args: &Args) -> Option<Box<Status>> {
+    match ask(args, &Request::Status) {
+        Ok(Answer::Status(status)) => Some(status),
+        _ => None,
+    }
+}
+
+/// Keeps this node from becoming active until it is armed, from its next start or reload on.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn disarm(args: &Args) -> Result<(), String> {
+    let folder = state_dir(&args.runtime_dir);
+    let made = fs::create_dir_all(&folder);
+    made.map_err(|error| format!("{}: {error}", folder.display()))?;
+    replace(&folder.join(MARK), b"", Access::AsBefore, || Ok(()))
+}
+
+/// Folder of the daemon's state, as the daemon determines it.
+fn state_dir(runtime_dir: &Path) -> PathBuf {
+    let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    given.unwrap_or_else(|| {
+        if runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
+            PathBuf::from(STATE_DIR)
+        } else {
+            runtime_dir.to_owned()
+        }
+    })
+}
+
+/// Puts the files in force: by a reload, or by a start where no daemon answers.
+///
+/// # Errors
+/// The daemon refuses the files, or nothing can start it.
+pub fn bring_up(args: &Args, folder: &Folder) -> Result<String, String> {
+    match ask(args, &Request::Reload { anyway: false }) {
+        Ok(Answer::Error { lines, .. }) => Err(lines.join("\n")),
+        Ok(_) => Ok("the daemon has the configuration in force".to_owned()),
+        Err(error) if error.is_down() => start(folder),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn start(folder: &Folder) -> Result<String, String> {
+    let by_hand = || "the daemon does not run: start it".to_owned();
+    if !folder.is_installed() || !Path::new("/run/systemd/system").exists() {
+        return Ok(by_hand());
+    }
+    let mut command = Command::new("systemctl");
+    let started = command
+        .args(["start", "spared"])
+        .stdin(Stdio::null())
+        .status();
+    match started {
+        Ok(status) if status.success() => Ok("the daemon is started".to_owned()),
+        _ => Err("the daemon does not start: `journalctl -u spared` says why".to_owned()),
+    }
+}
+
+/// Waits until the link is up. Returns a sentence.
+pub fn wait_for_link(args: &Args, peer: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let known = status(args);
+        let there = known.as_ref().and_then(|it| it.peer.as_deref());
+        if there.is_some_and(|it| it.up && it.node == peer) {
+            return format!("the link to {peer} is up");
+        }
+        if known.is_none() || begun.elapsed() > PATIENCE {
+            return format!("the link to {peer} is not up yet: `sparectl status` says why");
+        }
+        sleep(PAUSE);
+    }
+}
