@@ -52,6 +52,7 @@ pub const RESERVED: &[&str] = &[
     "help",
     "history",
     "host",
+    "init",
     "keygen",
     "link",
     "links",

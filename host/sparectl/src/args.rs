@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use spared_control::{Force, Request};
 
 use crate::config::Push;
-use crate::line::{Config, Files, Forced, Line, Maintenance, Pair, Verb};
+use crate::line::{Config, Files, Forced, Init, Line, Maintenance, Pair, Verb};
 
 /// A whole command line.
 #[derive(Debug, PartialEq)]
@@ -43,6 +43,7 @@ pub enum Command {
         replace: bool,
     },
     ConfigPush(Push),
+    Init(Box<Init>),
     Pair(Box<Pair>),
     Completions(Shell),
 }
@@ -139,6 +140,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             anyway,
             watch,
         }),
+        Verb::Init(init) => Command::Init(init),
         Verb::Pair(pair) => Command::Pair(pair),
         Verb::Keygen { file, replace } => Command::Keygen { file, replace },
         Verb::Completions { shell } => Command::Completions(shell),
@@ -154,6 +156,7 @@ fn runs_here(command: &Command) -> bool {
         | Command::Report { .. }
         | Command::Keygen { .. }
         | Command::ConfigPush(_)
+        | Command::Init(_)
         | Command::Pair(_)
         | Command::Completions(_) => true,
     }

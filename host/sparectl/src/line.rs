@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use spared_config_reader::parse_duration;
+use spared_config_reader::{IpNet, parse_duration};
 
 const EXIT_CODES: &str = "\
 exit codes of status and probe
@@ -140,6 +140,8 @@ pub enum Verb {
         subcommand_value_name = "push"
     )]
     Config(Config),
+    /// Look at this machine, propose the configuration of a pair, and write it (root)
+    Init(Box<Init>),
     /// Make this node and another one a pair: show a code, or ask for the one that the other node shows (root)
     Pair(Box<Pair>),
     /// Create this node's key and print its line for the table "nodes" (root)
@@ -164,6 +166,41 @@ pub enum Verb {
     /// The name of a plugin, and its words
     #[command(external_subcommand)]
     External(Vec<OsString>),
+}
+
+/// Answers to the questions of `init`.
+#[derive(Args, Debug, Default, PartialEq)]
+pub struct Init {
+    /// Name of the other node
+    #[arg(long, value_name = "NODE")]
+    pub peer: Option<String>,
+    /// Interface of the link, a cable to the other node
+    #[arg(long, value_name = "IF")]
+    pub link: Option<String>,
+    /// Addresses of the link, this node's first
+    #[arg(long, value_name = "OWN/LEN,PEER/LEN", value_parser = crate::init::link_addresses)]
+    pub link_addresses: Option<[IpNet; 2]>,
+    /// Name of the group, by default "main"
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Number of the group's virtual routers, by default 50
+    #[arg(long, value_name = "VRID", value_parser = clap::value_parser!(u8).range(1..))]
+    pub vrid: Option<u8>,
+    /// Virtual address of an interface; may be repeated
+    #[arg(long = "virtual", value_name = "IF=ADDRESS/LEN", value_parser = crate::init::virtual_address)]
+    pub virtuals: Vec<(String, IpNet)>,
+    /// Ask nothing, and agree to the changes of files that are shown
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub files: Files,
+}
+
+impl Init {
+    /// Returns true if a person is asked.
+    pub fn asks(&self) -> bool {
+        !self.yes && crate::init::has_terminal()
+    }
 }
 
 /// How two nodes become a pair.

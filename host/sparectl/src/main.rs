@@ -17,6 +17,7 @@ mod diff;
 mod files;
 mod folder;
 mod force;
+mod init;
 mod keygen;
 mod left_over;
 mod line;
@@ -48,6 +49,7 @@ fn run(args: &Args) -> u8 {
         Command::Check { peer, argv } => check::run(args, *peer, argv),
         Command::Report { out, argv } => report::run(args, out.as_deref(), argv),
         Command::ConfigPush(push) => config::push(args, *push),
+        Command::Init(init) => init::run(args, init),
         Command::Pair(pair) => pair::run(args, pair),
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),

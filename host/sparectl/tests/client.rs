@@ -127,6 +127,7 @@ fn who_may_not_learns_who_may() {
     for (words, advice) in [
         (&["status"][..], "usermod -aG spared"),
         (&["keygen", "--file", &key], "keygen is for root"),
+        (&["init"], "init is for root"),
         (&["pair"], "pair is for root"),
     ] {
         let output = Command::new("setpriv")

@@ -153,7 +153,20 @@ fn wrong_words_are_refused_by_name() {
             "sparectl pair --ssh r2 --key-file r2.line",
             "cannot be used with",
         ),
+        (
+            "sparectl init --virtual lan0",
+            "not an interface and an address, such as lan0=192.168.200.1/24",
+        ),
+        (
+            "sparectl init --link-addresses 10.0.0.1/30",
+            "not two addresses",
+        ),
+        ("sparectl init --vrid 0", "'0' for '--vrid <VRID>'"),
         ("sparectl --node r2 pair", "--node: this command is about"),
+        (
+            "sparectl --json init",
+            "--json: only an answer of the daemon",
+        ),
         (
             "sparectl --json watch",
             "--json: only an answer of the daemon",

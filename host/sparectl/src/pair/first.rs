@@ -223,7 +223,7 @@ impl<'a> First<'a> {
         };
         let interface = self.pair.interface.clone().or_else(of_link);
         interface.ok_or_else(|| {
-            "spared.toml has no [[link]]: see spared.toml(5); --interface IF names its interface".to_owned()
+            "spared.toml has no [[link]]: `sparectl init` writes one, and --interface IF names its interface".to_owned()
         })
     }
 

@@ -1,0 +1,108 @@
+//! `sparectl init`: looks at this machine, proposes the configuration of a pair, and writes this node's files. The other
+//! node gets them by `sparectl pair`.
+
+mod findings;
+mod gather;
+mod proposal;
+mod questions;
+
+use spared_config_reader::IpNet;
+use spared_key::PrivateKey;
+use spared_pairing::{Texts, spared_toml};
+
+use crate::args::Args;
+use crate::consent::{agree, is_lossy};
+use crate::folder::{Folder, HOST_FILE};
+use crate::line::Init;
+use crate::{EXIT_FAILED, EXIT_PERMISSION, keygen, output, pair};
+use proposal::{Wishes, propose};
+pub use questions::has_terminal;
+
+/// Prints what was found and what it proposes, and returns the exit code.
+pub fn run(args: &Args, init: &Init) -> u8 {
+    if !rustix::process::geteuid().is_root() {
+        output::errors(&["init is for root: it writes the key and the configuration".to_owned()]);
+        return EXIT_PERMISSION;
+    }
+    match try_run(args, init) {
+        Ok(()) => 0,
+        Err(why) => {
+            let lines = why.lines().map(str::to_owned);
+            output::errors(&lines.collect::<Vec<_>>());
+            EXIT_FAILED
+        }
+    }
+}
+
+fn try_run(args: &Args, init: &Init) -> Result<(), String> {
+    let folder = Folder::new(&init.files, &args.runtime_dir)?;
+    let texts = folder.read()?;
+    let key = keygen::own_key(&folder.key())?;
+    let node = pair::own_name(&texts);
+    let found = gather::gather(node, key.public(), texts);
+    let found = found.map_err(|error| format!("the interfaces cannot be read: {error}"))?;
+    for line in found.lines() {
+        say(&line);
+    }
+    let wishes = questions::wishes(&found, init)?;
+    let new = propose(&found, &wishes)?;
+    if new == found.texts {
+        say(
+            "everything that init proposes is there: `sparectl pair` makes a pair, `sparectl check` names what is missing",
+        );
+        return Ok(());
+    }
+    say(&folder.check(&checkable(&new, &wishes)?)?);
+    say(&format!(
+        "the files change:\n{}",
+        folder.changes(&found.texts, &new).trim_end()
+    ));
+    if wishes.virtuals.is_empty() && !new.contains_key("plugins/vrrp.toml") {
+        say("no virtual address, so no group: --virtual IF=ADDRESS/LEN adds one");
+    }
+    agree(init.yes, init.asks() || is_lossy(&found.texts, &new))?;
+    if pair::service::active_groups(args).is_empty() {
+        pair::service::disarm(args)?;
+    }
+    folder.write(&found.texts, &new, || Ok(()))?;
+    say(&format!(
+        "written. Now run `sparectl pair` here and on {}, which needs no configuration of its own",
+        wishes.peer
+    ));
+    Ok(())
+}
+
+/// The files as a check can read them: with a key for the other node, which has none before it is paired.
+fn checkable(texts: &Texts, wishes: &Wishes) -> Result<Texts, String> {
+    let mut texts = texts.clone();
+    let text = texts.get(HOST_FILE).map_or("", String::as_str);
+    let is_keyed = spared_toml::nodes(text)?
+        .into_iter()
+        .all(|(_, key)| key.is_some());
+    if !is_keyed {
+        let key = PrivateKey::generate().map_err(|error| error.to_string())?;
+        let text = spared_toml::with_key(text, &wishes.peer, &key.public())?;
+        texts.insert(HOST_FILE.to_owned(), text);
+    }
+    Ok(texts)
+}
+
+fn say(line: &str) {
+    output::text(&format!("{line}\n"));
+}
+
+/// A virtual address and its interface: `lan0=192.168.200.1/24`.
+pub fn virtual_address(text: &str) -> Result<(String, IpNet), String> {
+    let why = || "not an interface and an address, such as lan0=192.168.200.1/24".to_owned();
+    let (interface, address) = text.split_once('=').ok_or_else(why)?;
+    let address = address.trim().parse().map_err(|_| why())?;
+    Ok((interface.trim().to_owned(), address))
+}
+
+/// Two addresses of the link: `192.168.180.1/30,192.168.180.2/30`.
+pub fn link_addresses(text: &str) -> Result<[IpNet; 2], String> {
+    let why = || "not two addresses, such as 192.168.180.1/30,192.168.180.2/30".to_owned();
+    let (own, peer) = text.split_once(',').ok_or_else(why)?;
+    let parse = |it: &str| it.trim().parse().map_err(|_| why());
+    Ok([parse(own)?, parse(peer)?])
+}
