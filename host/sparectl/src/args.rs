@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use spared_control::{Force, Request};
 
 use crate::config::Push;
-use crate::line::{Config, Files, Forced, Init, Line, Maintenance, Pair, Verb};
+use crate::line::{Config, Files, Forced, Identity, Init, Line, Maintenance, Pair, Unpair, Verb};
 
 /// A whole command line.
 #[derive(Debug, PartialEq)]
@@ -45,6 +45,8 @@ pub enum Command {
     ConfigPush(Push),
     Init(Box<Init>),
     Pair(Box<Pair>),
+    Unpair(Unpair),
+    Identity(Identity),
     Completions(Shell),
 }
 
@@ -142,6 +144,8 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
         }),
         Verb::Init(init) => Command::Init(init),
         Verb::Pair(pair) => Command::Pair(pair),
+        Verb::Unpair(unpair) => Command::Unpair(unpair),
+        Verb::Identity(identity) => Command::Identity(identity),
         Verb::Keygen { file, replace } => Command::Keygen { file, replace },
         Verb::Completions { shell } => Command::Completions(shell),
         Verb::Plugin { words } | Verb::External(words) => Command::Ask(plugin(words)?),
@@ -158,6 +162,8 @@ fn runs_here(command: &Command) -> bool {
         | Command::ConfigPush(_)
         | Command::Init(_)
         | Command::Pair(_)
+        | Command::Unpair(_)
+        | Command::Identity(_)
         | Command::Completions(_) => true,
     }
 }

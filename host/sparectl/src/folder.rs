@@ -50,6 +50,10 @@ impl Folder {
         })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Path of the private key.
     pub fn key(&self) -> PathBuf {
         self.path.join("key")

@@ -144,6 +144,15 @@ pub enum Verb {
     Init(Box<Init>),
     /// Make this node and another one a pair: show a code, or ask for the one that the other node shows (root)
     Pair(Box<Pair>),
+    /// Leave the pair: delete this node's key and configuration (root)
+    Unpair(Unpair),
+    /// Save this node's key and files in one file, or restore them (root)
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        subcommand_value_name = "save|restore"
+    )]
+    Identity(Identity),
     /// Create this node's key and print its line for the table "nodes" (root)
     Keygen {
         /// File of the private key
@@ -302,6 +311,39 @@ pub enum Config {
         /// For how long nothing may be worse, 5s to 10m
         #[arg(long, value_name = "TIME", default_value = "30s", value_parser = watch)]
         watch: Duration,
+    },
+}
+
+/// How a node leaves its pair.
+#[derive(Args, Debug, PartialEq)]
+pub struct Unpair {
+    /// Agree to the changes of files that are shown
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub files: Files,
+}
+
+#[derive(Debug, PartialEq, Subcommand)]
+pub enum Identity {
+    /// Write the key and the files of this node to a new file of mode 0600
+    Save {
+        /// File to write
+        #[arg(value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Make this machine the node whose identity was saved
+    Restore {
+        /// File of `identity save`
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+        /// Agree to the changes of files that are shown
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        files: Files,
     },
 }
 

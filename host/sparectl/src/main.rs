@@ -17,6 +17,7 @@ mod diff;
 mod files;
 mod folder;
 mod force;
+mod identity;
 mod init;
 mod keygen;
 mod left_over;
@@ -51,6 +52,8 @@ fn run(args: &Args) -> u8 {
         Command::ConfigPush(push) => config::push(args, *push),
         Command::Init(init) => init::run(args, init),
         Command::Pair(pair) => pair::run(args, pair),
+        Command::Unpair(unpair) => pair::leave(args, unpair),
+        Command::Identity(identity) => identity::run(args, identity),
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),
         Command::Probe(probe) => self::probe(args, probe),

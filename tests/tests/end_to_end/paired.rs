@@ -333,3 +333,126 @@ fn ssh_makes_a_pair_without_a_code() {
         Ok(())
     });
 }
+
+/// A command that must succeed; returns what it says.
+fn done(node: &Node<'_>, verb: &[&str]) -> Result<String> {
+    let output = node
+        .sparectl(verb)?
+        .args(node.places())
+        .stdin(Stdio::null())
+        .output()?;
+    let text = said(&output);
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("{verb:?}: {text}").into())
+    }
+}
+
+#[test]
+fn a_pair_is_described_made_left_and_restored_without_an_editor() {
+    scenario(2, |lab| {
+        let r1 = Node::new(lab, &lab.sites[0], "r1")?;
+        let r2 = Node::new(lab, &lab.sites[1], "r2")?;
+        for node in [&r1, &r2] {
+            let plugin = build_dir()?.join("libspared_conntrack.so");
+            node.files().install_plugin("conntrack", &plugin)?;
+        }
+        let _daemons = [r1.start()?, r2.start()?];
+        let up = || {
+            [&r1, &r2]
+                .iter()
+                .all(|it| it.status().is_ok_and(|it| !it.is_empty()))
+        };
+        poll(LIMIT, STEP, up);
+        let virtual_address = "lan=10.1.0.1/24";
+        let words = [
+            "init",
+            "--link",
+            "hot",
+            "--group",
+            "office",
+            "--virtual",
+            virtual_address,
+            "--yes",
+        ];
+        let text = done(&r1, &words)?;
+        assert!(
+            text.contains("lan: 10.1.0.11/24") && text.contains("the files change"),
+            "{text}"
+        );
+        let again = done(&r1, &["init", "--yes"])?;
+        assert!(
+            again.contains("everything that init proposes is there"),
+            "{again}"
+        );
+
+        let offer = Offer::start(&r1, &[])?;
+        let (joined, text) = join(&r2, &offer.code, &["--yes"])?;
+        let (offered, of_first) = offer.end()?;
+        assert!(joined && offered, "{text}\n{of_first}");
+        assert!(text.contains("the link to r1 is up"), "{text}");
+        wait_ok([&r1, &r2])?;
+
+        // the backup leaves, and comes back as it was
+        let is_active = |node: &Node<'_>| -> Result<bool> {
+            Ok(node
+                .sparectl(&["probe", "--active"])?
+                .output()?
+                .status
+                .success())
+        };
+        let (active, backup) = if is_active(&r1)? {
+            (&r1, &r2)
+        } else {
+            (&r2, &r1)
+        };
+        let saved = lab.dir.join("identity.tar.gz").display().to_string();
+        let before = backup.read("spared.toml")?;
+        let _ = fs::remove_file(&saved);
+        let save = |node: &Node<'_>, verb: &[&str]| -> Result<(bool, String)> {
+            let [option, config, ..] = node.places();
+            let output = node.sparectl(verb)?.args([option, config]).output()?;
+            Ok((output.status.success(), said(&output)))
+        };
+        let (kept, text) = save(backup, &["identity", "save", &saved])?;
+        assert!(kept && text.contains("contains the private key"), "{text}");
+        assert_eq!(fs::metadata(&saved)?.permissions().mode() & 0o777, 0o600);
+        let (kept, text) = save(backup, &["identity", "save", &saved])?;
+        assert!(!kept && text.contains("no file is overwritten"), "{text}");
+        let refused = done(active, &["unpair", "--yes"])
+            .expect_err("it is active")
+            .to_string();
+        assert!(refused.contains("`sparectl switch` first"), "{refused}");
+        let text = done(backup, &["unpair", "--yes"])?;
+        assert!(text.contains("has nothing configured"), "{text}");
+        assert!(
+            !backup.dir.join("etc/key").exists()
+                && !backup.dir.join("etc/plugins/vrrp.toml").exists()
+        );
+        let text = done(backup, &["identity", "restore", &saved, "--yes"])?;
+        assert!(text.contains("restored: "), "{text}");
+        assert_eq!(backup.read("spared.toml")?, before);
+        let is_ok = || {
+            [&r1, &r2]
+                .iter()
+                .all(|it| it.status().is_ok_and(|it| it.starts_with("OK  office")))
+        };
+        fs::remove_file(backup.mark())?;
+        done_plain(backup, &["reload"])?;
+        if poll(LIMIT, STEP, is_ok) {
+            Ok(())
+        } else {
+            Err(r1.status()?.into())
+        }
+    });
+}
+
+fn done_plain(node: &Node<'_>, verb: &[&str]) -> Result<()> {
+    let output = node.sparectl(verb)?.output()?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(said(&output).into())
+    }
+}

@@ -8,13 +8,14 @@ mod link_local;
 mod second;
 mod secrecy;
 pub mod service;
+mod unpair;
 mod wire;
 
 use spared_pairing::{Texts, spared_toml};
 
 use crate::args::Args;
 use crate::folder::{Folder, HOST_FILE};
-use crate::line::Pair;
+use crate::line::{Pair, Unpair};
 use crate::{EXIT_FAILED, EXIT_PERMISSION, keygen, output};
 use first::First;
 use second::Second;
@@ -26,6 +27,17 @@ pub fn run(args: &Args, pair: &Pair) -> u8 {
         return EXIT_PERMISSION;
     }
     ended(try_run(args, pair))
+}
+
+/// Makes this node leave its pair, and returns the exit code.
+pub fn leave(args: &Args, unpair: &Unpair) -> u8 {
+    if !rustix::process::geteuid().is_root() {
+        output::errors(&[
+            "unpair is for root: it deletes the key and the configuration".to_owned(),
+        ]);
+        return EXIT_PERMISSION;
+    }
+    ended(unpair::unpair(args, unpair))
 }
 
 fn ended(result: Result<(), String>) -> u8 {

@@ -1,0 +1,177 @@
+//! Verbs `identity save` and `identity restore`: the key and the files of this node in one file, for another machine.
+
+mod archive;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use spared_file::{Access, replace};
+use spared_key::{PrivateKey, public_text};
+use spared_pairing::{Texts, spared_toml};
+use zeroize::Zeroizing;
+
+use crate::args::Args;
+use crate::consent::{agree, is_lossy};
+use crate::folder::{Folder, HOST_FILE, last_line};
+use crate::line::{Files, Identity};
+use crate::pair::service;
+use crate::{EXIT_FAILED, EXIT_PERMISSION, output, pair};
+use archive::{Entries, Entry, pack, unpack};
+
+/// Prints what it did, and returns the exit code.
+pub fn run(args: &Args, identity: &Identity) -> u8 {
+    if !rustix::process::geteuid().is_root() {
+        output::errors(&["identity is for root: it reads and writes the key".to_owned()]);
+        return EXIT_PERMISSION;
+    }
+    let done = match identity {
+        Identity::Save { out, files } => save(args, out, files),
+        Identity::Restore { from, yes, files } => restore(args, from, *yes, files),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(why) => {
+            let lines = why.lines().map(str::to_owned);
+            output::errors(&lines.collect::<Vec<_>>());
+            EXIT_FAILED
+        }
+    }
+}
+
+fn save(args: &Args, out: &Path, files: &Files) -> Result<(), String> {
+    let folder = Folder::new(files, &args.runtime_dir)?;
+    let texts = folder.read()?;
+    let mut entries = Entries::new();
+    add(&mut entries, &folder, "key")?;
+    for name in texts.keys() {
+        add(&mut entries, &folder, name)?;
+    }
+    let host = texts.get(HOST_FILE).map_or("", String::as_str);
+    // one elsewhere is not the folder's, and is named below
+    let secret = spared_toml::secret_file(host);
+    let inside = secret
+        .as_deref()
+        .filter(|it| !it.starts_with('/') && !it.contains(".."));
+    if let Some(name) = inside {
+        add(&mut entries, &folder, name)?;
+    }
+    for name in hooks(&folder) {
+        add(&mut entries, &folder, &name)?;
+    }
+    let packed = pack(&entries).map_err(|error| format!("{}: {error}", out.display()))?;
+    let mut options = OpenOptions::new();
+    let written = options.write(true).create_new(true).mode(0o600).open(out);
+    let written =
+        written.and_then(|mut file| file.write_all(&packed).and_then(|()| file.sync_all()));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => format!(
+            "{} exists, and no file is overwritten: name another",
+            out.display()
+        ),
+        _ => format!("{}: {error}", out.display()),
+    })?;
+    say(&format!(
+        "{}: the identity of {}, {} files. It contains the private key: whoever has it can be this node",
+        out.display(),
+        pair::own_name(&texts),
+        entries.len()
+    ));
+    if let (Some(secret), None) = (&secret, inside) {
+        say(&format!(
+            "the passphrase in {secret} is not in it: save that as well"
+        ));
+    }
+    Ok(())
+}
+
+fn add(entries: &mut Entries, folder: &Folder, name: &str) -> Result<(), String> {
+    let path = folder.path().join(name);
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let content = Zeroizing::new(fs::read(&path).map_err(failed)?);
+    let mode = fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o755;
+    entries.insert(name.to_owned(), Entry { content, mode });
+    Ok(())
+}
+
+/// Regular files of the folder of hooks.
+fn hooks(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.path().join("hooks"));
+    let files = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|it| it.file_type().is_ok_and(|it| it.is_file()));
+    let names = files.filter_map(|it| it.file_name().into_string().ok());
+    names.map(|it| format!("hooks/{it}")).collect()
+}
+
+fn restore(args: &Args, from: &Path, yes: bool, files: &Files) -> Result<(), String> {
+    let folder = Folder::new(files, &args.runtime_dir)?;
+    let shown = from.display();
+    let file = File::open(from).map_err(|error| format!("{shown}: {error}"))?;
+    let mut entries = unpack(file).map_err(|why| format!("{shown}: {why}"))?;
+    let active = service::active_groups(args);
+    if !active.is_empty() {
+        return Err(format!(
+            "this node is active for {}: `sparectl switch` first, or stop the daemon",
+            active.join(", ")
+        ));
+    }
+    let key = entries.remove("key").ok_or("no key")?;
+    let text = Zeroizing::new(String::from_utf8_lossy(&key.content).into_owned());
+    let private = PrivateKey::parse(&text).map_err(|error| format!("{shown}: the key: {error}"))?;
+    let (new, others) = texts(entries);
+    let old = folder.read()?;
+    let is_new_key = fs::read(folder.key()).is_ok_and(|it| Zeroizing::new(it) != key.content);
+    let changes = folder.changes(&old, &new);
+    if !changes.is_empty() {
+        say(&format!("the files change:\n{}", changes.trim_end()));
+    }
+    if is_new_key {
+        say(&format!(
+            "the key of this machine is replaced by {}",
+            public_text(&private.public())
+        ));
+    }
+    agree(yes, is_new_key || is_lossy(&old, &new))?;
+    for (name, entry) in &others {
+        let path = folder.path().join(name);
+        let around = path.parent().unwrap_or(folder.path());
+        fs::create_dir_all(around).map_err(|error| format!("{}: {error}", around.display()))?;
+        let access = Access::Given {
+            uid: 0,
+            gid: 0,
+            mode: entry.mode,
+        };
+        replace(&path, &entry.content, access, || Ok(()))?;
+    }
+    replace(&folder.key(), &key.content, Access::Private, || Ok(()))?;
+    folder.write(&old, &new, || Ok(()))?;
+    let checked = folder.check(&new)?;
+    say(&format!("restored: {}", last_line(&checked)));
+    say(&service::bring_up(args, &folder)?);
+    Ok(())
+}
+
+/// The files that people write, and the others.
+fn texts(entries: Entries) -> (Texts, Entries) {
+    let is_text = |name: &str| {
+        let plugin = name
+            .strip_prefix("plugins/")
+            .is_some_and(|it| !it.contains('/'));
+        name == HOST_FILE || plugin && name.ends_with(".toml")
+    };
+    let (texts, others): (Entries, Entries) =
+        entries.into_iter().partition(|(name, _)| is_text(name));
+    let text = |entry: &Entry| String::from_utf8_lossy(&entry.content).into_owned();
+    let texts = texts
+        .iter()
+        .map(|(name, entry)| (name.clone(), text(entry)));
+    (texts.collect(), others)
+}
+
+fn say(line: &str) {
+    output::text(&format!("{line}\n"));
+}

@@ -1,0 +1,62 @@
+//! `sparectl unpair`: this node leaves its pair, and is a machine with nothing configured again.
+
+use spared_control::{Answer, Request};
+use spared_file::remove;
+use spared_pairing::{Texts, spared_toml};
+
+use super::{own_name, say, service};
+use crate::args::Args;
+use crate::ask;
+use crate::consent::agree;
+use crate::folder::{Folder, HOST_FILE};
+use crate::line::Unpair;
+
+/// # Errors
+/// This node is active, or somebody does not agree; a sentence says what to do.
+pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), String> {
+    let folder = Folder::new(&unpair.files, &args.runtime_dir)?;
+    let old = folder.read()?;
+    let text = old.get(HOST_FILE).map_or("", String::as_str);
+    let node = own_name(&old);
+    let others = spared_toml::nodes(text)?.into_iter().map(|(name, _)| name);
+    let Some(peer) = others.into_iter().find(|it| *it != node) else {
+        return Err(
+            "this node is in no pair: [nodes] of spared.toml names no other node".to_owned(),
+        );
+    };
+    let active = service::active_groups(args);
+    if !active.is_empty() {
+        return Err(format!(
+            "this node is active for {}: run `sparectl switch` first, or `sparectl unpair` on {peer}, which then leaves",
+            active.join(", ")
+        ));
+    }
+    let new = left(text, &node)?;
+    say(&format!(
+        "{node} leaves the pair with {peer}; its key is deleted, and the files change:"
+    ));
+    say(folder.changes(&old, &new).trim_end());
+    agree(unpair.yes, true)?;
+    // at no time may this node become active with half of its files
+    service::disarm(args)?;
+    folder.write(&old, &new, || Ok(()))?;
+    remove(&[folder.key()])?;
+    let reloaded = ask(args, &Request::Reload { anyway: true });
+    if let Ok(Answer::Error { lines, .. }) = reloaded {
+        return Err(lines.join("\n"));
+    }
+    say(&format!(
+        "{node} has nothing configured. {peer} serves alone until another machine takes the place: \
+         `sparectl pair --replace` there"
+    ));
+    Ok(())
+}
+
+/// Remaining files: the name of the node.
+fn left(text: &str, node: &str) -> Result<Texts, String> {
+    let host = match spared_toml::node_name(text) {
+        Some(_) => spared_toml::with_node_name("", node)?,
+        None => String::new(),
+    };
+    Ok(Texts::from([(HOST_FILE.to_owned(), host)]))
+}
