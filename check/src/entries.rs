@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use spared_config::{Fault, Plugin, Setup};
 use spared_config_reader::{Cidr, IpNet};
-use spared_fence::is_link_local;
+use spared_kernel::fence::is_link_local;
 use spared_netlink::{Address, Link, Requests};
 use toml::{Table, Value};
 

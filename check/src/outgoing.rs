@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use spared_config_reader::IpNet;
-use spared_fence::is_link_local;
+use spared_kernel::fence::is_link_local;
 use spared_netlink::{Address, Link, Requests, Route};
 
 use super::Wanted;

@@ -24,9 +24,9 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
     if claims.routers.is_empty() && !claims.addresses.is_empty() {
         return Err("addresses without a virtual router to renew their lease".into());
     }
-    if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < spared_fence::LEASE_MIN
+    if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < super::fence::LEASE_MIN
     {
-        let min = spared_fence::LEASE_MIN.as_millis();
+        let min = super::fence::LEASE_MIN.as_millis();
         return Err(format!("lease below the minimum of {min} ms"));
     }
     let mut routers = BTreeSet::new();
@@ -86,7 +86,7 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
 // Identity of an address. A link-local address is unique on its interface, any other one in the
 // network.
 fn place(claim: &AddressClaim) -> (IpAddr, Option<String>) {
-    let link = spared_fence::is_link_local(claim.address);
+    let link = super::fence::is_link_local(claim.address);
     (claim.address, link.then(|| claim.interface.clone()))
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use spared_contract::Claims;
-use spared_fence::LeaseKey;
 
 use super::check::check;
+use super::fence::LeaseKey;
 use super::group::{self, Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use spared_contract::Claims;
-use spared_fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
 use spared_netlink::{Event, Link, Message};
 
+use super::fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
 use super::group::{Group, router_id};
 use super::misplaced::address_key;
 use super::sysctl::On;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use spared_fence::{Guarded, LeaseKey};
+use super::fence::{Guarded, LeaseKey};
 
 use super::interfaces::Interfaces;
 use super::link_local::{LinkLocalNetworks, network};

@@ -2,8 +2,9 @@
 
 use std::{error, fmt, io};
 
-use spared_fence::FenceError;
 use spared_netlink::reason;
+
+use super::fence::FenceError;
 
 /// Error with its object: "lan2: cannot add 192.168.1.1/24: permission denied".
 #[derive(Debug)]

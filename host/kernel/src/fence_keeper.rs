@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use spared_fence::{Counts, Fence, FenceError, LeaseKey, Plan, Tampering};
+use super::fence::{Counts, Fence, FenceError, LeaseKey, Plan, Tampering};
 
 use super::FenceState;
 

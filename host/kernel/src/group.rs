@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_contract::{AddressClaim, Claims, VirtualRouterClaim};
-use spared_fence::{Guarded, LeaseKey, VirtualRouter};
 use spared_netlink::Route;
 
 use super::announce::Schedule;
+use super::fence::{Guarded, LeaseKey, VirtualRouter};
 use super::interfaces::Interfaces;
 use super::vmac::RouterId;
 
@@ -219,7 +219,7 @@ impl Group {
                 let host_prefix = if claim.address.is_ipv4() { 32 } else { 128 };
                 // Replies to link-local neighbours leave by the device that has the address, so this device needs their
                 // route. All other routes belong to the parent.
-                let whole = moved.is_some() && !spared_fence::is_link_local(claim.address);
+                let whole = moved.is_some() && !super::fence::is_link_local(claim.address);
                 Some(Desired {
                     claim: position,
                     index,
@@ -229,7 +229,7 @@ impl Group {
                 })
             })
             .collect();
-        placed.sort_by_key(|address| !spared_fence::is_link_local(address.address));
+        placed.sort_by_key(|address| !super::fence::is_link_local(address.address));
         placed
     }
 

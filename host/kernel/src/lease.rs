@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use spared_fence::LeaseKey;
+use super::fence::LeaseKey;
 
 use super::group::{Group, router_id};
 use super::vmac::RouterId;

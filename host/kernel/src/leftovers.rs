@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
-use spared_fence::{Guarded, LeaseKey};
 use spared_netlink::Message;
 use spared_netlink::constants::ROUTE_PROTOCOL;
 
+use super::fence::{Guarded, LeaseKey};
 use super::{Kernel, KernelError, routes, vmac};
 
 impl Kernel {

@@ -6,7 +6,7 @@
 //! if other programs change them. Each event makes it compare the wanted state with the present one, so that interfaces
 //! may appear, disappear and be created again.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod addresses;
 mod announce;
@@ -19,6 +19,7 @@ mod devices;
 mod elsewhere;
 mod error;
 mod events;
+pub mod fence;
 mod fence_keeper;
 mod filters;
 mod followed;
@@ -48,7 +49,6 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use spared_contract::InterfaceEvent;
-use spared_fence::{Counts, Fence, LeaseKey};
 use spared_netlink::Requests;
 
 pub use addresses::Installed;
@@ -62,6 +62,7 @@ use announcer::Announcer;
 use carrier::Carrier;
 use elsewhere::Elsewhere;
 use events::Events;
+use fence::{Counts, Fence, LeaseKey};
 use fence_keeper::FenceKeeper;
 use followed::FollowedInterfaces;
 use group::Group;

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use spared_contract::AddressClaim;
-use spared_fence::is_link_local;
 use spared_netlink::Link;
 
+use super::fence::is_link_local;
 use super::interfaces::Interfaces;
 use super::vmac;
 

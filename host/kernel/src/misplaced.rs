@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use spared_fence::Guarded;
 use spared_netlink::{Address, Message};
 
+use super::fence::Guarded;
 use super::group::Group;
 use super::{Kernel, KernelError};
 
@@ -94,7 +94,7 @@ impl Kernel {
 
 /// Key by which an address is unique: a link-local address differs on every device.
 pub fn address_key(address: IpAddr, index: u32) -> (IpAddr, u32) {
-    if spared_fence::is_link_local(address) {
+    if super::fence::is_link_local(address) {
         (address, index)
     } else {
         (address, 0)

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use spared_fence::LeaseKey;
+use super::fence::LeaseKey;
 
 use super::group::{Desired, Group};
 use super::{Kernel, KernelError, routes};
@@ -87,7 +87,7 @@ impl Kernel {
         waiting.retain(|wanted| {
             let claim = group.claims.addresses.get(wanted.claim);
             !wanted.prefix_route
-                || spared_fence::is_link_local(wanted.address)
+                || super::fence::is_link_local(wanted.address)
                 || claim.is_some_and(|c| routes::reaches(&self.interfaces, wanted.index, c))
         });
         waiting

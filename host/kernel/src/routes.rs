@@ -26,7 +26,7 @@ pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) 
             continue;
         };
         let moved = group.router(address).is_some_and(|router| router.vmac);
-        let moved = moved && !spared_fence::is_link_local(address.address);
+        let moved = moved && !super::fence::is_link_local(address.address);
         if moved && !reaches(interfaces, link.index, address) {
             routes.push(connected(link.index, address));
         }

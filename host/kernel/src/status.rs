@@ -78,7 +78,7 @@ impl Kernel {
                         .has(claim, copy.index, &self.interfaces)
                 };
                 claim.address == copy.address
-                    && (!spared_fence::is_link_local(claim.address) || here())
+                    && (!super::fence::is_link_local(claim.address) || here())
             })?;
             Some((claim, copy))
         })

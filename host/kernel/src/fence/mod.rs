@@ -29,15 +29,18 @@
 mod changes;
 mod dump;
 mod error;
+#[allow(unsafe_code)] // calls of libnftnl and libmnl
 mod expression;
 mod key;
 mod layout;
 mod leases;
+#[allow(unsafe_code)] // calls of libnftnl and libmnl
 mod object;
 mod plan;
 mod rules;
 mod sets;
 mod steps;
+#[allow(unsafe_code)] // calls of libnftnl and libmnl
 mod transaction;
 mod unknown;
 
