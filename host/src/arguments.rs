@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lexopt::prelude::*;
 use spared_config::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options};
 use spared_process::account::Account;
-use spared_starter::Files;
+use spared_supervisor::starter::Files;
 
 pub const HELP: &str = "\
 spared: high availability for a pair of Linux routers.

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Mode::Worker => spared_worker::run(),
         Mode::Link => spared_link::run(),
         Mode::Firewall(account) => spared_firewall::run(account),
-        Mode::Starter(files) => spared_starter::run(files),
+        Mode::Starter(files) => spared_supervisor::starter::run(files),
         Mode::Version => say(concat!("spared ", env!("CARGO_PKG_VERSION"))),
         Mode::Help => say(HELP),
     }

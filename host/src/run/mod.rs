@@ -24,7 +24,7 @@ use spared_kernel::Kernel;
 use spared_process::signals::Signals;
 use spared_process::starter::Starter;
 use spared_requests::server::{Claim, Server};
-use spared_starter::{Files, StarterAddress, StarterClient};
+use spared_supervisor::starter::{Files, StarterAddress, StarterClient};
 
 use self::r#loop::Loop;
 

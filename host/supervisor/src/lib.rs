@@ -4,7 +4,8 @@
 //! descriptor. The real one loads with the capabilities that remain, then come `configure` and `start`. At
 //! [`Report::Up`] the host replays roles, interfaces and directives.
 //!
-//! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here waits.
+//! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here waits. [`starter`] is another process, which
+//! runs as root and starts the workers.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod pending_call;
 mod plugin;
 mod report;
 mod share;
+pub mod starter;
 mod state;
 mod status;
 mod worker;

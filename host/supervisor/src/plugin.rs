@@ -8,12 +8,12 @@ use spared_message::load::Asks;
 use spared_message::starter::{NotStarted, Start};
 use spared_process::poller::Poller;
 use spared_process::{Policy, RestartBudget, TRIAL};
-use spared_starter::Rights;
 use spared_worker::group_names;
 use spared_worker::process::Worker;
 
 use super::memory::Memory;
 use super::pending_call::PendingCall;
+use super::starter::Rights;
 use super::worker::Running;
 use super::{Supervisor, config};
 

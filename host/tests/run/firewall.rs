@@ -13,7 +13,7 @@ use spared_message::firewall::Passage;
 use spared_message::link::LinkPath;
 use spared_process::MessageHandler;
 use spared_process::poller::{Key, Poller};
-use spared_starter::{Files, Launcher};
+use spared_supervisor::starter::{Files, Launcher};
 use spared_tests::lab::signal_to;
 
 use crate::lab::{HOT, Node, Pair, SOON, keyed};

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use spared_process::child::SOCKET_FD;
 use spared_process::starter::Starter;
-use spared_starter::{Files, Launcher};
+use spared_supervisor::starter::{Files, Launcher};
 
 use crate::folder::Folder;
 

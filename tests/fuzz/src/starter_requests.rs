@@ -10,7 +10,7 @@ use spared_contract::codec::Message;
 use spared_message::load::Asks;
 use spared_message::starter::{Asked, Reaped, Request, Start};
 use spared_process::starter::ProcessStarter;
-use spared_starter::{Files, Launcher};
+use spared_supervisor::starter::{Files, Launcher};
 
 use crate::folder::Folder;
 

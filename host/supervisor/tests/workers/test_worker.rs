@@ -3,7 +3,7 @@
 //!
 //! Used by the tests of this folder and by the fuzz target `worker_messages`.
 
-#[path = "../../../starter/src/tests/library.rs"]
+#[path = "../../src/starter/tests/library.rs"]
 mod library;
 
 use std::cell::RefCell;
@@ -25,7 +25,7 @@ use spared_process::child::SOCKET_FD;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::{ProcessStarter, Starter};
 use spared_records::Receiver;
-use spared_starter::{Files, Launcher};
+use spared_supervisor::starter::{Files, Launcher};
 use spared_supervisor::{Report, Supervisor, WorkerSettings};
 
 use super::choices::Choices;

@@ -22,10 +22,10 @@ use spared_process::starter::{ProcessStarter, Started};
 use spared_worker::file::open_plugin;
 use spared_worker::process::Worker;
 
-use crate::control_groups::ControlGroups;
-use crate::loaded;
-use crate::rights::Rights;
-use crate::state;
+use super::control_groups::ControlGroups;
+use super::loaded;
+use super::rights::Rights;
+use super::state;
 
 /// Maximum time for workers to end once the host is gone.
 const RESIGN: Duration = Duration::from_secs(2);

@@ -12,9 +12,9 @@ use spared_message::starter::{NotStarted, Reaped, Start};
 use spared_process::account::Accounts;
 use spared_process::starter::ProcessStarter;
 
-use crate::control_groups::ControlGroups;
-use crate::rights::Rights;
-use crate::{Files, Launcher};
+use super::control_groups::ControlGroups;
+use super::rights::Rights;
+use super::{Files, Launcher};
 
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
@@ -367,7 +367,7 @@ fn a_state_folder_that_is_a_link_is_not_given_away() {
     fs::create_dir(&secret).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
     symlink(&secret, state.join("on")).unwrap();
-    assert!(crate::state::make_folder(&state.join("on"), (60777, 60777)).is_err());
+    assert!(super::state::make_folder(&state.join("on"), (60777, 60777)).is_err());
     assert_eq!(owner(&secret), rustix::process::geteuid().as_raw());
 }
 
@@ -429,7 +429,7 @@ fn what_a_plugin_keeps_goes_with_it_to_another_account_and_nothing_else_does() {
     for path in [&folder, &folder.join("below")] {
         chown(path, Some(OLD), Some(OLD)).unwrap();
     }
-    crate::state::make_folder(&folder, (NEW, NEW)).unwrap();
+    super::state::make_folder(&folder, (NEW, NEW)).unwrap();
     for name in ["", "kept", "below", "below/kept"] {
         assert_eq!(owner(&folder.join(name)), NEW, "{name}");
     }

@@ -16,7 +16,7 @@ use spared_process::service::Service;
 use spared_process::starter::{ProcessStarter, Started};
 use spared_records::{ReceiveError, Receiver, SendError};
 
-use crate::{Files, Launcher};
+use super::{Files, Launcher};
 
 /// Exit code if neither the host nor systemd started this process: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;

@@ -5,8 +5,6 @@
 //! `launcher` starts the processes; `client` is the host's end. One starter serves one run of the host and ends with
 //! it. All that it started ends as well.
 
-#![forbid(unsafe_code)]
-
 mod client;
 mod control_groups;
 mod launcher;

@@ -20,7 +20,7 @@ use spared_process::poller::is_readable;
 use spared_process::starter::{ProcessStarter, Started};
 use spared_records::{ReceiveError, Receiver, SendError};
 
-use crate::Files;
+use super::Files;
 
 /// Maximum wait for an answer: the host does nothing else meanwhile.
 const PATIENCE: Duration = Duration::from_millis(500);

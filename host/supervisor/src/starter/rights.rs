@@ -7,7 +7,7 @@ use spared_config::{Allow, Plugin};
 use spared_message::load::Asks;
 use spared_worker::capabilities;
 
-use crate::paths::{Opened, Private};
+use super::paths::{Opened, Private};
 
 /// Rights of a worker that runs a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
