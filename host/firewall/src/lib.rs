@@ -4,6 +4,7 @@
 //! It is a process of its own, with CAP_NET_ADMIN alone, because it runs `nft`, which may take long with large
 //! rulesets, and parses its output. It checks again whenever rules change. The host sends it [`ToFirewall`]. No
 //! failover waits for it: VRRP and heartbeats are received by packet sockets. If it ends, its rules stay.
+//! [`host_end`] is the host's end of it.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ mod changes;
 mod digest;
 mod element;
 mod elements;
+pub mod host_end;
 mod own;
 mod packet;
 mod passage;

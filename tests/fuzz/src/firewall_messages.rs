@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use spared_contract::codec::Message;
 use spared_firewall::digests;
-use spared_firewall_process::Firewall;
+use spared_firewall::host_end::Firewall;
 use spared_message::firewall::{FromFirewall, NodeNames, Passage, RuleState, RulesListed};
 use spared_process::MessageHandler;
 use spared_process::poller::{Key, Poller};

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use spared_contract::LogLevel;
 use spared_contract::codec::Message;
+use spared_link::host_end::{Link, Report};
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
-use spared_link_process::{Link, Report};
 use spared_process::MessageHandler;
 use spared_process::poller::{Key, Poller};
 

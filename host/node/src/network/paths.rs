@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use spared_config::Link as Setup;
-use spared_link_process::Link;
+use spared_link::host_end::Link;
 use spared_message::link::ToLink;
 
 use super::Network;

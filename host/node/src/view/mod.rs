@@ -9,10 +9,10 @@ mod why;
 
 use crate::network::Network;
 use spared_contract::PairStatus;
-use spared_firewall_process::Firewall;
+use spared_firewall::host_end::Firewall;
 use spared_group::Groups;
 use spared_journal::Notices;
-use spared_link_process::Link;
+use spared_link::host_end::Link;
 use spared_requests::View;
 use spared_supervisor::Supervisor;
 

@@ -15,7 +15,7 @@ use spared_process::starter::{ProcessStarter, Started, Starter};
 use spared_process::{MessageHandler, PING_EVERY};
 use spared_records::Receiver;
 
-use crate::{FLUSH_EVERY, Link, Report};
+use super::{FLUSH_EVERY, Link, Report};
 
 /// Starts programs that only sleep, and keeps their ends of the sockets for the test.
 #[derive(Debug, Default)]

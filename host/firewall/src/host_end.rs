@@ -4,8 +4,6 @@
 //!
 //! `handle_*` feed it, [`Firewall::take_notices`] drains it. Only [`Firewall::end`] waits.
 
-#![forbid(unsafe_code)]
-
 use std::fs;
 use std::io;
 use std::path::PathBuf;
