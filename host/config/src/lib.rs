@@ -38,6 +38,7 @@ mod file;
 #[cfg(test)]
 mod folder;
 mod host;
+pub mod keys;
 mod link;
 mod link_keys;
 pub mod on_disk;

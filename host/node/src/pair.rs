@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_config::Equal;
+use spared_config::keys::{flatten, scopes};
 use spared_contract::Scope;
 use spared_control::{Difference, LinkStatus};
 use spared_group::Groups;
@@ -18,8 +19,7 @@ use spared_message::word::Word;
 use spared_pair::quality::{self, Change, CheckReport, Quality, Refused};
 use spared_pair::{Fitness, MachineDifference, MachineFacts, NodeFacts};
 use spared_peer::joining::Joining;
-use spared_peer::keys::flatten;
-use spared_peer::{File, Peer, scopes};
+use spared_peer::{File, Peer};
 use spared_process::clock;
 use spared_process::pace::Pace;
 use spared_requests::questions::STATUS_TIMEOUT;

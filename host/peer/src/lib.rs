@@ -7,16 +7,14 @@
 
 mod answer;
 pub mod joining;
-pub mod keys;
 mod machine;
-pub mod scopes;
-pub mod secret;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use spared_config::keys::{self, Keys};
 use spared_control::Difference;
 use spared_message::word::Word;
 use spared_message::{clean, fingerprint};
@@ -24,7 +22,6 @@ use spared_pair::{MachineDifference, MachineFacts, NodeFacts};
 use spared_process::limit::Limit;
 
 pub use answer::{answer, answer_line};
-use keys::Keys;
 use machine::Machines;
 
 /// Interval at which unchanged facts are sent again.

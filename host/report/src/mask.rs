@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use spared_peer::secret::{is_option, is_secret, parts_of};
+use spared_config::keys::secret::{is_option, is_secret, parts_of};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

@@ -6,9 +6,8 @@
 use std::cell::RefCell;
 use std::fs;
 
+use spared_config::keys::{differences, digest, flatten, scopes};
 use spared_config::{Fault, Setup};
-use spared_peer::keys::{differences, digest, flatten};
-use spared_peer::scopes;
 
 use crate::folder::Folder;
 use crate::node;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::{Value, to_string};
+use spared_config::keys::{flatten, scopes};
 use spared_contract::{AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim};
 use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request};
@@ -20,8 +21,7 @@ use spared_pair::Sentence as _;
 use spared_pair::{
     Fitness, GroupFacts, History, MachineFacts, NodeFacts, PairFacts, PeerLife, RoleChange,
 };
-use spared_peer::keys::flatten;
-use spared_peer::{File, Peer, answer, scopes};
+use spared_peer::{File, Peer, answer};
 use spared_requests::Caller;
 
 mod seeds;

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use spared_config::Setup;
+use spared_config::keys::flatten;
 use spared_contract::{Call, Cause, Descriptor, FromPlugin, Role, Surroundings, ToPlugin};
 use spared_group::{Action, Follower, Groups, Order, Ticket};
 use spared_pair::Sentence as _;
 use spared_pair::quality::{self, Quality};
-use spared_peer::keys::flatten;
 use spared_process::child::SOCKET_FD;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::{ProcessStarter, Starter};

@@ -1,12 +1,12 @@
 //! Words as a host says them.
 
 use serde_json::to_string;
+use spared_config::keys::flatten;
 use spared_control::{Answer, Request};
 use spared_link::word::Word;
 use spared_pair::{
     CauseKind, Fitness, GroupFacts, NetworkFaults, NodeFacts, OrderFacts, RoleChange,
 };
-use spared_peer::keys::flatten;
 use spared_requests::Caller;
 
 use super::{GROUP, HOST_FILE, NOW, files, machine};

@@ -4,6 +4,9 @@
 //! Entries of arrays of tables are named by their `name`, otherwise by their `interface`, otherwise by their position.
 //! Each table and entry is also a key itself. So a table or entry that only one node has is a single difference.
 
+pub mod scopes;
+pub mod secret;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_contract::Scope;
@@ -13,8 +16,7 @@ use spared_message::{clean, fingerprint};
 use spared_pair::DifferenceKind;
 use toml::{Table, Value};
 
-use crate::scopes;
-use crate::secret::{is_option, is_secret, parts_of};
+use secret::{is_option, is_secret, parts_of};
 
 /// Maximum number of keys of a file. Further ones are compared as a single key.
 pub const KEYS_MAX: usize = 1000;
