@@ -1,7 +1,8 @@
 //! Stores what this node knows: its configuration, the pair, the administrator's standing orders, and the record of
 //! each second. [`NodeView`] reads these and all other owners, and makes facts for the verdict, the status and causes.
 //!
-//! No owner here changes another, and nothing waits. [`network`] alone acts: it is the only one that changes the kernel.
+//! [`peer`] is the exchange between both hosts. No owner here changes another, and nothing waits. [`network`] alone acts:
+//! it is the only one that changes the kernel.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod network;
 mod node_config;
 pub mod orders;
 mod pair;
+pub mod peer;
 mod policy;
 pub mod recorder;
 mod sysctls;

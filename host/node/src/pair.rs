@@ -18,8 +18,6 @@ use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_pair::quality::{self, Change, CheckReport, Quality, Refused};
 use spared_pair::{Fitness, MachineDifference, MachineFacts, NodeFacts};
-use spared_peer::joining::Joining;
-use spared_peer::{File, Peer};
 use spared_process::clock;
 use spared_process::pace::Pace;
 use spared_requests::questions::STATUS_TIMEOUT;
@@ -27,6 +25,8 @@ use spared_requests::questions::STATUS_TIMEOUT;
 use self::failing::Failing;
 use super::node_config::NodeConfig;
 use super::orders::Orders;
+use super::peer::joining::Joining;
+use super::peer::{File, Peer};
 
 /// State that concerns both nodes.
 #[derive(Debug, Default)]

@@ -17,11 +17,11 @@ use spared_control::{Answer, ErrorCode, Request};
 use spared_group::{Action, Follower, Groups, Ticket};
 use spared_link::word::{WORD_MAX, Word};
 use spared_message::clean;
+use spared_node::peer::{File, Peer, answer};
 use spared_pair::Sentence as _;
 use spared_pair::{
     Fitness, GroupFacts, History, MachineFacts, NodeFacts, PairFacts, PeerLife, RoleChange,
 };
-use spared_peer::{File, Peer, answer};
 use spared_requests::Caller;
 
 mod seeds;

@@ -33,7 +33,7 @@ impl Pair {
         let answer = self
             .peer
             .handle_answer(id)
-            .then(|| spared_peer::answer(text))?;
+            .then(|| crate::peer::answer(text))?;
         Some(answer.unwrap_or_else(|why| {
             let why = format!("the peer's answer is invalid: {why}");
             refusal(ErrorCode::Failed, why)
@@ -59,6 +59,6 @@ impl Pair {
 
     pub fn answer(&mut self, id: u64, answer: &Answer) {
         self.peer
-            .answer(id, spared_peer::answer_line(id, answer.clone()));
+            .answer(id, crate::peer::answer_line(id, answer.clone()));
     }
 }
