@@ -2,7 +2,7 @@
 //! [`Notices`] keeps what can be queried later. A thread writes the log, so that nothing delays the loop.
 //!
 //! [`state_file`] keeps the [`overrides`] and the [`history`] of roles over a restart, [`ring`] the last minutes over a
-//! crash.
+//! crash. [`report`] is a process that gathers all of it for the administrator.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod journal;
 pub mod memory;
 mod notices;
 pub mod overrides;
+pub mod report;
 pub mod ring;
 pub mod state_file;
 

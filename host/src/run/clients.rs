@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use spared_report::Reports;
+use spared_journal::report::Reports;
 use spared_requests::questions::Questions;
 use spared_requests::server::Server;
 use spared_requests::watchers::Watchers;

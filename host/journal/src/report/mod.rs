@@ -3,8 +3,6 @@
 //! A separate process, which may be slow, collects everything from programs and files. The daemon is one of its
 //! sources, and may be dead. The report names each missing part.
 
-#![forbid(unsafe_code)]
-
 mod for_peer;
 mod mask;
 mod reports;
@@ -304,11 +302,11 @@ impl<'o> Gathering<'o> {
     }
 
     fn ring(&mut self) {
-        match spared_journal::ring::read(&self.options.runtime_dir) {
+        match crate::ring::read(&self.options.runtime_dir) {
             Ok(seconds) if seconds.is_empty() => self.missing("the ring has no record".to_owned()),
-            Ok(seconds) => self.add("ring.txt", spared_journal::ring::table(&seconds)),
+            Ok(seconds) => self.add("ring.txt", crate::ring::table(&seconds)),
             Err(error) => {
-                let path = self.options.runtime_dir.join(spared_journal::ring::NAME);
+                let path = self.options.runtime_dir.join(crate::ring::NAME);
                 self.missing(format!("{}: {error}", path.display()));
             }
         }

@@ -11,7 +11,7 @@ use spared_child::{Child, Program};
 use spared_config::Options;
 use spared_control::{Answer, ErrorCode, refusal};
 
-use crate::{LIMIT, SIZE_MAX, words};
+use super::{LIMIT, SIZE_MAX, words};
 
 /// Time for which a report is kept for the peer after its last request.
 const KEPT: Duration = Duration::from_secs(30);

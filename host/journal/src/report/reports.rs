@@ -8,8 +8,8 @@ use spared_config::Options;
 use spared_contract::Scope;
 use spared_control::Answer;
 
-use crate::for_peer::ReportForPeer;
-use crate::secret_keys::SecretKeys;
+use super::for_peer::ReportForPeer;
+use super::secret_keys::SecretKeys;
 
 #[derive(Debug)]
 pub struct Reports {
