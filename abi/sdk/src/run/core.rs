@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::Timespec;
@@ -138,6 +138,23 @@ impl Core {
     pub(crate) fn watch_fd(&self, fd: i32, events: u32) -> abi::Status {
         let watched = self.watches.borrow_mut().watch(fd, events);
         watched.map_or_else(errno, |()| 0)
+    }
+
+    /// Watches one of the loop's own descriptors.
+    pub(super) fn add_own(&self, fd: BorrowedFd<'_>, number: u32) -> Result<(), Errno> {
+        self.watches.borrow().add_own(fd, number)
+    }
+
+    pub(super) fn remove_own(&self, fd: BorrowedFd<'_>) {
+        self.watches.borrow().remove_own(fd);
+    }
+
+    /// Begins or stops to watch one of the loop's own descriptors for being writable.
+    pub(super) fn watch_writable(&self, fd: BorrowedFd<'_>, number: u32, yes: bool) {
+        let watched = self.watches.borrow().want_writable(fd, number, yes);
+        if let Err(errno) = watched {
+            self.is_robbed(errno);
+        }
     }
 
     /// Sets a timer of the plugin.

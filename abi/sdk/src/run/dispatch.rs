@@ -212,9 +212,7 @@ impl<T: Plugin> Driver<T> {
             return;
         }
         limit::limit_remaining_time(Arc::downgrade(&self.running));
-        let watches = self.core.watches.borrow();
-        watches.remove_own(self.core.outbound.socket());
-        drop(watches);
+        self.core.remove_own(self.core.outbound.socket());
         if !self.core.is_stopping() {
             self.stop(GONE);
         }

@@ -74,10 +74,7 @@ impl Core {
         }
         let socket = partner.socket.borrow();
         if let Some(socket) = socket.as_ref() {
-            let watches = self.watches.borrow();
-            if let Err(errno) = watches.want_writable(socket.as_fd(), number_of(index), yes) {
-                self.is_robbed(errno);
-            }
+            self.watch_writable(socket.as_fd(), number_of(index), yes);
         }
     }
 }
@@ -182,7 +179,7 @@ impl<T: Plugin> Driver<T> {
     fn close_partner(&mut self, index: usize, partner: &Partner) {
         partner.full.set(false);
         if let Some(socket) = partner.socket.take() {
-            self.core.watches.borrow().remove_own(socket.as_fd());
+            self.core.remove_own(socket.as_fd());
             if let Some(local) = self.parts.local {
                 self.enter("down", |plugin| (local.down)(plugin, index));
             }
@@ -190,9 +187,7 @@ impl<T: Plugin> Driver<T> {
         let Some(successor) = partner.successor.take() else {
             return;
         };
-        let watches = self.core.watches.borrow();
-        let watched = watches.add_own(successor.as_fd(), number_of(index));
-        drop(watches);
+        let watched = self.core.add_own(successor.as_fd(), number_of(index));
         if let Err(errno) = watched {
             let why = format!("cannot watch the channel to a partner: {errno}");
             return self.core.outbound.log(LogLevel::Error, &why);

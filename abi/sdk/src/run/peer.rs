@@ -112,10 +112,7 @@ impl Core {
         }
         let socket = self.channel.socket.borrow();
         if let Some(socket) = socket.as_ref() {
-            let watches = self.watches.borrow();
-            if let Err(errno) = watches.want_writable(socket.as_fd(), CHANNEL, yes) {
-                self.is_robbed(errno);
-            }
+            self.watch_writable(socket.as_fd(), CHANNEL, yes);
         }
     }
 
@@ -147,7 +144,7 @@ impl<T: Plugin> Driver<T> {
     fn close_channel(&mut self) {
         let channel = &self.core.channel;
         if let Some(socket) = channel.socket.take() {
-            self.core.watches.borrow().remove_own(socket.as_fd());
+            self.core.remove_own(socket.as_fd());
         }
         channel.full.set(false);
         self.peer_is_gone();
@@ -155,8 +152,7 @@ impl<T: Plugin> Driver<T> {
         let Some(successor) = channel.successor.take() else {
             return;
         };
-        let watched = self.core.watches.borrow();
-        if let Err(errno) = watched.add_own(successor.as_fd(), CHANNEL) {
+        if let Err(errno) = self.core.add_own(successor.as_fd(), CHANNEL) {
             let why = format!("cannot watch the channel to the peer: {errno}");
             self.core.outbound.log(LogLevel::Error, &why);
             return;
