@@ -11,7 +11,7 @@ impl Groups {
         let epoch = self.epoch;
         let succeeded = self.complete_succession(name);
         let mut waiting = self.settlers(name);
-        let settle_ns = self.settle_ns;
+        let until_ns = self.settle_until(now_ns);
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
@@ -34,7 +34,6 @@ impl Groups {
         let from = group.role;
         group.take_role(Role::Active, cause.clone());
         let lease_ms = group.claims.lease_ns / 1_000_000;
-        let until_ns = now_ns.saturating_add(settle_ns);
         group.phase = Phase::Settling {
             epoch,
             waiting: waiting.clone(),

@@ -96,7 +96,7 @@ impl Groups {
             sent_ns,
             ..
         } = publication;
-        let closing = self.closing;
+        let closing = self.is_closing();
         let Some(group) = self.groups.get_mut(name) else {
             return self.answer(ticket, ENOENT);
         };
@@ -161,8 +161,12 @@ impl Groups {
     // Refuses a request to become active. The elector's call is too late, or depends on a switchover that was taken
     // back.
     fn refuse_active(&mut self, now_ns: u64, ticket: Ticket, name: &str) {
-        let status = if self.closing { ECANCELED } else { ETIMEDOUT };
-        if !self.closing {
+        let status = if self.is_closing() {
+            ECANCELED
+        } else {
+            ETIMEDOUT
+        };
+        if !self.is_closing() {
             let text = "its request to become active came too late and is refused";
             self.tell(
                 Notice::warn(Kind::Fence, text)

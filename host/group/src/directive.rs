@@ -5,7 +5,6 @@ use spared_message::notice::{Kind, Notice};
 use spared_pair::CauseKind;
 
 use super::refusal::StandingOrder;
-use super::successor::Successor;
 use super::{Action, Groups, Phase};
 
 /// State of this node that is the same for every group.
@@ -282,7 +281,7 @@ impl Groups {
             frozen: condition.frozen,
             release: offer.is_some(),
             held: group.eligibility.was_active(),
-            prepared: group.successor.as_ref().is_some_and(Successor::is_prepared),
+            prepared: group.is_prepared(),
             why: reason_not_active.unwrap_or(wanted),
         })
     }

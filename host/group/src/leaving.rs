@@ -17,7 +17,7 @@ impl Groups {
         role: Role,
         cause: Cause,
     ) {
-        let settle_ns = self.settle_ns;
+        let settled_ns = self.settle_until(now_ns);
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
@@ -37,7 +37,7 @@ impl Groups {
             // Addresses that were not installed need not be removed.
             group.phase = if group.installed {
                 Phase::Leaving {
-                    until_ns: now_ns.saturating_add(settle_ns),
+                    until_ns: settled_ns,
                 }
             } else {
                 Phase::Idle
@@ -83,7 +83,7 @@ impl Groups {
 
     /// Stops carrying packets when the time is over. Followers then become backup, and the addresses are removed.
     pub(super) fn end_carrying(&mut self, now_ns: u64, name: &str) {
-        let settle_ns = self.settle_ns;
+        let settled_ns = self.settle_until(now_ns);
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
@@ -94,7 +94,7 @@ impl Groups {
             return;
         }
         group.phase = Phase::Leaving {
-            until_ns: now_ns.saturating_add(settle_ns),
+            until_ns: settled_ns,
         };
         self.actions.push_back(Action::EndCarry {
             group: name.to_owned(),

@@ -178,6 +178,15 @@ impl Groups {
         self.inherited = groups;
     }
 
+    /// Returns the time limit of followers that begin to settle now.
+    fn settle_until(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_add(self.settle_ns)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Allows no group to become active from now on.
     pub fn close(&mut self) {
         self.closing = true;

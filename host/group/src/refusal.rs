@@ -155,7 +155,7 @@ impl Groups {
                 ..Giver::default()
             };
         };
-        let unable = if self.closing {
+        let unable = if self.is_closing() {
             Some("it is being stopped")
         } else if group.offer.is_some() {
             // the request joins the switchover in progress
@@ -195,7 +195,7 @@ impl Groups {
         let Some(group) = group.filter(|group| !group.stale) else {
             return Some(format!("it has no group \"{name}\""));
         };
-        if self.closing || self.leaving {
+        if self.is_closing() || self.leaving {
             return Some("it is being stopped".to_owned());
         }
         match group.role {

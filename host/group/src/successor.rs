@@ -9,7 +9,7 @@ use spared_message::word::Word;
 
 use super::refusal::Insistence;
 use super::switchover::plugins_ns;
-use super::{Action, Groups};
+use super::{Action, Group, Groups};
 
 /// Time in ns that a prepared node waits for the peer to release the group or to take its offer back.
 pub const PREPARED_NS: u64 = 3_000_000_000;
@@ -361,8 +361,20 @@ impl Successor {
         }
     }
 
-    pub(super) fn is_prepared(&self) -> bool {
+    fn is_prepared(&self) -> bool {
         self.stage == Stage::Prepared
+    }
+}
+
+impl Group {
+    /// Returns true if this node is prepared to take the group over from the peer.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.successor.as_ref().is_some_and(Successor::is_prepared)
+    }
+
+    /// Returns true if the preparation for a switchover from the peer has begun and is not complete.
+    pub(super) fn is_preparing(&self) -> bool {
+        self.successor.is_some() && !self.is_prepared()
     }
 }
 

@@ -13,7 +13,7 @@ use super::refusal::{Candidate, Insistence, judge};
 use super::session::PeerSession;
 use super::successor::Offered;
 use super::switchover::Asker;
-use super::{Action, Groups};
+use super::{Action, Group, Groups};
 
 /// Time in ns that this node waits for the peer to switch over a requested group.
 pub const REQUEST_NS: u64 = 3_500_000_000;
@@ -200,8 +200,7 @@ impl Groups {
             self.cancel(&name, &format!("the link went down: {why}"));
             self.end_unheard(&name);
             let group = self.groups.get(&name);
-            let successor = group.and_then(|group| group.successor.as_ref());
-            if successor.is_some_and(|successor| !successor.is_prepared()) {
+            if group.is_some_and(Group::is_preparing) {
                 let text = format!("not taken over from the peer: the link went down: {why}");
                 self.tell(
                     Notice::warn(Kind::Switchover, text)

@@ -113,7 +113,7 @@ impl Groups {
             Some(group) if group.owner != ticket.plugin => EBUSY,
             Some(group) if group.offer.is_some() => EALREADY,
             Some(group) if group.phase != Phase::Installed => EINVAL,
-            Some(_) if self.closing => ECANCELED,
+            Some(_) if self.is_closing() => ECANCELED,
             Some(_) if !self.session.is_up() => EHOSTUNREACH,
             Some(_) => 0,
         };
