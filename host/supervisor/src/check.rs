@@ -52,7 +52,7 @@ impl Supervisor {
         let name = settings.name.clone();
         if let Err(why) = self.begin_check(poller, now, settings, host) {
             let faults = vec![Fault::whole(&format!("{name}.toml"), why)];
-            self.reports.push_back(Report::Validated {
+            self.report(Report::Validated {
                 plugin: name,
                 faults,
             });
@@ -147,7 +147,7 @@ impl Supervisor {
             check.report_suppressed();
             let plugin = check.settings.name;
             self.discard(now, serial, check.worker);
-            self.reports.push_back(Report::Validated { plugin, faults });
+            self.report(Report::Validated { plugin, faults });
         }
     }
 }

@@ -127,6 +127,10 @@ impl Supervisor {
         self.reports.pop_front()
     }
 
+    fn report(&mut self, report: Report) {
+        self.reports.push_back(report);
+    }
+
     // ---- life
 
     /// Starts a plugin, or reports why it does not start. A disabled or faulty plugin is only listed.
@@ -399,15 +403,12 @@ impl Supervisor {
         if !self.send(now, name, &message(token), &[]) {
             return false;
         }
-        let running = self
-            .plugins
-            .get_mut(name)
-            .and_then(|plugin| plugin.running.as_mut());
-        running.is_some_and(|running| running.add(token, call))
+        self.running(name)
+            .is_some_and(|running| running.add(token, call))
     }
 
     fn tell(&mut self, news: Notice) {
-        self.reports.push_back(Report::Tell(news));
+        self.report(Report::Tell(news));
     }
 
     fn refuse(&mut self, name: &str, lines: Vec<String>) {

@@ -194,7 +194,7 @@ impl Supervisor {
     pub(super) fn end_questions(&mut self, now: Instant) {
         let mut ended = Vec::new();
         for (name, plugin) in &mut self.plugins {
-            let Some(running) = &mut plugin.running else {
+            let Some(running) = plugin.running_mut() else {
                 continue;
             };
             let due = |call: &PendingCall| call.until().is_some_and(|until| now >= until);

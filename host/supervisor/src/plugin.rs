@@ -80,6 +80,14 @@ impl Plugin {
         &self.settings.name
     }
 
+    pub(super) fn running(&self) -> Option<&Running> {
+        self.running.as_ref()
+    }
+
+    pub(super) fn running_mut(&mut self) -> Option<&mut Running> {
+        self.running.as_mut()
+    }
+
     /// Returns true during the steps up to `configure`.
     pub(super) fn is_preparing(&self) -> bool {
         matches!(

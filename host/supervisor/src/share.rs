@@ -8,8 +8,9 @@ use spared_contract::FromPlugin;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 
+use super::plugin::Plugin;
 use super::worker::Running;
-use super::{Kind, Notice, Report, Supervisor};
+use super::{Kind, Notice, Supervisor};
 
 /// Limits of what a worker may send without being asked: bytes per second, and bytes at once.
 const BYTES_PER_S: u32 = 2 << 20;
@@ -122,18 +123,13 @@ impl Supervisor {
         }
         if is_first {
             let text = format!("{name} {why}: its messages are read more slowly");
-            self.reports.push_back(Report::Tell(
-                Notice::warn(Kind::Plugin, text).because("flood"),
-            ));
+            self.tell(Notice::warn(Kind::Plugin, text).because("flood"));
         }
     }
 
     /// Resumes reading from workers whose pause is over.
     pub(super) fn end_pauses(&mut self, poller: &Poller, now: Instant) {
-        for plugin in self.plugins.values_mut() {
-            let Some(running) = plugin.running.as_mut() else {
-                continue;
-            };
+        for running in self.plugins.values_mut().filter_map(Plugin::running_mut) {
             if running.share.paused_until.is_none_or(|until| now < until) {
                 continue;
             }

@@ -17,8 +17,7 @@ impl Supervisor {
 
     /// Process id of the plugin's worker.
     pub fn pid(&self, name: &str) -> Option<u32> {
-        let running = self.plugins.get(name)?.running.as_ref()?;
-        Some(running.worker.pid())
+        Some(self.running_worker(name)?.worker.pid())
     }
 
     pub fn settings(&self, name: &str) -> Option<&config::Plugin> {
@@ -52,15 +51,13 @@ impl Supervisor {
 
     /// Returns true if the plugin has a worker, in any state.
     pub fn has_worker(&self, name: &str) -> bool {
-        self.plugins
-            .get(name)
-            .is_some_and(|plugin| plugin.running.is_some())
+        self.running_worker(name).is_some()
     }
 
     /// Returns true if the plugin's worker runs and does not answer: its earlier reports may no longer be true.
     pub fn is_silent(&self, name: &str, now: Instant) -> bool {
-        let running = self.plugins.get(name).and_then(|it| it.running.as_ref());
-        running.is_some_and(|running| running.pings.is_silent(now))
+        self.running_worker(name)
+            .is_some_and(|running| running.pings.is_silent(now))
     }
 
     /// Facts about the plugin that the groups need: which roles it gets, and in which steps it takes part.
@@ -122,7 +119,7 @@ impl Supervisor {
     }
 
     fn plugin_of(&self, serial: u64) -> Option<&Plugin> {
-        let is = |plugin: &&Plugin| plugin.running.as_ref().is_some_and(|r| r.serial == serial);
+        let is = |plugin: &&Plugin| plugin.running().is_some_and(|it| it.serial == serial);
         self.plugins.values().find(is)
     }
 }

@@ -41,15 +41,15 @@ impl Supervisor {
 
     /// Faults of a running plugin's file, which the plugin refused at the last reload: it runs with the previous file.
     pub fn refused_file(&self, name: &str) -> &[String] {
-        let running = self.plugins.get(name).and_then(|it| it.running.as_ref());
-        running.map_or(&[], |it| it.refused.as_slice())
+        self.running_worker(name)
+            .map_or(&[], |it| it.refused.as_slice())
     }
 
     fn status_of(&self, plugin: &Plugin) -> PluginStatus {
         let descriptor = plugin.descriptor.as_ref();
-        let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
-        let pauses = plugin.running.as_ref().map_or(0, |it| it.share.pauses);
-        let pid = plugin.running.as_ref().map(|running| running.worker.pid());
+        let slow_calls = plugin.running().map_or(0, |it| it.slow_calls);
+        let pauses = plugin.running().map_or(0, |it| it.share.pauses);
+        let pid = plugin.running().map(|running| running.worker.pid());
         PluginStatus {
             name: plugin.name().to_owned(),
             version: descriptor.map(|d| d.version.clone()).unwrap_or_default(),
@@ -79,7 +79,7 @@ impl Supervisor {
         };
         Confinement {
             memory_mib: pid.map_or(0, used_mib),
-            memory_max_mib: plugin.running.as_ref().and_then(|it| it.memory.max_mib()),
+            memory_max_mib: plugin.running().and_then(|it| it.memory.max_mib()),
             control_group: pid.map_or_else(String::new, |_| self.control_group(plugin)),
             system_calls: plugin.call_groups(),
             capabilities,

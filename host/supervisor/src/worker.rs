@@ -411,7 +411,11 @@ impl Supervisor {
     }
 
     pub(super) fn running(&mut self, name: &str) -> Option<&mut Running> {
-        self.plugins.get_mut(name)?.running.as_mut()
+        self.plugins.get_mut(name)?.running_mut()
+    }
+
+    pub(super) fn running_worker(&self, name: &str) -> Option<&Running> {
+        self.plugins.get(name)?.running()
     }
 
     pub(super) fn set_state(&mut self, name: &str, state: State) {
