@@ -36,15 +36,13 @@ impl Loop {
 
     pub(super) fn handle_peer_answer(&mut self, now: Instant, id: u64, answer: &str) {
         if let Some(answer) = self.pair.handle_answer(id, answer) {
-            let ended = self.clients.questions.handle_there(id, Some(answer));
-            self.end(now, ended);
+            self.handle_there(now, id, Some(answer));
         }
     }
 
     /// Handles that the peer did not answer a question in time.
     pub(super) fn handle_peer_silent(&mut self, now: Instant, id: u64) {
-        let ended = self.clients.questions.handle_there(id, None);
-        self.end(now, ended);
+        self.handle_there(now, id, None);
     }
 
     /// Handles the peer's word about a held request: begin it, or drop it because nobody waits for it any more.

@@ -194,6 +194,12 @@ impl Loop {
         self.end(now, ended);
     }
 
+    /// Handles the peer's answer to a question, or that there is none.
+    pub(super) fn handle_there(&mut self, now: Instant, id: u64, answer: Option<Answer>) {
+        let ended = self.clients.questions.handle_there(id, answer);
+        self.end(now, ended);
+    }
+
     /// Answers a question that is complete.
     pub(super) fn end(&mut self, now: Instant, ended: Option<Question>) {
         let Some(mut question) = ended else { return };
