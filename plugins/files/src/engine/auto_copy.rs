@@ -263,7 +263,7 @@ impl Engine {
             Ok(_) => {
                 tree.auto_copy.handle_done(now_ns, tree.settings.sync);
                 let last = LastResult::by_itself(now_ns, format!("copied to {peer}"));
-                self.results.insert(name.to_owned(), last);
+                self.keep_result(name, last);
                 self.actions.push_back(Action::Copied(name.to_owned()));
             }
             Err(why) => {

@@ -356,7 +356,7 @@ impl Engine {
             Some(offer) => {
                 // only the waiting command gets a list
                 if offer.is_change || !self.people.has_asker() {
-                    self.note_push(now_ns, offer.tree, result.clone());
+                    self.note_push(now_ns, &offer.tree, result.clone());
                 }
                 self.end_asker(now_ns, result);
             }
@@ -364,11 +364,11 @@ impl Engine {
         }
     }
 
-    fn note_push(&mut self, now_ns: u64, tree: String, result: Result<Finished, String>) {
+    fn note_push(&mut self, now_ns: u64, tree: &str, result: Result<Finished, String>) {
         let pushed = |it: Finished| it.outcome.with(format!("pushed: {}", it.text()));
         let shown = result.map(pushed);
         let shown = shown.map_err(|why| format!("not pushed: {why}"));
-        self.results.insert(tree, LastResult::of(now_ns, &shown));
+        self.keep_result(tree, LastResult::of(now_ns, &shown));
     }
 
     /// Reports on the pushing node that nobody confirmed the tree in time.
@@ -379,7 +379,7 @@ impl Engine {
         );
         let event = format!("tree \"{tree}\": {text}");
         let last = LastResult::by_itself(now_ns, text);
-        self.results.insert(tree.to_owned(), last);
+        self.keep_result(tree, last);
         self.actions.push_back(Action::Event(event));
     }
 

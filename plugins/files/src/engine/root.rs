@@ -83,8 +83,7 @@ impl Engine {
             Answer::Waits { tree, left_s } => self.handle_waits(&tree, left_s),
             Answer::Event { tree, text } => {
                 self.scan(&tree);
-                self.results
-                    .insert(tree, LastResult::by_itself(now_ns, text));
+                self.keep_result(&tree, LastResult::by_itself(now_ns, text));
             }
         }
     }
@@ -171,7 +170,7 @@ impl Engine {
     pub(super) fn note(&mut self, now_ns: u64, tree: &str, result: &Result<Finished, String>) {
         let last = LastResult::of(now_ns, result);
         let event = format!("tree \"{tree}\": {}", last.text);
-        self.results.insert(tree.to_owned(), last);
+        self.keep_result(tree, last);
         self.actions.push_back(Action::Event(event));
     }
 }

@@ -73,6 +73,11 @@ impl Engine {
         }
     }
 
+    /// Keeps how the last change of a tree ended.
+    pub(super) fn keep_result(&mut self, tree: &str, last: LastResult) {
+        self.results.insert(tree.to_owned(), last);
+    }
+
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for tree in &self.trees {
