@@ -31,7 +31,7 @@ pub struct Failover {
     /// Time when the installation began, for a role that has not come.
     settling_since_ns: Option<u64>,
     /// Time when this node became active.
-    pub active_ns: u64,
+    active_ns: u64,
     /// Time when the installation began, before or with the role; `installed_ns`: when the kernel took the last SA.
     began_ns: u64,
     installed_ns: u64,
@@ -63,6 +63,16 @@ impl Failover {
     pub fn settling_until_ns(&self) -> u64 {
         self.settling_since_ns
             .map_or(u64::MAX, |it| it.saturating_add(SETTLING_MAX_NS))
+    }
+
+    /// Returns true if this node has been active since before this time.
+    pub fn is_older_than(&self, at_ns: u64) -> bool {
+        self.active_ns <= at_ns
+    }
+
+    /// Returns the time for which this node has been active.
+    pub fn age_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.active_ns)
     }
 
     pub fn is_settling(&self) -> bool {

@@ -213,7 +213,7 @@ impl Engine {
         let native = native.map(|(_, it)| it).filter(|it| {
             let used = it.sa.replay.seq > 0 || it.sa.life.packets > 0;
             let old = now_ns.saturating_sub(it.since_ns) >= USED_NS;
-            let made_since = it.since_ns >= self.failover.active_ns;
+            let made_since = self.failover.is_older_than(it.since_ns);
             it.side == Some(Direction::In) && made_since && it.sa.reqid != 0 && (used || old)
         });
         native

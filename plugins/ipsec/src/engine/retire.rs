@@ -238,7 +238,7 @@ impl Engine {
 
     /// Handles the numbers that the old node received last: they must not be accepted here again.
     pub(super) fn handle_last_received(&mut self, now_ns: u64, id: SaId, numbers: Numbers) {
-        let since_ns = now_ns.saturating_sub(self.failover.active_ns);
+        let since_ns = self.failover.age_ns(now_ns);
         let is_recent = self.is_active() && since_ns < LAST_RECEIVED_NS;
         let receives = self.installed.side(&id) == Some(Direction::In);
         if receives && (is_recent || self.failover.is_settling()) {
