@@ -35,14 +35,6 @@ impl Wire for Family {
         family.ok_or_else(|| reader.fault("is neither 4 nor 6"))
     }
 
-    fn absent() -> Option<Self> {
-        None
-    }
-
-    fn is_absent(&self) -> bool {
-        false
-    }
-
     fn shape() -> Shape {
         Shape::Named {
             name: "Family",

@@ -124,14 +124,6 @@ impl Wire for ConfigValue {
         })
     }
 
-    fn absent() -> Option<Self> {
-        None
-    }
-
-    fn is_absent(&self) -> bool {
-        false
-    }
-
     fn shape() -> Shape {
         Shape::Plain("config-value")
     }

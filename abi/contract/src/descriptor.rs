@@ -110,14 +110,6 @@ impl Wire for Result<Descriptor, String> {
         }
     }
 
-    fn absent() -> Option<Self> {
-        None
-    }
-
-    fn is_absent(&self) -> bool {
-        false
-    }
-
     fn shape() -> Shape {
         Loading::shape()
     }

@@ -26,10 +26,14 @@ pub(crate) trait Wire: Sized {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 
     /// Value of an absent key: 0, false, nothing. None if the key is required.
-    fn absent() -> Option<Self>;
+    fn absent() -> Option<Self> {
+        None
+    }
 
     /// Returns true if the value is that of an absent key, so that it is not sent.
-    fn is_absent(&self) -> bool;
+    fn is_absent(&self) -> bool {
+        false
+    }
 
     /// Form of the type, for the schema.
     fn shape() -> Shape;

@@ -193,14 +193,6 @@ impl Wire for IpAddr {
         Ok(octets.into())
     }
 
-    fn absent() -> Option<Self> {
-        None
-    }
-
-    fn is_absent(&self) -> bool {
-        false
-    }
-
     fn shape() -> Shape {
         Shape::Plain("address")
     }

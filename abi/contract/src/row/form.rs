@@ -73,14 +73,6 @@ impl Wire for Row {
         Ok(Self { key, value })
     }
 
-    fn absent() -> Option<Self> {
-        None
-    }
-
-    fn is_absent(&self) -> bool {
-        false
-    }
-
     fn shape() -> Shape {
         match Form::shape() {
             Shape::Record { docs, fields, .. } => Shape::Record {
@@ -132,14 +124,6 @@ impl Wire for Bare {
             }
             _ => Self::Number(reader.number()?),
         })
-    }
-
-    fn absent() -> Option<Self> {
-        None
-    }
-
-    fn is_absent(&self) -> bool {
-        false
     }
 
     fn shape() -> Shape {
