@@ -81,11 +81,7 @@ impl Groups {
                 "continued without {}: received records were not applied in time",
                 late.join(", ")
             );
-            self.tell(
-                Notice::warn(Kind::Plugin, text)
-                    .of_group(name)
-                    .because("late"),
-            );
+            self.warn(Kind::Plugin, name, "late", text);
         }
         self.actions.push_back(Action::Install {
             group: name.to_owned(),

@@ -168,11 +168,7 @@ impl Groups {
         };
         if !self.is_closing() {
             let text = "its request to become active came too late and is refused";
-            self.tell(
-                Notice::warn(Kind::Fence, text)
-                    .of_group(name)
-                    .because("late"),
-            );
+            self.warn(Kind::Fence, name, "late", text);
         }
         let cause = Cause::new(
             CauseKind::Late,
@@ -195,11 +191,7 @@ impl Groups {
         if let Err(error) = result {
             let text = format!("the fence cannot pass: {error}");
             let cause = Cause::new(CauseKind::Kernel, text.clone());
-            self.tell(
-                Notice::warn(Kind::Fence, text)
-                    .of_group(name)
-                    .because("kernel"),
-            );
+            self.warn(Kind::Fence, name, "kernel", text);
             self.drop_succession(name, Some("its fence cannot pass"));
             self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, EIO);
@@ -209,11 +201,7 @@ impl Groups {
                 group: name.to_owned(),
             });
             let text = "the fence passed too late and is blocking again";
-            self.tell(
-                Notice::warn(Kind::Fence, text)
-                    .of_group(name)
-                    .because("late"),
-            );
+            self.warn(Kind::Fence, name, "late", text);
             let cause = Cause::new(CauseKind::Late, "the fence passed too late");
             self.drop_succession(name, Some("its fence passed too late"));
             self.resign(now_ns, None, name, Role::Backup, cause);

@@ -169,11 +169,7 @@ impl Groups {
             return;
         };
         let why = "its fence lease expired: no advert renewed it".to_owned();
-        self.tell(
-            Notice::warn(Kind::Fence, why.clone())
-                .of_group(name)
-                .because("lapsed"),
-        );
+        self.warn(Kind::Fence, name, "lapsed", why.clone());
         if let Some(directive) = self.directive_of(name) {
             let directive = Directive {
                 resign: true,

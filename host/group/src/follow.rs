@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use spared_contract::{Cause, Role};
-use spared_message::notice::{Kind, Notice};
+use spared_message::notice::Kind;
 use spared_pair::CauseKind;
 
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
@@ -175,11 +175,7 @@ impl Groups {
     fn tell_failed_role(&mut self, plugin: &str, name: &str, result: Result<(), &str>) {
         if let Err(why) = result {
             let text = format!("{plugin} failed to take the role: {why}");
-            self.tell(
-                Notice::warn(Kind::Plugin, text)
-                    .of_group(name)
-                    .because("role-failed"),
-            );
+            self.warn(Kind::Plugin, name, "role-failed", text);
         }
     }
 
@@ -267,11 +263,7 @@ impl Groups {
         }
         for (name, plugin, role) in late {
             let text = format!("continued without {plugin}: its role change timed out");
-            self.tell(
-                Notice::warn(Kind::Plugin, text)
-                    .of_group(&name)
-                    .because("late"),
-            );
+            self.warn(Kind::Plugin, &name, "late", text);
             self.actions.push_back(Action::Late {
                 plugin,
                 group: name,

@@ -37,7 +37,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use spared_contract::{CALL_TIMEOUT_MS, Cause, Claims, Role};
-use spared_message::notice::Notice;
+use spared_message::notice::{Kind, Notice};
 
 pub use actions::{Action, Order, Ticket};
 pub use batch::count_of;
@@ -259,6 +259,10 @@ impl Groups {
 
     fn tell(&mut self, news: Notice) {
         self.actions.push_back(Action::Tell(news));
+    }
+
+    fn warn(&mut self, kind: Kind, group: &str, reason: &str, text: impl Into<String>) {
+        self.tell(Notice::warn(kind, text).of_group(group).because(reason));
     }
 }
 

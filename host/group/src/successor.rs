@@ -283,11 +283,7 @@ impl Groups {
                     marks.clear();
                     settling.clear();
                     let text = format!("continuing anyway: {text}");
-                    self.tell(
-                        Notice::warn(Kind::Switchover, text)
-                            .of_group(name)
-                            .because("late"),
-                    );
+                    self.warn(Kind::Switchover, name, "late", text);
                     return self.end_applying(name);
                 }
                 text
@@ -296,11 +292,7 @@ impl Groups {
             Stage::Prepared => "the peer did not give the go-ahead in time".to_owned(),
         };
         let text = format!("not taken over from the peer: {why}");
-        self.tell(
-            Notice::warn(Kind::Switchover, text)
-                .of_group(name)
-                .because("not-switched-over"),
-        );
+        self.warn(Kind::Switchover, name, "not-switched-over", text);
         self.drop_succession(name, Some(&why));
     }
 

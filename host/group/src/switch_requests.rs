@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use spared_contract::{Cause, Role};
 use spared_message::clean;
-use spared_message::notice::{Kind, Notice};
+use spared_message::notice::Kind;
 use spared_message::word::Word;
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
@@ -202,11 +202,7 @@ impl Groups {
             let group = self.groups.get(&name);
             if group.is_some_and(Group::is_preparing) {
                 let text = format!("not taken over from the peer: the link went down: {why}");
-                self.tell(
-                    Notice::warn(Kind::Switchover, text)
-                        .of_group(&name)
-                        .because("not-switched-over"),
-                );
+                self.warn(Kind::Switchover, &name, "not-switched-over", text);
                 self.drop_succession(&name, None);
             }
             let lost = format!("{name}: the link went down: {why}");

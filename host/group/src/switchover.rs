@@ -374,11 +374,7 @@ impl Groups {
                 let text = format!("{} did not send all records in time", late.join(", "));
                 if goes_on {
                     let text = format!("continuing anyway: {text}");
-                    self.tell(
-                        Notice::warn(Kind::Switchover, text)
-                            .of_group(name)
-                            .because("late"),
-                    );
+                    self.warn(Kind::Switchover, name, "late", text);
                     return self.end_draining(name);
                 }
                 text
@@ -404,11 +400,7 @@ impl Groups {
             return;
         };
         let why = "the peer did not take over: the group is active here again".to_owned();
-        self.tell(
-            Notice::warn(Kind::Switchover, why.as_str())
-                .of_group(name)
-                .because("not-switched-over"),
-        );
+        self.warn(Kind::Switchover, name, "not-switched-over", why.as_str());
         let client_requests = offer.map(|offer| offer.client_requests).unwrap_or_default();
         self.report_result(client_requests, &Err(format!("{name}: {why}")));
         self.actions
@@ -428,11 +420,7 @@ impl Groups {
             until_ns: offer.until_ns.saturating_add(PREPARED_NS),
         });
         let text = "released, but the peer does not confirm that it took over";
-        self.tell(
-            Notice::warn(Kind::Switchover, text)
-                .of_group(name)
-                .because("unheard"),
-        );
+        self.warn(Kind::Switchover, name, "unheard", text);
         self.report_result(offer.client_requests, &Err(format!("{name}: {text}")));
     }
 
