@@ -14,9 +14,9 @@ use spared_message::firewall::{
     FromFirewall, NodeNames, Passage, RuleState, RulesListed, ToFirewall,
 };
 use spared_message::starter::Start;
-use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller, is_readable};
 use spared_process::starter::Starter;
+use spared_process::token_bucket::TokenBucket;
 use spared_process::{MessageHandler, Policy, Subprocess, nearest_tick};
 
 use spared_message::notice::{Kind, Notice};
@@ -73,7 +73,7 @@ pub struct Firewall {
     /// Digests of the rules that arrived last.
     listed: RulesListed,
     is_listed: bool,
-    lines: Limit,
+    lines: TokenBucket,
     notices: Vec<Notice>,
 }
 
@@ -98,7 +98,7 @@ impl Firewall {
             names: None,
             listed: RulesListed::default(),
             is_listed: false,
-            lines: Limit::new(5, 50, now),
+            lines: TokenBucket::new(5, 50, now),
             notices: Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ use spared_control::Event;
 use spared_message::notice::{Kind, Notice};
 use spared_pair::{Finding, FindingTimes, FirstFound, Fitness, RoleChange, Verdict};
 use spared_process::clock;
-use spared_process::limit::Limit;
+use spared_process::token_bucket::TokenBucket;
 
 use crate::events::{Events, Recorded};
 
@@ -24,7 +24,7 @@ pub struct Notices {
     history: Memory,
     findings: FindingTimes,
     /// Rate limit of events that the peer causes.
-    peer: Limit,
+    peer: TokenBucket,
 }
 
 impl Notices {
@@ -33,7 +33,7 @@ impl Notices {
             events: Events::default(),
             history,
             findings: FindingTimes::default(),
-            peer: Limit::new(PEER_PER_S, PEER_BURST, now),
+            peer: TokenBucket::new(PEER_PER_S, PEER_BURST, now),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use spared_contract::{AddressClaim, Claims, VirtualRouterClaim};
 use spared_netlink::Route;
 
-use super::announce::Schedule;
+use super::announcement::Schedule;
 use super::fence::{Guarded, LeaseKey, VirtualRouter};
 use super::interfaces::Interfaces;
 use super::vmac::RouterId;

@@ -9,8 +9,7 @@
 #![deny(unsafe_code)]
 
 mod addresses;
-mod announce;
-mod announcer;
+mod announcement;
 mod answering;
 mod carrier;
 mod check;
@@ -27,7 +26,7 @@ mod forwarding;
 mod frame;
 mod group;
 mod interfaces;
-mod lease;
+mod lease_grants;
 mod leftovers;
 mod link_local;
 mod links;
@@ -58,7 +57,7 @@ pub use error::KernelError;
 
 pub use sockets::ANY;
 
-use announcer::Announcer;
+use announcement::Announcer;
 use carrier::Carrier;
 use elsewhere::Elsewhere;
 use events::Events;

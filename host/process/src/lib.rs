@@ -5,9 +5,10 @@
 //! killed processes until they are reaped. [`starter`] is the interface to whoever starts them, and [`service`] reports
 //! to systemd. `Subprocess` does all this for a part of this program, and its `MessageHandler` handles its messages.
 //!
-//! `spared_records` carries messages and descriptors, [`account`] chooses the account of a process, [`limit`] bounds
-//! what a process sends, and [`pace`] bounds how often costly work is done. [`poller`] reports who has sent something,
-//! and [`signals`] are those of the host. The messages themselves, and what follows from an end, belong to the owner.
+//! `spared_records` carries messages and descriptors, [`account`] chooses the account of a process, [`token_bucket`]
+//! bounds what a process sends, and [`pace`] bounds how often costly work is done. [`poller`] reports who has sent
+//! something, and [`signals`] are those of the host. The messages themselves, and what follows from an end, belong to
+//! the owner.
 //!
 //! Only a start and a reaping wait here, for the starter's answer. Time is an argument.
 
@@ -15,7 +16,6 @@ pub mod account;
 pub mod child;
 pub mod clock;
 mod killed;
-pub mod limit;
 pub mod pace;
 mod pings;
 pub mod poller;
@@ -28,6 +28,7 @@ mod subprocess;
 mod task_timer;
 #[cfg(test)]
 mod tests;
+pub mod token_bucket;
 mod usage;
 
 pub use child::Child;

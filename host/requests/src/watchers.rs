@@ -9,7 +9,7 @@ use spared_contract::{EventRecord, FindingRecord, GroupHeadline, LogLevel, PairS
 use spared_control::Event;
 use spared_group::Groups;
 use spared_pair::{Finding, Headline, Verdict};
-use spared_process::limit::Limit;
+use spared_process::token_bucket::TokenBucket;
 use spared_records::encode;
 
 /// Maximum rate of events sent to a plugin, per second, and size of a burst.
@@ -33,7 +33,7 @@ struct Watcher {
     what: u32,
     /// Status that the plugin was last sent.
     told: Option<PairStatus>,
-    limit: Limit,
+    limit: TokenBucket,
     lost: u64,
 }
 
@@ -43,7 +43,7 @@ impl Watchers {
         let new = || Watcher {
             what,
             told: None,
-            limit: Limit::new(EVENTS_PER_S, EVENTS_BURST, now),
+            limit: TokenBucket::new(EVENTS_PER_S, EVENTS_BURST, now),
             lost: 0,
         };
         let watcher = self.plugins.entry(plugin.to_owned()).or_insert_with(new);

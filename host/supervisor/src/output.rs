@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use spared_process::limit::Limit;
+use spared_process::token_bucket::TokenBucket;
 
 /// Limits of a worker's error output: bytes per second, and bytes at once.
 const ERRORS_PER_S: u32 = 100 << 10;
@@ -13,16 +13,16 @@ const ERRORS_READ: usize = 1 << 10;
 #[derive(Debug)]
 pub(super) struct Output {
     /// Limit of log lines, from the error output and from messages.
-    pub(super) lines: Limit,
+    pub(super) lines: TokenBucket,
     /// Limit of bytes of the error output. A read counts as at least [`ERRORS_READ`].
-    errors: Limit,
+    errors: TokenBucket,
 }
 
 impl Output {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            lines: Limit::new(20, 200, now),
-            errors: Limit::new(ERRORS_PER_S, ERRORS_BURST, now),
+            lines: TokenBucket::new(20, 200, now),
+            errors: TokenBucket::new(ERRORS_PER_S, ERRORS_BURST, now),
         }
     }
 

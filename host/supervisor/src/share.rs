@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use spared_contract::FromPlugin;
-use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
+use spared_process::token_bucket::TokenBucket;
 
 use super::plugin::Plugin;
 use super::worker::Running;
@@ -30,8 +30,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Share {
-    bytes: Limit,
-    time: Limit,
+    bytes: TokenBucket,
+    time: TokenBucket,
     paused_until: Option<Instant>,
     /// Number of pauses so far.
     pub(super) pauses: u64,
@@ -42,8 +42,8 @@ pub(super) struct Share {
 impl Share {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            bytes: Limit::new(BYTES_PER_S, BYTES_BURST, now),
-            time: Limit::new(TIME_PER_S, TIME_BURST, now),
+            bytes: TokenBucket::new(BYTES_PER_S, BYTES_BURST, now),
+            time: TokenBucket::new(TIME_PER_S, TIME_BURST, now),
             paused_until: None,
             pauses: 0,
             was_paused: false,

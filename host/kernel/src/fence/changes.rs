@@ -4,8 +4,8 @@ use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use super::LeaseKey;
-use super::layout::{ChainContent, Content, c_string};
 use super::object::{Chain, Element, Elements, Quiet, Table};
+use super::ruleset::{ChainContent, Content, c_string};
 use super::transaction::Transaction;
 
 /// Kernel tick at HZ 100, the longest one.

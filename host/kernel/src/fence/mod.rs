@@ -32,12 +32,12 @@ mod error;
 #[allow(unsafe_code)] // calls of libnftnl and libmnl
 mod expression;
 mod key;
-mod layout;
 mod leases;
 #[allow(unsafe_code)] // calls of libnftnl and libmnl
 mod object;
 mod plan;
 mod rules;
+mod ruleset;
 mod sets;
 mod steps;
 #[allow(unsafe_code)] // calls of libnftnl and libmnl
@@ -198,7 +198,7 @@ impl Fence {
             transaction.add(&Table::FENCE, "wake its table");
             old = self.chains(TABLE_NAME)?;
         }
-        fill(&mut transaction, TABLE, &layout::fence(plan), &old);
+        fill(&mut transaction, TABLE, &ruleset::fence(plan), &old);
         if self.mirrored {
             self.add_mirror(&mut transaction, plan, fresh_mirror)?;
         }
@@ -285,7 +285,7 @@ impl Fence {
         } else {
             old = self.chains(MIRROR_NAME)?;
         }
-        fill(transaction, MIRROR, &layout::mirror(plan), &old);
+        fill(transaction, MIRROR, &ruleset::mirror(plan), &old);
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use spared_netlink::constants::*;
 
 use super::expression::Expression::{self, *};
 use super::key::{ETHER_ARP, ETHER_IPV4, ETHER_IPV6};
-use super::layout::{RuleContent, c_string, rule};
 use super::plan::{Plan, is_link_local};
+use super::ruleset::{RuleContent, c_string, rule};
 use super::sets::*;
 use super::steps::*;
 

@@ -15,9 +15,9 @@ use spared_netlink::constants::*;
 use super::changes::fill;
 use super::expression::Expression::{self, *};
 use super::key::{ETHER_IPV4, ETHER_IPV6};
-use super::layout::{ChainContent, Content, RuleContent, c_string, chain, rule};
 use super::object::{Element, Hook, Set, SetKind, Table, Type};
 use super::plan::Plan;
+use super::ruleset::{ChainContent, Content, RuleContent, c_string, chain, rule};
 use super::steps::*;
 use super::transaction::Transaction;
 

@@ -23,9 +23,9 @@ use spared_message::starter::Start;
 use spared_message::word::{Introduction, Word};
 use spared_pair::LinkFacts;
 use spared_process::clock;
-use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
+use spared_process::token_bucket::TokenBucket;
 use spared_process::{MessageHandler, PING_EVERY, Pings, Policy, Subprocess, Usage, nearest_tick};
 use spared_records::SendError;
 
@@ -73,9 +73,9 @@ pub struct Link {
     pinged_at: Instant,
     /// True if the process did not answer at the last check.
     was_silent: bool,
-    lines: Limit,
+    lines: TokenBucket,
     /// Limit of events that strangers cause at the port, so that they do not use up the limit of others.
-    refusals: Limit,
+    refusals: TokenBucket,
     link_state: LinkState,
     reports: VecDeque<Report>,
 }
@@ -92,8 +92,8 @@ impl Link {
             introduction: Introduction::default(),
             pinged_at: now,
             was_silent: false,
-            lines: Limit::new(5, 50, now),
-            refusals: Limit::new(1, 20, now),
+            lines: TokenBucket::new(5, 50, now),
+            refusals: TokenBucket::new(1, 20, now),
             link_state: LinkState::default(),
             reports: VecDeque::new(),
         }
@@ -163,7 +163,7 @@ impl Link {
             self.pinged_at = nearest_tick(self.pinged_at, PING_EVERY, now);
             self.ping(now);
             let limits = [&mut self.lines, &mut self.refusals];
-            let suppressed: u64 = limits.map(Limit::take_suppressed_count).iter().sum();
+            let suppressed: u64 = limits.map(TokenBucket::take_suppressed_count).iter().sum();
             if suppressed > 0 {
                 log::warn!("link: {suppressed} more log lines suppressed");
             }

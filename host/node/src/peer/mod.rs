@@ -17,7 +17,7 @@ use spared_control::Difference;
 use spared_message::word::Word;
 use spared_message::{clean, fingerprint};
 use spared_pair::{MachineDifference, MachineFacts, NodeFacts};
-use spared_process::limit::Limit;
+use spared_process::token_bucket::TokenBucket;
 
 pub use answer::{answer, answer_line};
 use machine::Machines;
@@ -69,7 +69,7 @@ pub struct Peer {
     /// Orders of the peer that it has not yet confirmed, by their ids.
     unconfirmed_orders: BTreeMap<u64, String>,
     words: VecDeque<Word>,
-    facts_left: Option<Limit>,
+    facts_left: Option<TokenBucket>,
 }
 
 /// A question to the peer.
@@ -144,7 +144,7 @@ impl Peer {
         if !self.up || fresh {
             return true;
         }
-        let limit = || Limit::new(FACTS_PER_S, FACTS_BURST, now);
+        let limit = || TokenBucket::new(FACTS_PER_S, FACTS_BURST, now);
         if !self.facts_left.get_or_insert_with(limit).take(now) {
             return false;
         }

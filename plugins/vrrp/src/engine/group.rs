@@ -11,7 +11,7 @@ use super::candidacy::Candidacy;
 use super::conflict::Conflicts;
 use super::contact::PeerContact;
 use super::counters::GroupCounters;
-use super::lease::Lease;
+use super::fence_lease::Lease;
 use super::muting::MUTE_SOON_NS;
 use super::networks::Networks;
 use super::own_heartbeat::GroupHeartbeat;

@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-use super::Limit;
+use super::TokenBucket;
 
 #[test]
 fn a_limit_lets_a_burst_through_and_then_a_rate() {
     let now = Instant::now();
-    let mut limit = Limit::new(10, 5, now);
+    let mut limit = TokenBucket::new(10, 5, now);
     assert_eq!((0..8).filter(|_| limit.take(now)).count(), 5);
     assert_eq!(limit.take_suppressed_count(), 3);
     let later = now + Duration::from_millis(200);

@@ -1,6 +1,10 @@
-//! Schedules the announcements of a group's addresses.
+//! Announces addresses: when a group announces again, and the socket that sends the frames.
 
 use std::time::{Duration, Instant};
+
+use spared_netlink::PacketSocket;
+
+use super::KernelError;
 
 /// Delays of the announcements after an installation, in ms. They are repeated because switches and
 /// hosts lose single frames.
@@ -66,6 +70,40 @@ impl Schedule {
         self.pending.drain(..kept);
         self.announced = Some(now);
         true
+    }
+}
+
+/// Sends the frames that announce addresses, and counts them.
+pub(super) struct Announcer {
+    packets: PacketSocket,
+    sent: u64,
+    failed: u64,
+}
+
+impl Announcer {
+    pub(super) fn open() -> Result<Self, KernelError> {
+        let packets = PacketSocket::sender();
+        Ok(Self {
+            packets: packets
+                .map_err(|error| KernelError::new("kernel", "open a packet socket", error))?,
+            sent: 0,
+            failed: 0,
+        })
+    }
+
+    pub(super) fn send(&mut self, index: u32, frame: &[u8]) {
+        match self.packets.send(index, frame) {
+            Ok(()) => self.sent += 1,
+            Err(_) => self.failed += 1,
+        }
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
     }
 }
 

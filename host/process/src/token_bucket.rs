@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Token bucket that allows `rate` events a second, and `burst` at once.
 #[derive(Debug)]
-pub struct Limit {
+pub struct TokenBucket {
     rate: f64,
     burst: f64,
     tokens: f64,
@@ -16,7 +16,7 @@ pub struct Limit {
     refused: u64,
 }
 
-impl Limit {
+impl TokenBucket {
     pub fn new(rate: u32, burst: u32, now: Instant) -> Self {
         Self {
             rate: rate.into(),
