@@ -11,7 +11,7 @@ use spared_sdk::Directive;
 
 use crate::config::Election;
 
-pub use reason::{OtherRouter, PeerObstacle, RoleReason, TieBreaker, quality_of};
+pub use reason::{OtherRouter, RoleReason, quality_of};
 
 /// Priority of the router that owns the addresses (RFC 9568).
 pub const OWNER: u8 = 255;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use spared_sdk::Role;
+use spared_sdk::{CauseKind, Role};
 
 use super::group::{Group, State};
 use super::peer::Peer;
@@ -168,11 +168,8 @@ impl Group {
         }
         self.watch.learn_interval(advert.interval_ns);
         self.note_active_router(cx, advert);
-        let why = RoleReason::PeerActive {
-            peer: self.router_at(cx, advert.source),
-            theirs: advert.priority,
-            own,
-        };
+        let peer = self.router_at(cx, advert.source);
+        let why = RoleReason::compared(CauseKind::PeerActive, own, peer, advert.priority);
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         let state = State::Backup {
             down_ns,

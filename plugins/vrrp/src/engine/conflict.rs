@@ -1,6 +1,6 @@
 //! E7: conflicts with another active router: decides which of the two stays active, and reports them.
 
-use spared_sdk::{Elapsed, Role};
+use spared_sdk::{CauseKind, Elapsed, Role};
 
 use super::group::{Group, State};
 use super::peer::Peer;
@@ -207,12 +207,8 @@ impl Group {
             since_ns: cx.now_ns,
         };
         let own = self.candidacy.priority();
-        self.step_down(
-            cx,
-            Role::Backup,
-            RoleReason::PeerActive { peer, theirs, own },
-            state,
-        );
+        let why = RoleReason::compared(CauseKind::PeerActive, own, peer, theirs);
+        self.step_down(cx, Role::Backup, why, state);
         self.own_heartbeat.end_release();
     }
 
@@ -370,7 +366,7 @@ impl Group {
         let for_ns = conflict.age_ns(cx.now_ns);
         if conflict.is_counted {
             let peer = conflict.rival.clone();
-            self.note_won_conflict(cx, RoleReason::Won { peer, for_ns });
+            self.note_won_conflict(cx, peer, for_ns);
         }
         if conflict.is_event_sent {
             let text = format!(
@@ -390,10 +386,11 @@ impl Group {
         self.announce(cx);
         self.counters.conflicts += 1;
         let peer = self.peer_name(cx);
-        self.note_won_conflict(cx, RoleReason::Won { peer, for_ns: 0 });
+        self.note_won_conflict(cx, peer, 0);
     }
 
-    fn note_won_conflict(&mut self, cx: &mut Context<'_>, why: RoleReason) {
+    fn note_won_conflict(&mut self, cx: &mut Context<'_>, peer: OtherRouter, for_ns: u64) {
+        let why = RoleReason::with_peer(CauseKind::Conflict, peer).lasting(for_ns);
         self.conflicts.term.won.pending = Some(why);
         self.publish_won_conflict(cx);
     }

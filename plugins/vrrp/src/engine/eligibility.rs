@@ -1,5 +1,7 @@
 //! Eligibility of a group on this node: its priority, and what bars it from the active role.
 
+use spared_sdk::CauseKind;
+
 use super::Context;
 use super::group::{Group, State};
 use super::networks::NetworkChanges;
@@ -36,9 +38,8 @@ impl Group {
     /// Reason why this node must not be active, if any.
     pub(super) fn barred(&self, cx: &Context<'_>) -> Option<RoleReason> {
         if !self.candidacy.directive().eligible || self.candidacy.directive().resign {
-            return Some(RoleReason::Barred {
-                why: self.candidacy.directive().why.clone(),
-            });
+            let why = self.candidacy.directive().why.clone();
+            return Some(RoleReason::of(CauseKind::Barred).saying(why));
         }
         let alone = self.counts_as_alone(cx.now_ns);
         let isolated = alone && !self.networks.routers().iter().any(VirtualRouter::usable);

@@ -1,11 +1,9 @@
 //! Input from the host and the clock to a group.
 
-use spared_sdk::Role;
+use spared_sdk::{CauseKind, Directive, Role};
 
 use super::Context;
 use super::group::{Group, State};
-use spared_sdk::Directive;
-
 use crate::election::RoleReason;
 
 impl Group {
@@ -49,7 +47,8 @@ impl Group {
         }
         let why = directive.why.clone();
         if aside && was_active && self.is_active() {
-            self.listen_again(cx, RoleReason::StandsAside { why });
+            let why = RoleReason::of(CauseKind::StandsAside).saying(why);
+            self.listen_again(cx, why);
         } else if forced && !beside_peer {
             let why = self.forced_reason(cx);
             self.promote_soon(cx, why);
@@ -86,7 +85,7 @@ impl Group {
             }
             (State::Active { .. }, Role::Active) if !done => {
                 self.counters.publish_failed += 1;
-                self.listen_again(cx, RoleReason::PublishFailed);
+                self.listen_again(cx, RoleReason::of(CauseKind::FenceBlocking));
             }
             (State::Active { .. }, Role::Active) => self.end_lapses(),
             _ => {}
@@ -153,7 +152,8 @@ impl Group {
             let wait = State::Initialize {
                 wait_until_ns: None,
             };
-            self.step_down(cx, Role::Backup, RoleReason::ShutsDown, wait);
+            let why = RoleReason::of(CauseKind::Shutdown);
+            self.step_down(cx, Role::Backup, why, wait);
         }
         self.state = State::Initialize {
             wait_until_ns: None,

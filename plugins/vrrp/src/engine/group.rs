@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use spared_sdk::Role;
+use spared_sdk::{CauseKind, Role};
 
 use super::Context;
 use super::candidacy::Candidacy;
@@ -165,7 +165,7 @@ impl Group {
         self.watch.forget_before(horizon_ns);
         self.begin_link_wait(cx);
         if self.candidacy.priority() == OWNER && cx.now_ns >= self.not_before_ns() {
-            return self.promote(cx, RoleReason::Owner);
+            return self.promote(cx, RoleReason::of(CauseKind::Owner));
         }
         self.back_to_backup(cx);
         self.probe_unicast_peers(cx);
@@ -308,7 +308,8 @@ impl Group {
                 let stays = beside_peer || self.candidacy.directive().is_forced_active();
                 if let Some(what) = changed.hurt.filter(|_| !stays) {
                     // E2: another router gets the chance; if there is none, this node resumes
-                    self.listen_again(cx, RoleReason::Hurt { what });
+                    let why = RoleReason::of(CauseKind::InterfaceHurt).saying(what);
+                    self.listen_again(cx, why);
                 } else if changed.returned {
                     self.resume_routers(cx);
                 }

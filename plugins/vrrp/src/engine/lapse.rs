@@ -1,7 +1,7 @@
 //! E13: lapses of the fence lease, which are no role changes. The fence blocks by itself, addresses and services stay,
 //! and the leases are granted again as soon as it is known that nobody else is active.
 
-use spared_sdk::{Elapsed, Role};
+use spared_sdk::{CauseKind, Elapsed, Role};
 
 use super::group::{Group, State};
 use super::peer::Peer;
@@ -103,7 +103,7 @@ impl Group {
     pub(super) fn reopen(&mut self, cx: &mut Context<'_>) {
         self.state = State::Promoting {
             asked_ns: cx.now_ns,
-            why: self.publication.why().clone(),
+            why: self.publication.why(),
         };
         self.push_reopen(cx);
     }
@@ -147,7 +147,8 @@ impl Group {
             down_ns: cx.now_ns.saturating_add(self.active_down_ns()),
             since_ns: cx.now_ns,
         };
-        self.step_down(cx, Role::Backup, RoleReason::Late { by_ns }, state);
+        let why = RoleReason::of(CauseKind::Late).lasting(by_ns);
+        self.step_down(cx, Role::Backup, why, state);
     }
 
     /// Gives way if the newest heartbeat tells that the peer took over.

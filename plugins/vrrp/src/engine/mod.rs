@@ -79,7 +79,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use spared_sdk::{Cause, Role};
+use spared_sdk::{Cause, CauseKind, Role};
 
 use crate::config::Settings;
 use spared_sdk::Directive;
@@ -348,7 +348,7 @@ impl Engine {
         self.each_group(now_ns, |group, cx| {
             group.peer.handle_new_run();
             if group.is_active() {
-                group.listen_again(cx, RoleReason::Cloned);
+                group.listen_again(cx, RoleReason::of(CauseKind::Cloned));
             }
         });
     }

@@ -1,10 +1,14 @@
 //! Reasons for a group's role with a known peer: both nodes in one cause.
 
+use std::cmp::Ordering;
+
+use spared_sdk::{CauseKind, abi};
+
 use super::Context;
 use super::group::Group;
 use super::peer::Peer;
 use crate::config::Election;
-use crate::election::{PeerObstacle, Rank, RoleReason, SwitchoverCause, TieBreaker};
+use crate::election::{OtherRouter, Rank, RoleReason, SwitchoverCause};
 
 /// Inputs of a sentence: the sentence changes only with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,49 +36,24 @@ impl Group {
         if self.candidacy.directive().is_forced_active() {
             return self.forced_reason(cx);
         }
-        let how = match (peer.able, peer.class) {
-            (false, _) => Some(PeerObstacle::Unable),
-            (_, 0) if own.class > 0 => Some(PeerObstacle::StandsAside),
-            (_, 1) if own.class > 1 => Some(PeerObstacle::Joining),
+        let obstacle = match (peer.able, peer.class) {
+            (false, _) => Some(CauseKind::PeerUnable),
+            (_, 0) if own.class > 0 => Some(CauseKind::PeerAside),
+            (_, 1) if own.class > 1 => Some(CauseKind::PeerJoining),
             _ => None,
         };
-        if let Some(how) = how {
-            return RoleReason::PeerAside { peer: who, how };
+        if let Some(obstacle) = obstacle {
+            return RoleReason::with_peer(obstacle, who);
         }
         if self.by_priority(cx.now_ns) {
-            let (own, theirs) = (own.priority, peer.priority);
-            return RoleReason::Preempts {
-                own,
-                peer: who,
-                theirs,
-            };
+            return by_priority(own, who, peer);
         }
-        let (fitness, theirs) = (own.quality, peer.quality);
-        if fitness > theirs {
-            let own = fitness;
-            return RoleReason::Fitter {
-                own,
-                peer: who,
-                theirs,
-            };
-        }
-        if fitness < theirs {
-            let own = fitness;
-            return RoleReason::Lesser {
-                own,
-                peer: who,
-                theirs,
-            };
-        }
-        let tie = match (own.preferred, peer.preferred) {
-            (true, _) => TieBreaker::Preferred,
-            (_, true) => TieBreaker::FirstByName,
-            _ => TieBreaker::First,
-        };
-        RoleReason::Equal {
-            quality: fitness,
-            peer: who,
-            tie,
+        let why = by_quality(own, who, peer);
+        match (own.preferred, peer.preferred) {
+            _ if own.quality != peer.quality => why,
+            (true, _) => why.flagged(abi::CAUSE_OWN_PREFERRED),
+            (_, true) => why.flagged(abi::CAUSE_PEER_PREFERRED),
+            _ => why,
         }
     }
 
@@ -83,12 +62,11 @@ impl Group {
         let without = self.mutual_peer(cx.now_ns).and_then(|peer| {
             let (own, theirs) = (self.rank(cx.now_ns), peer.rank());
             let better = theirs.able && theirs.class == 2 && theirs.quality > own.quality;
-            better.then(|| (self.peer_name(cx), theirs.quality, own.quality))
+            let (kind, who) = (CauseKind::Forced, self.peer_name(cx));
+            better.then(|| RoleReason::compared(kind, own.quality, who, theirs.quality))
         });
-        RoleReason::ForcedActive {
-            why: self.candidacy.directive().why.clone(),
-            without,
-        }
+        let forced = without.unwrap_or_else(|| RoleReason::of(CauseKind::Forced));
+        forced.saying(self.candidacy.directive().why.clone())
     }
 
     /// Cause of the backup role while the peer is active; None if adverts tell more than the peer's heartbeats.
@@ -99,26 +77,22 @@ impl Group {
         let (own, peer) = (comparison.own, comparison.peer);
         let who = self.peer_name(cx);
         if peer.class == 3 && own.class < 3 {
-            return Some(RoleReason::PeerForced { peer: who });
+            return Some(RoleReason::with_peer(CauseKind::PeerForced, who));
         }
         if self.candidacy.directive().stands_aside() {
-            let why = self.candidacy.directive().why.clone();
-            return Some(RoleReason::StandsAside { why });
+            return Some(self.directed(CauseKind::StandsAside));
         }
         if !own.able {
             return Some(self.isolation(cx));
         }
         if comparison.was_dropped {
             let what = self.interfaces_dropped_before(cx);
-            return Some(RoleReason::Hurt { what });
+            return Some(RoleReason::of(CauseKind::InterfaceHurt).saying(what));
         }
         if self.by_priority(cx.now_ns) {
             let (own, theirs) = (own.priority, peer.priority);
-            return Some(RoleReason::PeerActive {
-                peer: who,
-                theirs,
-                own,
-            });
+            let kind = CauseKind::PeerActive;
+            return Some(RoleReason::compared(kind, own, who, theirs));
         }
         self.backup_reason_by_quality(cx, &own, &peer)
     }
@@ -136,34 +110,20 @@ impl Group {
             return None;
         };
         let who = self.peer_name(cx);
-        let theirs = peer.quality;
-        Some(match own.quality.cmp(&theirs) {
-            std::cmp::Ordering::Less => RoleReason::Weaker {
-                own: own.quality,
-                hurt: self.hurt_interfaces(cx),
-                peer: who,
-                theirs,
-            },
-            std::cmp::Ordering::Greater => RoleReason::Awaits {
-                own: own.quality,
-                peer: who,
-                theirs,
-            },
-            std::cmp::Ordering::Equal if own.preferred => RoleReason::NotYetPreferred {
-                peer: who,
-                ready: own.ready || cx.links.is_empty(),
-                why: self.candidacy.directive().why.clone(),
-                failback_ns: failback_delay_ns,
-            },
-            std::cmp::Ordering::Equal => RoleReason::Equal {
-                quality: theirs,
-                peer: who,
-                tie: if peer.preferred {
-                    TieBreaker::PeerPreferred
-                } else {
-                    TieBreaker::PeerFirst
-                },
-            },
+        Some(match own.quality.cmp(&peer.quality) {
+            Ordering::Less => by_quality(own, who, peer).saying(self.hurt_interfaces(cx)),
+            Ordering::Greater => by_quality(own, who, peer),
+            Ordering::Equal if own.preferred => {
+                let is_ready = own.ready || cx.links.is_empty();
+                RoleReason::with_peer(CauseKind::Failback, who)
+                    .flagged(if is_ready { abi::CAUSE_READY } else { 0 })
+                    .lasting(failback_delay_ns)
+                    .saying(self.candidacy.directive().why.clone())
+            }
+            Ordering::Equal if peer.preferred => {
+                by_quality(own, who, peer).flagged(abi::CAUSE_PEER_PREFERRED)
+            }
+            Ordering::Equal => by_quality(own, who, peer),
         })
     }
 
@@ -175,34 +135,25 @@ impl Group {
         let peer = self.peer.last().map_or(own, |peer| peer.rank());
         match cause {
             SwitchoverCause::Isolated => self.isolation(cx),
-            SwitchoverCause::Class if peer.class == 3 => RoleReason::PeerForced { peer: who },
-            SwitchoverCause::Class => RoleReason::StandsAside {
-                why: self.candidacy.directive().why.clone(),
-            },
-            SwitchoverCause::Joining => RoleReason::NotInSync,
-            SwitchoverCause::Hurt | SwitchoverCause::Quality => RoleReason::Weaker {
-                own: own.quality,
-                hurt: self.hurt_interfaces(cx),
-                peer: who,
-                theirs: peer.quality,
-            },
-            SwitchoverCause::Preferred => RoleReason::Equal {
-                quality: own.quality,
-                peer: who,
-                tie: TieBreaker::PeerPreferred,
-            },
-            SwitchoverCause::Priority => RoleReason::Outranked {
-                own: own.priority,
-                peer: who,
-                theirs: peer.priority,
-            },
-            SwitchoverCause::Dropped => RoleReason::Hurt {
-                what: self.dropped_interfaces(cx),
-            },
-            SwitchoverCause::Unheard => RoleReason::Unheard {
-                interfaces: self.unheard_interfaces(cx),
-                peer: who,
-            },
+            SwitchoverCause::Class if peer.class == 3 => {
+                RoleReason::with_peer(CauseKind::PeerForced, who)
+            }
+            SwitchoverCause::Class => self.directed(CauseKind::StandsAside),
+            SwitchoverCause::Joining => RoleReason::of(CauseKind::NotInSync),
+            SwitchoverCause::Hurt | SwitchoverCause::Quality => {
+                by_quality(&own, who, &peer).saying(self.hurt_interfaces(cx))
+            }
+            SwitchoverCause::Preferred => {
+                by_quality(&own, who, &own).flagged(abi::CAUSE_PEER_PREFERRED)
+            }
+            SwitchoverCause::Priority => by_priority(&own, who, &peer),
+            SwitchoverCause::Dropped => {
+                RoleReason::of(CauseKind::InterfaceHurt).saying(self.dropped_interfaces(cx))
+            }
+            SwitchoverCause::Unheard => {
+                let unheard = RoleReason::with_peer(CauseKind::UnheardInterface, who);
+                unheard.on(self.unheard_interfaces(cx))
+            }
         }
     }
 
@@ -213,14 +164,10 @@ impl Group {
     ) -> RoleReason {
         let why = match cause {
             Some(cause) => self.switchover_reason(cx, cause),
-            None => RoleReason::Asked {
-                why: self.candidacy.directive().why.clone(),
-            },
+            None => self.directed(CauseKind::Asked),
         };
-        RoleReason::SwitchesOver {
-            peer: self.peer_name(cx),
-            why: Box::new(why),
-        }
+        why.flagged(abi::CAUSE_BY_SWITCHOVER)
+            .naming(self.peer_name(cx))
     }
 
     /// Cause of a role that the peer released. It differs from the cause of a role that this node takes by itself, as
@@ -228,21 +175,26 @@ impl Group {
     pub(super) fn inheriting_reason(&self, cx: &Context<'_>) -> RoleReason {
         let who = self.peer_name(cx);
         let Some(comparison) = self.compare_with_peer(cx.now_ns) else {
-            return RoleReason::SwitchedOver { peer: who };
+            return RoleReason::with_peer(CauseKind::Switchover, who);
         };
         let (own, peer) = (comparison.own, comparison.peer);
         let by_priority = self.by_priority(cx.now_ns);
         if own.score(by_priority, false) > peer.score(by_priority, false) {
-            let why = Box::new(self.active_reason(cx, &own, &peer));
-            RoleReason::Inherits { why }
+            let why = self.active_reason(cx, &own, &peer);
+            why.flagged(abi::CAUSE_BY_SWITCHOVER)
         } else {
-            RoleReason::SwitchedOver { peer: who }
+            RoleReason::with_peer(CauseKind::Switchover, who)
         }
     }
 
     /// Cause of a role that nobody had, as at the first start of both nodes: the peer lives and has released nothing.
     pub(super) fn first_reason(&self, cx: &Context<'_>, peer: &Peer) -> RoleReason {
         self.active_reason(cx, &self.rank(cx.now_ns), &peer.rank())
+    }
+
+    /// Makes a reason with the directive's text.
+    fn directed(&self, kind: CauseKind) -> RoleReason {
+        RoleReason::of(kind).saying(self.candidacy.directive().why.clone())
     }
 
     /// Text about hurt interfaces, as "lan1 has no carrier, lan2 is down".
@@ -261,4 +213,12 @@ impl Group {
         hurt.extend(tracked.map(|(fault, name)| format!("{name} {fault}")));
         hurt.join(", ")
     }
+}
+
+fn by_priority(own: &Rank, who: OtherRouter, peer: &Rank) -> RoleReason {
+    RoleReason::compared(CauseKind::Priority, own.priority, who, peer.priority)
+}
+
+fn by_quality(own: &Rank, who: OtherRouter, peer: &Rank) -> RoleReason {
+    RoleReason::compared(CauseKind::Quality, own.quality, who, peer.quality)
 }

@@ -1,6 +1,6 @@
 //! Roles of a group as published to the host, each with its cause.
 
-use spared_sdk::Role;
+use spared_sdk::{CauseKind, Role};
 
 use super::group::{Group, State};
 use super::peer_reasons::Comparison;
@@ -33,7 +33,7 @@ impl Publication {
 
     /// Notes that the host did not make the node active: it remains backup.
     pub fn handle_failed(&mut self) {
-        self.last = Some(RoleReason::PublishFailed);
+        self.last = Some(RoleReason::of(CauseKind::FenceBlocking));
     }
 
     /// Has the next comparison published, even if it is the same.
@@ -41,8 +41,13 @@ impl Publication {
         self.compared = None;
     }
 
-    pub fn why(&self) -> &RoleReason {
-        self.last.as_ref().unwrap_or(&RoleReason::Owner)
+    pub fn why(&self) -> RoleReason {
+        let last = self.last.clone();
+        last.unwrap_or_else(|| RoleReason::of(CauseKind::Owner))
+    }
+
+    fn is_of(&self, kind: CauseKind) -> bool {
+        self.last.as_ref().is_some_and(|it| it.kind == kind)
     }
 
     pub fn is_last(&self, why: &RoleReason) -> bool {
@@ -78,19 +83,15 @@ impl Group {
             return;
         }
         let why = self.backup_reason(cx);
-        let is_same = match (self.publication.last.as_ref(), &why) {
-            (
-                Some(RoleReason::PeerActive {
-                    peer: was,
-                    theirs: had,
-                    own: here,
-                }),
-                RoleReason::PeerActive { theirs, own, .. },
-            ) => had == theirs && here == own && self.advertised_lately(cx.now_ns, was),
-            (last, why) => last == Some(why),
+        let is_same = match &self.publication.last {
+            Some(last) if last.kind == CauseKind::PeerActive && why.kind == last.kind => {
+                let is_same = (last.theirs, last.own) == (why.theirs, why.own);
+                is_same && self.advertised_lately(cx.now_ns, last.peer.as_ref())
+            }
+            last => last.as_ref() == Some(&why),
         };
         let is_recent = cx.now_ns.saturating_sub(self.publication.at_ns) < REPUBLISH_NS;
-        let listening = matches!(self.publication.last, Some(RoleReason::Listens { .. }));
+        let listening = self.publication.is_of(CauseKind::Listening);
         if is_same || is_recent && !listening || !matches!(self.state, State::Backup { .. }) {
             return;
         }
@@ -98,8 +99,8 @@ impl Group {
         self.publication.compared = self.compare_with_peer(cx.now_ns);
     }
 
-    fn advertised_lately(&self, now_ns: u64, who: &OtherRouter) -> bool {
-        let OtherRouter::Address(address) = who else {
+    fn advertised_lately(&self, now_ns: u64, who: Option<&OtherRouter>) -> bool {
+        let Some(OtherRouter::Address(address)) = who else {
             return true;
         };
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());

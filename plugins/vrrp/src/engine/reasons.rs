@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
+use spared_sdk::CauseKind;
+
 use super::Context;
 use super::group::{Group, State};
 use super::peer::Peer;
 use super::port::Port;
-use super::watch::ActiveRouter;
 use crate::config::Election;
 use crate::election::{RoleReason, quality_of};
 use crate::wire::frame::Advert;
@@ -34,9 +35,7 @@ impl Group {
                 format!("{} {missing}", interface.name)
             })
             .collect();
-        RoleReason::Isolated {
-            what: what.join(", "),
-        }
+        RoleReason::of(CauseKind::Isolated).saying(what.join(", "))
     }
 
     pub(super) fn usable_interfaces(&self, cx: &Context<'_>) -> String {
@@ -70,21 +69,12 @@ impl Group {
         if let Some(why) = self.backup_reason_with_peer(cx) {
             return why;
         }
-        let peer = self.watch.serving();
-        match (peer, self.active_address()) {
-            (
-                Some(ActiveRouter {
-                    priority: theirs, ..
-                }),
-                Some(peer),
-            ) => RoleReason::PeerActive {
-                peer: self.router_at(cx, peer),
-                theirs,
-                own: self.candidacy.priority(),
-            },
-            _ => RoleReason::Listens {
-                for_ns: self.active_down_ns(),
-            },
+        match (self.watch.serving(), self.active_address()) {
+            (Some(router), Some(address)) => {
+                let (own, peer) = (self.candidacy.priority(), self.router_at(cx, address));
+                RoleReason::compared(CauseKind::PeerActive, own, peer, router.priority)
+            }
+            _ => RoleReason::of(CauseKind::Listening).lasting(self.active_down_ns()),
         }
     }
 
@@ -100,19 +90,17 @@ impl Group {
         }
         let Some(peer) = self.watch.router().filter(|peer| peer.heard_ns >= since_ns) else {
             let for_ns = cx.now_ns.saturating_sub(since_ns);
-            return RoleReason::NobodyHeard { interfaces, for_ns };
+            let nobody = RoleReason::of(CauseKind::NobodyHeard);
+            return nobody.on(interfaces).lasting(for_ns);
         };
         let address = self.active_address().unwrap_or(peer.address);
         let peer_is = self.router_at(cx, address);
         if self.watch.has_resigned() {
-            return RoleReason::PeerResigned { peer: peer_is };
+            return RoleReason::with_peer(CauseKind::PeerResigned, peer_is);
         }
         let for_ns = cx.now_ns.saturating_sub(peer.heard_ns);
-        RoleReason::PeerSilent {
-            peer: peer_is,
-            interfaces,
-            for_ns,
-        }
+        let silent = RoleReason::with_peer(CauseKind::PeerSilent, peer_is);
+        silent.on(interfaces).lasting(for_ns)
     }
 
     fn failover_from_peer(&self, cx: &Context<'_>, peer: &Peer, interfaces: String) -> RoleReason {
@@ -122,7 +110,7 @@ impl Group {
             return self.first_reason(cx, peer);
         }
         if self.watch.has_resigned() {
-            return RoleReason::PeerResigned { peer: who };
+            return RoleReason::with_peer(CauseKind::PeerResigned, who);
         }
         let adverts_ns = self.watch.router().map_or(0, |peer| peer.heard_ns);
         let for_ns = cx.now_ns.saturating_sub(peer.heard_ns.max(adverts_ns));
@@ -130,11 +118,8 @@ impl Group {
         if !interfaces.is_empty() {
             everywhere.push(&interfaces);
         }
-        RoleReason::PeerSilent {
-            peer: who,
-            interfaces: everywhere.join(", "),
-            for_ns,
-        }
+        let silent = RoleReason::with_peer(CauseKind::PeerSilent, who);
+        silent.on(everywhere.join(", ")).lasting(for_ns)
     }
 
     pub(super) fn preempt_reason(&self, cx: &Context<'_>, advert: &Advert<'_>) -> RoleReason {
@@ -149,22 +134,21 @@ impl Group {
             .iter()
             .find(|port| port.unheard.claims() && self.candidacy.claims());
         if let Some(interface) = claimed.and_then(|port| cx.interface(port.interface)) {
-            return RoleReason::Claims {
-                interface: interface.name.clone(),
-                peer,
-            };
+            let claims = RoleReason::with_peer(CauseKind::UnheardInterface, peer);
+            return claims.on(interface.name.clone());
         }
         match self.config.election {
-            Election::Priority { .. } => RoleReason::Preempts { own, peer, theirs },
+            Election::Priority { .. } => {
+                RoleReason::compared(CauseKind::Priority, own, peer, theirs)
+            }
             Election::Quality {
                 preferred: Some(true),
                 ..
-            } if own - theirs.min(own) <= 1 => RoleReason::Preferred { peer },
-            Election::Quality { .. } => RoleReason::Fitter {
-                own: quality_of(own),
-                peer,
-                theirs: quality_of(theirs),
-            },
+            } if own - theirs.min(own) <= 1 => RoleReason::with_peer(CauseKind::Preferred, peer),
+            Election::Quality { .. } => {
+                let (own, theirs) = (quality_of(own), quality_of(theirs));
+                RoleReason::compared(CauseKind::Quality, own, peer, theirs)
+            }
         }
     }
 }

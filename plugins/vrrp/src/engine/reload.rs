@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use spared_sdk::Role;
+use spared_sdk::{CauseKind, Role};
 
 use super::group::{Group, State};
 use super::interface::{Interface, Virtuals};
@@ -147,7 +147,7 @@ impl Group {
         if matches!(self.state, State::Initialize { .. } | State::Backup { .. }) {
             return;
         }
-        self.publish(cx, Role::Backup, RoleReason::Withdrawn);
+        self.publish(cx, Role::Backup, RoleReason::of(CauseKind::Withdrawn));
         for router in self.networks.take_routers() {
             self.send_last_adverts(cx, &router);
         }

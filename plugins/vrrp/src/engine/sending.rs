@@ -1,5 +1,7 @@
 //! Output of a group: adverts to the networks, roles to the host.
 
+use spared_sdk::CauseKind;
+
 use super::group::{Group, State};
 use super::own_adverts::AdvertContent;
 use super::peer::Peer;
@@ -147,7 +149,8 @@ impl Group {
             self.mutual_peer(cx.now_ns).is_some() || self.candidacy.directive().is_forced_active();
         if newly && self.networks.can_send() && !stays {
             // E2: another router gets the chance; if there is none, this node resumes
-            self.listen_again(cx, RoleReason::Muted { interface });
+            let why = RoleReason::of(CauseKind::AdvertsUnsent).on(interface);
+            self.listen_again(cx, why);
         }
         self.refresh(cx);
     }

@@ -1,6 +1,8 @@
 //! E8 and E12: times before which a node does not take over, because the peer or another run of this node may be
 //! active.
 
+use spared_sdk::CauseKind;
+
 use super::Context;
 use super::group::{Group, State};
 use crate::election::RoleReason;
@@ -137,7 +139,7 @@ impl Group {
         self.start.other_run_until_ns = until_ns;
         match self.state {
             State::Active { .. } | State::Lapsed { .. } | State::Promoting { .. } => {
-                self.listen_again(cx, RoleReason::Second);
+                self.listen_again(cx, RoleReason::of(CauseKind::Second));
             }
             State::Backup { .. } => self.rearm_down(until_ns),
             State::Initialize { .. } => {}
