@@ -185,6 +185,6 @@ spared_sdk::plugin!(Runner<Servers> {
         "+/var/lib/kea", "+/var/lib/dhcp", "+/var/lib/dhcpd", "+/var/lib/dnsmasq", "+/var/lib/misc",
     ],
     calls: [FILES, SOCKETS],
-    wire: (1, 2),
+    wire: (2, 2),
     parts: [roles, transfer, query, peer],
 });

@@ -4,9 +4,6 @@ use spared_sdk::Trouble;
 
 use super::{Action, Engine};
 
-/// First version of the messages that has pools.
-const POOLS_WIRE: u32 = 2;
-
 impl spared_sdk::Engine for Engine {
     type Action = Action;
 
@@ -22,8 +19,7 @@ impl spared_sdk::Engine for Engine {
         self.next_action()
     }
 
-    fn handle_up(&mut self, now_ns: u64, wire: u32) {
-        self.takes_pools = wire >= POOLS_WIRE;
+    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
         self.handle_up(now_ns);
     }
 

@@ -86,9 +86,8 @@ pub struct Engine {
     own: Option<Vec<u8>>,
     /// Last report to the peer about each server that cannot be replicated.
     told: Vec<Option<String>>,
-    /// Digest of the pools last sent to the peer, for each server. A peer of version 1 gets none.
+    /// Digest of the pools last sent to the peer, for each server.
     told_pools: Vec<Option<u64>>,
-    takes_pools: bool,
     malformed: u64,
     tidied_ns: u64,
 }
@@ -123,7 +122,6 @@ impl Engine {
             own: None,
             told: Vec::new(),
             told_pools: Vec::new(),
-            takes_pools: true,
             malformed: 0,
             tidied_ns: now_ns,
         }

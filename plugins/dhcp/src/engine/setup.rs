@@ -37,8 +37,7 @@ impl Engine {
 
     /// Returns the next message with pools that the peer does not know.
     pub(super) fn next_pools(&mut self) -> Option<Vec<u8>> {
-        let servers = self.tables.servers.iter().filter(|_| self.takes_pools);
-        for (leases, told) in servers.zip(&mut self.told_pools) {
+        for (leases, told) in self.tables.servers.iter().zip(&mut self.told_pools) {
             let Some(pools) = &leases.setup.pools else {
                 continue;
             };

@@ -13,8 +13,6 @@ use crate::connections::{
 };
 use crate::error::Malformed;
 
-/// Version of the wire from which connections are reported.
-const WIRE_MIN: u32 = 3;
 /// Longest time in which a backup's daemon may be being stopped.
 const STOPS_NS: u64 = 30 * SECOND;
 /// Time from which a finding is a fault. A daemon that starts loads its connections one by one and is read meanwhile,
@@ -65,8 +63,6 @@ impl Connections {
 /// Report of the connections here, on its way to the peer.
 #[derive(Debug, Default)]
 pub struct ConnectionsReport {
-    /// The peer's version understands the report.
-    is_understood: bool,
     /// Report, until it was sent.
     message: Option<Vec<u8>>,
     /// The channel was given the report.
@@ -74,14 +70,7 @@ pub struct ConnectionsReport {
 }
 
 impl ConnectionsReport {
-    /// Notes the version of the wire that the peer speaks.
-    fn handle_wire(&mut self, wire: u32, here: Option<&Listed>) {
-        self.is_understood = wire >= WIRE_MIN;
-        self.put(here);
-    }
-
     fn put(&mut self, here: Option<&Listed>) {
-        let here = here.filter(|_| self.is_understood);
         self.message = here.map(Listed::message);
     }
 
@@ -105,11 +94,11 @@ impl ConnectionsReport {
 }
 
 impl Engine {
-    /// Handles the version of the wire that the peer of this session speaks.
-    pub(super) fn handle_wire(&mut self, wire: u32) {
+    /// Reports the connections here to the peer of this session.
+    pub(super) fn put_connections(&mut self) {
         if let Some(session) = &mut self.session {
             let here = self.ike.connections.here.as_ref();
-            session.connections_mut().handle_wire(wire, here);
+            session.connections_mut().put(here);
         }
     }
 
@@ -118,11 +107,7 @@ impl Engine {
         let is_other = listed.is_some() && self.ike.connections.here != listed;
         if is_other {
             self.ike.connections.here = listed;
-            if let Some(session) = &mut self.session {
-                session
-                    .connections_mut()
-                    .put(self.ike.connections.here.as_ref());
-            }
+            self.put_connections();
         }
         self.report_connections(now_ns);
     }
@@ -267,13 +252,8 @@ impl Engine {
         match &self.ike.connections.there {
             Some(there) if differences(here, there).is_empty() => "has the same connections",
             Some(_) => "has different connections",
-            None => match &self.session {
-                None => "is not connected: not compared",
-                Some(session) if !session.connections().is_understood => {
-                    "is an older version and does not report them: not compared"
-                }
-                Some(_) => "its charon has not run since its plugin started: not compared",
-            },
+            None if self.session.is_none() => "is not connected: not compared",
+            None => "its charon has not run since its plugin started: not compared",
         }
     }
 }

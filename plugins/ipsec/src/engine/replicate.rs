@@ -19,6 +19,7 @@ impl Engine {
         self.set_now(now_ns);
         self.replica.handle_up(&mut self.store);
         self.handle_effects(now_ns);
+        self.put_connections();
     }
 
     /// Handles the loss of the channel to the peer.

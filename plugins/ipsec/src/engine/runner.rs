@@ -24,9 +24,8 @@ impl spared_sdk::Engine for Engine {
         self.handle_role(now_ns, group, role == Role::Active);
     }
 
-    fn handle_up(&mut self, now_ns: u64, wire: u32) {
+    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
         self.handle_up(now_ns);
-        self.handle_wire(wire);
     }
 
     fn handle_down(&mut self, now_ns: u64) {

@@ -116,15 +116,6 @@ fn pools_beyond_those_that_a_message_names_count_as_well() {
 }
 
 #[test]
-fn a_peer_of_the_first_version_is_not_told_of_pools() {
-    let mut lab = Lab::settled();
-    lab.nodes[0].engine.takes_pools = false;
-    pools(&mut lab, 0, &["a"]);
-    pools(&mut lab, 1, &["b"]);
-    assert_eq!(lack(&lab, 1), None);
-}
-
-#[test]
 fn a_server_that_writes_to_a_lost_file_is_a_trouble_until_it_has_left_that() {
     let mut lab = Lab::settled();
     tell(&mut lab, 0, Event::UnnamedFile(true));

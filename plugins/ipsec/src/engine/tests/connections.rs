@@ -1,7 +1,5 @@
 //! Connections of both nodes' daemons, reported and compared.
 
-use spared_sdk::Value;
-
 use super::*;
 use crate::connections::{Connection, Listed};
 
@@ -22,15 +20,6 @@ pub(super) fn listed(digest: u64, mobike: bool) -> Option<Listed> {
     })
 }
 
-/// Settled pair with a tunnel; both speak the newest wire.
-fn pair() -> Pair {
-    let mut pair = Pair::settled(1);
-    for node in &mut pair.nodes {
-        node.engine.handle_wire(3);
-    }
-    pair
-}
-
 fn list(pair: &mut Pair, node: usize, digest: u64, mobike: bool) {
     let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[node].engine;
@@ -43,7 +32,7 @@ const LONG: u64 = 11 * S;
 
 #[test]
 fn what_both_daemons_have_is_compared_and_told_until_it_is_the_same() {
-    let mut pair = pair();
+    let mut pair = Pair::settled(1);
     list(&mut pair, 0, 1, false);
     assert_eq!(pair.nodes[0].wrong, None, "the other's is not known");
     list(&mut pair, 1, 2, false);
@@ -67,23 +56,8 @@ fn what_both_daemons_have_is_compared_and_told_until_it_is_the_same() {
 }
 
 #[test]
-fn an_older_peer_is_told_nothing() {
-    let mut pair = pair();
-    for node in &mut pair.nodes {
-        node.engine.handle_wire(2);
-    }
-    list(&mut pair, 0, 1, false);
-    assert_eq!(pair.message_count(0, OWN), 0);
-    let (rows, is_wrong) = pair.nodes[0].engine.check_rows(true);
-    let older =
-        Value::Text("is an older version and does not report them: not compared".to_owned());
-    assert!(rows.contains(&("all.peer".to_owned(), older)), "{rows:?}");
-    assert!(!is_wrong);
-}
-
-#[test]
 fn a_daemon_with_mobike_is_named_and_says_nothing_from_other_addresses() {
-    let mut pair = pair();
+    let mut pair = Pair::settled(1);
     let engine = &mut pair.nodes[0].engine;
     engine.handle_own_addresses(S, [IpAddr::from(OWN_ADDRESS)].into());
     engine.handle_presence(S, DaemonEvent::Started);
@@ -105,7 +79,7 @@ fn a_daemon_with_mobike_is_named_and_says_nothing_from_other_addresses() {
 
 #[test]
 fn without_mobike_the_addresses_that_stay_go_on_speaking() {
-    let mut pair = pair();
+    let mut pair = Pair::settled(1);
     let engine = &mut pair.nodes[0].engine;
     engine.handle_own_addresses(S, [IpAddr::from(OWN_ADDRESS)].into());
     engine.handle_presence(S, DaemonEvent::Started);
@@ -116,7 +90,7 @@ fn without_mobike_the_addresses_that_stay_go_on_speaking() {
 
 #[test]
 fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
-    let mut pair = pair();
+    let mut pair = Pair::settled(1);
     let now_ns = pair.now_ns;
     pair.nodes[1]
         .engine
@@ -141,7 +115,7 @@ fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
 /// Connections are loaded one by one, and listed meanwhile.
 #[test]
 fn a_daemon_that_comes_and_is_still_loading_is_no_fault() {
-    let mut pair = pair();
+    let mut pair = Pair::settled(1);
     list(&mut pair, 0, 1, false);
     for node in [1, 0, 1, 0] {
         let now_ns = pair.now_ns;
