@@ -331,7 +331,7 @@ fn group_counters(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<R
         let Some(interface) = engine.interfaces.get(port.interface) else {
             continue;
         };
-        for reason in Discard::ALL {
+        for &reason in Discard::ALL {
             let key = format!(
                 "{name}.interface.{}.dropped.{}",
                 interface.name,

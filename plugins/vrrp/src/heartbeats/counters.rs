@@ -95,7 +95,7 @@ impl Counters {
                 row(key, value);
             }
         }
-        for reason in HeartbeatDiscard::ALL {
+        for &reason in HeartbeatDiscard::ALL {
             let count = self.dropped(reason);
             if table == Table::Counters || count > 0 {
                 row(&format!("heartbeats_dropped.{}", reason.name()), count);
