@@ -13,21 +13,27 @@ use spared_message::clean;
 use spared_message::notice::{Kind, Notice};
 use spared_pair::quality::{self, CheckReport, Refused};
 use spared_process::clock;
-use spared_supervisor::Report;
+use spared_supervisor::{PluginReport, Report};
 
 use super::r#loop::Loop;
 
 impl Loop {
     pub(super) fn handle_report(&mut self, report: Report) {
-        let (now, now_ns) = (Instant::now(), clock::monotonic_ns());
+        let now = Instant::now();
         match report {
-            Report::Call {
-                plugin,
-                number,
-                call,
-            } => self.handle_call(now, plugin, number, call),
-            Report::Up { plugin } => self.handle_up(now, &plugin),
-            Report::Down { plugin, why } => {
+            Report::Plugin(plugin, report) => self.handle_plugin_report(now, plugin, report),
+            Report::Silence => self.pair.touch(),
+            Report::Answered { id, result } => self.handle_answered(now, id, result),
+            Report::Tell(news) => self.notices.record(news),
+        }
+    }
+
+    fn handle_plugin_report(&mut self, now: Instant, plugin: String, report: PluginReport) {
+        let now_ns = clock::monotonic_ns();
+        match report {
+            PluginReport::Call { number, call } => self.handle_call(now, plugin, number, call),
+            PluginReport::Up => self.handle_up(now, &plugin),
+            PluginReport::Down(why) => {
                 let descriptor = self.supervisor.descriptor(&plugin);
                 self.link.disconnect(now, &plugin, descriptor);
                 self.supervisor.disconnect_partners(&plugin);
@@ -37,13 +43,12 @@ impl Loop {
                 self.network.handle_plugin_down(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
             }
-            Report::Silence => self.pair.touch(),
-            Report::GivenUp { plugin, why } => self.handle_given_up(&plugin, why),
-            Report::Recovered { plugin } => {
+            PluginReport::GivenUp(why) => self.handle_given_up(&plugin, why),
+            PluginReport::Recovered => {
                 self.tell_up(&plugin, "runs again");
                 self.note_recovered(&plugin);
             }
-            Report::Removed { plugin } => {
+            PluginReport::Removed => {
                 self.network.handle_plugin_removed(&self.groups, &plugin);
                 self.supervisor.disconnect_partners(&plugin);
                 self.groups.handle_fit(&plugin);
@@ -51,21 +56,15 @@ impl Loop {
                 let notice = self.pair.handle_plugin_removed(&self.config, &plugin);
                 self.record(notice);
             }
-            Report::Settled {
-                plugin,
-                group,
-                epoch,
-            } => {
+            PluginReport::Settled { group, epoch } => {
                 self.groups.handle_settled(now_ns, &plugin, &group, epoch);
             }
-            Report::Drained {
-                plugin,
+            PluginReport::Drained {
                 group,
                 epoch,
                 status,
             } => self.groups.handle_drained(&plugin, &group, epoch, status),
-            Report::RoleDone {
-                plugin,
+            PluginReport::RoleDone {
                 group,
                 epoch,
                 result,
@@ -76,14 +75,10 @@ impl Loop {
                     self.pair.handle_role(plugin, group, result);
                 }
             }
-            Report::Answered { id, result } => self.handle_answered(now, id, result),
-            Report::Stopped { plugin } => self.handle_stopped(now, &plugin),
-            Report::Reconfigured { plugin, result } => {
-                self.handle_reconfigured(now, &plugin, result);
-            }
-            Report::Validated { plugin, faults } => self.handle_validated(now, &plugin, faults),
-            Report::Check {
-                plugin,
+            PluginReport::Stopped => self.handle_stopped(now, &plugin),
+            PluginReport::Reconfigured(result) => self.handle_reconfigured(now, &plugin, result),
+            PluginReport::Validated(faults) => self.handle_validated(now, &plugin, faults),
+            PluginReport::Check {
                 check,
                 weight,
                 state,
@@ -97,35 +92,28 @@ impl Loop {
                 };
                 self.handle_check(&plugin, said);
             }
-            Report::ForgetCheck { plugin, check } => {
+            PluginReport::ForgetCheck(check) => {
                 let notice = self.pair.handle_forgotten(&plugin, &check);
                 self.record(notice);
             }
-            Report::InSync { plugin, yes, why } => self.pair.handle_in_sync(&plugin, yes, &why),
-            Report::Callback {
-                plugin,
-                callback,
-                why,
-            } => self.pair.handle_callback(now, &plugin, callback, why),
-            Report::Scopes { plugin, scopes } => {
+            PluginReport::InSync { yes, why } => self.pair.handle_in_sync(&plugin, yes, &why),
+            PluginReport::Callback { callback, why } => {
+                self.pair.handle_callback(now, &plugin, callback, why);
+            }
+            PluginReport::Scopes(scopes) => {
                 self.pair.handle_scopes(&self.config, &plugin, scopes);
                 self.note_secret_keys(&plugin);
             }
-            Report::Refused { plugin, why } => {
+            PluginReport::Refused(why) => {
                 let is_aside = self.supervisor.on_failure(&plugin) == OnFailure::Warn;
                 let notice = self.pair.handle_plugin_failed(&plugin, &why, is_aside);
                 self.record(notice);
             }
-            Report::Event {
-                plugin,
-                is_conflict,
-                text,
-            } => {
+            PluginReport::Event { is_conflict, text } => {
                 self.reload.handle_said(&plugin, &text);
                 let notice = self.groups.event_of(&plugin, is_conflict, &text);
                 self.notices.record(notice);
             }
-            Report::Tell(news) => self.notices.record(news),
         }
     }
 

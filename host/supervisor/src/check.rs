@@ -13,7 +13,7 @@ use spared_worker::process::Worker;
 
 use super::failure::{faults, status_of};
 use super::output::Output;
-use super::{BUDGET, Report, Supervisor, config};
+use super::{BUDGET, PluginReport, Supervisor, config};
 
 /// Maximum bytes that a check may send, plus [`MESSAGE_COST`] for each message. Its faults fit into one message.
 const SAID_MAX: usize = 4 << 20;
@@ -41,7 +41,7 @@ enum Step {
 }
 
 impl Supervisor {
-    /// Checks a plugin's file in a separate process. [`Report::Validated`] follows.
+    /// Checks a plugin's file in a separate process. [`PluginReport::Validated`] follows.
     pub fn validate(
         &mut self,
         poller: &Poller,
@@ -52,10 +52,7 @@ impl Supervisor {
         let name = settings.name.clone();
         if let Err(why) = self.begin_check(poller, now, settings, host) {
             let faults = vec![Fault::whole(&format!("{name}.toml"), why)];
-            self.report(Report::Validated {
-                plugin: name,
-                faults,
-            });
+            self.report(&name, PluginReport::Validated(faults));
         }
     }
 
@@ -147,7 +144,7 @@ impl Supervisor {
             check.report_suppressed();
             let plugin = check.settings.name;
             self.discard(now, serial, check.worker);
-            self.report(Report::Validated { plugin, faults });
+            self.report(&plugin, PluginReport::Validated(faults));
         }
     }
 }

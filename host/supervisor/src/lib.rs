@@ -2,7 +2,7 @@
 //!
 //! Every start has the same steps, at boot, after a crash and after a reload. A short-lived worker reads the
 //! descriptor. The real one loads with the capabilities that remain, then come `configure` and `start`. At
-//! [`Report::Up`] the host replays roles, interfaces and directives.
+//! [`PluginReport::Up`] the host replays roles, interfaces and directives.
 //!
 //! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here waits. [`starter`] is another process, which
 //! runs as root and starts the workers.
@@ -44,7 +44,7 @@ use check::Check;
 use partners::Partners;
 use pending_call::PendingCall;
 use plugin::{Plugin, State};
-pub use report::{Report, Returned};
+pub use report::{PluginReport, Report, Returned};
 use spared_message::notice::{Kind, Notice};
 use worker::Running;
 
@@ -127,8 +127,13 @@ impl Supervisor {
         self.reports.pop_front()
     }
 
-    fn report(&mut self, report: Report) {
-        self.reports.push_back(report);
+    fn report(&mut self, plugin: &str, report: PluginReport) {
+        self.reports
+            .push_back(Report::Plugin(plugin.to_owned(), report));
+    }
+
+    fn report_answer(&mut self, id: u64, result: Result<Answered, Unanswered>) {
+        self.reports.push_back(Report::Answered { id, result });
     }
 
     // ---- life
@@ -152,9 +157,7 @@ impl Supervisor {
         if let Some(mut plugin) = self.plugins.remove(name) {
             self.kill_worker(now, name, plugin.running.take());
         }
-        self.reports.push_back(Report::Removed {
-            plugin: name.to_owned(),
-        });
+        self.report(name, PluginReport::Removed);
     }
 
     /// Kills the worker and starts another, with a full restart budget.
@@ -166,10 +169,7 @@ impl Supervisor {
         plugin.restart_budget = RestartBudget::new(Policy::WORKER);
         if running.is_some() {
             let why = format!("{name} is restarted");
-            self.reports.push_back(Report::Down {
-                plugin: name.to_owned(),
-                why,
-            });
+            self.report(name, PluginReport::Down(why));
         }
         self.kill_worker(now, name, running);
         self.begin(poller, now, name);
@@ -358,10 +358,10 @@ impl Supervisor {
             unknown_words: false,
             why: format!("{name} {why}"),
         });
-        self.reports.push_back(Report::Answered { id, result });
+        self.report_answer(id, result);
     }
 
-    /// Asks a plugin to stop; [`Report::Stopped`] follows in any case.
+    /// Asks a plugin to stop; [`PluginReport::Stopped`] follows in any case.
     pub fn stop(&mut self, now: Instant, name: &str) {
         let call = PendingCall::Stop {
             until: now + STOP_TIMEOUT,
@@ -370,13 +370,11 @@ impl Supervisor {
         let asked = self.ask(now, name, call, |token| ToPlugin::Stop { token });
         match self.plugins.get_mut(name) {
             Some(plugin) if asked => plugin.state = State::Stopping,
-            _ => self.reports.push_back(Report::Stopped {
-                plugin: name.to_owned(),
-            }),
+            _ => self.report(name, PluginReport::Stopped),
         }
     }
 
-    /// Gives a running plugin its new file; [`Report::Reconfigured`] follows in any case.
+    /// Gives a running plugin its new file; [`PluginReport::Reconfigured`] follows in any case.
     pub fn reconfigure(&mut self, now: Instant, name: &str) {
         let Some(plugin) = self.plugins.get(name) else {
             return;
@@ -384,10 +382,7 @@ impl Supervisor {
         let message = self.configure_message(plugin);
         if !self.ask(now, name, PendingCall::Reconfigure, message) {
             let result = Err(vec![format!("{name} is not running")]);
-            self.reports.push_back(Report::Reconfigured {
-                plugin: name.to_owned(),
-                result,
-            });
+            self.report(name, PluginReport::Reconfigured(result));
         }
     }
 
@@ -408,7 +403,7 @@ impl Supervisor {
     }
 
     fn tell(&mut self, news: Notice) {
-        self.report(Report::Tell(news));
+        self.reports.push_back(Report::Tell(news));
     }
 
     fn refuse(&mut self, name: &str, lines: Vec<String>) {
@@ -417,8 +412,8 @@ impl Supervisor {
         };
         plugin.state = State::Refused;
         plugin.why = lines.join("; ");
-        let (plugin, why) = (name.to_owned(), plugin.why.clone());
-        self.reports.push_back(Report::Refused { plugin, why });
+        let why = plugin.why.clone();
+        self.report(name, PluginReport::Refused(why));
         for line in lines {
             self.tell(Notice::warn(Kind::Plugin, line).because("refused"));
         }

@@ -7,7 +7,7 @@ use spared_contract::Failure;
 
 use super::failure::{reason, status_of};
 use super::plugin::State;
-use super::{Answered, Report, Returned, SHORT_QUERY, Supervisor, Unanswered};
+use super::{Answered, PluginReport, Returned, SHORT_QUERY, Supervisor, Unanswered};
 
 /// Maximum time for which a start may be pending.
 const START_MAX: Duration = Duration::from_secs(90);
@@ -90,7 +90,6 @@ impl Supervisor {
             return;
         };
         let status = status_of(name, call.callback(), status, &mut failures);
-        let plugin = name.to_owned();
         match call {
             PendingCall::Configure | PendingCall::Start { .. } if status == TIMED_OUT => {
                 let why = format!("does not start: {}", reason(status, &failures));
@@ -110,8 +109,7 @@ impl Supervisor {
                 if let Some(running) = self.running(name) {
                     running.refused = result.clone().err().unwrap_or_default();
                 }
-                self.reports
-                    .push_back(Report::Reconfigured { plugin, result });
+                self.report(name, PluginReport::Reconfigured(result));
             }
             PendingCall::Start { .. } if status < 0 => {
                 let why = format!("does not start: {}", reason(status, &failures));
@@ -122,26 +120,22 @@ impl Supervisor {
                     plugin.restart_budget.handle_started();
                 }
                 self.set_state(name, State::Running { since: now });
-                self.reports.push_back(Report::Up { plugin });
+                self.report(name, PluginReport::Up);
             }
             PendingCall::Drain { group, epoch } => {
-                self.reports.push_back(Report::Drained {
-                    plugin,
+                let drained = PluginReport::Drained {
                     group,
                     epoch,
                     status,
-                });
+                };
+                self.report(name, drained);
             }
             PendingCall::Settle { group, epoch } => {
                 if status < 0 {
                     let why = reason(status, &failures);
-                    log::warn!("{plugin}: {group}: cannot apply all received records: {why}");
+                    log::warn!("{name}: {group}: cannot apply all received records: {why}");
                 }
-                self.reports.push_back(Report::Settled {
-                    plugin,
-                    group,
-                    epoch,
-                });
+                self.report(name, PluginReport::Settled { group, epoch });
             }
             PendingCall::Role { group, epoch } => {
                 let result = if status < 0 {
@@ -149,12 +143,12 @@ impl Supervisor {
                 } else {
                     Ok(())
                 };
-                self.reports.push_back(Report::RoleDone {
-                    plugin,
+                let done = PluginReport::RoleDone {
                     group,
                     epoch,
                     result,
-                });
+                };
+                self.report(name, done);
             }
             PendingCall::Query { id, .. } => {
                 let result = if status < 0 {
@@ -169,9 +163,9 @@ impl Supervisor {
                         ..answered
                     })
                 };
-                self.reports.push_back(Report::Answered { id, result });
+                self.report_answer(id, result);
             }
-            PendingCall::Stop { .. } => self.reports.push_back(Report::Stopped { plugin }),
+            PendingCall::Stop { .. } => self.report(name, PluginReport::Stopped),
         }
     }
 
@@ -248,23 +242,21 @@ impl Supervisor {
     }
 
     pub(super) fn give_up(&mut self, name: &str, call: PendingCall, why: &str) {
-        let plugin = name.to_owned();
         match call {
             PendingCall::Query { id, .. } => {
                 let result = Err(Unanswered {
                     unknown_words: false,
                     why: format!("{name} {why}"),
                 });
-                self.reports.push_back(Report::Answered { id, result });
+                self.report_answer(id, result);
             }
             PendingCall::Stop { .. } => {
                 log::warn!("{name} did not stop cleanly: {why}");
-                self.reports.push_back(Report::Stopped { plugin });
+                self.report(name, PluginReport::Stopped);
             }
             PendingCall::Reconfigure => {
                 let result = Err(vec![format!("{name} {why}")]);
-                self.reports
-                    .push_back(Report::Reconfigured { plugin, result });
+                self.report(name, PluginReport::Reconfigured(result));
             }
             // The end of the worker or the groups' own deadlines handle these.
             PendingCall::Configure

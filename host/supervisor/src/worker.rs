@@ -17,7 +17,7 @@ use super::output::Output;
 use super::pending_call::PendingCall;
 use super::plugin::State;
 use super::share::Share;
-use super::{Answered, Report, Supervisor};
+use super::{Answered, PluginReport, Report, Supervisor};
 
 /// Function that counts an end or a failed start in the restart budget, and plans the next start.
 type Counted = fn(&mut RestartBudget, Instant) -> Next;
@@ -162,12 +162,7 @@ impl Supervisor {
                 self.handle_returned(now, name, token, status, failures, answered);
             }
             FromPlugin::Call { number, call } => {
-                let plugin = name.to_owned();
-                self.reports.push_back(Report::Call {
-                    plugin,
-                    number,
-                    call,
-                });
+                self.report(name, PluginReport::Call { number, call });
             }
             FromPlugin::Log { level, text } => self.handle_line(now, name, level, &text),
             FromPlugin::Check {
@@ -175,34 +170,26 @@ impl Supervisor {
                 weight,
                 state,
                 why,
-            } => self.reports.push_back(Report::Check {
-                plugin: name.to_owned(),
-                check,
-                weight,
-                state,
-                why,
-            }),
+            } => {
+                let result = PluginReport::Check {
+                    check,
+                    weight,
+                    state,
+                    why,
+                };
+                self.report(name, result);
+            }
             FromPlugin::ForgetCheck { name: check } => {
-                let plugin = name.to_owned();
-                self.reports
-                    .push_back(Report::ForgetCheck { plugin, check });
+                self.report(name, PluginReport::ForgetCheck(check));
             }
             FromPlugin::InSync { yes, why } => {
-                let plugin = name.to_owned();
-                self.reports.push_back(Report::InSync { plugin, yes, why });
+                self.report(name, PluginReport::InSync { yes, why });
             }
             FromPlugin::Callback {
                 name: callback,
                 why,
-            } => self.reports.push_back(Report::Callback {
-                plugin: name.to_owned(),
-                callback,
-                why,
-            }),
-            FromPlugin::Scopes { scopes } => {
-                let plugin = name.to_owned();
-                self.reports.push_back(Report::Scopes { plugin, scopes });
-            }
+            } => self.report(name, PluginReport::Callback { callback, why }),
+            FromPlugin::Scopes { scopes } => self.report(name, PluginReport::Scopes(scopes)),
             // A newer plugin made this call. It continues without it.
             FromPlugin::Unknown { .. } => {}
             FromPlugin::Pong { number, slow_calls } => {
@@ -223,11 +210,8 @@ impl Supervisor {
             return;
         }
         if matches!(level, LogLevel::Event | LogLevel::Conflict) {
-            return self.reports.push_back(Report::Event {
-                plugin: name.to_owned(),
-                is_conflict: level == LogLevel::Conflict,
-                text: text.to_owned(),
-            });
+            let (is_conflict, text) = (level == LogLevel::Conflict, text.to_owned());
+            return self.report(name, PluginReport::Event { is_conflict, text });
         }
         log::log!(log::Level::from(level), "{name}: {text}");
     }
@@ -327,10 +311,7 @@ impl Supervisor {
         let stopping = plugin.state == State::Stopping;
         self.kill_worker(now, name, Some(running));
         let sentence = format!("{name} {why}");
-        self.reports.push_back(Report::Down {
-            plugin: name.to_owned(),
-            why: sentence.clone(),
-        });
+        self.report(name, PluginReport::Down(sentence.clone()));
         for pending_call in pending.into_values() {
             self.give_up(name, pending_call, &why);
         }
@@ -361,8 +342,7 @@ impl Supervisor {
         let every = pause.as_secs();
         let text = format!("{sentence}; failed too often: given up, retrying every {every} s");
         plugin.why.clone_from(&text);
-        let (plugin, why) = (name.to_owned(), sentence);
-        self.reports.push_back(Report::GivenUp { plugin, why });
+        self.report(name, PluginReport::GivenUp(sentence));
         // a state that may last for days is logged once
         match next {
             Next::TryAgain(_) => log::debug!("{text}"),
@@ -379,8 +359,8 @@ impl Supervisor {
             if plugin.trial_end().is_some_and(|end| now >= end) {
                 plugin.restart_budget.refill();
                 plugin.why.clear();
-                let plugin = name.clone();
-                self.reports.push_back(Report::Recovered { plugin });
+                let recovered = Report::Plugin(name.clone(), PluginReport::Recovered);
+                self.reports.push_back(recovered);
             }
         }
     }
@@ -392,10 +372,7 @@ impl Supervisor {
             .and_then(|plugin| plugin.running.take());
         self.kill_worker(now, name, running);
         let why = format!("{name} has a wrong configuration");
-        self.reports.push_back(Report::Down {
-            plugin: name.to_owned(),
-            why,
-        });
+        self.report(name, PluginReport::Down(why));
         self.refuse(name, lines);
     }
 

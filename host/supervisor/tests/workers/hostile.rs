@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use spared_config::Setup;
 use spared_contract::{FromPlugin, ToPlugin};
 use spared_process::poller::{Key, Poller};
-use spared_supervisor::{Report, Supervisor};
+use spared_supervisor::{PluginReport, Report, Supervisor};
 
 use super::test_worker::{prepared, returned};
 
@@ -72,14 +72,14 @@ impl Fixture {
 
     fn death(&mut self) -> String {
         self.wait(|report| match report {
-            Report::Down { why, .. } => Some(why.clone()),
+            Report::Plugin(_, PluginReport::Down(why)) => Some(why.clone()),
             _ => None,
         })
     }
 
     fn giving_up(&mut self) -> String {
         self.wait(|report| match report {
-            Report::GivenUp { why, .. } => Some(why.clone()),
+            Report::Plugin(_, PluginReport::GivenUp(why)) => Some(why.clone()),
             _ => None,
         })
     }
@@ -211,7 +211,7 @@ fn checked(name: &str, script: &str) -> Fixture {
 
 fn faults(report: &Report) -> Option<String> {
     match report {
-        Report::Validated { faults, .. } => Some(
+        Report::Plugin(_, PluginReport::Validated(faults)) => Some(
             faults
                 .iter()
                 .map(|it| it.to_string())

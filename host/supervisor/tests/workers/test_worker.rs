@@ -26,7 +26,7 @@ use spared_process::poller::{Key, Poller};
 use spared_process::starter::{ProcessStarter, Starter};
 use spared_records::Receiver;
 use spared_supervisor::starter::{Files, Launcher};
-use spared_supervisor::{Report, Supervisor, WorkerSettings};
+use spared_supervisor::{PluginReport, Report, Supervisor, WorkerSettings};
 
 use super::choices::Choices;
 
@@ -262,30 +262,30 @@ impl TestWorker {
 
     fn handle(&mut self, report: Report) {
         let (now, now_ns) = (self.now, self.now_ns);
+        let (plugin, report) = match report {
+            Report::Plugin(plugin, report) => (plugin, report),
+            Report::Answered { .. } => return self.reported.push("answered"),
+            Report::Silence | Report::Tell(_) => return,
+        };
         let kind = match report {
-            Report::Call { number, call, .. } => {
+            PluginReport::Call { number, call } => {
                 self.call(number, call);
                 "call"
             }
-            Report::Up { plugin } => {
+            PluginReport::Up => {
                 self.quality.handle_up(now, &plugin);
                 self.groups.handle_plugin_up(now_ns, &plugin, follower());
                 "up"
             }
-            Report::Down { plugin, why } => {
+            PluginReport::Down(why) => {
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
                 "down"
             }
-            Report::Settled {
-                plugin,
-                group,
-                epoch,
-            } => {
+            PluginReport::Settled { group, epoch } => {
                 self.groups.handle_settled(now_ns, &plugin, &group, epoch);
                 "settled"
             }
-            Report::Drained {
-                plugin,
+            PluginReport::Drained {
                 group,
                 epoch,
                 status,
@@ -294,8 +294,7 @@ impl TestWorker {
                 self.groups.handle_drained(&plugin, &group, epoch, status);
                 "drained"
             }
-            Report::RoleDone {
-                plugin,
+            PluginReport::RoleDone {
                 group,
                 epoch,
                 result,
@@ -309,8 +308,7 @@ impl TestWorker {
                     .handle_role_done(now_ns, plugin, group, epoch, done);
                 "role"
             }
-            Report::Check {
-                plugin,
+            PluginReport::Check {
                 check,
                 weight,
                 state,
@@ -329,17 +327,16 @@ impl TestWorker {
                 assert!(self.quality.number() <= 100);
                 "check"
             }
-            Report::ForgetCheck { plugin, check } => {
+            PluginReport::ForgetCheck(check) => {
                 self.quality.handle_forgotten(&plugin, &check);
                 "forget"
             }
-            Report::Scopes { scopes, .. } => {
+            PluginReport::Scopes(scopes) => {
                 flatten(TEXT, &scopes);
                 "scopes"
             }
-            Report::Answered { .. } => "answered",
-            Report::Reconfigured { .. } => "reconfigured",
-            Report::Refused { .. } => "refused",
+            PluginReport::Reconfigured(_) => "reconfigured",
+            PluginReport::Refused(_) => "refused",
             _ => return,
         };
         self.reported.push(kind);
