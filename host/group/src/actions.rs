@@ -37,39 +37,8 @@ pub enum Action {
         ticket: Ticket,
         status: i32,
     },
-    /// Result: `handle_checked`.
-    CheckClaim {
-        ticket: Ticket,
-        group: String,
-        claims: Claims,
-    },
-    /// Result: `handle_claimed`.
-    Claim {
-        group: String,
-        claims: Claims,
-    },
-    Release {
-        group: String,
-    },
-    /// Result: `handle_lease`, with the time read after the grant.
-    GrantLease {
-        ticket: Ticket,
-        group: String,
-        publication: Publication,
-    },
-    RevokeLease {
-        group: String,
-    },
-    /// Result: `handle_installed`.
-    Install {
-        group: String,
-    },
-    Remove {
-        group: String,
-    },
-    Announce {
-        group: String,
-    },
+    /// Step for a group of this name.
+    Kernel(String, KernelStep),
     /// Answered by `handle_settled`.
     Settle {
         plugin: String,
@@ -105,22 +74,7 @@ pub enum Action {
         id: u64,
         channels: BTreeSet<String>,
     },
-    /// Replaces [`Action::RevokeLease`] in a switchover: this node no longer answers, but packets still pass.
-    CarryLease {
-        group: String,
-    },
-    EndCarry {
-        group: String,
-    },
-    // ---- on the successor
-    /// Installs the addresses behind the blocking fence, unannounced. Result: `handle_prepared`.
-    Prepare {
-        group: String,
-    },
-    Unprepare {
-        group: String,
-    },
-    // ---- on both
+    // ---- on both nodes of a switchover
     /// Sends a word to the peer's host.
     Say(Word),
     /// Result of a client's request that began with `handle_client_request`.
@@ -136,4 +90,33 @@ pub enum Action {
         cause: Cause,
     },
     Tell(Notice),
+}
+
+/// Step of a group in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelStep {
+    /// Result: `handle_checked`.
+    CheckClaim {
+        ticket: Ticket,
+        claims: Claims,
+    },
+    /// Result: `handle_claimed`.
+    Claim(Claims),
+    Release,
+    /// Result: `handle_lease`, with the time read after the grant.
+    GrantLease {
+        ticket: Ticket,
+        publication: Publication,
+    },
+    RevokeLease,
+    /// Result: `handle_installed`.
+    Install,
+    Remove,
+    Announce,
+    /// Replaces `RevokeLease` in a switchover: this node no longer answers, but packets still pass.
+    CarryLease,
+    EndCarry,
+    /// Installs the addresses behind the blocking fence, unannounced. Result: `handle_prepared`.
+    Prepare,
+    Unprepare,
 }

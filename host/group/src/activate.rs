@@ -3,7 +3,7 @@
 use spared_contract::{Cause, Role};
 use spared_message::notice::{Kind, Notice};
 
-use super::{Action, Groups, Phase};
+use super::{Action, Groups, KernelStep, Phase};
 
 impl Groups {
     pub(super) fn become_active(&mut self, now_ns: u64, name: &str, cause: Cause) {
@@ -83,8 +83,6 @@ impl Groups {
             );
             self.warn(Kind::Plugin, name, "late", text);
         }
-        self.actions.push_back(Action::Install {
-            group: name.to_owned(),
-        });
+        self.kernel_step(name, KernelStep::Install);
     }
 }

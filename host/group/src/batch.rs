@@ -7,7 +7,7 @@ use std::mem::discriminant;
 use spared_contract::{Call, Claims, Publication};
 
 use super::calls::GROUPS_MAX;
-use super::{Action, Groups, Ticket};
+use super::{Action, Groups, KernelStep, Ticket};
 
 /// A claim, its group, and the result of its check.
 pub type Checked = (Ticket, String, Claims, Result<(), String>);
@@ -135,7 +135,10 @@ impl Groups {
     /// Returns true if the next action is slow in the kernel and may be one of many. The caller then first reads words
     /// of the peer about other groups, so that all are performed in one step.
     pub fn should_batch(&self) -> bool {
-        matches!(self.actions.front(), Some(Action::Prepare { .. }))
+        matches!(
+            self.actions.front(),
+            Some(Action::Kernel(_, KernelStep::Prepare))
+        )
     }
 
     /// Handles the results of preparing groups together, as [`handle_prepared`](Self::handle_prepared).
@@ -149,18 +152,19 @@ impl Groups {
         }
     }
 
-    /// Returns a polled action, and the next ones that can be performed in one step with it: actions of the same kind
-    /// about other groups that follow directly.
-    pub fn poll_batch(&mut self, action: Action) -> Vec<Action> {
-        let mut names: BTreeSet<String> =
-            group_of(&action).map(str::to_owned).into_iter().collect();
-        let mut alike = vec![action];
-        while let (Some(next), Some(first)) = (self.actions.front(), alike.first()) {
-            let name = group_of(next).filter(|_| discriminant(next) == discriminant(first));
-            if !name.is_some_and(|name| names.insert(name.to_owned())) {
+    /// Returns a polled step of a group, and the next ones that can be performed with it: equal steps of other groups
+    /// that follow directly.
+    pub fn poll_batch(&mut self, group: String, step: KernelStep) -> Vec<(String, KernelStep)> {
+        let kind = discriminant(&step);
+        let mut names = BTreeSet::from([group.clone()]);
+        let mut alike = vec![(group, step)];
+        while let Some(Action::Kernel(name, next)) = self.actions.front() {
+            if discriminant(next) != kind || !names.insert(name.clone()) {
                 break;
             }
-            alike.extend(self.actions.pop_front());
+            if let Some(Action::Kernel(name, next)) = self.actions.pop_front() {
+                alike.push((name, next));
+            }
         }
         alike
     }
@@ -193,50 +197,32 @@ impl Groups {
 
 fn step_in_time(action: &Action) -> u8 {
     match action {
-        Action::EndCarry { .. } => 0,
-        Action::Install { .. } => 1,
-        Action::Remove { .. } => 3,
+        Action::Kernel(_, KernelStep::EndCarry) => 0,
+        Action::Kernel(_, KernelStep::Install) => 1,
+        Action::Kernel(_, KernelStep::Remove) => 3,
         _ => 2,
     }
 }
 
 fn step_at_end(action: &Action) -> u8 {
     match action {
-        Action::RevokeLease { .. } => 0,
-        Action::Remove { .. } => 1,
+        Action::Kernel(_, KernelStep::RevokeLease) => 0,
+        Action::Kernel(_, KernelStep::Remove) => 1,
         _ => 2,
     }
 }
 
 fn step_of_call(action: &Action) -> u8 {
     match action {
-        Action::RevokeLease { .. } => 0,
-        Action::CarryLease { .. } => 1,
-        Action::GrantLease { .. } => 2,
-        Action::CheckClaim { .. } => 3,
+        Action::Kernel(_, KernelStep::RevokeLease) => 0,
+        Action::Kernel(_, KernelStep::CarryLease) => 1,
+        Action::Kernel(_, KernelStep::GrantLease { .. }) => 2,
+        Action::Kernel(_, KernelStep::CheckClaim { .. }) => 3,
         Action::Answer { .. } => 4,
-        Action::Unprepare { .. } => 5,
-        Action::Release { .. } => 6,
-        Action::Remove { .. } => 8,
-        Action::Install { .. } => 9,
+        Action::Kernel(_, KernelStep::Unprepare) => 5,
+        Action::Kernel(_, KernelStep::Release) => 6,
+        Action::Kernel(_, KernelStep::Remove) => 8,
+        Action::Kernel(_, KernelStep::Install) => 9,
         _ => 7,
-    }
-}
-
-/// Returns the group of an action that can be performed for several groups at once.
-fn group_of(action: &Action) -> Option<&str> {
-    match action {
-        Action::RevokeLease { group }
-        | Action::GrantLease { group, .. }
-        | Action::CheckClaim { group, .. }
-        | Action::Claim { group, .. }
-        | Action::Release { group }
-        | Action::CarryLease { group }
-        | Action::EndCarry { group }
-        | Action::Remove { group }
-        | Action::Install { group }
-        | Action::Prepare { group }
-        | Action::Announce { group } => Some(group),
-        _ => None,
     }
 }

@@ -5,7 +5,7 @@ use spared_message::notice::{Kind, Notice};
 use spared_pair::CauseKind;
 
 use super::{
-    Action, EBUSY, ECANCELED, EIO, ENOENT, ETIMEDOUT, Group, Groups, Phase, Ticket, is_late,
+    EBUSY, ECANCELED, EIO, ENOENT, ETIMEDOUT, Group, Groups, KernelStep, Phase, Ticket, is_late,
 };
 
 // Maximum number of groups. Lease keys and the lists in the facts are made for no more.
@@ -22,11 +22,7 @@ impl Groups {
             return self.answer(ticket, EBUSY);
         }
         match claims {
-            Some(claims) => self.actions.push_back(Action::CheckClaim {
-                ticket,
-                group: name,
-                claims,
-            }),
+            Some(claims) => self.kernel_step(&name, KernelStep::CheckClaim { ticket, claims }),
             None => self.withdraw(&name, Some(ticket)),
         }
     }
@@ -62,10 +58,7 @@ impl Groups {
             }
         }
         self.answer(ticket, 0);
-        self.actions.push_back(Action::Claim {
-            group: name.to_owned(),
-            claims,
-        });
+        self.kernel_step(name, KernelStep::Claim(claims));
     }
 
     /// Handles the kernel's result of a claim. If it failed, the fence cannot pass for the group.
@@ -125,11 +118,11 @@ impl Groups {
         } else {
             sent_ns
         };
-        self.actions.push_back(Action::GrantLease {
+        let step = KernelStep::GrantLease {
             ticket,
-            group: name.to_owned(),
             publication,
-        });
+        };
+        self.kernel_step(name, step);
     }
 
     /// Handles a more exact cause for the role that the elector published.
@@ -197,9 +190,7 @@ impl Groups {
             return self.answer(ticket, EIO);
         }
         if is_late(now_ns, publication.sent_ns) {
-            self.actions.push_back(Action::RevokeLease {
-                group: name.to_owned(),
-            });
+            self.kernel_step(name, KernelStep::RevokeLease);
             let text = "the fence passed too late and is blocking again";
             self.warn(Kind::Fence, name, "late", text);
             let cause = Cause::new(CauseKind::Late, "the fence passed too late");
@@ -269,9 +260,7 @@ impl Groups {
         let installed = group.phase == Phase::Installed;
         self.answer(ticket, 0);
         if installed {
-            self.actions.push_back(Action::Announce {
-                group: name.to_owned(),
-            });
+            self.kernel_step(name, KernelStep::Announce);
         }
     }
 }

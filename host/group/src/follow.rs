@@ -6,7 +6,7 @@ use spared_contract::{Cause, Role};
 use spared_message::notice::Kind;
 use spared_pair::CauseKind;
 
-use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
+use super::{Action, Group, Groups, KernelStep, Order, Phase, ROLE_DEADLINE_NS, name_of};
 
 /// Properties of a running plugin that the groups need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -432,10 +432,8 @@ impl Groups {
             group.take_role(Role::Backup, cause.clone());
             group.phase = Phase::Idle;
             group.installed = false;
-            let group = || name.to_owned();
-            self.actions
-                .push_back(Action::RevokeLease { group: group() });
-            self.actions.push_back(Action::Remove { group: group() });
+            self.kernel_step(name, KernelStep::RevokeLease);
+            self.kernel_step(name, KernelStep::Remove);
             self.note_change(name, from, Role::Backup, cause);
         } else {
             group.cause = cause;

@@ -6,7 +6,7 @@ use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 
 use super::switchover::Offer;
-use super::{Action, Groups, Phase, Ticket};
+use super::{Action, Groups, KernelStep, Phase, Ticket};
 
 impl Groups {
     pub(super) fn resign(
@@ -26,14 +26,12 @@ impl Groups {
         let released = group.offer.as_ref().and_then(Offer::carries_until_ns);
         group.ended.set_succeeded(None);
         if let (true, Some(until_ns)) = (open, released) {
-            self.actions.push_back(Action::CarryLease {
-                group: name.to_owned(),
-            });
+            let step = Action::Kernel(name.to_owned(), KernelStep::CarryLease);
+            self.actions.push_back(step);
             group.phase = Phase::Carrying { until_ns };
         } else if open {
-            self.actions.push_back(Action::RevokeLease {
-                group: name.to_owned(),
-            });
+            let step = Action::Kernel(name.to_owned(), KernelStep::RevokeLease);
+            self.actions.push_back(step);
             // Addresses that were not installed need not be removed.
             group.phase = if group.installed {
                 Phase::Leaving {
@@ -75,9 +73,7 @@ impl Groups {
         if group.is_delivered() || now_ns >= until_ns {
             group.phase = Phase::Idle;
             group.installed = false;
-            self.actions.push_back(Action::Remove {
-                group: name.to_owned(),
-            });
+            self.kernel_step(name, KernelStep::Remove);
         }
     }
 
@@ -96,9 +92,7 @@ impl Groups {
         group.phase = Phase::Leaving {
             until_ns: settled_ns,
         };
-        self.actions.push_back(Action::EndCarry {
-            group: name.to_owned(),
-        });
+        self.kernel_step(name, KernelStep::EndCarry);
         self.deliver_role(now_ns, name);
         self.end_leaving(now_ns, name);
     }
@@ -118,9 +112,7 @@ impl Groups {
         self.cancel(name, "it is no longer configured");
         self.end_unheard(name);
         self.drop_succession(name, Some("it is no longer configured there"));
-        self.actions.push_back(Action::Release {
-            group: name.to_owned(),
-        });
+        self.kernel_step(name, KernelStep::Release);
         if let Some(group) = self.groups.remove(name) {
             self.dismiss(name, &group);
         }
@@ -132,9 +124,7 @@ impl Groups {
         let from = group.role;
         group.take_role(Role::Backup, Cause::new(CauseKind::Withdrawn, ""));
         if std::mem::replace(&mut group.phase, Phase::Idle) != Phase::Idle {
-            self.actions.push_back(Action::RevokeLease {
-                group: name.to_owned(),
-            });
+            self.kernel_step(name, KernelStep::RevokeLease);
         }
         Some(from)
     }

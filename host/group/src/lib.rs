@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use spared_contract::{CALL_TIMEOUT_MS, Cause, Claims, Role};
 use spared_message::notice::{Kind, Notice};
 
-pub use actions::{Action, Order, Ticket};
+pub use actions::{Action, KernelStep, Order, Ticket};
 pub use batch::count_of;
 pub use follow::Follower;
 pub use refusal::{Candidate, Giver, Insistence, Refusal, StandingOrder, judge};
@@ -255,6 +255,11 @@ impl Groups {
             to,
             cause,
         });
+    }
+
+    fn kernel_step(&mut self, group: &str, step: KernelStep) {
+        self.actions
+            .push_back(Action::Kernel(group.to_owned(), step));
     }
 
     fn tell(&mut self, news: Notice) {

@@ -9,7 +9,7 @@ use spared_message::word::Word;
 
 use super::refusal::Insistence;
 use super::switchover::plugins_ns;
-use super::{Action, Group, Groups};
+use super::{Action, Group, Groups, KernelStep};
 
 /// Time in ns that a prepared node waits for the peer to release the group or to take its offer back.
 pub const PREPARED_NS: u64 = 3_000_000_000;
@@ -152,9 +152,7 @@ impl Groups {
         };
         if marks.is_empty() && settling.is_empty() {
             successor.stage = Stage::Preparing;
-            self.actions.push_back(Action::Prepare {
-                group: name.to_owned(),
-            });
+            self.kernel_step(name, KernelStep::Prepare);
         }
     }
 
@@ -216,9 +214,7 @@ impl Groups {
         if matches!(successor.stage, Stage::Applying { .. }) {
             return self.decline_with(successor.id, why);
         }
-        self.actions.push_back(Action::Unprepare {
-            group: name.to_owned(),
-        });
+        self.kernel_step(name, KernelStep::Unprepare);
         self.decline_with(successor.id, why);
         self.send_directive(name);
     }

@@ -135,38 +135,36 @@ impl Fixture {
     fn perform(&mut self, action: Action) -> Option<String> {
         Some(match action {
             Action::Answer { status, .. } => format!("answer {status}"),
-            Action::CheckClaim {
-                ticket,
-                group,
-                claims,
-            } => {
+            Action::Kernel(group, KernelStep::CheckClaim { ticket, claims }) => {
                 self.groups.handle_checked(ticket, &group, claims, Ok(()));
                 return None;
             }
-            Action::Claim { group, .. } => {
+            Action::Kernel(group, KernelStep::Claim(_)) => {
                 self.groups.handle_claimed(self.now_ns, &group, Ok(()));
                 "claim".to_owned()
             }
-            Action::Release { .. } => "release".to_owned(),
-            Action::GrantLease {
-                ticket,
+            Action::Kernel(_, KernelStep::Release) => "release".to_owned(),
+            Action::Kernel(
                 group,
-                publication,
-            } => {
+                KernelStep::GrantLease {
+                    ticket,
+                    publication,
+                },
+            ) => {
                 self.now_ns += self.lease_takes_ns;
                 let lease = self.lease.clone();
                 self.groups
                     .handle_lease(self.now_ns, ticket, &group, publication, lease);
                 "grant".to_owned()
             }
-            Action::RevokeLease { .. } => "revoke".to_owned(),
-            Action::Install { group } => {
+            Action::Kernel(_, KernelStep::RevokeLease) => "revoke".to_owned(),
+            Action::Kernel(group, KernelStep::Install) => {
                 let install = self.install.clone();
                 self.groups.handle_installed(self.now_ns, &group, install);
                 "install".to_owned()
             }
-            Action::Remove { .. } => "remove".to_owned(),
-            Action::Announce { .. } => "announce".to_owned(),
+            Action::Kernel(_, KernelStep::Remove) => "remove".to_owned(),
+            Action::Kernel(_, KernelStep::Announce) => "announce".to_owned(),
             Action::Settle { plugin, .. } => format!("settle {plugin}"),
             Action::Role { plugin, order } => {
                 let flags = if order.maintenance {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use spared_contract::ToPlugin;
-use spared_group::{Action, ROLE_DEADLINE_NS};
+use spared_group::{Action, KernelStep, ROLE_DEADLINE_NS};
 
 use super::r#loop::Loop;
 
@@ -12,25 +12,16 @@ impl Loop {
         let now = Instant::now();
         if !matches!(
             action,
-            Action::Answer { .. } | Action::Announce { .. } | Action::Directive { .. }
+            Action::Answer { .. }
+                | Action::Kernel(_, KernelStep::Announce)
+                | Action::Directive { .. }
         ) {
             self.pair.touch();
         }
         match action {
             Action::Answer { ticket, status } => self.supervisor.answer_call(now, &ticket, status),
-            Action::CheckClaim { .. }
-            | Action::Claim { .. }
-            | Action::GrantLease { .. }
-            | Action::RevokeLease { .. }
-            | Action::CarryLease { .. }
-            | Action::EndCarry { .. }
-            | Action::Install { .. }
-            | Action::Prepare { .. }
-            | Action::Remove { .. }
-            | Action::Announce { .. }
-            | Action::Unprepare { .. }
-            | Action::Release { .. } => {
-                let notices = self.network.perform(&mut self.groups, action);
+            Action::Kernel(group, step) => {
+                let notices = self.network.perform(&mut self.groups, group, step);
                 self.record(notices);
             }
             Action::Settle {

@@ -14,7 +14,7 @@ use spared_config::keys::{flatten, scopes};
 use spared_contract::{AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim};
 use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request};
-use spared_group::{Action, Follower, Groups, Ticket};
+use spared_group::{Action, Follower, Groups, KernelStep, Ticket};
 use spared_link::word::{WORD_MAX, Word};
 use spared_message::clean;
 use spared_node::peer::{File, Peer, answer};
@@ -274,22 +274,22 @@ impl Host {
         let now_ns = self.now_ns;
         let groups = &mut self.groups;
         match action {
-            Action::CheckClaim {
-                ticket,
-                group,
-                claims,
-            } => {
+            Action::Kernel(group, KernelStep::CheckClaim { ticket, claims }) => {
                 groups.handle_checked(ticket, &group, claims, Ok(()));
             }
-            Action::Claim { group, .. } => groups.handle_claimed(now_ns, &group, Ok(())),
-            Action::GrantLease {
-                ticket,
+            Action::Kernel(group, KernelStep::Claim(_)) => {
+                groups.handle_claimed(now_ns, &group, Ok(()))
+            }
+            Action::Kernel(
                 group,
-                publication,
-            } => {
+                KernelStep::GrantLease {
+                    ticket,
+                    publication,
+                },
+            ) => {
                 groups.handle_lease(now_ns, ticket, &group, publication, Ok(()));
             }
-            Action::Install { group } => {
+            Action::Kernel(group, KernelStep::Install) => {
                 groups.handle_installed(now_ns, &group, Ok(String::new()));
             }
             Action::Settle {
@@ -317,7 +317,9 @@ impl Host {
                     groups.handle_marked(id, &channel);
                 }
             }
-            Action::Prepare { group } => groups.handle_prepared(now_ns, &group, Ok(())),
+            Action::Kernel(group, KernelStep::Prepare) => {
+                groups.handle_prepared(now_ns, &group, Ok(()))
+            }
             Action::Say(word) => self.say(&word),
             Action::Tell(notice) => assert_clean(notice.text),
             _ => {}

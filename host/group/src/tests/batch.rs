@@ -43,35 +43,38 @@ fn publications(fixture: &mut Fixture, role: Role) -> Vec<(Ticket, String, Publi
 fn steps(fixture: &mut Fixture) -> Vec<(&'static str, usize)> {
     let mut steps = Vec::new();
     while let Some(action) = fixture.groups.poll_action() {
-        let alike = fixture.groups.poll_batch(action);
-        let kind = match &alike[0] {
-            Action::GrantLease { .. } => "grant",
-            Action::RevokeLease { .. } => "revoke",
-            Action::CheckClaim { .. } => "check",
-            Action::Claim { .. } => "claim",
-            Action::Answer { .. } => "answer",
-            Action::Install { .. } => "install",
-            Action::Prepare { .. } => "prepare",
-            Action::Remove { .. } => "remove",
-            Action::Release { .. } => "release",
+        let alike = match action {
+            Action::Kernel(group, step) => fixture.groups.poll_batch(group, step),
+            Action::Answer { .. } => {
+                steps.push(("answer", 1));
+                continue;
+            }
+            _ => continue,
+        };
+        let kind = match &alike[0].1 {
+            KernelStep::GrantLease { .. } => "grant",
+            KernelStep::RevokeLease => "revoke",
+            KernelStep::CheckClaim { .. } => "check",
+            KernelStep::Claim(_) => "claim",
+            KernelStep::Install => "install",
+            KernelStep::Prepare => "prepare",
+            KernelStep::Remove => "remove",
+            KernelStep::Release => "release",
             _ => continue,
         };
         steps.push((kind, alike.len()));
         let now_ns = fixture.now_ns;
         let (mut granted, mut checked) = (Vec::new(), Vec::new());
-        for action in alike {
-            match action {
-                Action::GrantLease {
+        for (group, step) in alike {
+            match step {
+                KernelStep::GrantLease {
                     ticket,
-                    group,
                     publication,
                 } => granted.push((ticket, group, publication, Ok(()))),
-                Action::CheckClaim {
-                    ticket,
-                    group,
-                    claims,
-                } => checked.push((ticket, group, claims, Ok(()))),
-                other => drop(fixture.perform(other)),
+                KernelStep::CheckClaim { ticket, claims } => {
+                    checked.push((ticket, group, claims, Ok(())));
+                }
+                other => drop(fixture.perform(Action::Kernel(group, other))),
             }
         }
         fixture.groups.handle_leases(now_ns, granted);

@@ -18,58 +18,61 @@ impl Pair {
         self.steps.extend(step_of(node, &action));
         match action {
             Action::Answer { ticket, status } => self.answered(node, ticket.number, status),
-            Action::CheckClaim {
-                ticket,
-                group,
-                claims,
-            } => {
+            Action::Kernel(group, KernelStep::CheckClaim { ticket, claims }) => {
                 let groups = &mut self.nodes[node].groups;
                 groups.handle_checked(ticket, &group, claims, Ok(()));
             }
-            Action::Claim { group, .. } => {
+            Action::Kernel(group, KernelStep::Claim(_)) => {
                 self.nodes[node]
                     .groups
                     .handle_claimed(now_ns, &group, Ok(()));
             }
-            Action::GrantLease {
-                ticket,
+            Action::Kernel(
                 group,
-                publication,
-            } => {
+                KernelStep::GrantLease {
+                    ticket,
+                    publication,
+                },
+            ) => {
                 let kernel = self.kernel(node, &group);
                 (kernel.lease_until, kernel.carry_until) = (now_ns + LEASE, 0);
                 let groups = &mut self.nodes[node].groups;
                 groups.handle_lease(now_ns, ticket, &group, publication, Ok(()));
             }
-            Action::RevokeLease { group } => {
+            Action::Kernel(group, KernelStep::RevokeLease) => {
                 let kernel = self.kernel(node, &group);
                 (kernel.lease_until, kernel.carry_until) = (0, 0);
             }
-            Action::CarryLease { group } => {
+            Action::Kernel(group, KernelStep::CarryLease) => {
                 let kernel = self.kernel(node, &group);
                 let lives = now_ns < kernel.lease_until;
                 kernel.carry_until = if lives { now_ns + CARRY } else { 0 };
                 kernel.lease_until = 0;
             }
-            Action::EndCarry { group } => self.kernel(node, &group).carry_until = 0,
-            Action::Install { group } => {
+            Action::Kernel(group, KernelStep::EndCarry) => {
+                self.kernel(node, &group).carry_until = 0
+            }
+            Action::Kernel(group, KernelStep::Install) => {
                 let kernel = self.kernel(node, &group);
                 (kernel.installed, kernel.prepared) = (true, false);
                 let groups = &mut self.nodes[node].groups;
                 groups.handle_installed(now_ns, &group, Ok(String::new()));
             }
-            Action::Remove { group } | Action::Release { group } => {
+            Action::Kernel(group, KernelStep::Remove)
+            | Action::Kernel(group, KernelStep::Release) => {
                 let kernel = self.kernel(node, &group);
                 (kernel.installed, kernel.prepared) = (false, false);
             }
-            Action::Prepare { group } => {
+            Action::Kernel(group, KernelStep::Prepare) => {
                 self.kernel(node, &group).prepared = true;
                 self.nodes[node]
                     .groups
                     .handle_prepared(now_ns, &group, Ok(()));
             }
-            Action::Unprepare { group } => self.kernel(node, &group).prepared = false,
-            Action::Announce { .. } => {}
+            Action::Kernel(group, KernelStep::Unprepare) => {
+                self.kernel(node, &group).prepared = false
+            }
+            Action::Kernel(_, KernelStep::Announce) => {}
             Action::Drain {
                 plugin,
                 group,
@@ -133,13 +136,13 @@ fn step_of(node: usize, action: &Action) -> Option<String> {
         Action::Drain { plugin, .. } => format!("drain {plugin}"),
         Action::Mark { channels, .. } => format!("mark {channels:?}"),
         Action::Settle { plugin, .. } => format!("settle {plugin}"),
-        Action::Prepare { .. } => "prepare".to_owned(),
-        Action::CarryLease { .. } => "carry".to_owned(),
-        Action::GrantLease { .. } => "grant".to_owned(),
-        Action::Install { .. } => "install".to_owned(),
-        Action::EndCarry { .. } => "end carry".to_owned(),
+        Action::Kernel(_, KernelStep::Prepare) => "prepare".to_owned(),
+        Action::Kernel(_, KernelStep::CarryLease) => "carry".to_owned(),
+        Action::Kernel(_, KernelStep::GrantLease { .. }) => "grant".to_owned(),
+        Action::Kernel(_, KernelStep::Install) => "install".to_owned(),
+        Action::Kernel(_, KernelStep::EndCarry) => "end carry".to_owned(),
         Action::Role { plugin, order } => format!("role {plugin} {}", name_of(order.role)),
-        Action::Remove { .. } => "remove".to_owned(),
+        Action::Kernel(_, KernelStep::Remove) => "remove".to_owned(),
         _ => return None,
     };
     Some(format!("{node}: {what}"))

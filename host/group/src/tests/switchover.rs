@@ -398,7 +398,7 @@ fn lets_be_active(pair: &mut Pair, cause: Cause) -> bool {
     let groups = &mut pair.nodes[1].groups;
     groups.handle_publish(now_ns, ticket, "office", publication);
     let mut actions = std::iter::from_fn(|| groups.poll_action());
-    actions.any(|action| matches!(action, Action::GrantLease { .. }))
+    actions.any(|action| matches!(action, Action::Kernel(_, KernelStep::GrantLease { .. })))
 }
 
 #[test]

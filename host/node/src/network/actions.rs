@@ -2,7 +2,7 @@
 //! step.
 
 use spared_contract::{Claims, Publication};
-use spared_group::{Action, Groups, Ticket};
+use spared_group::{Groups, KernelStep, Ticket};
 use spared_kernel::{Installed, KernelError};
 use spared_message::notice::{Kind, Notice};
 use spared_process::clock;
@@ -20,36 +20,34 @@ struct Batch {
     carried: Vec<String>,
     ended: Vec<String>,
     prepared: Vec<String>,
+    unprepared: Vec<String>,
     installed: Vec<String>,
     removed: Vec<String>,
     announced: Vec<String>,
 }
 
 impl Batch {
-    fn new(actions: Vec<Action>) -> Self {
+    fn new(steps: Vec<(String, KernelStep)>) -> Self {
         let mut batch = Self::default();
-        for action in actions {
-            match action {
-                Action::CheckClaim {
+        for (group, step) in steps {
+            match step {
+                KernelStep::CheckClaim { ticket, claims } => {
+                    batch.checks.push((ticket, group, claims));
+                }
+                KernelStep::Claim(claims) => batch.claims.push((group, claims)),
+                KernelStep::Release => batch.released.push(group),
+                KernelStep::GrantLease {
                     ticket,
-                    group,
-                    claims,
-                } => batch.checks.push((ticket, group, claims)),
-                Action::Claim { group, claims } => batch.claims.push((group, claims)),
-                Action::Release { group } => batch.released.push(group),
-                Action::GrantLease {
-                    ticket,
-                    group,
                     publication,
                 } => batch.grants.push((ticket, group, publication)),
-                Action::RevokeLease { group } => batch.revoked.push(group),
-                Action::CarryLease { group } => batch.carried.push(group),
-                Action::EndCarry { group } => batch.ended.push(group),
-                Action::Prepare { group } => batch.prepared.push(group),
-                Action::Install { group } => batch.installed.push(group),
-                Action::Remove { group } => batch.removed.push(group),
-                Action::Announce { group } => batch.announced.push(group),
-                _ => {}
+                KernelStep::RevokeLease => batch.revoked.push(group),
+                KernelStep::CarryLease => batch.carried.push(group),
+                KernelStep::EndCarry => batch.ended.push(group),
+                KernelStep::Prepare => batch.prepared.push(group),
+                KernelStep::Unprepare => batch.unprepared.push(group),
+                KernelStep::Install => batch.installed.push(group),
+                KernelStep::Remove => batch.removed.push(group),
+                KernelStep::Announce => batch.announced.push(group),
             }
         }
         batch
@@ -57,14 +55,10 @@ impl Batch {
 }
 
 impl Network {
-    /// Performs an action that concerns the kernel, and the actions of the same kind that follow directly. The groups
-    /// get the results. Returns the events.
-    pub fn perform(&mut self, groups: &mut Groups, action: Action) -> Vec<Notice> {
-        if let Action::Unprepare { group } = action {
-            self.unprepare(&group);
-            return Vec::new();
-        }
-        let batch = Batch::new(groups.poll_batch(action));
+    /// Performs a step of a group, and equal steps of other groups that follow directly. The groups get the results.
+    /// Returns the events.
+    pub fn perform(&mut self, groups: &mut Groups, group: String, step: KernelStep) -> Vec<Notice> {
+        let batch = Batch::new(groups.poll_batch(group, step));
         self.check(groups, batch.checks);
         self.claim(groups, batch.claims);
         self.grant(groups, batch.grants);
@@ -72,6 +66,7 @@ impl Network {
         notices.extend(self.carry(&batch.carried));
         self.end_carries(&batch.ended);
         self.prepare(groups, &batch.prepared);
+        self.unprepare(&batch.unprepared);
         self.install(groups, &batch.installed);
         self.remove(&batch.removed);
         self.announce(&batch.announced);
@@ -165,9 +160,11 @@ impl Network {
         groups.handle_all_prepared(clock::monotonic_ns(), results.collect());
     }
 
-    fn unprepare(&mut self, group: &str) {
-        for failure in self.kernel_mut().unprepare(group) {
-            log::warn!("{group}: {failure}");
+    fn unprepare(&mut self, groups: &[String]) {
+        for group in groups {
+            for failure in self.kernel_mut().unprepare(group) {
+                log::warn!("{group}: {failure}");
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Tests roles that plugins did not take.
 
 use spared_contract::Claims;
-use spared_group::{Action, Follower, Ticket};
+use spared_group::{Action, Follower, KernelStep, Ticket};
 
 use super::*;
 
@@ -13,12 +13,7 @@ fn claim(groups: &mut Groups, claims: Option<Claims>) {
     };
     groups.handle_claim(ticket, "dmz".to_owned(), claims);
     while let Some(action) = groups.poll_action() {
-        if let Action::CheckClaim {
-            ticket,
-            group,
-            claims,
-        } = action
-        {
+        if let Action::Kernel(group, KernelStep::CheckClaim { ticket, claims }) = action {
             groups.handle_checked(ticket, &group, claims, Ok(()));
         }
     }

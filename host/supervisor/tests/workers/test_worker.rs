@@ -18,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use spared_config::Setup;
 use spared_config::keys::flatten;
 use spared_contract::{Call, Cause, Descriptor, FromPlugin, Role, Surroundings, ToPlugin};
-use spared_group::{Action, Follower, Groups, Order, Ticket};
+use spared_group::{Action, Follower, Groups, KernelStep, Order, Ticket};
 use spared_pair::Sentence as _;
 use spared_pair::quality::{self, Quality};
 use spared_process::child::SOCKET_FD;
@@ -392,23 +392,23 @@ impl TestWorker {
         let (now, now_ns) = (self.now, self.now_ns);
         match action {
             Action::Answer { ticket, status } => self.answer(ticket.number, status),
-            Action::CheckClaim {
-                ticket,
-                group,
-                claims,
-            } => {
+            Action::Kernel(group, KernelStep::CheckClaim { ticket, claims }) => {
                 self.groups.handle_checked(ticket, &group, claims, Ok(()));
             }
-            Action::Claim { group, .. } => self.groups.handle_claimed(now_ns, &group, Ok(())),
-            Action::GrantLease {
-                ticket,
+            Action::Kernel(group, KernelStep::Claim(_)) => {
+                self.groups.handle_claimed(now_ns, &group, Ok(()))
+            }
+            Action::Kernel(
                 group,
-                publication,
-            } => {
+                KernelStep::GrantLease {
+                    ticket,
+                    publication,
+                },
+            ) => {
                 self.groups
                     .handle_lease(now_ns, ticket, &group, publication, Ok(()));
             }
-            Action::Install { group } => {
+            Action::Kernel(group, KernelStep::Install) => {
                 self.groups
                     .handle_installed(now_ns, &group, Ok(String::new()));
             }
