@@ -182,7 +182,7 @@ impl Group {
     /// interfaces, so the first working router decides for the group. Another one decides only if the first hears
     /// nothing.
     fn tie_decides(&mut self, now_ns: u64, index: usize) -> bool {
-        let before = self.networks.routers().iter().take(index);
+        let before = self.routers().take(index);
         let recent_ns = 3 * self.config.interval_ns;
         let heard = |r: &VirtualRouter| {
             r.senders
@@ -206,13 +206,7 @@ impl Group {
         let now_ns = cx.now_ns;
         // E3: a node that gave way to a claim hears only some of the networks
         let forced = self.candidacy.directive().is_forced_active();
-        if self
-            .networks
-            .ports()
-            .iter()
-            .any(|port| port.unheard.has_given_way())
-            && !forced
-        {
+        if self.ports().any(|port| port.unheard.has_given_way()) && !forced {
             return false;
         }
         let patience_ns = if forced {

@@ -420,7 +420,7 @@ impl Group {
             .living_peer(now_ns)
             .is_some_and(|peer| peer.is_active());
         // a peer whose adverts go on is active too
-        let mut ports = self.networks.ports().iter();
+        let mut ports = self.ports();
         let alone = ports.any(|port| self.adverts_alone(now_ns, port).is_some());
         settled
             && !active

@@ -42,7 +42,7 @@ impl Group {
             return Some(RoleReason::of(CauseKind::Barred).saying(why));
         }
         let alone = self.counts_as_alone(cx.now_ns);
-        let isolated = alone && !self.networks.routers().iter().any(VirtualRouter::usable);
+        let isolated = alone && !self.routers().any(VirtualRouter::usable);
         isolated.then(|| self.isolation(cx))
     }
 

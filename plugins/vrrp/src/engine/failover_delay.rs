@@ -63,12 +63,8 @@ impl Group {
 
     /// True if keys are configured, and a path on which the nodes send heartbeats.
     fn expects_heartbeats(&self, engine: &Engine) -> bool {
-        let is_any = !engine.links.is_empty()
-            || self
-                .networks
-                .ports()
-                .iter()
-                .any(|port| port.reception.is_expected());
+        let is_any =
+            !engine.links.is_empty() || self.ports().any(|port| port.reception.is_expected());
         self.own_heartbeat.is_enabled() && is_any
     }
 

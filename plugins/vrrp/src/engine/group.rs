@@ -2,6 +2,7 @@
 //!
 //! A group stays backup while any of its routers hears the peer; its Active_Down is silence on all interfaces.
 
+use std::slice;
 use std::sync::Arc;
 
 use spared_sdk::{CauseKind, Role};
@@ -107,11 +108,7 @@ impl Group {
 
     /// True if the group waits for answers of stations on an interface.
     pub fn listens(&self, interface: usize) -> bool {
-        let mut here = self
-            .networks
-            .ports()
-            .iter()
-            .filter(|it| it.interface == interface);
+        let mut here = self.ports().filter(|it| it.interface == interface);
         here.any(Port::listens)
     }
 
@@ -155,6 +152,14 @@ impl Group {
                 ])
             }
         }
+    }
+
+    pub fn ports(&self) -> slice::Iter<'_, Port> {
+        self.networks.ports().iter()
+    }
+
+    pub fn routers(&self) -> slice::Iter<'_, VirtualRouter> {
+        self.networks.routers().iter()
     }
 
     // ---- transitions -------------------------------------------------------------------
@@ -283,7 +288,7 @@ impl Group {
                 self.wait_for_change(cx.now_ns);
                 let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
                 let told = self.publication.is_last(&why);
-                if !told && self.networks.ports().iter().all(known) {
+                if !told && self.ports().all(known) {
                     self.publish(cx, Role::Fault, why);
                 }
             }
@@ -322,7 +327,7 @@ impl Group {
     fn wait_for_change(&mut self, now_ns: u64) {
         let served = self.is_served(now_ns);
         let unmute_ns = |router: &VirtualRouter| router.muting.unmute_at_ns(served);
-        let unmute_ns = self.networks.routers().iter().filter_map(unmute_ns).min();
+        let unmute_ns = self.routers().filter_map(unmute_ns).min();
         // the serving router may stop
         let wait_until_ns = unmute_ns.map(|at_ns| at_ns.min(now_ns.saturating_add(MUTE_SOON_NS)));
         self.state = State::Initialize { wait_until_ns };
@@ -332,10 +337,10 @@ impl Group {
     /// first must not start the election alone.
     fn start_when_ready(&mut self, cx: &mut Context<'_>, wait_until_ns: Option<u64>) {
         let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
-        if !self.networks.ports().iter().all(known) {
+        if !self.ports().all(known) {
             return;
         }
-        let lacks_source = self.networks.routers().iter().any(|router| {
+        let lacks_source = self.routers().any(|router| {
             let port = self.networks.port(router.port);
             let interface = port.and_then(|port| cx.interface(port.interface));
             router.source.is_none() && interface.is_some_and(|i| i.fault().is_none())

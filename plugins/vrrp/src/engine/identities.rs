@@ -135,8 +135,8 @@ impl Group {
             let is_told = port.unheard.current().is_some() || port.is_one_way();
             port.can_send() && !port.has_small_mtu() && !is_told && is_unknown
         };
-        let is_all = self.networks.ports().iter().enumerate().all(is_unproven);
-        let networks = self.networks.ports().iter().map(|port| port.interface);
+        let is_all = self.ports().enumerate().all(is_unproven);
+        let networks = self.ports().map(|port| port.interface);
         (is_settled && is_long && is_all && !self.networks.ports().is_empty())
             .then(|| networks.collect())
     }

@@ -17,7 +17,7 @@ type Row = (String, Value);
 pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let peer = engine.peer.as_deref().unwrap_or("the peer");
     let named = |is_own| if is_own { &*engine.node } else { peer };
-    for (index, port) in group.networks.ports().iter().enumerate() {
+    for (index, port) in group.ports().enumerate() {
         let Some(there) = engine.interfaces.get(port.interface) else {
             continue;
         };
@@ -96,7 +96,7 @@ pub(super) fn all(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Ro
     if engine.peer.is_none() {
         return;
     }
-    for (index, port) in group.networks.ports().iter().enumerate() {
+    for (index, port) in group.ports().enumerate() {
         let Some(there) = engine.interfaces.get(port.interface) else {
             continue;
         };

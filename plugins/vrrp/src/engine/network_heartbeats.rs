@@ -78,13 +78,7 @@ impl Group {
             port.unheard.handle_heard();
         }
         self.end_unheard_port(cx, index);
-        if !self.is_active()
-            && !self
-                .networks
-                .ports()
-                .iter()
-                .any(|port| port.unheard.claims())
-        {
+        if !self.is_active() && !self.ports().any(|port| port.unheard.claims()) {
             self.drop_claim(cx);
         }
     }

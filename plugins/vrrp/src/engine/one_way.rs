@@ -47,11 +47,7 @@ impl Group {
     }
 
     pub(super) fn both_ways_timeout(&self) -> Option<u64> {
-        let losses = self
-            .networks
-            .ports()
-            .iter()
-            .filter_map(|port| port.one_way_loss);
+        let losses = self.ports().filter_map(|port| port.one_way_loss);
         losses.map(|loss| loss.next_ns).min()
     }
 

@@ -250,7 +250,7 @@ impl Group {
     fn update_heartbeat_ports(&self, cx: &Context<'_>, ports: &mut Vec<HeartbeatPort>) -> bool {
         let mut changed = false;
         ports.truncate(self.networks.ports().len());
-        for (index, port) in self.networks.ports().iter().enumerate() {
+        for (index, port) in self.ports().enumerate() {
             let port_now = self.heartbeat_port(cx, index, port);
             match ports.get_mut(index) {
                 Some(old) => {

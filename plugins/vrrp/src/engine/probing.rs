@@ -210,7 +210,7 @@ impl Group {
         let asks = |port: &Port| {
             port.interface == interface && port.one_way_loss.is_some_and(OneWayLoss::is_asking)
         };
-        let index = self.networks.ports().iter().position(asks);
+        let index = self.ports().position(asks);
         let question = index.and_then(|index| self.peer_on(index));
         if let Some(question) = question.filter(|it| !questions.contains(it)) {
             questions.push(question);
@@ -226,7 +226,7 @@ impl Group {
         questions: &mut Questions,
     ) -> usize {
         let asks = |port: &Port| port.interface == interface && port.unheard.is_asking();
-        let Some(index) = self.networks.ports().iter().position(asks) else {
+        let Some(index) = self.ports().position(asks) else {
             return 0;
         };
         let mut asked = 0;

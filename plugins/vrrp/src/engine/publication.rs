@@ -105,9 +105,7 @@ impl Group {
         };
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
         let advertisers = self
-            .networks
             .routers()
-            .iter()
             .filter_map(|router| router.senders.last_advertiser());
         advertisers
             .into_iter()

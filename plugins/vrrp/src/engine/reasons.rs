@@ -15,9 +15,7 @@ use crate::wire::frame::Advert;
 impl Group {
     pub(super) fn isolation(&self, cx: &Context<'_>) -> RoleReason {
         let what: Vec<String> = self
-            .networks
             .ports()
-            .iter()
             .filter_map(|port| cx.interface(port.interface))
             .map(|interface| {
                 let unknown = if interface.known {
@@ -39,11 +37,7 @@ impl Group {
     }
 
     pub(super) fn usable_interfaces(&self, cx: &Context<'_>) -> String {
-        let usable = self
-            .networks
-            .ports()
-            .iter()
-            .filter(|port| port.usable_since_ns().is_some());
+        let usable = self.ports().filter(|port| port.usable_since_ns().is_some());
         let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
         usable.filter_map(name).collect::<Vec<_>>().join(", ")
     }
@@ -57,9 +51,7 @@ impl Group {
             .saturating_mul(u64::from(self.config.advert_loss));
         let horizon_ns = peer.heard_ns.saturating_sub(patience_ns);
         let mut advertisers = self
-            .networks
             .routers()
-            .iter()
             .filter_map(|router| router.senders.last_advertiser());
         let lately = advertisers.find(|it| it.heard_ns > horizon_ns);
         Some(lately.map_or(peer.address, |it| it.address))
@@ -129,9 +121,7 @@ impl Group {
             return self.forced_reason(cx);
         }
         let claimed = self
-            .networks
             .ports()
-            .iter()
             .find(|port| port.unheard.claims() && self.candidacy.claims());
         if let Some(interface) = claimed.and_then(|port| cx.interface(port.interface)) {
             let claims = RoleReason::with_peer(CauseKind::UnheardInterface, peer);

@@ -59,7 +59,7 @@ impl Group {
     /// Sender of an advert: the peer's name if the address is known to be the peer's.
     pub(super) fn router_at(&self, cx: &Context<'_>, address: IpAddr) -> OtherRouter {
         let peers = |router: &VirtualRouter| router.senders.is_peer(address);
-        if self.networks.routers().iter().any(peers) {
+        if self.routers().any(peers) {
             self.peer_name(cx)
         } else {
             OtherRouter::Address(address)

@@ -76,7 +76,7 @@ fn replace_groups(engine: &mut Engine, now_ns: u64, settings: &Settings) -> Vec<
 fn index(groups: &[Group]) -> HashMap<(usize, crate::wire::Family, u8), (usize, usize)> {
     let mut index = HashMap::new();
     for (g, group) in groups.iter().enumerate() {
-        for (r, router) in group.networks.routers().iter().enumerate() {
+        for (r, router) in group.routers().enumerate() {
             if let Some(port) = group.networks.port(router.port) {
                 index.insert(
                     (port.interface, router.config.family, router.config.vrid),

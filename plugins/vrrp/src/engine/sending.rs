@@ -72,12 +72,7 @@ impl Group {
     /// Sends a probe to each unicast peer. A peer that sent without success while this node was away asks for its MAC
     /// only once a second; from the probe it learns the MAC before this node takes its silence for death.
     pub(super) fn probe_unicast_peers(&mut self, cx: &mut Context<'_>) {
-        for router in self
-            .networks
-            .routers()
-            .iter()
-            .filter(|router| router.config.unicast)
-        {
+        for router in self.routers().filter(|router| router.config.unicast) {
             let port = self.networks.port(router.port);
             let Some(interface) = port.map(|port| port.interface) else {
                 continue;
@@ -191,9 +186,7 @@ impl Group {
     /// Earliest time for [`Self::expire_mutings`].
     pub(super) fn muting_timeout(&self) -> Option<u64> {
         let at_ns = self
-            .networks
             .routers()
-            .iter()
             .filter_map(|router| router.muting.expires_at_ns());
         at_ns.min()
     }
@@ -202,9 +195,7 @@ impl Group {
     pub(super) fn retry_muted(&mut self, cx: &mut Context<'_>) {
         let count = |group: &Group| {
             group
-                .networks
                 .routers()
-                .iter()
                 .filter(|router| router.muting.is_muted())
                 .count()
         };

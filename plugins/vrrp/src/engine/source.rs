@@ -48,6 +48,6 @@ impl Group {
     pub(super) fn source_timeout(&self) -> Option<u64> {
         let waits =
             |router: &VirtualRouter| router.source_until_ns.filter(|_| router.source.is_some());
-        self.networks.routers().iter().filter_map(waits).min()
+        self.routers().filter_map(waits).min()
     }
 }

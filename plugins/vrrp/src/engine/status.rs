@@ -71,15 +71,11 @@ fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
     // E12: heartbeats tell on networks where adverts prove nothing
     let peer = group.living_peer(now_ns);
     if peer.is_some_and(|peer| peer.is_active()) {
-        let mut sources = group
-            .networks
-            .routers()
-            .iter()
-            .filter_map(|router| router.senders.peer());
+        let mut sources = group.routers().filter_map(|router| router.senders.peer());
         let address = sources.next().map(|address| address.to_string());
         return address.or_else(|| engine.peer.as_ref().map(ToString::to_string));
     }
-    let mut ports = group.networks.ports().iter();
+    let mut ports = group.ports();
     if ports.any(|port| group.adverts_alone(now_ns, port).is_some()) {
         return engine.peer.as_ref().map(ToString::to_string);
     }
@@ -189,7 +185,7 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         let key = format!("{}.link.{link}.heartbeats_unheard", group.name);
         text(key, "yes");
     }
-    for (index, port) in group.networks.ports().iter().enumerate() {
+    for (index, port) in group.ports().enumerate() {
         let Some(there) = engine.interfaces.get(port.interface) else {
             continue;
         };

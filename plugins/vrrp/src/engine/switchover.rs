@@ -202,9 +202,7 @@ impl Group {
             is_linked: !cx.links.is_empty(),
             frozen: self.candidacy.directive().frozen,
             unheard: self
-                .networks
                 .ports()
-                .iter()
                 .any(|port| port.unheard.has_moved() || port.unheard.since_ns().is_some()),
             changes,
         };

@@ -24,13 +24,7 @@ impl Group {
             Some(unheard) => Some(unheard.next_ns()),
             None => self.unheard_at_ns(index, port),
         };
-        let unheard_timeout_ns = self
-            .networks
-            .ports()
-            .iter()
-            .enumerate()
-            .filter_map(at)
-            .min();
+        let unheard_timeout_ns = self.ports().enumerate().filter_map(at).min();
         unheard_timeout_ns
             .into_iter()
             .chain(self.both_ways_timeout())
@@ -79,7 +73,7 @@ impl Group {
         let horizon_ns = at_ns
             .saturating_sub(self.active_down_ns())
             .saturating_add(later_ns);
-        self.networks.ports().iter().any(|other| {
+        self.ports().any(|other| {
             other.interface != port.interface && other.reception.is_heard_since(horizon_ns)
         })
     }
@@ -310,11 +304,7 @@ impl Group {
             return false;
         };
         // a fault of one direction shows on the node to which the group has moved, and is no reason to move it back
-        let moved = self
-            .networks
-            .ports()
-            .iter()
-            .any(|port| port.unheard.has_moved());
+        let moved = self.ports().any(|port| port.unheard.has_moved());
         let ports = self.networks.ports();
         ports.iter().enumerate().any(|(index, port)| {
             let theirs = peer.port(port.heartbeat_id, index, ports.len());
@@ -337,11 +327,7 @@ impl Group {
     }
 
     pub(super) fn unheard_interfaces(&self, cx: &Context<'_>) -> String {
-        let unheard = self
-            .networks
-            .ports()
-            .iter()
-            .filter(|port| port.unheard.current().is_some());
+        let unheard = self.ports().filter(|port| port.unheard.current().is_some());
         let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
         unheard.filter_map(name).collect::<Vec<_>>().join(", ")
     }

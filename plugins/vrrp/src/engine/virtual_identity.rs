@@ -326,7 +326,7 @@ impl Engine {
         let is_backup = |group: &Group| matches!(group.state, State::Backup { .. });
         let groups = self.groups.iter().enumerate();
         for (place, group) in groups.filter(|(_, group)| is_backup(group)) {
-            for (index, router) in group.networks.routers().iter().enumerate() {
+            for (index, router) in group.routers().enumerate() {
                 let port = group.networks.port(router.port);
                 if let Some(port) = port.filter(|_| router.identity.is_doubted) {
                     doubted.push(DoubtedRouter {

@@ -177,7 +177,7 @@ impl Group {
             let port = self.networks.port(router.port);
             port.is_some_and(|port| port.interface == interface)
         };
-        let routers = self.networks.routers().iter();
+        let routers = self.routers();
         routers
             .filter(move |it| it.config.vmac && it.usable() && !it.adverts.is_lapsed() && here(it))
     }
