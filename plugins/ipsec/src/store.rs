@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use spared_replica::{Applied, Tag, Token};
 
-use crate::codec::body::policy_with_own_reqids;
+use crate::codec::body::{FIRST_OWN_REQID, policy_with_own_reqids};
 use crate::config::Settings;
 use crate::error::Malformed;
 use crate::sa::{Policy, PolicyId, Sa, SaId};
@@ -115,6 +115,12 @@ impl Tunnels {
 
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// SAs of the kernel here that this plugin replicates, in this run or an earlier one.
+    pub fn replicated_sas(&self) -> impl Iterator<Item = (&SaId, &LocalSa)> {
+        let sas = self.sas.iter();
+        sas.filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID)
     }
 
     /// Returns the record of an SA: of the kernel, if this node carries it; else as it is held.

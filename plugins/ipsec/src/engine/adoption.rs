@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::{Action, Engine};
-use crate::codec::body::FIRST_OWN_REQID;
 use crate::sa::ChildName;
 use crate::vici::WAITS_FOR_FAR_END;
 
@@ -88,11 +87,7 @@ impl Engine {
         }
         let installed = self.installed.iter().map(|(id, _)| id.spi);
         // SAs of an earlier run as well
-        let replicated = self
-            .store
-            .sas
-            .iter()
-            .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
+        let replicated = self.store.replicated_sas();
         let known = installed.chain(replicated.map(|(id, _)| id.spi));
         let known = known
             .chain(self.ike.wanted_children.ended_spis.iter().copied())

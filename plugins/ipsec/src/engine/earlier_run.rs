@@ -34,11 +34,7 @@ impl Engine {
         if !self.is_active() {
             return;
         }
-        let replicated = self
-            .store
-            .sas
-            .iter()
-            .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
+        let replicated = self.store.replicated_sas();
         let new = replicated.filter(|(id, _)| !self.installed.has(id));
         let new = new.filter_map(|(id, known)| Some((*id, InstalledSa::of_earlier_run(known)?)));
         let new: Vec<_> = new.collect();
@@ -57,11 +53,7 @@ impl Engine {
     /// Replicated SAs to which no policy leads.
     fn sas_without_policy(&self) -> Vec<SaId> {
         let referenced = self.referenced_reqids();
-        let replicated = self
-            .store
-            .sas
-            .iter()
-            .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
+        let replicated = self.store.replicated_sas();
         let sas_without_policy = replicated.filter(|(_, it)| {
             let side = it.side.map(|side| (side, it.sa.reqid));
             side.is_some_and(|it| !referenced.contains(&it))

@@ -8,7 +8,6 @@ use spared_replica::{Reader, ValueWriter};
 
 use super::{Action, Engine};
 use crate::SECOND;
-use crate::codec::body::FIRST_OWN_REQID;
 use crate::error::Malformed;
 use crate::sa::ChildName;
 use crate::wire;
@@ -108,11 +107,7 @@ impl Engine {
     fn unadopted_bytes(&self) -> Vec<u8> {
         let mut spis: BTreeMap<&ChildName, BTreeSet<u32>> = BTreeMap::new();
         let installed = self.installed.iter().map(|(id, it)| (id.spi, it.name()));
-        let replicated = self
-            .store
-            .sas
-            .iter()
-            .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
+        let replicated = self.store.replicated_sas();
         let replicated = replicated.map(|(id, it)| (id.spi, it.name.as_ref()));
         for (spi, name) in installed.chain(replicated) {
             if let Some(name) = name {
