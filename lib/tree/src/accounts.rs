@@ -91,37 +91,31 @@ impl Accounts {
     /// # Errors
     /// This machine has no account of that name.
     pub fn uid(name: &str) -> Result<u32, String> {
-        if let Some(number) = number(name) {
-            return Ok(number);
-        }
-        match User::from_name(name) {
-            Ok(Some(user)) => Ok(user.uid.as_raw()),
-            Err(errno) => Err(unanswered("user", name, errno)),
-            Ok(None) => Err(format!("there is no user \"{name}\" here")),
-        }
+        number("user", name, || {
+            Ok(User::from_name(name)?.map(|it| it.uid.as_raw()))
+        })
     }
 
     /// # Errors
     /// This machine has no group of that name.
     pub fn gid(name: &str) -> Result<u32, String> {
-        if let Some(number) = number(name) {
-            return Ok(number);
-        }
-        match Group::from_name(name) {
-            Ok(Some(group)) => Ok(group.gid.as_raw()),
-            Err(errno) => Err(unanswered("group", name, errno)),
-            Ok(None) => Err(format!("there is no group \"{name}\" here")),
-        }
+        number("group", name, || {
+            Ok(Group::from_name(name)?.map(|it| it.gid.as_raw()))
+        })
     }
 }
 
-fn unanswered(what: &str, name: &str, errno: Errno) -> String {
-    format!("cannot look up {what} \"{name}\" here: {errno}")
-}
-
-fn number(name: &str) -> Option<u32> {
-    name.strip_prefix('#')
-        .and_then(|digits| digits.parse().ok())
+fn number(
+    what: &str,
+    name: &str,
+    ask: impl FnOnce() -> nix::Result<Option<u32>>,
+) -> Result<u32, String> {
+    let digits = name.strip_prefix('#');
+    if let Some(number) = digits.and_then(|digits| digits.parse().ok()) {
+        return Ok(number);
+    }
+    let found = ask().map_err(|errno| format!("cannot look up {what} \"{name}\" here: {errno}"))?;
+    found.ok_or_else(|| format!("there is no {what} \"{name}\" here"))
 }
 
 #[cfg(test)]
