@@ -20,6 +20,7 @@ const CONTEST_TIME: Duration = Duration::from_secs(10);
 /// one, then again at the end of the time.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
 
+#[derive(Default)]
 pub struct Group {
     pub number: u32,
     pub claims: Claims,
@@ -70,17 +71,7 @@ impl Group {
         Self {
             number,
             claims,
-            open: false,
-            without_carrier: BTreeSet::new(),
-            installed: false,
-            prepared: false,
-            carried: false,
-            routes: Vec::new(),
-            refused_routes: Vec::new(),
-            schedule: Schedule::default(),
-            restored: BTreeMap::new(),
-            recent: BTreeMap::new(),
-            restore_at: None,
+            ..Self::default()
         }
     }
 

@@ -44,7 +44,7 @@ pub struct Peer {
     pub wire: Wire,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Channel {
     pub id: u16,
     /// Epoch of this node's worker: the number of its starts.
@@ -80,15 +80,7 @@ impl Channel {
     pub fn new(id: u16) -> Self {
         Self {
             id,
-            epoch: 0,
-            own: None,
-            peer: None,
-            wire: None,
-            outbox: Outbox::default(),
-            incoming: Incoming::default(),
-            deliveries: Deliveries::default(),
-            sent: Flow::default(),
-            received: Flow::default(),
+            ..Self::default()
         }
     }
 

@@ -86,7 +86,7 @@ pub struct Now {
     pub wall_us: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Session {
     node: String,
     peer: String,
@@ -127,15 +127,8 @@ impl Session {
             peer: peer.to_owned(),
             introduction,
             run: run.max(1),
-            ended: BTreeSet::new(),
-            association: None,
             paths: (0..paths).map(|_| Path::default()).collect(),
-            channels: BTreeMap::new(),
-            turn: 0,
-            feedback: Feedback::default(),
-            events: VecDeque::new(),
-            path_changes: 0,
-            sent_again: 0,
+            ..Self::default()
         }
     }
 

@@ -11,7 +11,7 @@ const COMPARE_NS: u64 = 30 * SECOND;
 /// Pause after an incomplete reading.
 const RETRY_NS: u64 = 100 * MS;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reads {
     due_ns: u64,
     running: bool,
@@ -27,10 +27,7 @@ impl Reads {
     pub fn new(now_ns: u64) -> Self {
         Self {
             due_ns: now_ns,
-            running: false,
-            generation: 0,
-            again: false,
-            deleted: BTreeSet::new(),
+            ..Self::default()
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::connections::ConnectionsReport;
 
 /// Session with the peer; it ends with this value.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Session {
     /// Time when the peer was heard, until this node has all that the peer has.
     connected_ns: Option<u64>,
@@ -24,11 +24,7 @@ impl Session {
     pub fn new(now_ns: u64) -> Self {
         Self {
             connected_ns: Some(now_ns),
-            messages: VecDeque::new(),
-            connections: ConnectionsReport::default(),
-            is_complete: false,
-            is_replicating: false,
-            both_active_since_ns: None,
+            ..Self::default()
         }
     }
 

@@ -109,7 +109,7 @@ pub enum Action {
 }
 
 /// State and rules of all items.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Engine {
     node: String,
     /// Settings without their items, which have become `items`.
@@ -145,20 +145,9 @@ impl Engine {
     pub fn new(now_ns: u64, node: &str, remembered: &str) -> Self {
         Self {
             node: node.to_owned(),
-            settings: Settings::default(),
-            items: Vec::new(),
-            groups: BTreeMap::new(),
-            maintenance: false,
-            role_wait: RoleWait::default(),
-            orphans: Vec::new(),
-            removed: Vec::new(),
-            watch: Watch::default(),
-            refused_hooks: Vec::new(),
-            is_configured: false,
             memory: Memory::parse(remembered),
-            actions: VecDeque::new(),
-            last_number: 0,
             poll_ns: now_ns,
+            ..Self::default()
         }
     }
 

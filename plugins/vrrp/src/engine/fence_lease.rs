@@ -7,7 +7,7 @@ use crate::limit::{Limit, Suppressed};
 /// Limit of answers to losing adverts between two regular adverts.
 const ANSWERS_MAX: u32 = 8;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lease {
     /// Interval of adverts in force; a longer one takes effect after the peer has learned it.
     interval_ns: u64,
@@ -27,11 +27,7 @@ impl Lease {
     pub fn new(interval_ns: u64) -> Lease {
         Lease {
             interval_ns,
-            old_interval_left: 0,
-            answers: 0,
-            until_ns: 0,
-            lapse: None,
-            late_limit: Limit::default(),
+            ..Self::default()
         }
     }
 

@@ -32,6 +32,7 @@ pub struct InterfaceFacts {
 }
 
 #[cfg_attr(test, derive(Clone))]
+#[derive(Default)]
 pub(super) struct Interface {
     pub name: String,
     /// The host has reported the interface.
@@ -62,18 +63,7 @@ impl Interface {
     pub fn new(name: &str) -> Interface {
         Interface {
             name: name.to_owned(),
-            known: false,
-            facts: InterfaceFacts::default(),
-            virtuals: Virtuals::default(),
-            stations: Stations::default(),
-            is_read: false,
-            is_probed: false,
-            probed_ns: None,
-            identity_probes: IdentityProbes::default(),
-            virtual_mac_probes: VirtualMacProbes::default(),
-            check: None,
-            discards: Discards::default(),
-            limits: [Limit::default(); Discard::ALL.len()],
+            ..Self::default()
         }
     }
 

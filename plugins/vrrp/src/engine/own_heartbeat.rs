@@ -10,6 +10,7 @@ use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, HeartbeatRole};
 
 /// A group's part in this node's own heartbeats.
 #[cfg_attr(test, derive(Clone))]
+#[derive(Default)]
 pub(super) struct GroupHeartbeat {
     heartbeat: Heartbeat,
     /// A heartbeat is needed at once.
@@ -39,13 +40,8 @@ impl GroupHeartbeat {
         GroupHeartbeat {
             heartbeat,
             is_urgent: true,
-            is_requested: false,
-            is_carried: false,
-            waits_for_fence: false,
-            release_until_ns: 0,
-            is_leaving: false,
             is_outdated: true,
-            is_enabled: false,
+            ..GroupHeartbeat::default()
         }
     }
 

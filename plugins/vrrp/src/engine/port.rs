@@ -9,6 +9,7 @@ use super::unheard_port::{Rating, Unheard};
 use super::virtual_identity::HeardIdentity;
 
 #[cfg_attr(test, derive(Clone))]
+#[derive(Default)]
 pub(super) struct Port {
     /// Index into the engine's interfaces.
     pub interface: usize,
@@ -40,18 +41,8 @@ impl Port {
         Port {
             interface,
             heartbeat_id,
-            is_known: false,
-            can_send: false,
-            has_small_mtu: false,
-            is_lapsed: false,
-            usable_since_ns: None,
             reception: PeerReception::new(),
-            unheard: Unheard::default(),
-            peer_silence: PeerSilence::default(),
-            one_way_loss: None,
-            identity: HeardIdentity::default(),
-            virtual_here: IdentityMemory::default(),
-            virtual_there: IdentityMemory::default(),
+            ..Self::default()
         }
     }
 

@@ -5,7 +5,7 @@ use crate::wire::Mac;
 /// Time for which adverts are heard without heartbeats before that is reported.
 const FILTERED_NS: u64 = 10_000_000_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PeerReception {
     /// Both nodes are configured to send heartbeats there.
     is_expected: bool,
@@ -26,12 +26,7 @@ impl PeerReception {
     pub fn new() -> PeerReception {
         PeerReception {
             is_expected: true,
-            heard_ns: None,
-            mac: None,
-            run_heard: None,
-            filtered_since_ns: None,
-            is_filtered: false,
-            advert_alone: None,
+            ..Self::default()
         }
     }
 

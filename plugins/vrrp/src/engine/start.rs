@@ -11,7 +11,7 @@ use crate::wire::heartbeat::{Heartbeat, HeartbeatRole};
 /// E8: time for which a start waits for the peer's first heartbeat.
 const LINK_WAIT_NS: u64 = 5_000_000_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Start {
     /// End of the start delay.
     delay_until_ns: u64,
@@ -30,10 +30,7 @@ impl Start {
     pub fn new(delay_until_ns: u64) -> Start {
         Start {
             delay_until_ns,
-            was_started: false,
-            link_wait_until_ns: None,
-            is_peer_suspected: false,
-            other_run_until_ns: 0,
+            ..Self::default()
         }
     }
 

@@ -86,7 +86,7 @@ struct CurrentRun {
 }
 
 /// State of the agreement with the peer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Agreement {
     own: String,
     peer: Option<String>,
@@ -113,20 +113,8 @@ impl Agreement {
     pub fn new(own: &str, run: u64) -> Agreement {
         Agreement {
             own: own.to_owned(),
-            peer: None,
             run,
-            table: PeerRuns::default(),
-            current: None,
-            patience_ns: 0,
-            budgets: Budgets::default(),
-            number: 0,
-            ticket: 0,
-            hello_sent_ns: None,
-            is_hello_due: false,
-            requests: VecDeque::new(),
-            frames: VecDeque::new(),
-            agreed: VecDeque::new(),
-            counters: Counters::default(),
+            ..Self::default()
         }
     }
 

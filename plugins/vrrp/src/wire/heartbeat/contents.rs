@@ -4,7 +4,7 @@ use super::{NS_PER_US, PORTS_MAX};
 use crate::wire::Family;
 
 /// One node's report about one group: a record in its heartbeats.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Id of the group, the [`group_id`] of its name.
     pub group: u64,
@@ -39,20 +39,9 @@ impl Heartbeat {
     /// Returns an empty report with room for as many ports as a part can have.
     pub fn with_room() -> Heartbeat {
         Heartbeat {
-            group: 0,
-            role: HeartbeatRole::Fault,
-            class: 0,
-            quality: 0,
-            priority: 0,
-            preferred: false,
-            ready: false,
-            by_priority: false,
-            unable: false,
-            is_release: false,
-            hears: false,
             advert_interval_ns: NS_PER_US,
-            term: 0,
             ports: Vec::with_capacity(PORTS_MAX),
+            ..Heartbeat::default()
         }
     }
 }
@@ -84,8 +73,9 @@ pub struct Ack {
     pub is_second: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeartbeatRole {
+    #[default]
     Fault,
     Backup,
     Active,
