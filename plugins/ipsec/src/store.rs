@@ -63,7 +63,7 @@ pub enum Effect {
 }
 
 /// The store.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tunnels {
     pub run: Run,
     /// Time of the replica's present call.
@@ -90,19 +90,8 @@ impl Tunnels {
     pub fn new(incarnation: u64, settings: &Settings) -> Self {
         Self {
             run: Run::new(incarnation),
-            now_ns: 0,
-            is_active: false,
             ends: Ends::new(settings),
-            sas: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            held: Held::default(),
-            installed_policies: InstalledPolicies::default(),
-            proofs: Proofs::default(),
-            index: Index::default(),
-            ended: Ended::default(),
-            lane: NumbersLane::default(),
-            peer_numbers: PeerNumbers::default(),
-            effects: VecDeque::new(),
+            ..Self::default()
         }
     }
 

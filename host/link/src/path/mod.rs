@@ -88,7 +88,7 @@ impl Path {
             current: None,
             retry: Retry::new(),
             echo: None,
-            mtu_probe: MtuProbe::new(),
+            mtu_probe: MtuProbe::default(),
             state,
             sent_bytes: 0,
             received_bytes: 0,

@@ -23,7 +23,7 @@ const SIZES: u32 = 8;
 /// Rounds without any answer after which a measurement is given up.
 const ROUNDS_MAX: u32 = 5;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MtuProbe {
     /// MTU in bytes; 0 if not known.
     mtu: u32,
@@ -37,9 +37,10 @@ pub struct MtuProbe {
     passes: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Step {
     /// Full-size packets pass, as far as is known.
+    #[default]
     Full,
     /// A full-size packet was not answered. `short` is the number of short ones that were answered since.
     Suspect { short: u32 },
@@ -50,21 +51,13 @@ enum Step {
 }
 
 impl MtuProbe {
-    pub fn new() -> Self {
-        Self {
-            mtu: 0,
-            step: Step::Full,
-            next_ns: 0,
-            asked: Vec::new(),
-            silent_rounds: 0,
-            passes: None,
-        }
-    }
-
     /// Sets the MTU of the interface; 0 if it cannot be used.
     pub fn set_mtu(&mut self, mtu: u32) {
         if self.mtu != mtu {
-            *self = Self { mtu, ..Self::new() };
+            *self = Self {
+                mtu,
+                ..Self::default()
+            };
         }
     }
 
@@ -198,7 +191,7 @@ mod tests {
     }
 
     fn of(mtu: u32) -> MtuProbe {
-        let mut probe = MtuProbe::new();
+        let mut probe = MtuProbe::default();
         probe.set_mtu(mtu);
         probe
     }

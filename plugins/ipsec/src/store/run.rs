@@ -2,7 +2,7 @@
 
 /// One run. The peer's records are in this process's memory, so the incarnation ends with the process: if it lasted until
 /// the next boot, a restart's forgotten records would count as deleted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Run {
     incarnation: u64,
     /// Time until which this run may not know its own records that the peer keeps.

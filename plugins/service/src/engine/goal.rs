@@ -6,9 +6,10 @@ use crate::config::{self, Kind, Target, Wish};
 use crate::job::{Job, Manager, Service};
 
 /// Intended state of an item.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Goal {
     /// The item stays as it is.
+    #[default]
     Leave,
     Running,
     Stopped,

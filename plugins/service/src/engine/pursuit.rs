@@ -7,7 +7,7 @@ const BACKOFF_MAX_NS: u64 = 60 * S;
 /// Limit of failures in a row that lengthen the pause.
 const FAILURES_MAX: u32 = 32;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pursuit {
     goal: Goal,
     since_ns: u64,
@@ -47,14 +47,7 @@ impl Pursuit {
         Self {
             goal,
             since_ns: now_ns,
-            is_open: false,
-            is_pending: false,
-            is_done: false,
-            retry_ns: None,
-            failures_in_a_row: 0,
-            is_unsteady: false,
-            fault: None,
-            repaired_ns: None,
+            ..Self::default()
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Reading {
     pub generation: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reads {
     schedule: Schedule,
     is_running: bool,
@@ -43,13 +43,7 @@ impl Reads {
     pub fn new(now_ns: u64) -> Self {
         Self {
             schedule: Schedule::new(now_ns),
-            is_running: false,
-            doubt: Doubt::default(),
-            urgent: Mark::default(),
-            late: Mark::default(),
-            unread: Mark::default(),
-            scan: None,
-            is_awaited: false,
+            ..Self::default()
         }
     }
 

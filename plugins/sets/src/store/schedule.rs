@@ -7,7 +7,7 @@ pub(super) const COST_TOUCHED: u64 = 2;
 /// Minimum processor time of a reading for each element, in ns.
 pub(super) const ELEMENT_NS: u64 = 3_000;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Schedule {
     due_ns: u64,
     /// Time from which the pause before the next reading counts.

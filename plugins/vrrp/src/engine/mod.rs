@@ -192,6 +192,7 @@ pub struct Outgoing<'a> {
 
 /// All groups of this node.
 #[cfg_attr(test, derive(Clone))]
+#[derive(Default)]
 pub struct Engine {
     node: String,
     /// The other node's name.
@@ -218,18 +219,8 @@ impl Engine {
     pub fn new(node: &str) -> Engine {
         Engine {
             node: node.to_owned(),
-            peer: None,
-            links: Vec::new(),
-            links_heard: Vec::new(),
-            keys: false,
-            session_since_ns: None,
-            interfaces: Vec::new(),
-            groups: Vec::new(),
-            routers: HashMap::new(),
-            ids: HashMap::new(),
-            rounds: Rounds::default(),
-            duplicates: Duplicates::default(),
             actions: Queue::new(),
+            ..Self::default()
         }
     }
 

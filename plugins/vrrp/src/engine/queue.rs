@@ -6,6 +6,7 @@ use super::{Action, Engine, Role};
 
 /// Actions that wait for the driver.
 #[cfg_attr(test, derive(Clone))]
+#[derive(Default)]
 pub(super) struct Queue {
     actions: VecDeque<Action>,
     heartbeats: usize,
