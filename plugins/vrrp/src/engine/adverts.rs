@@ -170,11 +170,7 @@ impl Group {
         self.note_active_router(cx, advert);
         let peer = self.router_at(cx, advert.source);
         let why = RoleReason::compared(CauseKind::PeerActive, own, peer, advert.priority);
-        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
-        let state = State::Backup {
-            down_ns,
-            since_ns: cx.now_ns,
-        };
+        let state = self.listening(cx.now_ns);
         self.step_down(cx, Role::Backup, why, state);
     }
 

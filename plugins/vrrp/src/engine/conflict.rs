@@ -201,11 +201,7 @@ impl Group {
     }
 
     fn give_way(&mut self, cx: &mut Context<'_>, peer: OtherRouter, theirs: u8) {
-        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
-        let state = State::Backup {
-            down_ns,
-            since_ns: cx.now_ns,
-        };
+        let state = self.listening(cx.now_ns);
         let own = self.candidacy.priority();
         let why = RoleReason::compared(CauseKind::PeerActive, own, peer, theirs);
         self.step_down(cx, Role::Backup, why, state);

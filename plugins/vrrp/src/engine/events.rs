@@ -149,14 +149,9 @@ impl Group {
         self.own_heartbeat.announce_leaving();
         let wants = matches!(self.state, State::Promoting { .. } | State::Lapsed { .. });
         if self.is_active() || wants {
-            let wait = State::Initialize {
-                wait_until_ns: None,
-            };
             let why = RoleReason::of(CauseKind::Shutdown);
-            self.step_down(cx, Role::Backup, why, wait);
+            self.step_down(cx, Role::Backup, why, State::WAITING);
         }
-        self.state = State::Initialize {
-            wait_until_ns: None,
-        };
+        self.state = State::WAITING;
     }
 }

@@ -56,6 +56,12 @@ pub(super) enum State {
     },
 }
 
+impl State {
+    pub(super) const WAITING: Self = Self::Initialize {
+        wait_until_ns: None,
+    };
+}
+
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Group {
     pub name: Arc<str>,
@@ -86,9 +92,7 @@ impl Group {
             start: Start::new(now_ns.saturating_add(config.start_delay_ns)),
             config,
             networks: Networks::default(),
-            state: State::Initialize {
-                wait_until_ns: None,
-            },
+            state: State::WAITING,
             candidacy: Candidacy::default(),
             watch: ActiveRouterWatch::new(interval_ns),
             conflicts: Conflicts::default(),
@@ -234,14 +238,18 @@ impl Group {
         }
     }
 
+    /// Returns the state of a backup that listens for one failover time.
+    pub(super) fn listening(&self, now_ns: u64) -> State {
+        State::Backup {
+            down_ns: now_ns.saturating_add(self.active_down_ns()),
+            since_ns: now_ns,
+        }
+    }
+
     /// Gives the group up and listens for one failover time.
     pub(super) fn listen_again(&mut self, cx: &mut Context<'_>, why: RoleReason) {
         self.watch.learn_interval(self.config.interval_ns);
-        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
-        let state = State::Backup {
-            down_ns,
-            since_ns: cx.now_ns,
-        };
+        let state = self.listening(cx.now_ns);
         self.step_down(cx, Role::Backup, why, state);
     }
 
@@ -297,10 +305,7 @@ impl Group {
                 self.start_when_ready(cx, wait_until_ns);
             }
             (State::Active { .. } | State::Promoting { .. } | State::Lapsed { .. }, Some(why)) => {
-                let wait = State::Initialize {
-                    wait_until_ns: None,
-                };
-                self.step_down(cx, Role::Fault, why, wait);
+                self.step_down(cx, Role::Fault, why, State::WAITING);
                 self.wait_for_change(cx.now_ns);
             }
             (State::Backup { .. }, Some(why)) => {

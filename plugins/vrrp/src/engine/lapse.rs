@@ -1,7 +1,7 @@
 //! E13: lapses of the fence lease, which are no role changes. The fence blocks by itself, addresses and services stay,
 //! and the leases are granted again as soon as it is known that nobody else is active.
 
-use spared_sdk::{CauseKind, Elapsed, Role};
+use spared_sdk::{CauseKind, Elapsed};
 
 use super::group::{Group, State};
 use super::peer::Peer;
@@ -142,13 +142,7 @@ impl Group {
     pub(super) fn step_down_after_lapse(&mut self, cx: &mut Context<'_>) {
         let by_ns = self.lease.end_lapse().map_or(0, |lapse| lapse.by_ns);
         self.counters.late_step_downs += 1;
-        self.watch.learn_interval(self.config.interval_ns);
-        let state = State::Backup {
-            down_ns: cx.now_ns.saturating_add(self.active_down_ns()),
-            since_ns: cx.now_ns,
-        };
-        let why = RoleReason::of(CauseKind::Late).lasting(by_ns);
-        self.step_down(cx, Role::Backup, why, state);
+        self.listen_again(cx, RoleReason::of(CauseKind::Late).lasting(by_ns));
     }
 
     /// Gives way if the newest heartbeat tells that the peer took over.

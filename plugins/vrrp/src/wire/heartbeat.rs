@@ -57,8 +57,6 @@
 
 mod contents;
 
-use std::fmt;
-
 use super::array;
 
 pub use contents::{
@@ -142,19 +140,6 @@ pub enum Malformed {
     /// A value that version 3 does not have: part, role, class, quality, interval or rating.
     Value,
 }
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Malformed::Length => "wrong length",
-            Malformed::Magic => "not a heartbeat",
-            Malformed::Version => "another version",
-            Malformed::Value => "a value out of its range",
-        })
-    }
-}
-
-impl std::error::Error for Malformed {}
 
 /// A received part of a heartbeat. Nothing can fail after [`Packet::new_checked`]; no contents are to be trusted before
 /// the tag was verified.

@@ -26,8 +26,6 @@
 //! The signature covers a *statement*: everything before it, the public key that an answer answers, and the names of
 //! both nodes, the sender's first, each after a byte with its length. No run is 0.
 
-use std::fmt;
-
 use super::array;
 
 /// Size of a hello in bytes.
@@ -183,19 +181,6 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
         place.copy_from_slice(value);
     }
 }
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Malformed::Length => "wrong length",
-            Malformed::Version => "another version",
-            Malformed::Kind => "unknown kind",
-            Malformed::Run => "no run",
-        })
-    }
-}
-
-impl std::error::Error for Malformed {}
 
 #[cfg(test)]
 mod tests {
