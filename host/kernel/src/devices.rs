@@ -56,7 +56,7 @@ impl Kernel {
         match self.fence.apply(plan, &open) {
             Ok(missing) => {
                 if let Some(after) = missing {
-                    self.events.push(KernelEvent::FenceRestored { after });
+                    self.events.push(KernelEvent::FenceRestored(after));
                 }
                 Ok(())
             }

@@ -30,7 +30,7 @@ impl Events {
 
     /// Adds a warning that is not limited.
     pub(super) fn tell(&mut self, text: String) {
-        self.push(KernelEvent::Warning { text });
+        self.push(KernelEvent::Warning(text));
     }
 
     pub(super) fn warn(&mut self, failures: impl IntoIterator<Item = KernelError>) {

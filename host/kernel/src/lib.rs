@@ -74,9 +74,7 @@ use retries::Retries;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelEvent {
     /// A followed or claimed interface has changed: see [`Kernel::interface`].
-    Interface {
-        name: String,
-    },
+    Interface(String),
     /// Another program deleted an address, and it was restored for the `count`th time.
     Restored {
         group: String,
@@ -90,19 +88,13 @@ pub enum KernelEvent {
         why: String,
     },
     /// Another program removed the fence or a part of it.
-    FenceMissing {
-        why: String,
-    },
+    FenceMissing(String),
     /// The fence was missing for `after` and is restored.
-    FenceRestored {
-        after: Duration,
-    },
+    FenceRestored(Duration),
     /// The set of forwarding settings that are 0 has changed: see [`Kernel::not_forwarding`].
     /// [`Kernel::not_forwarding`].
     Forwarding,
-    Warning {
-        text: String,
-    },
+    Warning(String),
 }
 
 /// States of the fences of all groups at the same time.
@@ -373,7 +365,7 @@ impl Kernel {
         }
         self.saved_settings.restore(&mut self.requests);
         for event in self.events.take() {
-            if let KernelEvent::Warning { text } = event {
+            if let KernelEvent::Warning(text) = event {
                 log::warn!("{text}");
             }
         }
@@ -405,9 +397,7 @@ impl Kernel {
 
     // Reports a change of an interface once, if the interface is followed.
     fn report(&mut self, name: &str) {
-        let event = KernelEvent::Interface {
-            name: name.to_owned(),
-        };
+        let event = KernelEvent::Interface(name.to_owned());
         if self.followed.contains(name) {
             self.events.push_once(event);
         }

@@ -407,7 +407,7 @@ impl Kernel {
         };
         if damage.is_foreign {
             let why = "another program changed nftables' table netdev spared".to_owned();
-            self.events.push(KernelEvent::FenceMissing { why });
+            self.events.push(KernelEvent::FenceMissing(why));
         }
         if let Err(error) = self.refence() {
             self.warn([error]);

@@ -119,7 +119,7 @@ impl Supervisor {
                 if let Some(plugin) = self.plugins.get_mut(name) {
                     plugin.restart_budget.handle_started();
                 }
-                self.set_state(name, State::Running { since: now });
+                self.set_state(name, State::Running(now));
                 self.report(name, PluginReport::Up);
             }
             PendingCall::Drain { group, epoch } => {

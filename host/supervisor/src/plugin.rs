@@ -41,24 +41,18 @@ pub(super) enum State {
     /// Waits until every other plugin is configured.
     Configured,
     Starting,
-    Running {
-        since: Instant,
-    },
+    Running(Instant),
     Stopping,
-    Pausing {
-        until: Instant,
-    },
+    Pausing(Instant),
     /// Given up; tried again at `until`.
-    Failed {
-        until: Instant,
-    },
+    Failed(Instant),
     /// The file is not a plugin, or the plugin's configuration is wrong.
     Refused,
 }
 
 impl State {
     pub(super) fn is_running(self) -> bool {
-        matches!(self, Self::Running { .. })
+        matches!(self, Self::Running(_))
     }
 }
 
@@ -130,7 +124,7 @@ impl Plugin {
     /// End of the plugin's trial, if it was given up before and runs again.
     pub(super) fn trial_end(&self) -> Option<Instant> {
         match self.state {
-            State::Running { since } if self.restart_budget.is_given_up() => Some(since + TRIAL),
+            State::Running(since) if self.restart_budget.is_given_up() => Some(since + TRIAL),
             _ => None,
         }
     }
@@ -145,7 +139,7 @@ impl Plugin {
     /// Time of the plugin's next start, if it does not run.
     pub(super) fn start_at(&self) -> Option<Instant> {
         match self.state {
-            State::Pausing { until } | State::Failed { until } => Some(until),
+            State::Pausing(until) | State::Failed(until) => Some(until),
             _ => None,
         }
     }

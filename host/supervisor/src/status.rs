@@ -24,11 +24,11 @@ impl Supervisor {
             return (PluginState::Starting, String::new());
         };
         let state = match plugin.state {
-            State::Running { .. } if plugin.trial_end().is_some() => PluginState::Recovering,
-            State::Running { .. } => PluginState::Running,
+            State::Running(_) if plugin.trial_end().is_some() => PluginState::Recovering,
+            State::Running(_) => PluginState::Running,
             State::Stopping | State::Disabled => PluginState::Stopping,
-            State::Pausing { .. } => PluginState::Restarting,
-            State::Failed { .. } => PluginState::Failed,
+            State::Pausing(_) => PluginState::Restarting,
+            State::Failed(_) => PluginState::Failed,
             State::Refused => PluginState::Refused,
             State::Checking
             | State::Loading
@@ -122,10 +122,10 @@ fn state_word(state: State) -> &'static str {
         | State::Configuring
         | State::Configured
         | State::Starting => "starting",
-        State::Running { .. } => "running",
+        State::Running(_) => "running",
         State::Stopping => "stopping",
-        State::Pausing { .. } => "restarting",
-        State::Failed { .. } => "failed",
+        State::Pausing(_) => "restarting",
+        State::Failed(_) => "failed",
         State::Refused => "refused",
     }
 }

@@ -334,11 +334,11 @@ impl Supervisor {
         let next = counted(&mut plugin.restart_budget, now);
         let (until, pause) = (now + next.pause(), next.pause());
         if let Next::Restart(_) = next {
-            plugin.state = State::Pausing { until };
+            plugin.state = State::Pausing(until);
             let text = format!("{sentence}; restarting in {} ms", pause.as_millis());
             return self.tell(Notice::warn(Kind::Plugin, text).because("died"));
         }
-        plugin.state = State::Failed { until };
+        plugin.state = State::Failed(until);
         let every = pause.as_secs();
         let text = format!("{sentence}; failed too often: given up, retrying every {every} s");
         plugin.why.clone_from(&text);

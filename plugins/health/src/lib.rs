@@ -161,12 +161,12 @@ impl Io for Health {
                 }
             }
             Action::Start { run, job } => conclude(engine, now_ns, self.runs.start(run, job)),
-            Action::Cancel { run } => self.runs.cancel(run),
+            Action::Cancel(run) => self.runs.cancel(run),
             Action::Follow { interface, ping } => {
                 let wanted = if ping { Sockets::PING } else { Sockets::NONE };
                 self.interfaces.follow(&interface, wanted)?;
             }
-            Action::Unfollow { interface } => {
+            Action::Unfollow(interface) => {
                 self.sockets.close(&interface);
                 self.interfaces.unfollow(&interface)?;
             }
@@ -180,7 +180,7 @@ impl Io for Health {
                 self.checks
                     .report(&name, weight, spared_sdk::abi::CHECK_UNKNOWN, &why)?;
             }
-            Action::Forget { name } => self.checks.forget(&name)?,
+            Action::Forget(name) => self.checks.forget(&name)?,
         }
         Ok(())
     }

@@ -137,14 +137,14 @@ impl Io for Service {
                 log::debug!("job {number}: {job:?}");
                 self.jobs.begin(number, job);
             }
-            Action::Cancel { number } => self.jobs.cancel(number),
-            Action::Observe { services } => self.jobs.observe(&services),
-            Action::Watch { wanted } => self.jobs.watch(wanted),
-            Action::Stamp { items } => engine.handle_stamps(now_ns, &self.jobs.stamps(&items)),
-            Action::CheckSources { items } => {
+            Action::Cancel(number) => self.jobs.cancel(number),
+            Action::Observe(services) => self.jobs.observe(&services),
+            Action::Watch(wanted) => self.jobs.watch(wanted),
+            Action::Stamp(items) => engine.handle_stamps(now_ns, &self.jobs.stamps(&items)),
+            Action::CheckSources(items) => {
                 engine.handle_sources(now_ns, &run::source_faults(&items))
             }
-            Action::CheckHooks { folders } => {
+            Action::CheckHooks(folders) => {
                 let refused = folders.iter().flat_map(|folder| run::hooks(folder).1);
                 engine.handle_refused_hooks(refused.collect());
             }
@@ -162,9 +162,9 @@ impl Io for Service {
                 let state = state.map_or(CHECK_UNKNOWN, u32::from);
                 self.checks.report(&name, weight, state, &why)?;
             }
-            Action::Forget { name } => self.checks.forget(&name)?,
+            Action::Forget(name) => self.checks.forget(&name)?,
             Action::Event(text) => self.host.event(&text),
-            Action::Done { ticket } => self.host.done(ticket.into(), Ok(())),
+            Action::Done(ticket) => self.host.done(ticket.into(), Ok(())),
             Action::Remember(text) => self.memory.write(&text),
         }
         Ok(())

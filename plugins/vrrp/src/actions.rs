@@ -134,7 +134,7 @@ impl Vrrp {
                     log::warn!("{error}");
                 }
             }
-            Action::ForgetCheck { name } => {
+            Action::ForgetCheck(name) => {
                 if let Err(error) = self.host.checks().forget(&name) {
                     log::warn!("{error}");
                 }
@@ -157,7 +157,7 @@ impl Vrrp {
                 };
                 engine.handle_switch_over_answer(self.host.now(), &group, answer);
             }
-            Action::Announce { group } => {
+            Action::Announce(group) => {
                 if let Err(error) = self.groups.announce(&group) {
                     log::warn!("{group}: {error}");
                 }
@@ -167,7 +167,7 @@ impl Vrrp {
             Action::Warn(text) => log::warn!("{text}"),
             Action::Info(text) => log::info!("{text}"),
             Action::Listen { interface, on } => self.listen(interface, on),
-            Action::FindNeighbours { interface } => {
+            Action::FindNeighbours(interface) => {
                 let name = engine.interfaces().nth(interface).map(str::to_owned);
                 let found = name.map_or(Vec::new(), |name| neighbours(&name));
                 engine.handle_neighbours(self.host.now(), interface, &found);

@@ -109,7 +109,7 @@ fn settle(engine: &mut Engine, now_ns: u64) {
             Action::SwitchOver { group, .. } => {
                 engine.handle_switch_over_answer(now_ns, &group, SwitchoverAnswer::Refused)
             }
-            Action::FindNeighbours { interface } => {
+            Action::FindNeighbours(interface) => {
                 engine.handle_neighbours(now_ns, interface, &[[192, 0, 2, 9].into()]);
             }
             _ => {}

@@ -206,7 +206,7 @@ fn what_admin_down_took_comes_back_with_up() {
     assert!(net.output("ip", "-6 route").contains("2001:db8:9::/48"));
     // Nobody deleted our addresses deliberately.
     assert_eq!(restored(&events), 0, "{events:?}");
-    events.retain(|event| !matches!(event, KernelEvent::Interface { .. }));
+    events.retain(|event| !matches!(event, KernelEvent::Interface(_)));
     assert_eq!(events, []);
 }
 

@@ -106,7 +106,7 @@ fn an_address_that_is_missing_is_set_put_back_and_removed() {
 
     net.ip("addr del 10.8.0.1/30 dev lan2");
     let events = drive_until(&mut kernel, |_, events| {
-        let told = |event: &KernelEvent| matches!(event, KernelEvent::Warning { text } if text.contains("10.8.0.1/30"));
+        let told = |event: &KernelEvent| matches!(event, KernelEvent::Warning(text) if text.contains("10.8.0.1/30"));
         events.iter().any(told)
     });
     assert!(addresses(&net).contains("10.8.0.1/30"), "{events:?}");

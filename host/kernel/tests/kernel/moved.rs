@@ -294,14 +294,11 @@ fn addresses_of_ours_that_nobody_claims_are_deleted_wherever_they_are() {
     let mut requests = spared_netlink::Requests::open().unwrap();
     requests.run_one(message).unwrap();
     let events = drive_until(&mut kernel, |_, events| {
-        let told = |event: &KernelEvent| matches!(event, KernelEvent::Warning { text } if text.contains("10.0.0.1/32"));
+        let told = |event: &KernelEvent| matches!(event, KernelEvent::Warning(text) if text.contains("10.0.0.1/32"));
         events.iter().any(told)
     });
     let text = "other: 10.0.0.1/32 was deleted, as it does not belong there now".to_owned();
-    assert!(
-        events.contains(&KernelEvent::Warning { text }),
-        "{events:?}"
-    );
+    assert!(events.contains(&KernelEvent::Warning(text)), "{events:?}");
     assert!(!net.output("ip", "addr show other").contains("10.0.0.1"));
     assert_eq!(on(&net, "lan2"), ADDRESSES);
 }

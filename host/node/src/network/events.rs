@@ -32,7 +32,7 @@ impl Network {
         event: KernelEvent,
     ) -> Option<Notice> {
         match event {
-            KernelEvent::Interface { name } => self.handle_interface(now, supervisor, &name),
+            KernelEvent::Interface(name) => self.handle_interface(now, supervisor, &name),
             KernelEvent::Restored {
                 group,
                 address,
@@ -49,19 +49,19 @@ impl Network {
                 groups.handle_contested(clock::monotonic_ns(), &group, why);
                 None
             }
-            KernelEvent::FenceMissing { why } => {
+            KernelEvent::FenceMissing(why) => {
                 let text = format!("the fence is gone: {why}");
                 self.fence_missing = Some(why);
                 Some(Notice::warn(Kind::Fence, text).because("missing"))
             }
-            KernelEvent::FenceRestored { after } => {
+            KernelEvent::FenceRestored(after) => {
                 let text = format!("the fence is back after {} ms", after.as_millis());
                 self.fence_missing = None;
                 Some(Notice::warn(Kind::Fence, text).because("restored"))
             }
             // The node's readiness is computed from the settings themselves.
             KernelEvent::Forwarding => None,
-            KernelEvent::Warning { text } => {
+            KernelEvent::Warning(text) => {
                 log::warn!("{text}");
                 None
             }

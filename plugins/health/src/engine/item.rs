@@ -332,7 +332,7 @@ impl Item {
             Some(why) => Some(Action::Unknown { name, weight, why }),
             // a result with that name has replaced it
             None if self.tracks.get(&name).is_some_and(Track::was_reported) => None,
-            None => Some(Action::Forget { name }),
+            None => Some(Action::Forget(name)),
         }
     }
 

@@ -52,16 +52,12 @@ pub enum Action {
         job: Job,
     },
     /// Cancels a run whose result is not needed any more.
-    Cancel {
-        run: u64,
-    },
+    Cancel(u64),
     Follow {
         interface: String,
         ping: bool,
     },
-    Unfollow {
-        interface: String,
-    },
+    Unfollow(String),
     Report {
         name: String,
         weight: u32,
@@ -74,9 +70,7 @@ pub enum Action {
         weight: u32,
         why: String,
     },
-    Forget {
-        name: String,
-    },
+    Forget(String),
 }
 
 /// Work of a run.
@@ -200,7 +194,7 @@ impl Engine {
         for mut item in old {
             self.end_run(&mut item);
             for name in item.forget() {
-                self.actions.push_back(Action::Forget { name });
+                self.actions.push_back(Action::Forget(name));
             }
         }
         self.plan_unknown_groups(now_ns);
@@ -232,7 +226,7 @@ impl Engine {
         };
         item.run = None;
         for name in item.handle_result(now_ns, findings) {
-            self.actions.push_back(Action::Forget { name });
+            self.actions.push_back(Action::Forget(name));
         }
         self.follow();
         self.report(now_ns);
@@ -264,9 +258,7 @@ impl Engine {
         }
         let interface = via.to_owned();
         let ping = true;
-        self.actions.push_back(Action::Unfollow {
-            interface: interface.clone(),
-        });
+        self.actions.push_back(Action::Unfollow(interface.clone()));
         self.actions.push_back(Action::Follow { interface, ping });
     }
 
@@ -339,7 +331,7 @@ impl Engine {
         if is_ping {
             self.echoes.drop_run(run);
         } else if !self.turns.cancel(run) {
-            self.actions.push_back(Action::Cancel { run });
+            self.actions.push_back(Action::Cancel(run));
         }
     }
 
@@ -378,7 +370,7 @@ impl Engine {
             if wanted.get(interface) != Some(ping) {
                 self.links.remove(interface);
                 let interface = interface.clone();
-                self.actions.push_back(Action::Unfollow { interface });
+                self.actions.push_back(Action::Unfollow(interface));
             }
         }
         for (interface, ping) in &wanted {
@@ -418,7 +410,7 @@ impl spared_sdk::Engine for Engine {
             if item.forget_ns.is_some_and(|forget_ns| now_ns >= forget_ns) {
                 item.forget_ns = None;
                 let names = item.forget();
-                let gone = names.into_iter().map(|name| Action::Forget { name });
+                let gone = names.into_iter().map(Action::Forget);
                 self.actions.extend(gone);
             }
             item.handle_timeout(now_ns);

@@ -40,8 +40,7 @@ impl Engine {
                 item.is_group_unknown = true;
                 // the known results belong to another group
                 let names = item.forget().into_iter();
-                self.actions
-                    .extend(names.map(|name| Action::Forget { name }));
+                self.actions.extend(names.map(Action::Forget));
             }
         }
         self.items = items;

@@ -35,7 +35,7 @@ impl Engine {
             }
         }
         if !services.is_empty() {
-            self.actions.push_back(Action::Observe { services });
+            self.actions.push_back(Action::Observe(services));
         }
     }
 

@@ -56,33 +56,21 @@ pub enum Action {
         job: Job,
     },
     /// Cancels a job, whose end is not needed any more.
-    Cancel {
-        number: u64,
-    },
+    Cancel(u64),
     /// Looks at these services; their states go to `handle_observed`.
-    Observe {
-        services: Vec<Service>,
-    },
+    Observe(Vec<Service>),
     /// Has systemd report changes of units, and looks at their files; reports go to `handle_watched` and
     /// `handle_changed`.
-    Watch {
-        /// True if there are such units.
-        wanted: bool,
-    },
+    /// With true there are such units.
+    Watch(bool),
     /// Looks at the files of tests; their states go to `handle_stamps`.
-    Stamp {
-        /// Names of items, each with paths, and with the unit's name for a unit.
-        items: Vec<(String, Vec<String>)>,
-    },
+    /// Each item has its paths, and a unit its name.
+    Stamp(Vec<(String, Vec<String>)>),
     /// Looks if files can be used; the result goes to `handle_sources`.
-    CheckSources {
-        /// Names of items, each with its paths.
-        items: Vec<(String, Vec<PathBuf>)>,
-    },
+    /// Each item has its paths.
+    CheckSources(Vec<(String, Vec<PathBuf>)>),
     /// Looks which hooks of these folders would be refused; the sentences go to `handle_refused_hooks`.
-    CheckHooks {
-        folders: Vec<PathBuf>,
-    },
+    CheckHooks(Vec<PathBuf>),
     /// Reads the folder; its contents go to `handle_hooks`.
     ReadHooks {
         group: String,
@@ -96,14 +84,10 @@ pub enum Action {
         state: Option<u8>,
         why: String,
     },
-    Forget {
-        name: String,
-    },
+    Forget(String),
     Event(String),
     /// Reports that all work for a role has ended.
-    Done {
-        ticket: u64,
-    },
+    Done(u64),
     /// Saves this text for the next worker of this boot.
     Remember(String),
 }
@@ -246,11 +230,11 @@ impl Engine {
     fn remove_item(&mut self, item: Item) {
         self.note_removed(&item);
         if let Some(number) = item.test_number() {
-            self.actions.push_back(Action::Cancel { number });
+            self.actions.push_back(Action::Cancel(number));
         }
         if item.check.was_reported() {
             let name = item.check_name();
-            self.actions.push_back(Action::Forget { name });
+            self.actions.push_back(Action::Forget(name));
         }
         self.memory.forget(&item.spec.name);
         self.memory.forget(&role::kept_key(&item.spec.name));
@@ -270,8 +254,7 @@ impl Engine {
         let Some(job) = item.work.end_if(|job| now_ns >= job.until_ns) else {
             return;
         };
-        self.actions
-            .push_back(Action::Cancel { number: job.number });
+        self.actions.push_back(Action::Cancel(job.number));
         let (why, kill) = item.timeout_sentence(&job.kind);
         if kill {
             item.note_kill(now_ns, &why);
@@ -288,14 +271,12 @@ impl Engine {
         let time = std::time::Duration::from_nanos(self.settings.hook_timeout_ns);
         let within = spared_sdk::config::format_duration(time);
         for number in numbers {
-            self.actions.push_back(Action::Cancel { number });
+            self.actions.push_back(Action::Cancel(number));
             self.end_hook(number, &Err(format!("did not end within {within}")));
         }
         let late = |orphan: &Orphan| now_ns >= orphan.until_ns;
         let cancelled = self.orphans.iter().filter(|orphan| late(orphan));
-        let cancelled = cancelled.map(|orphan| Action::Cancel {
-            number: orphan.number,
-        });
+        let cancelled = cancelled.map(|orphan| Action::Cancel(orphan.number));
         self.actions.extend(cancelled);
         self.orphans.retain(|orphan| !late(orphan));
     }

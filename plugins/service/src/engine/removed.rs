@@ -142,7 +142,7 @@ impl Engine {
         self.memory.forget(&removed_key(&removed.name));
         if removed.is_reported {
             let name = super::check::check_name_of(&removed.name);
-            self.actions.push_back(Action::Forget { name });
+            self.actions.push_back(Action::Forget(name));
         }
     }
 

@@ -92,8 +92,7 @@ impl Engine {
         let at_once = is_new && change.role != Role::Active;
         let newer = group.ticket.take_if(|_| at_once);
         let done = older.into_iter().chain(newer);
-        self.actions
-            .extend(done.map(|ticket| Action::Done { ticket }));
+        self.actions.extend(done.map(Action::Done));
         self.memory
             .set(&role_key(&change.group), change.role.to_string());
         if is_new {

@@ -62,8 +62,7 @@ impl Engine {
         let Some(job) = item.work.end() else {
             return;
         };
-        self.actions
-            .push_back(Action::Cancel { number: job.number });
+        self.actions.push_back(Action::Cancel(job.number));
         item.abandon_job(now_ns, &job.kind);
     }
 
@@ -153,8 +152,7 @@ impl Engine {
             return;
         }
         let ticket = group.ticket.take();
-        self.actions
-            .extend(ticket.map(|ticket| Action::Done { ticket }));
+        self.actions.extend(ticket.map(Action::Done));
         if std::mem::take(&mut group.is_outcome_due) {
             let since_ns = group.since_ns;
             let text = self.outcome(now_ns, name, since_ns);

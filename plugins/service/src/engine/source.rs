@@ -31,7 +31,7 @@ impl Engine {
         let name = HOOKS.to_owned();
         self.refused_hooks = refused;
         self.actions.push_back(match self.refused_hooks.as_slice() {
-            [] => Action::Forget { name },
+            [] => Action::Forget(name),
             [first, more @ ..] => {
                 let more = match more.len() {
                     0 => String::new(),
@@ -52,7 +52,7 @@ impl Engine {
     pub(super) fn look_at_hooks(&mut self) {
         let roles = [Role::Active, Role::Backup, Role::Fault];
         let folders = roles.map(|role| self.folder(role)).to_vec();
-        self.actions.push_back(Action::CheckHooks { folders });
+        self.actions.push_back(Action::CheckHooks(folders));
     }
 
     /// Asks if the files can be used.
@@ -63,7 +63,7 @@ impl Engine {
         });
         let items: Vec<_> = items.filter(|(_, files)| !files.is_empty()).collect();
         if !items.is_empty() {
-            self.actions.push_back(Action::CheckSources { items });
+            self.actions.push_back(Action::CheckSources(items));
         }
     }
 }

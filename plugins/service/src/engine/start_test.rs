@@ -89,7 +89,7 @@ impl Engine {
         let tested = self.items.iter().filter(|item| item.has_test());
         let items: Vec<_> = tested.map(Item::files).collect();
         if !items.is_empty() {
-            self.actions.push_back(Action::Stamp { items });
+            self.actions.push_back(Action::Stamp(items));
         }
     }
 
@@ -150,7 +150,7 @@ impl Engine {
                 continue;
             };
             let number = run.number;
-            self.actions.push_back(Action::Cancel { number });
+            self.actions.push_back(Action::Cancel(number));
             let time = std::time::Duration::from_nanos(item.spec.timeout_ns);
             let why = format!("did not end within {}", format_duration(time));
             item.end_test(now_ns, &Err(why));

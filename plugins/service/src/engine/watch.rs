@@ -95,7 +95,7 @@ impl Engine {
         // the end of reports that were cancelled is not announced
         self.watch.has_signals &= wanted;
         self.watch.no_signals_reason.take_if(|_| !wanted);
-        self.actions.push_back(Action::Watch { wanted });
+        self.actions.push_back(Action::Watch(wanted));
     }
 
     fn look_at_units(&mut self) {

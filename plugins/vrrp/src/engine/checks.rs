@@ -33,7 +33,7 @@ impl Engine {
                     state,
                     why,
                 },
-                None => Action::ForgetCheck { name },
+                None => Action::ForgetCheck(name),
             });
         }
     }

@@ -274,9 +274,7 @@ impl Group {
 
     fn announce(&mut self, cx: &mut Context<'_>) {
         if self.conflicts.announcements.allow(cx.now_ns) {
-            cx.push(Action::Announce {
-                group: self.name.clone(),
-            });
+            cx.push(Action::Announce(self.name.clone()));
         }
     }
 

@@ -133,9 +133,7 @@ pub enum Action {
         state: u32,
         why: &'static str,
     },
-    ForgetCheck {
-        name: String,
-    },
+    ForgetCheck(String),
     /// Ask the host to switch the group over; pass its answer to [`Engine::handle_switch_over_answer`].
     SwitchOver {
         group: Arc<str>,
@@ -147,9 +145,7 @@ pub enum Action {
         to: Option<IpAddr>,
         bytes: Vec<u8>,
     },
-    Announce {
-        group: Arc<str>,
-    },
+    Announce(Arc<str>),
     /// For `sparectl events`.
     Event(String),
     /// Event: another router is active too, or no longer is.
@@ -162,9 +158,7 @@ pub enum Action {
         on: bool,
     },
     /// Pass the kernel's neighbours there to [`Engine::handle_neighbours`].
-    FindNeighbours {
-        interface: usize,
-    },
+    FindNeighbours(usize),
     /// Send a frame through the stations' socket.
     Probe {
         interface: usize,

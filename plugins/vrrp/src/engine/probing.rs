@@ -93,7 +93,7 @@ impl Engine {
             return;
         };
         let pauses = |at_ns: u64| now_ns < at_ns.saturating_add(PROBE_NS);
-        let question = Action::FindNeighbours { interface };
+        let question = Action::FindNeighbours(interface);
         let is_due = there.is_probed && !there.probed_ns.is_some_and(pauses);
         if is_due && !self.actions.holds(&question) {
             self.actions.push(question);

@@ -11,7 +11,7 @@ use crate::lab::*;
 fn until_fenced(kernel: &mut Kernel) -> Vec<KernelEvent> {
     drive_until(kernel, |_, events| {
         let mut events = events.iter();
-        events.any(|event| matches!(event, KernelEvent::FenceRestored { .. }))
+        events.any(|event| matches!(event, KernelEvent::FenceRestored(_)))
     })
 }
 
@@ -30,10 +30,10 @@ fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_activ
         assert!(
             events
                 .iter()
-                .any(|event| matches!(event, KernelEvent::FenceMissing { .. }))
+                .any(|event| matches!(event, KernelEvent::FenceMissing(_)))
         );
         times.extend(events.iter().filter_map(|event| match event {
-            KernelEvent::FenceRestored { after } => Some(*after),
+            KernelEvent::FenceRestored(after) => Some(*after),
             _ => None,
         }));
         assert!(

@@ -65,9 +65,9 @@ impl Lab {
             match action {
                 Action::Ping { to, packet, .. } => self.pings.push((to, packet)),
                 Action::Start { run, job } => self.jobs.push((run, job)),
-                Action::Cancel { run } => self.cancelled.push(run),
+                Action::Cancel(run) => self.cancelled.push(run),
                 Action::Follow { interface, ping } => self.followed.push((interface, ping)),
-                Action::Unfollow { interface } => self.followed.retain(|it| it.0 != interface),
+                Action::Unfollow(interface) => self.followed.retain(|it| it.0 != interface),
                 Action::Report {
                     name, state, why, ..
                 } => {
@@ -79,7 +79,7 @@ impl Lab {
                     self.reported.remove(&name);
                     self.unknown.insert(name, why);
                 }
-                Action::Forget { name } => {
+                Action::Forget(name) => {
                     let known = self.reported.remove(&name).is_some();
                     let unknown = self.unknown.remove(&name).is_some();
                     assert!(known || unknown, "{name} was never told");

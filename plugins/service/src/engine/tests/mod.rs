@@ -131,15 +131,15 @@ impl Lab {
                     self.machine.begin(self.now_ns, number, &job);
                     self.jobs.insert(number, job);
                 }
-                Action::Cancel { number } => {
+                Action::Cancel(number) => {
                     self.cancelled += 1;
                     self.machine.cancel(number);
                 }
-                Action::Observe { services } => {
+                Action::Observe(services) => {
                     self.looks += 1;
                     self.machine.look(self.now_ns, &services);
                 }
-                Action::Watch { wanted } => {
+                Action::Watch(wanted) => {
                     self.is_watched &= wanted;
                     if wanted
                         && self.reports_changes
@@ -148,12 +148,12 @@ impl Lab {
                         self.engine.handle_watched(self.now_ns, Ok(()));
                     }
                 }
-                Action::Stamp { items } => {
+                Action::Stamp(items) => {
                     let stamps = items.into_iter().map(|(name, _)| (name, self.stamp));
                     let stamps: Vec<(String, u64)> = stamps.collect();
                     self.engine.handle_stamps(self.now_ns, &stamps);
                 }
-                Action::CheckSources { items } => {
+                Action::CheckSources(items) => {
                     let fault = |file: &PathBuf| self.missing.get(file).cloned();
                     let found = items.into_iter().map(|(name, files)| {
                         let why = files.iter().find_map(fault);
@@ -162,7 +162,7 @@ impl Lab {
                     let found: Vec<_> = found.collect();
                     self.engine.handle_sources(self.now_ns, &found);
                 }
-                Action::CheckHooks { .. } => {
+                Action::CheckHooks(_) => {
                     let roles = [Role::Active, Role::Backup, Role::Fault].iter();
                     let refused = roles.filter_map(|role| Some(&self.hooks.get(role)?.1));
                     self.engine
@@ -189,11 +189,11 @@ impl Lab {
                     self.weights.insert(name.clone(), weight);
                     self.checks.insert(name, (state.unwrap_or(UNKNOWN), why));
                 }
-                Action::Forget { name } => {
+                Action::Forget(name) => {
                     assert!(self.checks.remove(&name).is_some(), "{name} was never told");
                 }
                 Action::Event(text) => self.events.push(text),
-                Action::Done { ticket } => {
+                Action::Done(ticket) => {
                     let count = self
                         .tickets
                         .get_mut(&ticket)

@@ -692,7 +692,7 @@ impl Lab {
                     host.why.insert(name, why);
                     self.report(index);
                 }
-                Action::ForgetCheck { name } => {
+                Action::ForgetCheck(name) => {
                     self.nodes[index].host.checks.remove(&name);
                     self.report(index);
                 }
@@ -714,7 +714,7 @@ impl Lab {
                     node.engine
                         .handle_switch_over_answer(now_ns, &group, answer);
                 }
-                Action::Announce { .. } => self.nodes[index].announced += 1,
+                Action::Announce(_) => self.nodes[index].announced += 1,
                 Action::Event(text) | Action::Conflict(text) => self.nodes[index].events.push(text),
                 Action::Warn(text) => self.nodes[index].warnings.push(text),
                 Action::Info(text) => self.nodes[index].infos.push(text),
@@ -728,7 +728,7 @@ impl Lab {
                         listening.remove(&name);
                     }
                 }
-                Action::FindNeighbours { interface } => {
+                Action::FindNeighbours(interface) => {
                     let known = self.neighbours_on(index, interface);
                     let engine = &mut self.nodes[index].engine;
                     engine.handle_neighbours(now_ns, interface, &known);
