@@ -28,17 +28,11 @@ pub enum Asked {
     },
     /// Starts a process. Its number is the number of the request.
     Start(Start),
-    Kill {
-        process: u64,
-    },
+    Kill(u64),
     /// Kills a process that the host cannot use, and reaps it without another request.
-    KillAndReap {
-        process: u64,
-    },
+    KillAndReap(u64),
     /// Reaps a process that has ended.
-    Reap {
-        process: u64,
-    },
+    Reap(u64),
     /// Shows that the starter answers.
     Ping,
 }

@@ -57,9 +57,9 @@ fn ask(launcher: &mut Launcher, asked: Asked) {
             let started = launcher.start(&start);
             assert!(started.is_err(), "{start:?} has started something");
         }
-        Asked::Kill { process } => launcher.kill(process),
-        Asked::KillAndReap { process } => launcher.kill_and_reap(process),
-        Asked::Reap { process } => assert_eq!(launcher.reap(process), Reaped::Unknown),
+        Asked::Kill(process) => launcher.kill(process),
+        Asked::KillAndReap(process) => launcher.kill_and_reap(process),
+        Asked::Reap(process) => assert_eq!(launcher.reap(process), Reaped::Unknown),
         Asked::Ping => {}
     }
 }
@@ -90,9 +90,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Asked::Start(check("vrrp")),
         Asked::Start(check("../../../etc/passwd")),
         Asked::Start(worker),
-        Asked::Kill { process: 1 },
-        Asked::KillAndReap { process: 1 },
-        Asked::Reap { process: 1 },
+        Asked::Kill(1),
+        Asked::KillAndReap(1),
+        Asked::Reap(1),
         Asked::Ping,
     ];
     let all = requests.into_iter().zip(1..).map(|(what, number)| {

@@ -54,15 +54,11 @@ enum Stage {
     /// Groups that are active here are switched over to the peer.
     SwitchingOver,
     /// Electors publish backup and send priority 0.
-    Resigning {
-        waiting: BTreeSet<String>,
-    },
+    Resigning(BTreeSet<String>),
     /// Followers become backup.
     Leaving,
     /// Followers stop one by one, from the end of the list.
-    Stopping {
-        left: Vec<String>,
-    },
+    Stopping(Vec<String>),
     Done,
 }
 
@@ -80,7 +76,7 @@ impl Stop {
     pub fn skip_waiting(&mut self, now: Instant) {
         match self.stage {
             Stage::SwitchingOver => (self.hurried, self.until) = (true, now),
-            Stage::Resigning { .. } => self.hurried = true,
+            Stage::Resigning(_) => self.hurried = true,
             _ => self.stage = Stage::Done,
         }
     }
@@ -101,10 +97,10 @@ impl Stop {
     /// Handles a plugin that has stopped, died, or not answered in time.
     pub fn handle_stopped(&mut self, plugin: &str) {
         match &mut self.stage {
-            Stage::Resigning { waiting } => {
+            Stage::Resigning(waiting) => {
                 waiting.remove(plugin);
             }
-            Stage::Stopping { left } if left.last().is_some_and(|last| last == plugin) => {
+            Stage::Stopping(left) if left.last().is_some_and(|last| last == plugin) => {
                 left.pop();
                 self.stop_last();
             }
@@ -121,7 +117,7 @@ impl Stop {
                 self.enter_resigning(now, &pending.electors);
                 return true;
             }
-            Stage::Resigning { waiting } if is_late || waiting.is_empty() => {
+            Stage::Resigning(waiting) if is_late || waiting.is_empty() => {
                 self.until = now + LEAVING_TIMEOUT;
                 self.stage = if self.hurried {
                     Stage::Done
@@ -133,7 +129,7 @@ impl Stop {
             Stage::Leaving if is_late || pending.is_quiet => {
                 self.enter_stopping(now, &pending.followers);
             }
-            Stage::Stopping { .. } if is_late => self.stage = Stage::Done,
+            Stage::Stopping(_) if is_late => self.stage = Stage::Done,
             _ => return false,
         }
         if is_late {
@@ -147,21 +143,17 @@ impl Stop {
         self.steps.push_back(Step::Close);
         self.steps.extend(electors.iter().cloned().map(Step::Stop));
         self.until = now + PLUGINS_TIMEOUT;
-        self.stage = Stage::Resigning {
-            waiting: electors.clone(),
-        };
+        self.stage = Stage::Resigning(electors.clone());
     }
 
     fn enter_stopping(&mut self, now: Instant, followers: &[String]) {
         self.until = now + PLUGINS_TIMEOUT;
-        self.stage = Stage::Stopping {
-            left: followers.to_vec(),
-        };
+        self.stage = Stage::Stopping(followers.to_vec());
         self.stop_last();
     }
 
     fn stop_last(&mut self) {
-        if let Stage::Stopping { left } = &self.stage {
+        if let Stage::Stopping(left) = &self.stage {
             match left.last() {
                 Some(name) => self.steps.push_back(Step::Stop(name.clone())),
                 None => self.stage = Stage::Done,

@@ -140,11 +140,11 @@ impl Peering {
             changed |= !matches!(event, Event::Heard(_) | Event::Marked { .. });
             match event {
                 Event::Up(introduction) => host.tell(&FromLink::Up(introduction)),
-                Event::Down { why } => host.tell(&FromLink::Down { why }),
+                Event::Down(why) => host.tell(&FromLink::Down { why }),
                 Event::Heard(word) => host.tell_word(word),
                 Event::Wire { plugin, agreed } => host.tell(&FromLink::Wire { plugin, agreed }),
                 Event::Marked { id, channel } => host.tell(&FromLink::Marked { id, channel }),
-                Event::Joined { path } => {
+                Event::Joined(path) => {
                     if let Some(path) = self.paths.get_mut(path) {
                         path.handle_joined(now);
                     }

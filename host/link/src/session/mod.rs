@@ -48,9 +48,7 @@ const CHANNELS_MAX: usize = 64;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     Up(Introduction),
-    Down {
-        why: String,
-    },
+    Down(String),
     Heard(Word),
     Wire {
         plugin: String,
@@ -61,9 +59,7 @@ pub enum Event {
         channel: String,
     },
     /// The peer greeted over this path.
-    Joined {
-        path: usize,
-    },
+    Joined(usize),
     /// Data uses another path.
     Moved {
         from: usize,
@@ -148,7 +144,7 @@ impl Session {
         let events = std::mem::take(&mut self.events).into_iter();
         self.events = events
             .filter_map(|event| match event {
-                Event::Joined { path } => place(path).map(|path| Event::Joined { path }),
+                Event::Joined(path) => place(path).map(Event::Joined),
                 Event::Close { path, why } => place(path).map(|path| Event::Close { path, why }),
                 Event::Moved { from, to, why } => {
                     let (from, to) = place(from).zip(place(to))?;

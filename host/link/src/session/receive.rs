@@ -150,7 +150,7 @@ impl Session {
         }
         if let Some(path) = self.paths.get_mut(index) {
             path.join(now.ns);
-            self.events.push_back(Event::Joined { path: index });
+            self.events.push_back(Event::Joined(index));
         }
         self.feedback.schedule(now.ns, true);
         self.choose(now, "");
@@ -206,7 +206,7 @@ impl Session {
             self.ended.insert(association.peer_run);
         }
         let why = why.to_owned();
-        self.events.push_back(Event::Down { why });
+        self.events.push_back(Event::Down(why));
     }
 
     fn handle_numbered(

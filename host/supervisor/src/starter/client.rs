@@ -343,16 +343,16 @@ impl ProcessStarter for StarterClient {
 
     fn kill(&mut self, process: u64) {
         // Nobody waits for the answer. If the request cannot be sent, the starter has ended, and the process with it.
-        let _ = self.say(Asked::Kill { process });
+        let _ = self.say(Asked::Kill(process));
     }
 
     fn kill_and_reap(&mut self, process: u64) {
         // nobody waits for the answer, as in `kill`
-        let _ = self.say(Asked::KillAndReap { process });
+        let _ = self.say(Asked::KillAndReap(process));
     }
 
     fn reap(&mut self, process: u64) -> Reaped {
-        match self.ask(Asked::Reap { process }, PATIENCE) {
+        match self.ask(Asked::Reap(process), PATIENCE) {
             Ok((_, Answered::Reaped(reaped), _)) => reaped,
             _ if self.connection.is_some() => Reaped::Running,
             _ => Reaped::Unknown,

@@ -123,15 +123,15 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
             Ok(started) => return (Answered::Started { pid: started.pid }, Some(started)),
             Err(why) => Answered::NotStarted(why),
         },
-        Asked::Kill { process } => {
+        Asked::Kill(process) => {
             launcher.kill(process);
             Answered::Killed
         }
-        Asked::KillAndReap { process } => {
+        Asked::KillAndReap(process) => {
             launcher.kill_and_reap(process);
             Answered::Killed
         }
-        Asked::Reap { process } => Answered::Reaped(launcher.reap(process)),
+        Asked::Reap(process) => Answered::Reaped(launcher.reap(process)),
         Asked::Ping => Answered::Pong,
     };
     (answered, None)

@@ -149,7 +149,7 @@ impl Engine {
             }
             Command::Log(_) => {
                 let ticket = self.ticket();
-                self.root.ask(ticket, Pending::Log { token });
+                self.root.ask(ticket, Pending::Log(token));
                 let request = Request::Log { ticket, tree };
                 self.actions.push_back(Action::Request(request));
             }

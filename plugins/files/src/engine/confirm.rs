@@ -125,7 +125,7 @@ impl Engine {
             return self.end_confirm(by, Err(why.to_owned()));
         }
         let ticket = self.ticket();
-        self.root.ask(ticket, Pending::Confirm { by });
+        self.root.ask(ticket, Pending::Confirm(by));
         let request = Request::Confirm { ticket, tree };
         self.actions.push_back(Action::Request(request));
     }

@@ -38,8 +38,8 @@ impl Engine {
                     refusal.iter().for_each(|it| self.send(it));
                 }
                 Pending::Install => self.end_transfer(now_ns, Err(GONE.to_owned())),
-                Pending::Confirm { by } => self.end_confirm(by, Err(GONE.to_owned())),
-                Pending::Log { token } => self.refuse(token, GONE),
+                Pending::Confirm(by) => self.end_confirm(by, Err(GONE.to_owned())),
+                Pending::Log(token) => self.refuse(token, GONE),
                 Pending::Back { by, .. } => {
                     if let Some(by) = by {
                         self.end_asked(by, Err(GONE.to_owned()));
@@ -66,7 +66,7 @@ impl Engine {
             }
             Answer::Done { ticket, result } => self.handle_done(now_ns, ticket, result),
             Answer::States { ticket, states } => {
-                if let Some(Pending::Log { token }) = self.root.take(ticket) {
+                if let Some(Pending::Log(token)) = self.root.take(ticket) {
                     let rows = states.iter().map(row).collect();
                     let answer = Reply {
                         rows,
@@ -129,8 +129,8 @@ impl Engine {
                 refusal.iter().for_each(|it| self.send(it));
             }
             Pending::Install => self.end_transfer(now_ns, result),
-            Pending::Confirm { by } => self.end_confirm(by, result),
-            Pending::Log { token } => self.refuse(token, result.err().unwrap_or_default()),
+            Pending::Confirm(by) => self.end_confirm(by, result),
+            Pending::Log(token) => self.refuse(token, result.err().unwrap_or_default()),
             Pending::Back { by, tree, .. } => {
                 self.note(now_ns, &tree, &result);
                 match by {

@@ -18,13 +18,9 @@ pub(super) enum Pending {
     /// Piece for the peer.
     Read(Read),
     Install,
-    Confirm {
-        by: Asker,
-    },
+    Confirm(Asker),
     /// List of states for a command here.
-    Log {
-        token: u64,
-    },
+    Log(u64),
     /// Change by the root half alone.
     Back {
         /// Recipient of the answer; None: the command was already answered that it continues.
@@ -118,7 +114,7 @@ impl RootHalf {
     /// True if the root half was asked to confirm a change.
     pub fn is_confirming(&self) -> bool {
         let mut pending = self.pending.values();
-        pending.any(|it| matches!(it, Pending::Confirm { .. }))
+        pending.any(|it| matches!(it, Pending::Confirm(_)))
     }
 
     /// True if the root half runs; without it nothing can be done.

@@ -124,7 +124,7 @@ fn the_only_path_may_break_for_less_than_the_grace() {
         !net.sides[0]
             .events
             .iter()
-            .any(|e| matches!(e, Event::Down { .. }))
+            .any(|e| matches!(e, Event::Down(_)))
     );
 }
 
@@ -182,7 +182,7 @@ fn a_process_started_anew_takes_its_channels_down_and_up() {
     let downs = net.sides[1]
         .events
         .iter()
-        .filter(|e| matches!(e, Event::Down { .. }));
+        .filter(|e| matches!(e, Event::Down(_)));
     assert_eq!(downs.count(), 1);
 }
 

@@ -174,7 +174,7 @@ proptest! {
                 let heard = net.worker(1 - side, channel).heard_in_all;
                 prop_assert_eq!(heard, book.sent[side][at], "{} of {}", channel, side);
             }
-            let down = net.sides[side].events.iter().any(|e| matches!(e, Event::Down { .. }));
+            let down = net.sides[side].events.iter().any(|e| matches!(e, Event::Down(_)));
             prop_assert!(!down);
             prop_assert_eq!(net.state(side).backlog, 0);
         }

@@ -65,8 +65,8 @@ fn hear(host: &OwnedFd, abandoned: &mut Vec<u64>) -> u64 {
             continue;
         };
         match request.what {
-            Asked::Kill { .. } => {}
-            Asked::KillAndReap { process } => abandoned.push(process),
+            Asked::Kill(_) => {}
+            Asked::KillAndReap(process) => abandoned.push(process),
             _ => return request.number,
         }
     }
