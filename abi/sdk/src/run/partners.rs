@@ -22,6 +22,7 @@ use super::{Driver, RECORDS_PER_ROUND, ROUND_NS_MAX};
 use crate::Plugin;
 
 /// One partner, with the channel to it if there is one.
+#[derive(Default)]
 pub(super) struct Partner {
     name: &'static str,
     socket: RefCell<Option<OwnedFd>>,
@@ -39,11 +40,7 @@ impl Partner {
     pub(super) fn new(name: &'static str) -> Self {
         Self {
             name,
-            socket: RefCell::default(),
-            successor: RefCell::default(),
-            ready: Cell::default(),
-            full: Cell::default(),
-            buffer: Cell::default(),
+            ..Self::default()
         }
     }
 }
