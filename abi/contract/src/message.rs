@@ -3,8 +3,6 @@
 //! Descriptors come with [`ToPlugin::Interface`], in the order of its `sockets`, and with [`ToPlugin::Channel`] and
 //! [`ToPlugin::Partner`].
 
-use crate::cbor;
-use crate::codec::{Malformed, Message};
 use crate::record::messages;
 use crate::{
     Cause, Claims, ConfigTable, Descriptor, Directive, EventRecord, Failure, InterfaceEvent,
@@ -106,16 +104,6 @@ messages! {
     read by "the plugin"
 }
 
-impl Message for ToPlugin {
-    fn encode(&self) -> Result<Vec<u8>, Malformed> {
-        Ok(cbor::encode(self))
-    }
-
-    fn decode(record: &[u8]) -> Result<Self, Malformed> {
-        cbor::decode(record)
-    }
-}
-
 messages! {
     /// A message from a plugin.
     pub enum FromPlugin {
@@ -192,16 +180,6 @@ messages! {
         calls Call: Call,
     }
     read by "spared"
-}
-
-impl Message for FromPlugin {
-    fn encode(&self) -> Result<Vec<u8>, Malformed> {
-        Ok(cbor::encode(self))
-    }
-
-    fn decode(record: &[u8]) -> Result<Self, Malformed> {
-        cbor::decode(record)
-    }
 }
 
 messages! {

@@ -112,6 +112,16 @@ macro_rules! messages {
             const _: () = assert!(crate::record::is_ascending(&[$($key),+]), "keys ascend");
         )?)+
 
+        impl crate::codec::Message for $name {
+            fn encode(&self) -> Result<Vec<u8>, crate::codec::Malformed> {
+                Ok(crate::cbor::encode(self))
+            }
+
+            fn decode(record: &[u8]) -> Result<Self, crate::codec::Malformed> {
+                crate::cbor::decode(record)
+            }
+        }
+
         impl crate::cbor::Kinds for $name {
             fn kind(&self) -> u32 {
                 match self {
