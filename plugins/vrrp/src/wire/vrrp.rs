@@ -28,7 +28,6 @@
 //!    +---------------------------------------------------------------+
 //! ```
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spared_packet::checksum::{Sum, checksum};
@@ -218,20 +217,6 @@ impl<'a> Packet<'a> {
             }),
             _ => Err(Discard::Checksum),
         }
-    }
-}
-
-impl fmt::Display for Packet<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "version {} vrid {} priority {} interval {} ms, {} addresses",
-            self.version.number(),
-            self.vrid(),
-            self.priority(),
-            self.interval_ns() / 1_000_000,
-            self.count()
-        )
     }
 }
 

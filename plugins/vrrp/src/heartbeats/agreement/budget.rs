@@ -1,8 +1,9 @@
 //! Limits the signatures and verifications that strangers can cause.
 
 /// Class of a path: a link should have no stations but the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathClass {
+    #[default]
     Network,
     Link,
 }

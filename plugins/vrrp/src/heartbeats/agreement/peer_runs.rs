@@ -9,7 +9,7 @@ use crate::wire::offer::{Offer, Public, Signature};
 pub const RUNS_MAX: usize = 4;
 
 /// A run that claims to be the peer's.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PeerRun {
     pub run: u64,
     class: PathClass,
@@ -79,16 +79,7 @@ impl PeerRun {
             class,
             heard_ns: now_ns,
             alive_ns: now_ns,
-            requesting_since_ns: None,
-            number: 0,
-            own_share: None,
-            peer_share: None,
-            frame: None,
-            signature_request: None,
-            verification: None,
-            again_ns: None,
-            repeats: 0,
-            sent_ns: 0,
+            ..Self::default()
         }
     }
 
