@@ -368,8 +368,10 @@ impl Node {
                     self.kernel.piece = fill(&mut rest, &self.kernel.flows, now_ns);
                     self.kernel.dump = Some(rest);
                 }
+                // its end is read later: another dump may take its place before
                 Action::Dump(Source::Expectations) => {
-                    self.engine.handle_dump_end(now_ns, true);
+                    self.kernel.piece = Vec::new();
+                    self.kernel.dump = Some(VecDeque::new());
                 }
                 Action::ReadTimeouts => {}
                 Action::StopDump => self.kernel.dump = None,
