@@ -30,7 +30,10 @@ impl<S: Store> Replica<S> {
                 InFlight::Record { table, key, .. } => {
                     self.tables[table].acknowledge(store, table, &key, ordinal, is_refused);
                 }
-                InFlight::Commit => {}
+                InFlight::Commit { table } => {
+                    let refused = &mut self.tables[table].counters.refused_there;
+                    *refused = (*refused).max(u32::from(is_refused));
+                }
                 InFlight::End { table, number } => {
                     let table = &mut self.tables[table];
                     if number == table.number && matches!(table.pair.phase, Phase::Serving) {

@@ -148,7 +148,9 @@ impl<S: Store> Replica<S> {
             self.out.put(&[index as u8, flags]);
             self.out.put(&store.state_digest(index).to_be_bytes());
             self.out.count();
-            self.outbox.in_flight.push_back(InFlight::Commit);
+            self.outbox
+                .in_flight
+                .push_back(InFlight::Commit { table: index });
         }
         true
     }
@@ -352,9 +354,18 @@ impl<S: Store> Replica<S> {
     }
 
     /// Handles the verdict on a whole state: in force, or refused.
-    pub(crate) fn handle_commit_verdict(&mut self, index: Table, ordinal: u64) {
-        self.inbox.resolve(ordinal, Slot::Done);
+    pub(crate) fn handle_commit_verdict(&mut self, index: Table, ordinal: u64, is_applied: bool) {
+        let verdict = if is_applied {
+            Slot::Done
+        } else {
+            Slot::Refused
+        };
+        self.inbox.resolve(ordinal, verdict);
         let table = &mut self.tables[index];
+        if !is_applied {
+            // its records have been counted, but a state may consist of deletions alone
+            table.counters.refused_here = table.counters.refused_here.max(1);
+        }
         if table.counters.refused_here == 0 && table.transfer.list_request == ListRequest::Idle {
             table.retry.reset();
         }

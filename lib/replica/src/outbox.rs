@@ -9,7 +9,7 @@ use crate::store::Store;
 pub(crate) enum InFlight<K> {
     Record { table: usize, key: K, since_ns: u64 },
     End { table: usize, number: u32 },
-    Commit,
+    Commit { table: usize },
 }
 
 /// Reason to send a key.

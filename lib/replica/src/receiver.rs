@@ -233,7 +233,10 @@ impl<S: Store> Replica<S> {
         };
         let (index, key) = match slot {
             Slot::Pending { table, key } | Slot::Staged { table, key } => (*table, key.clone()),
-            Slot::Commit { table } => return self.handle_commit_verdict(*table, token.ordinal),
+            Slot::Commit { table } => {
+                let table = *table;
+                return self.handle_commit_verdict(table, token.ordinal, is_applied);
+            }
             _ => return,
         };
         let verdict = if is_applied {

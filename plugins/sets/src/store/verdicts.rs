@@ -70,10 +70,7 @@ impl Verdicts {
     }
 
     pub fn drop_pending(&mut self, tokens: Tokens) {
-        let (records, states) = tokens.into_parts();
-        self.dropped.extend(states);
-        let records = records.into_iter().map(|(_, token)| token);
-        self.dropped.extend(records);
+        self.dropped.extend(tokens.into_all());
     }
 
     pub fn outdate(&mut self, tokens: Tokens) {

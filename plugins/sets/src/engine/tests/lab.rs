@@ -20,6 +20,7 @@ pub const S: u64 = crate::SECOND;
 /// Limit of events at one moment, beyond which the nodes loop without end.
 const TURNS_MAX: usize = 200_000;
 const ENOENT: i32 = 2;
+const EBUSY: i32 = 16;
 const ENFILE: i32 = 23;
 
 pub fn bans() -> SetName {
@@ -88,6 +89,8 @@ pub struct Kernel {
     pub lists: Option<Vec<Vec<Key>>>,
     /// Element whose transactions the kernel refuses.
     pub hates: Option<Key>,
+    /// Element that the kernel does not delete.
+    pub keeps: Option<Key>,
     /// Number of keys that the plugin wrote or deleted.
     pub written: usize,
     /// Reading in progress: handles at its start, last key, number of pieces.
@@ -134,6 +137,7 @@ impl Kernel {
             generation: 1,
             lists: None,
             hates: None,
+            keeps: None,
             written: 0,
             reading: None,
             piece: usize::MAX,
@@ -252,6 +256,10 @@ impl Kernel {
                 if edit.add.is_some() {
                     refused.push((edit.key.clone(), ENOENT));
                 }
+                continue;
+            }
+            if edit.delete && self.keeps.as_ref() == Some(&edit.key) {
+                refused.push((edit.key.clone(), EBUSY));
                 continue;
             }
             let was = if edit.delete {

@@ -237,6 +237,23 @@ fn a_list_of_which_one_element_is_refused_is_not_in_force_and_the_element_is_nam
     assert_eq!(lab.keys(1), keys(10..30));
 }
 
+#[test]
+fn a_list_that_is_refused_though_it_only_deletes_is_not_in_sync_and_comes_again() {
+    let mut lab = with_lists();
+    lab.kernel(1).keeps = Some(key(7));
+    lab.replace(0, &list(10..20));
+    for second in 0..10 {
+        // not just when it is sent again
+        lab.run(S + 50 * MS);
+        assert_eq!(lab.keys(1), keys(5..20));
+        assert!(lab.machine(1).in_sync.is_err(), "after {second} s");
+    }
+    lab.kernel(1).keeps = None;
+    lab.run(130 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(1), keys(10..20));
+}
+
 /// Lets time pass until a node's list has arrived, but was not handled.
 fn run_to_the_end_of_a_list(lab: &mut Lab, from: usize) {
     const COMMIT: u8 = 15;
