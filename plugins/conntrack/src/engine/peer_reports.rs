@@ -253,7 +253,7 @@ impl Engine {
     /// Handles a hash in the peer's resync: the flow has not changed.
     fn handle_unchanged(&mut self, now_ns: u64, hash: u64) {
         let (round, peer_carries) = (self.table.round(), self.peer_is_active());
-        let looks = self.roles.is_active() || self.walks.is_tidying();
+        let looks = self.roles.is_active() || self.walks.is_verifying();
         let slot = self.table.find(hash);
         match slot.filter(|slot| !self.table.get(*slot).has(flag::ENDING)) {
             Some(slot) => {

@@ -263,8 +263,9 @@ impl Walks {
         matches!(self.work(), Some(Work::Resync { .. }))
     }
 
-    pub(super) fn is_tidying(&self) -> bool {
-        matches!(self.work(), Some(Work::Tidy { .. }))
+    /// Returns true if flows that the walk does not find are taken for lost.
+    pub(super) fn is_verifying(&self) -> bool {
+        matches!(self.work(), Some(Work::Tidy { verify: true, .. }))
     }
 
     /// Returns true if flows of this node are still to be made ready for a failover.

@@ -232,6 +232,40 @@ fn what_a_kernel_drops_silently_after_the_offer_comes_back() {
 }
 
 #[test]
+fn what_a_kernel_drops_silently_before_a_walk_that_only_deletes_comes_back() {
+    let mut pair = Pair::started();
+    pair.cut();
+    (0..30).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.role(1, true);
+    pair.role(0, false);
+    pair.up = true;
+    let now_ns = pair.now_ns;
+    let nodes = pair.nodes.iter_mut();
+    nodes.for_each(|node| node.engine.handle_up(now_ns, wire::VERSION));
+    while pair.nodes[1].kernel.flows.len() < 30 {
+        pair.turn(0);
+        pair.turn(1);
+        pair.now_ns += MS;
+    }
+    for number in 0..3 {
+        pair.nodes[0].kernel.flows.remove(&name(&tcp(number)));
+    }
+    while pair.nodes[0].engine.walks.is_on() {
+        pair.turn(0);
+    }
+    // the peer's hashes come while the walk is under way
+    pair.nodes[0].engine.walks.request(Due::Prune);
+    pair.nodes[0].perform(pair.now_ns);
+    let dump = pair.nodes[0].kernel.dump.take();
+    assert!(dump.is_some(), "no walk");
+    pair.pass_ms(500);
+    pair.nodes[0].kernel.dump = dump;
+    pair.pass_ms(1000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[0].in_sync, Some(true));
+}
+
+#[test]
 fn what_a_walk_misses_is_said_until_it_is_back() {
     let mut pair = Pair::started();
     (0..30).for_each(|number| pair.traffic(0, &tcp(number)));
