@@ -42,6 +42,21 @@ impl FullTable {
         self.room.see_written(change);
     }
 
+    /// Forgets the refused flow if it is this one, which has ended at the peer: to try it would bring it back to life.
+    pub(super) fn handle_gone(&mut self, flow: &Flow) {
+        if self.room.is_of(flow) {
+            self.room.forget();
+        }
+    }
+
+    /// Forgets the refused flow, which may have ended before the session began.
+    pub(super) fn handle_session(&mut self) {
+        self.room = Room {
+            pause_ns: self.room.pause_ns,
+            ..Room::default()
+        };
+    }
+
     /// Returns true if a warning is due; called each second, since the number of refusals is not known at the first
     /// one.
     fn is_warning_due(&mut self, now_ns: u64, missing: u64) -> bool {
@@ -93,9 +108,14 @@ impl Room {
         self.refused = Some(flow.clone());
     }
 
+    /// Forgets the refused flow, but not that the kernel accepted it.
+    fn forget(&mut self) {
+        (self.refused, self.is_tried) = (None, false);
+    }
+
     fn is_of(&self, flow: &Flow) -> bool {
         let refused = self.refused.as_ref();
-        refused.is_some_and(|refused| refused.original == flow.original)
+        refused.is_some_and(|it| (it.original, it.zone) == (flow.original, flow.zone))
     }
 
     fn see_written(&mut self, change: &Change) {
@@ -106,7 +126,7 @@ impl Room {
     /// Returns the flow to try, and schedules another try.
     fn begin(&mut self, now_ns: u64) -> Option<Flow> {
         self.next_ns = Some(now_ns.saturating_add(self.pause_ns));
-        self.is_tried = true;
+        self.is_tried = self.refused.is_some();
         self.refused.clone()
     }
 
@@ -158,6 +178,21 @@ impl Engine {
         }
     }
 
+    /// Forgets the refused flow if the peer's resync did not name it.
+    pub(super) fn forget_unnamed_refused(&mut self) {
+        let hash = self
+            .full
+            .room
+            .refused
+            .as_ref()
+            .map(|flow| self.table.hash(flow));
+        let is_named =
+            |hash| self.table.find(hash).is_some() || self.session.missing.may_have(hash);
+        if hash.is_some_and(|hash| !is_named(hash)) {
+            self.full.room.forget();
+        }
+    }
+
     fn lacks_flows(&self) -> bool {
         !self.session.synchrony.is_complete() && self.peer_is_active()
     }
@@ -169,7 +204,8 @@ impl Engine {
         self.full.until_ns = 0;
         let refused = self.full.room.refused.as_ref();
         let tried = refused.map(|flow| self.table.hash(flow));
-        if let Some(hash) = tried {
+        // it may have ended since
+        if let Some(hash) = tried.or_else(|| self.session.missing.first()) {
             self.session.outbox.push_lost(hash);
         }
         self.send_lost(now_ns);

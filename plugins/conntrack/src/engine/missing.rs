@@ -26,6 +26,16 @@ impl Missing {
         }
     }
 
+    /// Returns true if the flow is missing, as far as is known.
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        self.more > 0 || self.known.contains(&hash)
+    }
+
+    /// Returns a flow that is missing.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.known.iter().next().copied()
+    }
+
     /// Removes a flow that has come or ended.
     pub(super) fn remove(&mut self, hash: u64) {
         if !self.known.is_empty() {

@@ -73,6 +73,9 @@ impl Engine {
     fn take_record(&mut self, now_ns: u64, kind: Kind, flow: Flow) {
         let hash = self.table.hash(&flow);
         let slot = self.table.find(hash).or_else(|| self.recall(hash, &flow));
+        if matches!(kind, Kind::Gone(_)) {
+            self.full.handle_gone(&flow);
+        }
         match (kind, slot) {
             (Kind::Gone(why), Some(slot)) => self.take_gone(slot, why, flow),
             (Kind::Gone(_), None) => {

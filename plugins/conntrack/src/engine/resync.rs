@@ -264,6 +264,7 @@ impl Engine {
         if !self.peer_is_active() {
             return;
         }
+        self.forget_unnamed_refused();
         let is_settled = self.peer.as_ref().is_some_and(|peer| !peer.unsettled);
         let is_complete = self.session.missing.count() == 0 && is_settled;
         self.session.synchrony.set_complete(is_complete);

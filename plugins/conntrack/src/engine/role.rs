@@ -23,6 +23,7 @@ impl Engine {
         self.table.disconnect();
         self.session = self.session.next(now_ns, wire);
         self.roles.forget_offering();
+        self.full.handle_session();
         self.stop_walk_if(Work::needs_peer);
         self.walks.keep_own();
         self.session.synchrony.set_complete(self.roles.is_active());

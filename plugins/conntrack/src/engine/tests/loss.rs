@@ -4,7 +4,7 @@ use spared_replica::wire::OWN;
 
 use super::super::Due;
 use super::super::local::Event;
-use super::groups::shared;
+use super::groups::{alive, shared};
 use super::*;
 use crate::codec::parse::attribute;
 
@@ -322,6 +322,52 @@ fn a_full_table_whose_flows_come_and_go_is_no_storm_of_resyncs() {
     pair.pass_ms(45_000);
     pair.assert_equal();
     assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
+#[test]
+fn a_flow_that_found_no_room_is_not_tried_after_its_end() {
+    enum End {
+        Told,
+        Unheard,
+        Apart,
+    }
+    for end in [End::Told, End::Unheard, End::Apart] {
+        let mut pair = Pair::started();
+        pair.nodes[1].kernel.limit = 10;
+        (0..12).for_each(|number| pair.traffic(0, &tcp(number)));
+        pair.settle();
+        // the last one that was refused is tried first
+        match end {
+            End::Told => pair.expire(0, &tcp(11)),
+            End::Unheard => {
+                pair.expire(0, &tcp(11));
+                pair.nodes[0].kernel.events.clear();
+                let now_ns = pair.now_ns;
+                pair.nodes[0].engine.request_resync(now_ns);
+            }
+            End::Apart => {
+                pair.cut();
+                pair.expire(0, &tcp(11));
+                pair.pass_ms(20_000);
+                (pair.up, pair.room) = (true, 1);
+                let now_ns = pair.now_ns;
+                let nodes = pair.nodes.iter_mut();
+                nodes.for_each(|node| node.engine.handle_up(now_ns, wire::VERSION));
+                while !pair.nodes[1].engine.peer_is_active() {
+                    pair.turn(0);
+                    pair.turn(1);
+                }
+                pair.room = 0;
+            }
+        }
+        pair.nodes[1].kernel.limit = usize::MAX;
+        pair.pass_ms(15_000);
+        assert_eq!(alive(&pair, 1, &[tcp(11)]), 0);
+        pair.room = usize::MAX;
+        pair.pass_ms(60_000);
+        pair.assert_equal();
+        assert_eq!(pair.nodes[1].in_sync, Some(true));
+    }
 }
 
 #[test]
