@@ -104,14 +104,16 @@ impl Engine {
             None => self.insert_new(now_ns, hash, flow, self.waits_for_min_age()),
         }
         if let Some(slot) = self.table.find(hash) {
-            self.note_newer(slot);
+            self.note_newer(slot, by);
             self.note_packet(slot, packet);
         }
     }
 
-    /// Takes note that more is known of a flow than the dump of a resync may still show.
-    fn note_newer(&mut self, slot: u32) {
-        if self.walks.is_resync() {
+    /// Takes note that more is known of a flow than the dump may still show: to a resync all of it, to a walk that
+    /// restores times only the time that a packet has set.
+    fn note_newer(&mut self, slot: u32, by: By) {
+        let is_timed = by == By::Traffic && self.walks.is_restoring();
+        if self.walks.is_resync() || is_timed {
             self.table.get_mut(slot).flags |= flag::FRESH | flag::PRESENT;
         }
     }
@@ -160,7 +162,7 @@ impl Engine {
             // the change may be what includes a flow that was excluded
             return self.look_up(flow);
         };
-        self.note_newer(slot);
+        self.note_newer(slot, by);
         if !self.roles.is_active() && !self.table.get(slot).is_own(seconds(now_ns)) {
             return; // packets that still pass after a switchover: the peer sees them as well
         }
@@ -280,7 +282,8 @@ impl Engine {
             None => self.insert_found(now_ns, hash, flow),
         }
         if let Some(slot) = self.table.find(hash) {
-            self.note_newer(slot);
+            // it may have the time that this node wrote
+            self.note_newer(slot, By::Request);
         }
     }
 

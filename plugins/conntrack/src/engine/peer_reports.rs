@@ -208,7 +208,8 @@ impl Engine {
     /// Stores the time at which the flow ends at the peer.
     fn hear_times(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         // a walk may have passed its place before the flow is written, or may find its earlier state
-        let read = if self.walks.is_resync() || self.walks.is_restoring() {
+        let is_timed = self.walks.is_restoring() && flow.timeout_s.is_some();
+        let read = if self.walks.is_resync() || is_timed {
             flag::FRESH
         } else {
             0

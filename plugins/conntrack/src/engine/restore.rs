@@ -139,7 +139,8 @@ impl Engine {
             return self.write(How::Delete, flow, 0);
         }
         let Some(left_s) = flow.timeout_s else { return };
-        if flow.status & status::FIXED_TIMEOUT != 0 {
+        // the dump may be older than what gave the flow its time
+        if flow.status & status::FIXED_TIMEOUT != 0 || self.is_fresh(&flow) {
             return;
         }
         let wanted_s = self.full_s(&flow);
@@ -179,16 +180,21 @@ impl Engine {
         !entry.is_own(now_s)
     }
 
+    fn is_fresh(&self, flow: &Flow) -> bool {
+        let slot = self.table.find(self.table.hash(flow));
+        slot.is_some_and(|slot| self.table.get(slot).has(flag::FRESH))
+    }
+
     /// Stores the end of a flow whose time a failover restores or leaves.
     fn note_end(&mut self, now_ns: u64, flow: &Flow, left_s: u32) {
         let ends_s = seconds(now_ns).saturating_add(left_s);
         let is_sole = self.is_sole();
         if let Some(slot) = self.table.find(self.table.hash(flow)) {
             let entry = self.table.get_mut(slot);
-            match is_sole || entry.is_own(seconds(now_ns)) {
-                _ if entry.has(flag::FRESH) => {}
-                true => entry.own_s = ends_s,
-                false => entry.peer_s = ends_s,
+            if is_sole || entry.is_own(seconds(now_ns)) {
+                entry.own_s = ends_s
+            } else {
+                entry.peer_s = ends_s
             }
         }
     }

@@ -10,6 +10,7 @@ mod packet;
 mod peer_translated;
 mod random;
 mod random_both;
+mod restore;
 mod roles;
 mod states;
 mod there_and_back;

@@ -1,0 +1,90 @@
+//! Tests that a walk that restores times leaves those that are newer than its dump.
+
+use super::super::local::Event;
+use super::*;
+use crate::flow::CLOSE;
+
+const FIN_WAIT: u8 = 4;
+
+fn in_state(number: u32, state: u8, timeout_s: u32) -> Flow {
+    let flow = tcp(number);
+    Flow {
+        tcp: flow.tcp.map(|tcp| Tcp { state, ..tcp }),
+        timeout_s: Some(timeout_s),
+        ..flow
+    }
+}
+
+/// A pair with copies that have less than their full time, whose second node has just taken over and begun to restore
+/// times; its dump is older than what follows.
+fn restoring() -> Pair {
+    let mut pair = Pair::started();
+    (0..PIECE as u32).for_each(|number| pair.traffic(0, &in_state(number, 3, 300)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    let node = &mut pair.nodes[1];
+    node.engine.handle_role(now_ns, "office", true);
+    node.perform(now_ns);
+    assert!(node.engine.walks.is_restoring(), "it has not begun");
+    pair
+}
+
+#[track_caller]
+fn assert_times(pair: &mut Pair, longest_s: u64) {
+    pair.role(0, false);
+    pair.settle();
+    let now_s = pair.now_s();
+    for (flow, ends_s) in pair.nodes[1].kernel.flows.values() {
+        let left_s = ends_s - now_s;
+        let is_closing = flow.state() != Some(3);
+        let range = if is_closing {
+            0..=longest_s
+        } else {
+            400_000..=432_000
+        };
+        assert!(range.contains(&left_s), "{}: {left_s} s", flow.original);
+    }
+}
+
+#[test]
+fn a_connection_that_closes_while_times_are_restored_keeps_the_time_of_its_last_packet() {
+    let mut pair = restoring();
+    for state in [FIN_WAIT, CLOSE] {
+        pair.traffic(1, &in_state(0, state, 10));
+        pair.nodes[1].hear(pair.now_ns);
+    }
+    assert_times(&mut pair, 10);
+}
+
+#[test]
+fn a_connection_that_the_peer_reports_as_closing_while_times_are_restored_keeps_that_time() {
+    let mut pair = restoring();
+    pair.traffic(0, &in_state(0, CLOSE, 10));
+    while pair.to[1].is_empty() {
+        pair.now_ns += MS;
+        pair.turn(0);
+    }
+    while let Some(message) = pair.to[1].pop_front() {
+        let node = &mut pair.nodes[1];
+        let heard = node.engine.handle_message(pair.now_ns, &message);
+        assert_eq!(heard, Ok(()));
+        node.perform(pair.now_ns);
+    }
+    // a copy lives for the lease at least
+    assert_times(&mut pair, 120);
+}
+
+#[test]
+fn a_mark_that_somebody_sets_while_times_are_restored_keeps_no_time_from_its_flow() {
+    let mut pair = restoring();
+    let marked = Flow {
+        mark: 5,
+        ..in_state(0, 3, 300)
+    };
+    let kernel = &mut pair.nodes[1].kernel;
+    let ends_s = kernel.flows[&name(&marked)].1;
+    kernel.update(&marked, ends_s, false).expect("it is there");
+    kernel.tell(Event::Changed(marked), By::Request);
+    pair.nodes[1].hear(pair.now_ns);
+    assert_times(&mut pair, 0);
+}
