@@ -16,13 +16,16 @@ const EOPNOTSUPP: i32 = 95;
 
 /// Number of alternative forms in which a refused request is retried.
 const TRIES_MAX: u8 = 3;
-/// Number of flows that may wait for their master.
-const ORPHANS_MAX: usize = 4096;
 
 impl Engine {
     /// Counts a change that the kernel accepted.
     pub fn handle_written(&mut self, change: &Change) {
         self.full.see_written(change);
+        if !self.session.orphans.has_no_flow() {
+            // what waits is older
+            let hash = self.table.hash(&change.flow);
+            self.session.orphans.remove(hash);
+        }
         let counters = &mut self.counters;
         match change.how {
             How::Create { .. } => counters.applied.created += 1,
@@ -96,7 +99,7 @@ impl Engine {
         }
     }
 
-    fn again(&mut self, mut change: Change, how: How) {
+    pub(super) fn again(&mut self, mut change: Change, how: How) {
         change.how = how;
         change.tries += 1;
         self.actions.push_back(Action::Write(change));
@@ -117,7 +120,7 @@ impl Engine {
         }
     }
 
-    fn without(&mut self, mut change: Change, unwanted: u16) {
+    pub(super) fn without(&mut self, mut change: Change, unwanted: u16) {
         change.flow.drop_attributes(|kind| kind == unwanted);
         let how = change.how.clone();
         self.again(change, how);
@@ -135,34 +138,6 @@ impl Engine {
             self.drop_entry(hash);
             self.counters.lost += 1;
             self.request_missing(now_ns, hash);
-        }
-    }
-
-    /// Keeps a flow whose master is not there until later records bring it.
-    fn queue_orphan(&mut self, change: Change) {
-        if self.session.orphans.len() < ORPHANS_MAX {
-            self.session.orphans.push(change);
-        } else {
-            self.without(change, c::CTA_TUPLE_MASTER);
-        }
-    }
-
-    /// Retries flows that wait for their master, once no resync is under way that may still bring it.
-    pub(super) fn retry_orphans(&mut self) {
-        if self.peer.as_ref().is_some_and(|peer| peer.resync_begun) {
-            return;
-        }
-        for change in std::mem::take(&mut self.session.orphans) {
-            match (&change.how, change.tries) {
-                // no connection is there that this expectation belongs to
-                (How::Expect(..), TRIES_MAX..) => {}
-                (How::Expect(..), _) | (_, 0) => {
-                    let how = change.how.clone();
-                    self.again(change, how);
-                }
-                // after a second refusal the flow is created without its master
-                _ => self.without(change, c::CTA_TUPLE_MASTER),
-            }
         }
     }
 

@@ -257,8 +257,9 @@ impl Engine {
         self.note_translation(now_ns, slot, flow, false);
     }
 
-    /// Removes an entry that is gone, and its waiting change.
+    /// Removes an entry that is gone, and its waiting changes.
     pub(super) fn drop_entry(&mut self, hash: u64) {
+        self.session.orphans.remove(hash);
         let Some(slot) = self.table.find(hash) else {
             return;
         };

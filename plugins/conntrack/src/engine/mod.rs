@@ -26,6 +26,7 @@ mod listing;
 pub mod local;
 mod merge;
 mod missing;
+mod orphans;
 mod outbox;
 mod packet;
 mod pause;
@@ -72,6 +73,7 @@ use gone::Endings;
 use keep::Keeping;
 use listing::Listing;
 use missing::Missing;
+use orphans::Orphans;
 use outbox::Outbox;
 use resyncs::Resyncs;
 use roles::Roles;
@@ -202,8 +204,7 @@ struct Session {
     endings: Endings,
     /// Changed flows of which too little is known: the kernel is queried.
     unknown: Vec<Flow>,
-    /// Flows of the peer whose master has not come yet.
-    orphans: Vec<Change>,
+    orphans: Orphans,
     comparisons: Comparisons,
 }
 
@@ -216,7 +217,7 @@ impl Session {
             missing: Missing::default(),
             endings: Endings::default(),
             unknown: Vec::new(),
-            orphans: Vec::new(),
+            orphans: Orphans::default(),
             comparisons: Comparisons::default(),
         }
     }

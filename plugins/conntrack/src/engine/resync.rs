@@ -257,6 +257,9 @@ impl Engine {
             return; // it began before this node listened
         }
         peer.has_resynced = true;
+        // every master that comes has come
+        self.retry_orphans();
+        let Some(peer) = &self.peer else { return };
         if Some(peer.answered_serial) != self.replica.replica().serial() {
             return; // or before the peer knew this node's present role: another one follows
         }

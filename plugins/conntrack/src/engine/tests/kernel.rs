@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
+use spared_netlink::attributes;
+
 use super::super::local::{By, Event};
 use super::super::{Change, How, Subscription};
 use crate::flow::{Flow, TCP, Tcp, status};
@@ -12,6 +14,8 @@ const EEXIST: i32 = 17;
 const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
+/// Attribute that names the connection to which one belongs; here it holds its [`name`].
+pub(super) const MASTER: u16 = spared_netlink::constants::CTA_TUPLE_MASTER;
 
 /// Flows by original tuple, with the second of their end.
 pub(super) type Flows = BTreeMap<Vec<u8>, (Flow, u64)>;
@@ -179,8 +183,11 @@ impl Kernel {
                 }
                 let same = |(there, _): &(Flow, u64)| there.reply == flow.reply;
                 let conflict = !flow.is_plain() && self.flows.values().any(same);
+                let masters = attributes(&flow.extra).filter(|(kind, _)| *kind == MASTER);
+                let mut missing = masters.filter(|(_, name)| !self.flows.contains_key(*name));
                 match () {
                     () if self.refused.contains(&key) => return Err(EINVAL),
+                    () if missing.next().is_some() => return Err(ENOENT),
                     () if conflict => return Err(EEXIST),
                     () if self.flows.len() >= self.limit => return Err(ENOMEM),
                     () => {}

@@ -6,6 +6,7 @@ mod groups;
 mod kernel;
 mod listing;
 mod loss;
+mod orphans;
 mod packet;
 mod peer_translated;
 mod random;

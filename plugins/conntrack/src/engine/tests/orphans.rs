@@ -1,0 +1,59 @@
+//! Tests flows that belong to another connection, their master, which may come after them or never.
+
+use super::kernel::MASTER;
+use super::*;
+use crate::codec::parse::attribute;
+
+/// Connection with this number that belongs to another one.
+fn child(number: u32, master: &Flow) -> Flow {
+    let mut flow = tcp(number);
+    attribute(MASTER, &name(master), &mut flow.extra);
+    flow
+}
+
+#[test]
+fn a_flow_that_a_resync_brings_before_its_master_is_there_when_it_ends() {
+    let mut pair = Pair::new(&Settings::default());
+    // in the dump they are before their masters
+    for number in 0..20 {
+        pair.traffic(0, &child(number, &tcp(1000 + number)));
+        pair.traffic(0, &tcp(1000 + number));
+    }
+    pair.role(0, true);
+    pair.role(1, false);
+    pair.connect();
+    while pair.nodes[1].in_sync != Some(true) {
+        pair.pass_ms(1);
+    }
+    pair.assert_equal();
+}
+
+#[test]
+fn a_flow_that_ends_while_it_waits_for_its_master_stays_ended() {
+    for waits_ms in [1, 500, 1100, 1500] {
+        let mut pair = Pair::started();
+        let flow = child(1, &tcp(1000));
+        pair.traffic(0, &flow);
+        pair.pass_ms(waits_ms);
+        pair.end(0, &flow);
+        pair.pass_ms(5000);
+        pair.assert_equal();
+        assert_eq!(pair.nodes[1].engine.table.len(), 0, "after {waits_ms} ms");
+    }
+}
+
+#[test]
+fn a_flow_that_began_again_while_it_waited_for_its_master_is_the_later_one() {
+    for waits_ms in [1, 500, 1100, 1500] {
+        let mut pair = Pair::started();
+        let master = tcp(1000);
+        let flow = child(1, &master);
+        pair.traffic(0, &flow);
+        pair.pass_ms(waits_ms);
+        pair.traffic(0, &master);
+        pair.expire(0, &flow);
+        pair.traffic(0, &Flow { mark: 7, ..flow });
+        pair.pass_ms(5000);
+        pair.assert_equal();
+    }
+}
