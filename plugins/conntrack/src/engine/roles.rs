@@ -59,9 +59,9 @@ impl Roles {
         self.is_active
     }
 
-    /// Returns true if every group is active here, whatever the peer reported last.
+    /// Returns true if every group is active here, and there is one, whatever the peer reported last.
     pub(super) fn has_all(&self) -> bool {
-        self.groups.values().all(|active| *active)
+        self.is_active && self.groups.values().all(|active| *active)
     }
 
     // ---- when the peer is informed

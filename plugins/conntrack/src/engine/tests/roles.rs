@@ -74,6 +74,18 @@ fn a_group_that_is_gone_keeps_no_flow_a_copy() {
     }
 }
 
+/// The vrrp plugin ends, and with it the groups.
+#[test]
+fn a_backup_that_has_no_group_any_more_keeps_its_copies_without_a_link() {
+    let mut pair = Pair::started();
+    let flows: Vec<Flow> = (0..8).map(udp).collect();
+    carry(&mut pair, 0, &flows, 3);
+    pair.nodes[1].engine.handle_group_gone("office");
+    pair.cut();
+    carry(&mut pair, 0, &flows, 300);
+    assert_eq!(alive(&pair, 1, &flows), 8);
+}
+
 #[test]
 fn a_switchover_repeats_nothing_and_leaves_both_in_sync() {
     let mut pair = Pair::started();
