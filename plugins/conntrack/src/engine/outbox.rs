@@ -105,6 +105,16 @@ impl Outbox {
         self.flush_now();
     }
 
+    /// Takes note that the last message ends a resync of this node.
+    pub(super) fn end_report(&mut self) {
+        self.ready.end_report();
+    }
+
+    /// Returns true if a part of this node's last resync waits.
+    pub(super) fn has_report(&self) -> bool {
+        self.ready.has_report()
+    }
+
     pub(super) fn flush_now(&mut self) {
         self.flush_at_ns = 0;
     }

@@ -38,6 +38,8 @@ pub struct Queue {
     changes: usize,
     /// Number of items that go before the session's next message.
     ahead: usize,
+    /// Number of items up to the end of this node's last resync.
+    report: usize,
     message_bytes: usize,
 }
 
@@ -50,6 +52,7 @@ impl Queue {
             tag: tag * NUMBERS,
             changes: 0,
             ahead: 0,
+            report: 0,
             message_bytes: 0,
         }
     }
@@ -66,6 +69,7 @@ impl Queue {
         self.items.clear();
         self.first = 1;
         (self.changes, self.ahead, self.message_bytes) = (0, 0, 0);
+        self.report = 0;
     }
 
     /// Returns the size of the queued messages in bytes.
@@ -88,6 +92,16 @@ impl Queue {
         self.ahead > 0
     }
 
+    /// Takes note that the last item ends a resync of this node.
+    pub fn end_report(&mut self) {
+        self.report = self.items.len();
+    }
+
+    /// Returns true if a part of this node's last resync waits.
+    pub fn has_report(&self) -> bool {
+        self.report > 0
+    }
+
     /// Removes all changes, in order. The queue must not contain messages.
     pub fn take_all(&mut self) -> Vec<Change> {
         let items = std::mem::take(&mut self.items);
@@ -107,6 +121,7 @@ impl Queue {
         let item = self.items.pop_front()?;
         self.first = after(self.first, 1);
         self.ahead = self.ahead.saturating_sub(1);
+        self.report = self.report.saturating_sub(1);
         match &item {
             Item::Change(_) => self.changes -= 1,
             Item::Message(message) => self.message_bytes -= message.len(),

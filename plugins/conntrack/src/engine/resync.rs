@@ -223,9 +223,10 @@ impl Engine {
         self.push_pulse(now_ns);
         let flows = self.table.len() as u32;
         self.push_message(now_ns, &Message::Resynced { number, flows });
+        self.session.outbox.end_report();
         self.table.forget_former();
         self.note_walked(walk.began_ns);
-        self.roles.note_told();
+        self.roles.note_reported();
         self.end_offering(now_ns);
     }
 
@@ -263,6 +264,11 @@ impl Engine {
         if Some(peer.answered_serial) != self.replica.replica().serial() {
             return; // or before the peer knew this node's present role: another one follows
         }
+        let carries = self.speaks(now_ns);
+        if !carries {
+            // the role that the peer answers was sent after everything else
+            self.roles.note_heard();
+        }
         self.send_lost(now_ns);
         if !self.peer_is_active() {
             return;
@@ -273,7 +279,6 @@ impl Engine {
         self.session.synchrony.set_complete(is_complete);
         self.session.synchrony.set_split(false);
         self.keeping.end();
-        let carries = self.speaks(now_ns);
         if !carries {
             self.table.give_all();
             self.table.forget_former();

@@ -24,6 +24,7 @@ impl Engine {
         self.session = self.session.next(now_ns, wire);
         self.roles.forget_offering();
         self.full.handle_session();
+        self.roles.note_unheard();
         self.stop_walk_if(Work::needs_peer);
         self.walks.keep_own();
         self.session.synchrony.set_complete(self.roles.is_active());
@@ -46,7 +47,7 @@ impl Engine {
         } else {
             self.keep_on(now_ns)
         }
-        self.roles.note_alone();
+        self.roles.note_unheard();
         self.stop_walk_if(Work::needs_peer);
         self.walks.cancel_those_for_the_peer();
         self.subscribe(now_ns);
@@ -144,7 +145,7 @@ impl Engine {
             ));
         }
         if self.peer.is_none() {
-            self.roles.note_alone();
+            self.roles.note_unheard();
         }
         // flows that another active node carries may still be in transit
         if !self.peer_is_active() {

@@ -20,13 +20,24 @@ pub(super) enum Move {
     Last,
 }
 
+/// Knowledge of the peer about the time in which this node was active without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum TimeAlone {
+    /// There was no such time, or the peer has answered the report about it.
+    #[default]
+    Known,
+    /// No resync has reported it.
+    Unreported,
+    /// A resync has reported it, and may still be in transit.
+    Reported,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Roles {
     /// Role of each group; true if it is active here.
     groups: BTreeMap<String, bool>,
     is_active: bool,
-    /// This node was active without a peer, and no resync has informed the peer of that.
-    has_unreported_time: bool,
+    time_alone: TimeAlone,
     offering_until_ns: u64,
     /// Something was sent while no group was active here.
     has_offered: bool,
@@ -68,17 +79,29 @@ impl Roles {
 
     /// Returns true if the peer is informed of changes here.
     pub(super) fn speaks(&self, now_ns: u64) -> bool {
-        self.is_active || self.has_unreported_time || self.is_offering(now_ns)
+        let is_unreported = self.time_alone == TimeAlone::Unreported;
+        self.is_active || is_unreported || self.is_offering(now_ns)
     }
 
-    /// Takes note that an active node has no peer to inform.
-    pub(super) fn note_alone(&mut self) {
-        self.has_unreported_time |= self.is_active;
+    /// Takes note that the peer may lack what this node did or sent: it is not connected, or has missed messages.
+    pub(super) fn note_unheard(&mut self) {
+        if self.is_active || self.time_alone == TimeAlone::Reported {
+            self.time_alone = TimeAlone::Unreported;
+        }
     }
 
-    /// Takes note that a resync has informed the peer of everything.
-    pub(super) fn note_told(&mut self) {
-        self.has_unreported_time = false;
+    /// Takes note that a resync has reported everything.
+    pub(super) fn note_reported(&mut self) {
+        if self.time_alone == TimeAlone::Unreported {
+            self.time_alone = TimeAlone::Reported;
+        }
+    }
+
+    /// Takes note that the peer has received everything that was reported.
+    pub(super) fn note_heard(&mut self) {
+        if self.time_alone == TimeAlone::Reported {
+            self.time_alone = TimeAlone::Known;
+        }
     }
 
     pub(super) fn begin_offering(&mut self, now_ns: u64) {

@@ -37,6 +37,10 @@ impl Engine {
             Some(message) => {
                 self.counters.sent.bytes += message.len() as u64;
                 self.session.outbox.put_pulse_off(now_ns);
+                // if the session is lost, an active node reports everything anyway; any other one waits for the answer
+                if self.roles.is_active() && !self.session.outbox.has_report() {
+                    self.roles.note_heard();
+                }
             }
             None => self.replica.message_sent(),
         }

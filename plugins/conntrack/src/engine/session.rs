@@ -51,6 +51,7 @@ impl Engine {
         if session.take_repeat_request() {
             // its role follows, and the resync that answers it
             self.table.clear_flag(flag::SENT);
+            self.roles.note_unheard();
         }
         if let (Some(peer), Some((serial, groups))) = (&mut self.peer, session.peer_role()) {
             if peer.active.is_none() || peer.serial != serial {

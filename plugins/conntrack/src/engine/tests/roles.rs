@@ -480,6 +480,78 @@ fn a_walk_loses_nothing_that_comes_while_it_goes_on() {
     assert_eq!(pair.nodes[1].engine.counters.lost, 5);
 }
 
+/// Connects the nodes for some turns of their loops. The channel stands still as soon as the first node reports its
+/// flows: a cut is noticed later.
+fn flap(pair: &mut Pair, turns: usize) {
+    (pair.up, pair.room) = (true, 1);
+    let now_ns = pair.now_ns;
+    let nodes = pair.nodes.iter_mut();
+    nodes.for_each(|node| node.engine.handle_up(now_ns, wire::VERSION));
+    for _ in 0..turns {
+        pair.now_ns += MS / 5;
+        pair.turn(0);
+        pair.turn(1);
+        if pair.nodes[0].engine.walks.is_resync() {
+            pair.room = 0;
+        }
+    }
+    pair.cut();
+    pair.room = usize::MAX;
+}
+
+#[test]
+fn what_a_node_carried_alone_reaches_the_peer_however_often_the_link_is_cut() {
+    let alone: Vec<Flow> = (100..120).map(tcp).collect();
+    for steps_down_first in [true, false] {
+        for turns in 0..60 {
+            let mut pair = Pair::started();
+            (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+            pair.settle();
+            pair.cut();
+            pair.role(1, true);
+            alone.iter().for_each(|flow| pair.traffic(0, flow));
+            pair.settle();
+            if steps_down_first {
+                pair.role(0, false);
+            }
+            flap(&mut pair, turns);
+            pair.role(0, false);
+            flap(&mut pair, turns * 7 % 60);
+            pair.pass_ms(2000);
+            pair.connect();
+            pair.pass_ms(3000);
+            let alive = [0, 1].map(|at| alive(&pair, at, &alone));
+            assert_eq!(alive, [20, 20], "after {turns} turns");
+            pair.assert_equal();
+        }
+    }
+}
+
+#[test]
+fn what_ended_at_the_peer_after_a_switchover_stays_ended_though_the_link_is_cut_soon_after() {
+    let flows: Vec<Flow> = (0..20).map(tcp).collect();
+    for turns in 0..40 {
+        let mut pair = Pair::started();
+        flows.iter().for_each(|flow| pair.traffic(0, flow));
+        pair.settle();
+        pair.role(1, true);
+        let now_ns = pair.now_ns;
+        pair.nodes[0].engine.handle_role(now_ns, "office", false);
+        for _ in 0..turns {
+            pair.now_ns += MS;
+            pair.turn(0);
+            pair.turn(1);
+        }
+        pair.cut();
+        flows[..5].iter().for_each(|flow| pair.end(1, flow));
+        pair.pass_ms(20_000);
+        pair.connect();
+        pair.pass_ms(5000);
+        let alive = [0, 1].map(|at| alive(&pair, at, &flows));
+        assert_eq!(alive, [15, 15], "after {turns} turns");
+    }
+}
+
 /// Marks the flows on one node.
 fn mark(pair: &mut Pair, at: usize, mark: u32) {
     for flow in (0..5).map(udp) {
