@@ -104,17 +104,33 @@ impl Engine {
             None => self.insert_new(now_ns, hash, flow, self.waits_for_min_age()),
         }
         if let Some(slot) = self.table.find(hash) {
-            self.note_newer(slot, by);
+            self.note_newer(now_ns, slot, by);
             self.note_packet(slot, packet);
         }
     }
 
     /// Takes note that more is known of a flow than the dump may still show: to a resync all of it, to a walk that
     /// restores times only the time that a packet has set.
-    fn note_newer(&mut self, slot: u32, by: By) {
+    fn note_newer(&mut self, now_ns: u64, slot: u32, by: By) {
         let is_timed = by == By::Traffic && self.walks.is_restoring();
+        let entry = *self.table.get(slot);
         if self.walks.is_resync() || is_timed {
             self.table.get_mut(slot).flags |= flag::FRESH | flag::PRESENT;
+            if !entry.has(flag::FRESH) {
+                self.name_waiting(now_ns, slot, &entry);
+            }
+        }
+    }
+
+    /// Names a flow whose record was queued before the resync under way. If the dump does not show it, because it ended
+    /// unheard and began again, the peer would take it for ended.
+    fn name_waiting(&mut self, now_ns: u64, slot: u32, entry: &Entry) {
+        let number = entry.waiting();
+        let waiting = self.session.outbox.change_mut(number);
+        let is_older = waiting.is_some_and(|it| self.walks.is_resync_since(it.since_ns));
+        if is_older && self.session.outbox.is_ready(number) {
+            self.table.set_flag(slot, flag::SENT, true);
+            self.tell_alive(now_ns, entry.hash);
         }
     }
 
@@ -162,7 +178,7 @@ impl Engine {
             // the change may be what includes a flow that was excluded
             return self.look_up(flow);
         };
-        self.note_newer(slot, by);
+        self.note_newer(now_ns, slot, by);
         if !self.roles.is_active() && !self.table.get(slot).is_own(seconds(now_ns)) {
             return; // packets that still pass after a switchover: the peer sees them as well
         }
@@ -283,7 +299,7 @@ impl Engine {
         }
         if let Some(slot) = self.table.find(hash) {
             // it may have the time that this node wrote
-            self.note_newer(slot, By::Request);
+            self.note_newer(now_ns, slot, By::Request);
         }
     }
 

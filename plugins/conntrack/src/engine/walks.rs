@@ -263,6 +263,11 @@ impl Walks {
         matches!(self.work(), Some(Work::Resync { .. }))
     }
 
+    /// Returns true if a resync is under way that began at this time or later.
+    pub(super) fn is_resync_since(&self, since_ns: u64) -> bool {
+        self.is_resync() && self.walk.as_ref().is_some_and(|it| it.began_ns >= since_ns)
+    }
+
     /// Returns true if flows that the walk does not find are taken for lost.
     pub(super) fn is_verifying(&self) -> bool {
         matches!(self.work(), Some(Work::Tidy { verify: true, .. }))

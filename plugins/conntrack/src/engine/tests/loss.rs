@@ -49,6 +49,26 @@ fn what_an_overrun_loses_is_told_though_an_older_record_waits() {
 }
 
 #[test]
+fn what_ends_unheard_and_begins_again_during_a_resync_is_named_though_its_record_waits() {
+    let mut pair = Pair::started();
+    // a batch leaves at once, and what follows gathers for the next one
+    for flows in [20..21, 0..5] {
+        flows.for_each(|number| pair.traffic(0, &udp(number)));
+        pair.step();
+    }
+    for number in 0..5 {
+        pair.nodes[0].kernel.flows.remove(&name(&udp(number)));
+    }
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.request_resync(now_ns);
+    pair.nodes[0].perform(now_ns);
+    (0..5).for_each(|number| pair.traffic(0, &udp(number)));
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 6);
+}
+
+#[test]
 fn what_ends_while_its_record_waits_and_its_hash_is_told_ends_at_the_peer() {
     let mut pair = Pair::started();
     (0..10).for_each(|number| pair.traffic(0, &udp(number)));
