@@ -1,7 +1,6 @@
 //! Tests random histories: at rest, both tables are equal.
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::*;
 
@@ -66,7 +65,8 @@ fn shape(number: u32, mark: u32) -> Flow {
     let flow = match number % 3 {
         0 => tcp(number),
         1 => udp(number),
-        _ => through(mark as u8, number),
+        // by digests that differ: of one translation in 256 only its end shows that it is another
+        _ => through(16 * mark as u8, number),
     };
     Flow { mark, ..flow }
 }
@@ -210,20 +210,8 @@ proptest! {
     }
 }
 
-/// Histories that are the same in each build: of any others, one in some thousands ends with a session that has not met
-/// again within the rest. PROPTEST_CASES tries others.
-fn fixed(count: u32) -> ProptestConfig {
-    match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => cases(count),
-        None => ProptestConfig {
-            rng_seed: RngSeed::Fixed(1),
-            ..cases(count)
-        },
-    }
-}
-
 proptest! {
-    #![proptest_config(fixed(1024))]
+    #![proptest_config(cases(1024))]
 
     #[test]
     fn both_tables_are_equal_soon_after_the_last_change(
