@@ -5,17 +5,17 @@
 //! that is impossible here (an ordinary user, an old kernel) is reported and skipped. A plugin that runs as root is not
 //! confined: its children are the machine's own services, which would inherit it.
 
-mod calls;
+mod allowed_calls;
+mod denied_calls;
 mod files;
 mod group;
 mod limits;
-mod list;
 mod privileges;
 
 use spared_abi::CALLS_SOCKETS;
 
+pub use allowed_calls::{GROUPS, group_names, is_refusal};
 pub use limits::{PRIORITY, lift_descriptor_limit, lift_memory_limit, lock_memory, real_time};
-pub use list::{GROUPS, group_names, is_refusal};
 use spared_message::load::Load;
 
 /// Performs the steps before the library is opened, and returns those that failed.
@@ -83,9 +83,12 @@ pub fn after_load(load: &Load, missed: &mut Vec<String>) {
             privileges::keep_only(load.capabilities, 0),
         );
     }
-    step("system call rules", calls::deny());
+    step("system call rules", denied_calls::deny());
     if load.calls != 0 {
-        step("its list of system calls", list::enforce(load.calls));
+        step(
+            "its list of system calls",
+            allowed_calls::enforce(load.calls),
+        );
     }
 }
 
@@ -105,8 +108,11 @@ pub fn without_plugin(name: &str) -> Vec<String> {
     step("no_new_privs", privileges::no_new_privileges());
     step("file rules", files::restrict_all());
     privileges::hide_memory();
-    step("system call rules", calls::deny());
-    step("its list of system calls", list::enforce(CALLS_SOCKETS));
+    step("system call rules", denied_calls::deny());
+    step(
+        "its list of system calls",
+        allowed_calls::enforce(CALLS_SOCKETS),
+    );
     missed
 }
 
@@ -144,8 +150,8 @@ pub fn for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
     step("no_new_privs", privileges::no_new_privileges());
     step("file rules", files::restrict_to_programs());
     privileges::hide_memory();
-    step("system call rules", calls::deny());
-    step("its list of system calls", list::enforce(GROUPS));
+    step("system call rules", denied_calls::deny());
+    step("its list of system calls", allowed_calls::enforce(GROUPS));
     missed
 }
 

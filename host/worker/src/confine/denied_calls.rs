@@ -2,7 +2,7 @@
 //!
 //! It is not an allow-list for all plugins, because updates of vendors' libraries change the calls that they make:
 //! allow-lists broke sshd with OpenSSL 1.1.1d and again with glibc 2.31. A plugin whose maker tests it with these
-//! libraries may ask for an allow-list (`list`).
+//! libraries may ask for an allow-list (`allowed_calls`).
 
 use std::collections::BTreeMap;
 

@@ -15,7 +15,7 @@ use seccompiler::{
 use spared_abi::{CALLS_BASIC, CALLS_FILES, CALLS_PROGRAMS, CALLS_SOCKETS};
 
 pub use self::handler::is_refusal;
-use super::calls::{Rules, arch, install};
+use super::denied_calls::{Rules, arch, install};
 
 /// All groups.
 pub const GROUPS: u32 = CALLS_BASIC | CALLS_FILES | CALLS_SOCKETS | CALLS_PROGRAMS;
