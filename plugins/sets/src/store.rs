@@ -10,10 +10,10 @@ mod counters;
 mod doubt;
 mod entry;
 mod incarnation;
-mod incoming;
 mod mark;
 mod metered;
 mod notes;
+mod peer_states;
 mod pending;
 mod presence;
 mod reads;
@@ -142,7 +142,7 @@ impl Store for Sets {
         };
         let (mut last, mut step) = (None, Step::Done);
         for (key, entry) in set.table.range_mut(at.as_ref()) {
-            let is_gone = set.incoming.get(key).is_some_and(Option::is_none);
+            let is_gone = set.peer_states.get(key).is_some_and(Option::is_none);
             if !is_gone && !entry.is_over(now_ns) {
                 let (mut tag, digest) = (entry.tag, Some(entry.digest()));
                 let taken = sink.record(key, &mut tag, digest, |out| entry.encode(now_ns, out));
@@ -169,7 +169,7 @@ impl Store for Sets {
         // a change here is newer than a received record
         let entry = match set.table.get_mut(key) {
             Some(entry) => Some(entry),
-            None => set.incoming.get_mut(key).and_then(Option::as_mut),
+            None => set.peer_states.get_mut(key).and_then(Option::as_mut),
         };
         entry.map(|entry| entry.encode(now_ns, out)).is_some()
     }
@@ -230,7 +230,7 @@ impl Store for Sets {
         };
         let (mut last, mut count) = (None, 0);
         for (key, entry) in set.table.range(at.as_ref()).take(limit) {
-            if entry.tag.stamp() != stamp && set.incoming.get(key).is_none() {
+            if entry.tag.stamp() != stamp && set.peer_states.get(key).is_none() {
                 keys.push(key.clone());
             }
             last = Some(key.clone());

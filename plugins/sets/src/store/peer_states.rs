@@ -12,12 +12,12 @@ use crate::element::{Element, Key};
 
 /// Records of the peer, by key; None: deleted.
 #[derive(Debug, Default)]
-pub(super) struct Incoming {
+pub(super) struct PeerStates {
     records: BTreeMap<Key, Option<Entry>>,
     tokens: Vec<(Key, Token)>,
 }
 
-impl Incoming {
+impl PeerStates {
     /// Takes an element of the peer; false if the kernel already has it, as the table shows.
     pub fn take(&mut self, now_ns: u64, element: Element, token: Token, table: &Table) -> bool {
         let key = element.key.clone();

@@ -11,9 +11,9 @@ use super::condition::Condition;
 use super::counters::Counters;
 use super::entry::Entry;
 use super::incarnation::Incarnation;
-use super::incoming::Incoming;
 use super::metered::Metered;
 use super::notes::Notes;
+use super::peer_states::PeerStates;
 use super::pending::Pending;
 use super::presence::Presence;
 use super::reads::{Reading, Reads};
@@ -61,7 +61,7 @@ pub struct Set {
     /// Changes by others that the table does not have yet.
     pub(super) transactions: Transactions,
     /// Records of the peer: those whose state has not ended, those that are to be written, and their verdicts.
-    pub(super) incoming: Incoming,
+    pub(super) peer_states: PeerStates,
     pub(super) pending: Pending,
     pub(super) verdicts: Verdicts,
 }
@@ -81,7 +81,7 @@ impl Set {
             certainty: Certainty::default(),
             metered: Metered::default(),
             transactions: Transactions::default(),
-            incoming: Incoming::default(),
+            peer_states: PeerStates::default(),
             pending: Pending::default(),
             verdicts: Verdicts::default(),
         }
@@ -172,8 +172,8 @@ impl Set {
 
     /// Drops what the peer sent and the kernel does not have; the values of states in force stay known.
     fn drop_writes(&mut self) {
-        let incoming = std::mem::take(&mut self.incoming);
-        self.verdicts.drop_incoming(incoming.into_tokens());
+        let peer_states = std::mem::take(&mut self.peer_states);
+        self.verdicts.drop_peer_states(peer_states.into_tokens());
         let pending = std::mem::take(&mut self.pending).take();
         self.verdicts.drop_pending(pending.tokens);
         for key in pending.keys {

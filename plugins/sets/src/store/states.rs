@@ -16,14 +16,14 @@ const WORTH: usize = 2;
 impl Set {
     /// Element as last sent by the peer, or else as it is here.
     pub(super) fn shown(&self, key: &Key) -> Option<&Entry> {
-        match self.incoming.get(key) {
+        match self.peer_states.get(key) {
             Some(entry) => entry.as_ref(),
             None => self.table.get(key),
         }
     }
 
     pub(super) fn shown_mut(&mut self, key: &Key) -> Option<&mut Entry> {
-        match self.incoming.get_mut(key) {
+        match self.peer_states.get_mut(key) {
             Some(entry) => entry.as_mut(),
             None => self.table.get_mut(key),
         }
@@ -31,23 +31,23 @@ impl Set {
 
     /// Takes an element of the peer; false if the kernel already has it.
     pub(super) fn take(&mut self, now_ns: u64, element: Element, token: Token) -> bool {
-        self.incoming.take(now_ns, element, token, &self.table)
+        self.peer_states.take(now_ns, element, token, &self.table)
     }
 
     /// Takes a deletion of the peer.
     pub(super) fn let_go(&mut self, key: &Key) {
         let is_known = self.table.get(key).is_some();
-        self.incoming.handle_deletion(key, is_known);
+        self.peer_states.handle_deletion(key, is_known);
     }
 
     /// Digest of the table as if the waiting records were in it.
     pub fn staged_sum(&self) -> u64 {
-        self.incoming.sum_with(&self.table)
+        self.peer_states.sum_with(&self.table)
     }
 
     /// Puts the waiting records in force: all of them are written next.
     pub(super) fn put_in_force(&mut self, commit: &Commit) {
-        let (records, mut tokens) = std::mem::take(&mut self.incoming).into_parts();
+        let (records, mut tokens) = std::mem::take(&mut self.peer_states).into_parts();
         tokens.push_state(commit.token);
         self.incarnation.handle_commit(commit.generation);
         if records.is_empty() && self.pending.waiting() == 0 {
@@ -113,8 +113,8 @@ impl Set {
 
     /// Drops the waiting records, because the pair has ended, or another list holds.
     pub(super) fn abandon(&mut self, is_cut: bool) -> Vec<Token> {
-        let incoming = std::mem::take(&mut self.incoming);
-        let count = incoming.len();
+        let peer_states = std::mem::take(&mut self.peer_states);
+        let count = peer_states.len();
         if is_cut && count >= WORTH {
             let generation = match self.incarnation.generation() {
                 Some(generation) => format!(", generation {generation} of the peer"),
@@ -127,7 +127,7 @@ impl Set {
                 self.table.len()
             )));
         }
-        incoming.into_tokens()
+        peer_states.into_tokens()
     }
 
     /// Drops a list of the peer that was not written yet, because others changed the set: it refers to a replaced
