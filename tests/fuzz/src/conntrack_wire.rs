@@ -7,7 +7,7 @@
 use spared_conntrack::codec::{build, expectation, parse};
 use spared_conntrack::config::Settings;
 use spared_conntrack::engine::local::{By, Event};
-use spared_conntrack::engine::{Action, Change, Engine, Question, Source};
+use spared_conntrack::engine::{Action, Engine, KernelChange, Question, Source};
 use spared_conntrack::filter::Selection;
 use spared_conntrack::flow::{Flow, Tcp, Tuple};
 use spared_conntrack::wire::{self, Kind, Message, Why};
@@ -175,7 +175,7 @@ impl Node {
         }
     }
 
-    fn write(&mut self, change: Change) {
+    fn write(&mut self, change: KernelChange) {
         requests(&change.flow);
         match self.refusal {
             Some(errno) => self.engine.handle_refused(self.now_ns, change, errno),

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Engine;
-use super::peer_translated::PeerTranslated;
+use super::own_address_flows::OwnAddressFlows;
+use super::peer_address_flows::PeerAddressFlows;
 use super::restore;
 use super::roles::OFFERING_NS;
-use super::translated::Translated;
 use crate::wire::Address;
 
 /// Time for which an address that has gone counts as the router's. Its group's role goes soon before or after it, and
@@ -22,9 +22,9 @@ pub(super) struct Addresses {
     /// Time until which addresses that have gone count as the router's.
     removed_until_ns: u64,
     /// Flows that are translated to this node's own addresses.
-    pub(super) translated: Translated,
+    pub(super) own_address_flows: OwnAddressFlows,
     /// Flows that are translated to the other node's addresses.
-    pub(super) peer_translated: PeerTranslated,
+    pub(super) peer_address_flows: PeerAddressFlows,
 }
 
 impl Addresses {

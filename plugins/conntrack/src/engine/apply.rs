@@ -3,7 +3,7 @@
 use spared_netlink::{attributes, constants as c};
 
 use super::walks::Due;
-use super::{Action, Change, Engine, How, Question, SECOND_NS};
+use super::{Action, Engine, How, KernelChange, Question, SECOND_NS};
 use crate::flow::{Flow, status};
 
 const ENOENT: i32 = 2;
@@ -19,7 +19,7 @@ const TRIES_MAX: u8 = 3;
 
 impl Engine {
     /// Counts a change that the kernel accepted.
-    pub fn handle_written(&mut self, change: &Change) {
+    pub fn handle_written(&mut self, change: &KernelChange) {
         self.full.see_written(change);
         if !self.session.orphans.has_no_flow() {
             // what waits is older
@@ -38,7 +38,7 @@ impl Engine {
 
     /// Handles changes whose result is unknown, because a batch could not be run to its end. Further failures within a
     /// second wait for the next resync.
-    pub fn handle_unwritten(&mut self, now_ns: u64, changes: Vec<Change>) {
+    pub fn handle_unwritten(&mut self, now_ns: u64, changes: Vec<KernelChange>) {
         for change in changes {
             let hash = self.table.hash(&change.flow);
             match change.how {
@@ -59,14 +59,14 @@ impl Engine {
     /// Handles questions that the kernel did not answer. A node that carries flows finds their state by its next
     /// resync.
     pub fn handle_unasked(&mut self, now_ns: u64, questions: Vec<Question>) {
-        if !self.speaks(now_ns) {
+        if !self.informs_peer(now_ns) {
             let changes = questions.into_iter().map(|question| question.change);
             self.handle_unwritten(now_ns, changes.collect());
         }
     }
 
     /// Handles a change that the kernel refused. Often another form of the request works.
-    pub fn handle_refused(&mut self, now_ns: u64, change: Change, errno: i32) {
+    pub fn handle_refused(&mut self, now_ns: u64, change: KernelChange, errno: i32) {
         if change.tries >= TRIES_MAX {
             return self.give_up(now_ns, &change, errno);
         }
@@ -99,20 +99,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn again(&mut self, mut change: Change, how: How) {
+    pub(super) fn again(&mut self, mut change: KernelChange, how: How) {
         change.how = how;
         change.tries += 1;
         self.actions.push_back(Action::Write(change));
     }
 
     /// Deletes another flow that is in the place of the peer's, and creates the peer's.
-    pub(super) fn replace(&mut self, change: Change, delete: How) {
+    pub(super) fn replace(&mut self, change: KernelChange, delete: How) {
         self.write(delete, change.flow.clone(), 0);
         self.again(change, How::Create { exclusive: false });
     }
 
     /// Asks the kernel for its flow first: it has one with this key, or another one with its translated ends.
-    fn look_before(&mut self, mut change: Change) {
+    fn look_before(&mut self, mut change: KernelChange) {
         change.tries += 1;
         let before = self.table.find(self.table.hash(&change.flow));
         if let Some(before) = before.map(|slot| self.table.get(slot).unwritten()) {
@@ -120,19 +120,19 @@ impl Engine {
         }
     }
 
-    pub(super) fn without(&mut self, mut change: Change, unwanted: u16) {
+    pub(super) fn without(&mut self, mut change: KernelChange, unwanted: u16) {
         change.flow.drop_attributes(|kind| kind == unwanted);
         let how = change.how.clone();
         self.again(change, how);
     }
 
-    fn with_fixed_time(&mut self, mut change: Change) {
+    fn with_fixed_time(&mut self, mut change: KernelChange) {
         change.flow.status |= status::FIXED_TIMEOUT;
         self.again(change, How::Update { with_status: true });
     }
 
     /// Handles a flow that the kernel has dropped: a partial record is not enough to create it again.
-    pub(super) fn handle_missing(&mut self, now_ns: u64, change: &Change) {
+    pub(super) fn handle_missing(&mut self, now_ns: u64, change: &KernelChange) {
         let hash = self.table.hash(&change.flow);
         if self.table.find(hash).is_some() {
             self.drop_entry(hash);
@@ -141,7 +141,7 @@ impl Engine {
         }
     }
 
-    fn give_up(&mut self, now_ns: u64, change: &Change, errno: i32) {
+    fn give_up(&mut self, now_ns: u64, change: &KernelChange, errno: i32) {
         let counters = &mut self.counters;
         match errno {
             ENOMEM => counters.refused.full += 1,

@@ -6,14 +6,14 @@
 
 use std::collections::HashSet;
 
-use super::{Change, Engine, How};
+use super::{Engine, How, KernelChange};
 use crate::flow::Flow;
 use crate::wire::{Address, Message};
 
 impl Engine {
     /// Handles a flow of the peer that the kernel refuses because of a conflicting one. Returns the change to make, if
     /// the peer's flow stays.
-    pub(super) fn settle_conflict(&mut self, change: Change) -> Option<Change> {
+    pub(super) fn settle_conflict(&mut self, change: KernelChange) -> Option<KernelChange> {
         self.counters.conflicts += 1;
         if self.roles.is_active() && self.decides(&change.flow) {
             self.drop_entry(self.table.hash(&change.flow));

@@ -9,14 +9,14 @@ use spared_netlink::BATCH_MAX;
 use super::local::seconds;
 use super::merge::{self, Merged, Rules};
 use super::table::{Entry, NOT_WAITING, ROUNDING_S, flag};
-use super::{Action, Change, Engine, How};
+use super::{Action, Engine, How, KernelChange};
 use crate::flow::{Flow, status};
 use crate::wire::{Kind, Why};
 
 /// A change that depends on the kernel's present state of the flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    pub change: Change,
+    pub change: KernelChange,
     /// Entry of the flow before the peer's report.
     before: Entry,
     /// End of the flow at the peer; None if it did not end there.
@@ -24,7 +24,7 @@ pub struct Question {
 }
 
 impl Engine {
-    pub(super) fn question(&mut self, change: Change, before: Entry, why: Option<Why>) {
+    pub(super) fn question(&mut self, change: KernelChange, before: Entry, why: Option<Why>) {
         let question = Question {
             change,
             before,
@@ -44,7 +44,7 @@ impl Engine {
         now_ns: u64,
         question: Question,
         found: Option<Flow>,
-    ) -> Option<Change> {
+    ) -> Option<KernelChange> {
         let Question {
             change,
             before,
@@ -66,7 +66,7 @@ impl Engine {
                 self.settle_translation(now_ns, change, &before, found);
                 None
             }
-            (None, Some(_)) if !self.speaks(now_ns) => Some(of_known(change)),
+            (None, Some(_)) if !self.informs_peer(now_ns) => Some(of_known(change)),
             (None, Some(found)) => self.put_together(now_ns, of_known(change), &before, &found),
             (None, None) => self.make_anew(now_ns, change),
         }
@@ -76,11 +76,11 @@ impl Engine {
     fn judge_end(
         &mut self,
         now_ns: u64,
-        change: Change,
+        change: KernelChange,
         before: &Entry,
         why: Why,
         found: &Flow,
-    ) -> Option<Change> {
+    ) -> Option<KernelChange> {
         let slot = self.ended_slot(before)?;
         let moved = self.observe(now_ns, slot, before, found);
         let entry = self.table.get(slot);
@@ -104,17 +104,17 @@ impl Engine {
         let slot = self.table.find(before.hash)?;
         let entry = self.table.get(slot);
         let is_same = entry.incarnation() == before.incarnation();
-        (is_same && entry.has(flag::ENDED)).then_some(slot)
+        (is_same && entry.has(flag::ENDED_AT_PEER)).then_some(slot)
     }
 
     /// Merges the peer's report with the kernel's state of a flow that both nodes know.
     fn put_together(
         &mut self,
         now_ns: u64,
-        mut change: Change,
+        mut change: KernelChange,
         before: &Entry,
         found: &Flow,
-    ) -> Option<Change> {
+    ) -> Option<KernelChange> {
         let slot = self.table.find(before.hash)?;
         self.observe(now_ns, slot, before, found);
         // marked here before the peer returned: it may be that the peer carries nothing any more
@@ -167,7 +167,7 @@ impl Engine {
             self.tell_again(now_ns, slot, told, Kind::Whole);
         }
         if !differs {
-            return writes_time.then_some(Change {
+            return writes_time.then_some(KernelChange {
                 how: How::Refresh,
                 ..change
             });
@@ -179,7 +179,13 @@ impl Engine {
 
     /// Decides between two translations: one of the nodes missed that the flow ended and began again, since the
     /// translation of an entry never changes. If packets pass both nodes, the greater key decides.
-    fn settle_translation(&mut self, now_ns: u64, change: Change, before: &Entry, found: Flow) {
+    fn settle_translation(
+        &mut self,
+        now_ns: u64,
+        change: KernelChange,
+        before: &Entry,
+        found: Flow,
+    ) {
         let Some(slot) = self.table.find(before.hash) else {
             return;
         };
@@ -208,13 +214,13 @@ impl Engine {
     }
 
     /// Handles a flow of the peer that is not in the kernel here; returns the change that creates it.
-    fn make_anew(&mut self, now_ns: u64, change: Change) -> Option<Change> {
+    fn make_anew(&mut self, now_ns: u64, change: KernelChange) -> Option<KernelChange> {
         if let Some(slot) = self.table.find(self.table.hash(&change.flow)) {
             self.settle_times(slot);
         }
         match change.how {
             How::Create { .. } => self.settle_conflict(change),
-            _ if change.whole => Some(Change {
+            _ if change.whole => Some(KernelChange {
                 how: How::Create { exclusive: false },
                 ..change
             }),
@@ -270,7 +276,7 @@ impl Engine {
 
     /// Handles a flow that outlives the peer's copy: if the peer lost it, it is sent again; if no packets pass here, it
     /// is kept as long as the peer reports it.
-    pub(super) fn keep_copy(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+    pub(super) fn extend_to_peer_end(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         let two_resyncs_s = self.two_resyncs_s();
         let entry = self.table.get(slot);
         let Some(left_s) = flow.timeout_s.filter(|left_s| *left_s < two_resyncs_s) else {
@@ -278,7 +284,10 @@ impl Engine {
         };
         let ends_s = seconds(now_ns).saturating_add(left_s);
         let is_fixed = flow.status & status::FIXED_TIMEOUT != 0;
-        if is_fixed || entry.has(flag::ENDED) || entry.peer_s < ends_s.saturating_add(ROUNDING_S) {
+        if is_fixed
+            || entry.has(flag::ENDED_AT_PEER)
+            || entry.peer_s < ends_s.saturating_add(ROUNDING_S)
+        {
             return;
         }
         let wanted_s = entry.peer_s - seconds(now_ns);
@@ -287,7 +296,7 @@ impl Engine {
 }
 
 /// Turns a creation into an update, since the kernel has the flow already.
-fn of_known(mut change: Change) -> Change {
+fn of_known(mut change: KernelChange) -> KernelChange {
     if matches!(change.how, How::Create { .. }) {
         change.how = How::Update { with_status: true };
     }

@@ -1,7 +1,7 @@
 //! Requests missing flows when a kernel table that was full has room again.
 
 use super::status::counted;
-use super::{Action, Change, Engine, How, SECOND_NS};
+use super::{Action, Engine, How, KernelChange, SECOND_NS};
 use crate::flow::Flow;
 
 const WARN_EVERY_NS: u64 = 60 * SECOND_NS;
@@ -38,7 +38,7 @@ impl FullTable {
     }
 
     /// Takes note of a change that the kernel accepted.
-    pub(super) fn see_written(&mut self, change: &Change) {
+    pub(super) fn see_written(&mut self, change: &KernelChange) {
         self.room.see_written(change);
     }
 
@@ -118,7 +118,7 @@ impl Room {
         refused.is_some_and(|it| (it.original, it.zone) == (flow.original, flow.zone))
     }
 
-    fn see_written(&mut self, change: &Change) {
+    fn see_written(&mut self, change: &KernelChange) {
         let is_new = matches!(change.how, How::Create { .. });
         self.is_there |= self.is_tried && is_new && self.is_of(&change.flow);
     }

@@ -85,7 +85,7 @@ impl Engine {
             return;
         };
         let before = *self.table.get(slot);
-        if before.has(flag::ENDING) {
+        if before.has(flag::DROPPED_HERE) {
             return;
         }
         let has_time_left = flow.timeout_s.is_some_and(|left_s| left_s > 0);
@@ -93,12 +93,12 @@ impl Engine {
             self.observe(now_ns, slot, &before, &flow);
         }
         let entry = *self.table.get(slot);
-        let is_known = entry.has(flag::SENT) && entry.is_own(seconds(now_ns));
+        let is_known = entry.has(flag::KNOWN_TO_PEER) && entry.is_own(seconds(now_ns));
         let may_return = has_time_left && by == By::Traffic && is_known && !is_refused(&flow);
         if may_return && !self.roles.is_active() {
             return self.request_dropped_flow(now_ns, hash);
         }
-        if !self.speaks(now_ns) {
+        if !self.informs_peer(now_ns) {
             // The peer assumes that the flow is here. If it still has it, it sends it again.
             self.drop_entry(hash);
             if self.peer_is_active() {
@@ -117,7 +117,7 @@ impl Engine {
 
     fn wait_for_another(&mut self, now_ns: u64, slot: u32, mut flow: Flow, why: Why) {
         let entry = self.table.get_mut(slot);
-        entry.set(flag::ENDING, true);
+        entry.set(flag::DROPPED_HERE, true);
         flow.incarnation = entry.incarnation();
         let (hash, waiting) = (entry.hash, entry.stop_waiting());
         self.unqueue(waiting);
@@ -156,7 +156,7 @@ impl Engine {
     pub(super) fn tell_endings_alive(&mut self, now_ns: u64) {
         for hash in self.session.endings.hashes() {
             let slot = self.ending_slot(hash);
-            if slot.is_some_and(|slot| self.table.get(slot).has(flag::SENT)) {
+            if slot.is_some_and(|slot| self.table.get(slot).has(flag::KNOWN_TO_PEER)) {
                 self.tell_alive(now_ns, hash);
             }
         }
@@ -195,7 +195,7 @@ impl Engine {
 
     fn ending_slot(&self, hash: u64) -> Option<u32> {
         let slot = self.table.find(hash)?;
-        self.table.get(slot).has(flag::ENDING).then_some(slot)
+        self.table.get(slot).has(flag::DROPPED_HERE).then_some(slot)
     }
 }
 

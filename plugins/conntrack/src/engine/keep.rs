@@ -49,7 +49,7 @@ impl Keeping {
 impl Engine {
     /// Begins to renew copies, after the connection to an active peer was lost.
     pub(super) fn keep_copies(&mut self, now_ns: u64) {
-        if self.table.has_copies() {
+        if self.table.has_peer_reports() {
             self.walks.request(Due::Keep);
             let interval_ns = self.resync_interval_ns();
             self.keeping.begin(now_ns, interval_ns);
@@ -88,7 +88,7 @@ impl Engine {
         self.observe(now_ns, slot, &before, flow);
         let full_s = self.full_s(flow).saturating_sub(self.apart_s());
         let entry = self.table.get_mut(slot);
-        let is_peers = entry.peer_s > 0 && !entry.has(flag::ENDED);
+        let is_peers = entry.peer_s > 0 && !entry.has(flag::ENDED_AT_PEER);
         let Some(left_s) = flow.timeout_s.filter(|_| is_peers) else {
             return;
         };

@@ -147,7 +147,7 @@ impl Engine {
         let now_s = seconds(now_ns);
         match entry.waiting() {
             NOT_WAITING if !entry.is_own(now_s) && entry.is_peers(now_s) => Fate::Copy,
-            NOT_WAITING if entry.has(flag::SENT) => Fate::Replicated,
+            NOT_WAITING if entry.has(flag::KNOWN_TO_PEER) => Fate::Replicated,
             NOT_WAITING => Fate::Untold,
             number if self.session.outbox.is_young(number) => Fate::Young,
             _ => Fate::Waiting,

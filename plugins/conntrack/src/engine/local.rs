@@ -1,7 +1,7 @@
 //! Handles events of flows in the kernel here, and reports them to the peer.
 
 use super::merge::is_ending;
-use super::queue::{Change, merge};
+use super::queue::{OutgoingChange, apply_event};
 use super::table::{Entry, digest, flag, status_byte};
 use super::walks::Due;
 use super::{Engine, How, SECOND_NS};
@@ -37,8 +37,10 @@ impl Engine {
         self.counters.local.events += 1;
         match event {
             Event::Gone(flow) => self.handle_gone(now_ns, flow, by),
-            Event::Changed(flow) if !self.speaks(now_ns) => self.handle_meddling(now_ns, flow, by),
-            _ if !self.speaks(now_ns) => {}
+            Event::Changed(flow) if !self.informs_peer(now_ns) => {
+                self.handle_meddling(now_ns, flow, by)
+            }
+            _ if !self.informs_peer(now_ns) => {}
             Event::New(flow) => self.handle_new(now_ns, flow, by),
             Event::Changed(flow) => self.handle_changed(now_ns, flow, by),
             Event::Expected(yes, request) => self.handle_expected(now_ns, yes, &request),
@@ -49,7 +51,7 @@ impl Engine {
     fn handle_meddling(&mut self, now_ns: u64, flow: Flow, by: By) {
         let slot = self.table.find(self.table.hash(&flow));
         let entry = slot.map(|slot| *self.table.get(slot));
-        let entry = entry.filter(|it| by == By::Request && !it.has(flag::ENDING));
+        let entry = entry.filter(|it| by == By::Request && !it.has(flag::DROPPED_HERE));
         let Some(entry) = entry.filter(|_| self.peer_is_active()) else {
             return;
         };
@@ -76,14 +78,14 @@ impl Engine {
     pub fn handle_overrun(&mut self, now_ns: u64) {
         self.counters.local.overruns += 1;
         self.session.resyncs.handle_overrun(now_ns);
-        if self.speaks(now_ns) {
+        if self.informs_peer(now_ns) {
             self.walks.request(Due::Resync);
             if !self.session.resyncs.set_unsettled(true) {
                 self.push_pulse(now_ns);
             }
         }
         // a resync of this node also finds flows that the kernel dropped
-        if !self.speaks(now_ns) && !self.table.is_empty() {
+        if !self.informs_peer(now_ns) && !self.table.is_empty() {
             self.walks.request(Due::Verify);
         }
     }
@@ -129,7 +131,7 @@ impl Engine {
         let waiting = self.session.outbox.change_mut(number);
         let is_older = waiting.is_some_and(|it| self.walks.is_resync_since(it.since_ns));
         if is_older && self.session.outbox.is_ready(number) {
-            self.table.set_flag(slot, flag::SENT, true);
+            self.table.set_flag(slot, flag::KNOWN_TO_PEER, true);
             self.tell_alive(now_ns, entry.hash);
         }
     }
@@ -137,10 +139,10 @@ impl Engine {
     /// Handles the begin of a known flow: the earlier one has ended, or the other router carries it as well.
     fn begin_again(&mut self, now_ns: u64, slot: u32, flow: Flow) {
         let entry = self.table.get_mut(slot);
-        if entry.has(flag::ENDING) || is_ending(entry, flow.original.protocol) {
+        if entry.has(flag::DROPPED_HERE) || is_ending(entry, flow.original.protocol) {
             entry.set_incarnation(entry.incarnation() + 1);
             (entry.peer_s, entry.state_and_status) = (0, 0);
-            entry.set(flag::ENDING, false);
+            entry.set(flag::DROPPED_HERE, false);
         }
         self.witness(now_ns, slot, &flow);
         self.tell_again(now_ns, slot, flow, Kind::Whole);
@@ -150,7 +152,7 @@ impl Engine {
     pub(super) fn insert_new(&mut self, now_ns: u64, hash: u64, flow: Flow, is_young: bool) {
         let slot = self.table.insert(Entry::new(hash, flag::PRESENT));
         self.witness(now_ns, slot, &flow);
-        let change = Change {
+        let change = OutgoingChange {
             kind: Kind::Whole,
             hash,
             flow,
@@ -213,10 +215,10 @@ impl Engine {
                 waiting.kind = Kind::Whole;
                 waiting.flow.reply = flow.reply;
             }
-            merge(&mut waiting.flow, &flow);
+            apply_event(&mut waiting.flow, &flow);
             return self.check_admission(now_ns, slot, entry.waiting());
         }
-        let kind = if entry.has(flag::SENT) {
+        let kind = if entry.has(flag::KNOWN_TO_PEER) {
             kind
         } else {
             Kind::Whole
@@ -248,11 +250,11 @@ impl Engine {
         let entry = *self.table.get(slot);
         self.drop_entry(entry.hash);
         self.walks.note_gone();
-        if !entry.has(flag::SENT) {
+        if !entry.has(flag::KNOWN_TO_PEER) {
             return; // it began and ended between two messages
         }
         flow.incarnation = entry.incarnation();
-        let change = Change {
+        let change = OutgoingChange {
             kind: Kind::Gone(why),
             hash: entry.hash,
             flow,
@@ -281,7 +283,7 @@ impl Engine {
 
     /// Handles the kernel's state of a queried flow.
     pub fn handle_found(&mut self, now_ns: u64, flow: Flow) {
-        if flow.status & status::DYING != 0 || !self.speaks(now_ns) {
+        if flow.status & status::DYING != 0 || !self.informs_peer(now_ns) {
             return;
         }
         if !self.filter.admits(&flow) {

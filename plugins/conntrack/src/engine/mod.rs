@@ -28,10 +28,11 @@ mod merge;
 mod missing;
 mod orphans;
 mod outbox;
+mod own_address_flows;
 mod packet;
 mod pause;
+mod peer_address_flows;
 mod peer_reports;
-mod peer_translated;
 pub mod queue;
 pub mod restore;
 mod resync;
@@ -45,7 +46,6 @@ mod synchrony;
 pub mod table;
 #[cfg(test)]
 mod tests;
-mod translated;
 mod walk;
 mod walks;
 
@@ -55,9 +55,9 @@ pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use evidence::Question;
 pub use listing::{ListKind, Listed};
-pub use peer_translated::EgressCounts;
+pub use own_address_flows::{NodeAddresses, Translation};
+pub use peer_address_flows::EgressCounts;
 pub use restore::Timeouts;
-pub use translated::{NodeAddresses, Translation};
 
 use spared_replica::Config;
 use spared_sdk::replicated::{Map, Replicated};
@@ -89,7 +89,7 @@ pub enum Action {
     /// Changes the set of notifications that are subscribed to.
     Subscribe(Subscription),
     /// Changes the kernel's table; `handle_refused` follows if it fails.
-    Write(Change),
+    Write(KernelChange),
     /// Queries flows in the kernel; `handle_found` follows for each that exists.
     Find(Vec<Flow>),
     /// Tests if the kernel sends events for this flow; `handle_found` or `handle_silent` follows.
@@ -127,7 +127,7 @@ pub enum Subscription {
 
 /// One request to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct KernelChange {
     pub how: How,
     pub flow: Flow,
     pub timeout_s: u32,
@@ -314,10 +314,12 @@ impl Engine {
         self.keep_again(now_ns);
         self.try_for_room(now_ns);
         if self.session.resyncs.is_due(now_ns) {
-            let speaks = self.request_resync(now_ns);
+            let informs_peer = self.request_resync(now_ns);
             let next_ns = now_ns.saturating_add(self.resync_interval_ns());
-            self.session.resyncs.schedule(speaks.then_some(next_ns));
-            if !speaks {
+            self.session
+                .resyncs
+                .schedule(informs_peer.then_some(next_ns));
+            if !informs_peer {
                 self.walks.cancel(Due::Resync);
             }
         }
@@ -374,7 +376,7 @@ impl Engine {
         if how == How::Delete && self.walks.is_resync() {
             self.walks.note_destroyed(self.table.hash(&flow));
         }
-        self.actions.push_back(Action::Write(Change {
+        self.actions.push_back(Action::Write(KernelChange {
             how,
             flow,
             timeout_s,
@@ -390,8 +392,8 @@ impl Engine {
     }
 
     /// Returns true if the peer is informed of changes here.
-    fn speaks(&self, now_ns: u64) -> bool {
+    fn informs_peer(&self, now_ns: u64) -> bool {
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
-        heard && self.roles.speaks(now_ns)
+        heard && self.roles.informs_peer(now_ns)
     }
 }

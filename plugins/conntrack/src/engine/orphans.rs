@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use spared_netlink::constants as c;
 
-use super::{Change, Engine, How};
+use super::{Engine, How, KernelChange};
 
 /// Number of tries after which an expectation without a connection is dropped.
 const EXPECTATION_TRIES: u8 = 3;
@@ -18,7 +18,7 @@ const WAITING_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
     /// Changes in the order in which they were refused, by number.
-    waiting: BTreeMap<u64, Change>,
+    waiting: BTreeMap<u64, KernelChange>,
     /// Number of the change that waits, by the hash of its flow.
     numbers: HashMap<u64, u64>,
     last: u64,
@@ -35,7 +35,7 @@ impl Orphans {
     }
 
     /// Adds a change of an expectation, or of the flow with this hash, whose earlier one it replaces.
-    fn push(&mut self, hash: Option<u64>, change: Change) {
+    fn push(&mut self, hash: Option<u64>, change: KernelChange) {
         self.last += 1;
         let before = hash.and_then(|hash| self.numbers.insert(hash, self.last));
         if let Some(before) = before {
@@ -54,7 +54,7 @@ impl Orphans {
         }
     }
 
-    fn take_all(&mut self) -> Vec<Change> {
+    fn take_all(&mut self) -> Vec<KernelChange> {
         self.numbers.clear();
         std::mem::take(&mut self.waiting).into_values().collect()
     }
@@ -62,7 +62,7 @@ impl Orphans {
 
 impl Engine {
     /// Keeps a flow or an expectation whose master is not there until later records bring it.
-    pub(super) fn queue_orphan(&mut self, change: Change) {
+    pub(super) fn queue_orphan(&mut self, change: KernelChange) {
         let is_expectation = matches!(change.how, How::Expect(..));
         if !self.session.orphans.is_full() {
             let hash = (!is_expectation).then(|| self.table.hash(&change.flow));

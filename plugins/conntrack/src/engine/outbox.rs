@@ -2,7 +2,7 @@
 //! It lives as long as the channel.
 
 use super::SECOND_NS;
-use super::queue::{Change, Item, Queue};
+use super::queue::{Item, OutgoingChange, Queue};
 use super::table::Table;
 use crate::wire::HASHES_MAX;
 
@@ -67,7 +67,7 @@ impl Outbox {
     // ---- in
 
     /// Adds a change. Returns the number by which it is found until it is encoded.
-    pub(super) fn push_change(&mut self, change: Change) -> u32 {
+    pub(super) fn push_change(&mut self, change: OutgoingChange) -> u32 {
         self.ready.push(change)
     }
 
@@ -76,7 +76,7 @@ impl Outbox {
     }
 
     /// Adds a flow below the minimum age. A flow that ends leaves a gap; gaps must not outnumber flows.
-    pub(super) fn push_young(&mut self, table: &mut Table, change: Change) -> u32 {
+    pub(super) fn push_young(&mut self, table: &mut Table, change: OutgoingChange) -> u32 {
         if self.young.is_sparse() {
             for change in self.young.take_all() {
                 let hash = change.hash;
@@ -132,7 +132,7 @@ impl Outbox {
     // ---- by number
 
     /// Returns the change with this number, young or not.
-    pub(super) fn change_mut(&mut self, number: u32) -> Option<&mut Change> {
+    pub(super) fn change_mut(&mut self, number: u32) -> Option<&mut OutgoingChange> {
         let young = &mut self.young;
         self.ready.get_mut(number).or_else(|| young.get_mut(number))
     }
@@ -191,7 +191,7 @@ impl Outbox {
     }
 
     /// Removes the first item, if it is a change and it is the turn of `is_ahead`.
-    pub(super) fn pop_change(&mut self, is_ahead: bool) -> Option<Change> {
+    pub(super) fn pop_change(&mut self, is_ahead: bool) -> Option<OutgoingChange> {
         if !matches!(self.front(is_ahead)?, Item::Change(_)) {
             return None;
         }
@@ -211,7 +211,7 @@ impl Outbox {
     }
 
     /// Removes the next young flow that is at least `min_age_ns` old.
-    pub(super) fn pop_ripe(&mut self, now_ns: u64, min_age_ns: u64) -> Option<Change> {
+    pub(super) fn pop_ripe(&mut self, now_ns: u64, min_age_ns: u64) -> Option<OutgoingChange> {
         while let Some(item) = self.young.front() {
             if let Item::Change(change) = item {
                 if now_ns < change.since_ns.saturating_add(min_age_ns) {

@@ -7,8 +7,8 @@
 
 use super::Engine;
 use super::local::{By, seconds};
+use super::own_address_flows::Translation;
 use super::restore::Timeouts;
-use super::translated::Translation;
 use crate::flow::{CLOSE, Flow, TCP, status};
 use crate::wire::Address;
 

@@ -11,7 +11,7 @@ use spared_sdk::Trouble;
 
 use super::conflict::translated_to;
 use super::local::seconds;
-use super::translated::{Report, Told, Translation};
+use super::own_address_flows::{Report, Told, Translation};
 use super::{Action, Engine, SECOND_NS};
 use crate::flow::{Flow, address};
 use crate::wire::Address;
@@ -30,7 +30,7 @@ pub struct EgressCounts {
 }
 
 #[derive(Debug, Default)]
-pub struct PeerTranslated {
+pub struct PeerAddressFlows {
     pub(super) report: Report,
     /// Time of the last change of either node's roles, or of the other node's addresses.
     pub(super) changed_ns: u64,
@@ -49,10 +49,10 @@ pub struct PeerTranslated {
 impl Engine {
     /// Adds the result of a lookup.
     pub fn handle_egress(&mut self, found: EgressCounts) {
-        let renews = std::mem::take(&mut self.addresses.peer_translated.renews);
-        let known = self.addresses.peer_translated.egress.filter(|_| !renews);
+        let renews = std::mem::take(&mut self.addresses.peer_address_flows.renews);
+        let known = self.addresses.peer_address_flows.egress.filter(|_| !renews);
         let known = known.unwrap_or_default();
-        self.addresses.peer_translated.egress = Some(EgressCounts {
+        self.addresses.peer_address_flows.egress = Some(EgressCounts {
             fenced: known.fenced + found.fenced,
             unfenced: known.unfenced + found.unfenced,
         });
@@ -60,21 +60,21 @@ impl Engine {
 
     /// Returns the destinations of flows that were seen since the last call; empty if there are none or nothing is new.
     pub fn take_destinations(&mut self) -> HashSet<Address> {
-        std::mem::take(&mut self.addresses.peer_translated.destinations)
+        std::mem::take(&mut self.addresses.peer_address_flows.destinations)
     }
 
     /// Adds the destination of such a flow to the next lookup.
     pub(super) fn note_destination(&mut self, destination: Address) {
-        if self.addresses.peer_translated.destinations.len() < SAMPLE_MAX {
+        if self.addresses.peer_address_flows.destinations.len() < SAMPLE_MAX {
             self.addresses
-                .peer_translated
+                .peer_address_flows
                 .destinations
                 .insert(destination);
         }
     }
 
     /// Returns the number of flows whose packets pass here and whose answers arrive at the other node.
-    pub(super) fn peer_translated_flows(&self) -> usize {
+    pub(super) fn peer_address_flow_count(&self) -> usize {
         if self.is_shared() {
             self.table.translated(Translation::ToPeer)
         } else {
@@ -84,7 +84,7 @@ impl Engine {
 
     /// Takes note that roles or addresses of a node have changed.
     pub(super) fn note_move(&mut self, now_ns: u64) {
-        self.addresses.peer_translated.changed_ns = now_ns;
+        self.addresses.peer_address_flows.changed_ns = now_ns;
         // flows that were counted may no longer be in that state
         if self.table.translated(Translation::ToPeer) > 0 {
             self.request_resync(now_ns);
@@ -93,8 +93,8 @@ impl Engine {
 
     /// Takes note that a resync has ended.
     pub(super) fn note_walked(&mut self, began_ns: u64) {
-        self.addresses.peer_translated.walked_ns = began_ns;
-        self.addresses.peer_translated.renews = true;
+        self.addresses.peer_address_flows.walked_ns = began_ns;
+        self.addresses.peer_address_flows.renews = true;
     }
 
     /// Returns the other node's address with which a packet has just left, and its destination. `flow` is from the
@@ -103,7 +103,7 @@ impl Engine {
         let is_settled = now_ns
             >= self
                 .addresses
-                .peer_translated
+                .peer_address_flows
                 .changed_ns
                 .saturating_add(SETTLED_NS);
         let to = self.answered_there(flow).filter(|_| is_settled)?;
@@ -122,10 +122,10 @@ impl Engine {
         let entry = self.table.get(slot);
         let settled_ns = self
             .addresses
-            .peer_translated
+            .peer_address_flows
             .changed_ns
             .saturating_add(SETTLED_NS);
-        let is_seen = moved && self.addresses.peer_translated.walked_ns >= settled_ns;
+        let is_seen = moved && self.addresses.peer_address_flows.walked_ns >= settled_ns;
         let counts = is_seen || entry.translation() == Translation::ToPeer;
         let to = self.answered_there(flow)?;
         (counts && entry.is_own(seconds(now_ns))).then_some((Translation::ToPeer, to))
@@ -140,25 +140,25 @@ impl Engine {
 
     /// Decides what is reported of these flows. If the fence does not drop them they work, as long as the other node
     /// receives its copy in time.
-    pub(super) fn report_peer_translated(&mut self, now_ns: u64) {
-        let (flows, of) = (self.peer_translated_flows(), self.table.len());
+    pub(super) fn report_peer_address_flows(&mut self, now_ns: u64) {
+        let (flows, of) = (self.peer_address_flow_count(), self.table.len());
         if flows == 0 {
             // the next ones may leave on other ways
             (
-                self.addresses.peer_translated.egress,
-                self.addresses.peer_translated.is_warned,
+                self.addresses.peer_address_flows.egress,
+                self.addresses.peer_address_flows.is_warned,
             ) = (None, false);
         }
         self.addresses
-            .peer_translated
+            .peer_address_flows
             .report
             .update(now_ns, flows, of);
         let passes = self
             .addresses
-            .peer_translated
+            .peer_address_flows
             .egress
             .is_some_and(|it| it.fenced == 0);
-        if passes && !std::mem::replace(&mut self.addresses.peer_translated.is_warned, true) {
+        if passes && !std::mem::replace(&mut self.addresses.peer_address_flows.is_warned, true) {
             let text = format!(
                 "{flows} flows that pass here are translated to an address of the other node, where \
                  their answers go: give each group an address of its own to translate to"
@@ -167,13 +167,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn peer_translated_trouble(&self) -> Option<Trouble> {
+    pub(super) fn peer_address_trouble(&self) -> Option<Trouble> {
         let egress = self
             .addresses
-            .peer_translated
+            .peer_address_flows
             .egress
             .filter(|it| it.fenced > 0)?;
-        let told = self.addresses.peer_translated.report.told.as_ref();
+        let told = self.addresses.peer_address_flows.report.told.as_ref();
         let Told { flows, of, to } = told.filter(|_| self.is_shared())?;
         let verb = if *flows == 1 { "is" } else { "are" };
         let they = match (egress.unfenced, flows) {

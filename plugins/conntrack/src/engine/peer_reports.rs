@@ -6,7 +6,7 @@ use super::local::seconds;
 use super::merge::{self, IncarnationOrder};
 use super::table::{APART_S, Entry, digest, flag};
 use super::walks::Due;
-use super::{Action, Change, Engine, How};
+use super::{Action, Engine, How, KernelChange};
 use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message, Why};
 
@@ -81,7 +81,7 @@ impl Engine {
             (Kind::Gone(_), None) => {
                 self.session.missing.remove(hash);
             }
-            (_, Some(slot)) if self.table.get(slot).has(flag::ENDING) => {
+            (_, Some(slot)) if self.table.get(slot).has(flag::DROPPED_HERE) => {
                 // the kernel here has dropped it, and the peer's kernel has not
                 self.drop_entry(hash);
                 self.take_unknown(now_ns, hash, kind, flow);
@@ -125,7 +125,7 @@ impl Engine {
             IncarnationOrder::Newer => return self.begin_anew(now_ns, slot, kind, flow),
         }
         let whole = kind == Kind::Whole;
-        if self.speaks(now_ns) {
+        if self.informs_peer(now_ns) {
             self.hear_times(now_ns, slot, &flow);
             let change = self.change(How::Update { with_status: true }, flow, whole);
             return self.question(change, before, None);
@@ -148,7 +148,7 @@ impl Engine {
     /// Sends the whole flow to the peer, which knows less of it.
     fn resend_whole(&mut self, slot: u32, flow: Flow) {
         self.counters.applied.merged += 1;
-        self.table.set_flag(slot, flag::SENT, false);
+        self.table.set_flag(slot, flag::KNOWN_TO_PEER, false);
         self.look_up(flow);
     }
 
@@ -168,7 +168,7 @@ impl Engine {
         if merge::relate(&before, Kind::Gone(why), &flow) == IncarnationOrder::Older {
             return; // the flow here has begun since
         }
-        let is_ending = before.has(flag::ENDING);
+        let is_ending = before.has(flag::DROPPED_HERE);
         if self.is_sole() && !is_ending {
             return self.resend_whole(slot, flow); // a peer that carries nothing cannot end a flow
         }
@@ -179,15 +179,15 @@ impl Engine {
             };
         }
         let entry = self.table.get_mut(slot);
-        entry.set(flag::SENT, false);
-        entry.set(flag::ENDED, true);
+        entry.set(flag::KNOWN_TO_PEER, false);
+        entry.set(flag::ENDED_AT_PEER, true);
         let change = self.change(How::Delete, flow, false);
         self.question(change, before, Some(why));
     }
 
-    fn change(&self, how: How, flow: Flow, whole: bool) -> Change {
+    fn change(&self, how: How, flow: Flow, whole: bool) -> KernelChange {
         let timeout_s = self.lease_of(&flow);
-        Change {
+        KernelChange {
             how,
             flow,
             timeout_s,
@@ -216,8 +216,8 @@ impl Engine {
         };
         let (now_s, lease_s, round) = (seconds(now_ns), self.lease_of(flow), self.table.round());
         let entry = self.table.get_mut(slot);
-        entry.flags |= flag::SENT | flag::PRESENT | read;
-        entry.flags &= !flag::ENDED;
+        entry.flags |= flag::KNOWN_TO_PEER | flag::PRESENT | read;
+        entry.flags &= !flag::ENDED_AT_PEER;
         entry.set_round(round);
         if let Some(left_s) = flow.timeout_s {
             entry.peer_s = now_s.saturating_add(lease_s);
@@ -259,11 +259,11 @@ impl Engine {
         let (round, peer_carries) = (self.table.round(), self.peer_is_active());
         let looks = self.roles.is_active() || self.walks.is_verifying();
         let slot = self.table.find(hash);
-        match slot.filter(|slot| !self.table.get(*slot).has(flag::ENDING)) {
+        match slot.filter(|slot| !self.table.get(*slot).has(flag::DROPPED_HERE)) {
             Some(slot) => {
                 let entry = self.table.get_mut(slot);
                 entry.set_round(round);
-                entry.flags &= !flag::ENDED;
+                entry.flags &= !flag::ENDED_AT_PEER;
                 if entry.peer_s == 0 && peer_carries {
                     // The flow ends at this time at the earliest, or the peer would have sent more. Nothing is written:
                     // with any other time, a packet that sets the same one would not be noticed.
@@ -292,7 +292,7 @@ impl Engine {
             self.counters.lost_there += 1;
             match self.table.find(hash) {
                 Some(slot) => {
-                    self.table.set_flag(slot, flag::SENT, false);
+                    self.table.set_flag(slot, flag::KNOWN_TO_PEER, false);
                     self.walks.request(Due::Resync);
                 }
                 // it has ended: the peer waits for it until a resync has ended without it

@@ -12,7 +12,7 @@ use crate::wire::Kind;
 const NUMBERS: u32 = 1 << 30;
 
 #[derive(Debug)]
-pub struct Change {
+pub struct OutgoingChange {
     pub kind: Kind,
     pub hash: u64,
     pub flow: Flow,
@@ -21,7 +21,7 @@ pub struct Change {
 
 #[derive(Debug)]
 pub enum Item {
-    Change(Change),
+    Change(OutgoingChange),
     /// A separate message, which must keep its place.
     Message(Vec<u8>),
     /// A later change replaced it.
@@ -103,7 +103,7 @@ impl Queue {
     }
 
     /// Removes all changes, in order. The queue must not contain messages.
-    pub fn take_all(&mut self) -> Vec<Change> {
+    pub fn take_all(&mut self) -> Vec<OutgoingChange> {
         let items = std::mem::take(&mut self.items);
         self.clear();
         let changes = items.into_iter().filter_map(|item| match item {
@@ -139,7 +139,7 @@ impl Queue {
     }
 
     /// Adds a change. Returns the number by which it is found while it waits.
-    pub fn push(&mut self, change: Change) -> u32 {
+    pub fn push(&mut self, change: OutgoingChange) -> u32 {
         let number = after(self.first, self.items.len() as u32);
         self.items.push_back(Item::Change(change));
         self.changes += 1;
@@ -151,7 +151,7 @@ impl Queue {
         self.items.push_back(Item::Message(message));
     }
 
-    pub fn get_mut(&mut self, number: u32) -> Option<&mut Change> {
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut OutgoingChange> {
         match self.item_mut(number)? {
             Item::Change(change) => Some(change),
             _ => None,
@@ -159,7 +159,7 @@ impl Queue {
     }
 
     /// Removes a change and leaves a gap.
-    pub fn take(&mut self, number: u32) -> Option<Change> {
+    pub fn take(&mut self, number: u32) -> Option<OutgoingChange> {
         let item = self.item_mut(number)?;
         if !matches!(item, Item::Change(_)) {
             return None;
@@ -193,7 +193,7 @@ fn after(number: u32, steps: u32) -> u32 {
 }
 
 /// Merges an event into the known state of a flow.
-pub fn merge(known: &mut Flow, event: &Flow) {
+pub fn apply_event(known: &mut Flow, event: &Flow) {
     known.status = event.status;
     known.mark = event.mark;
     known.timeout_s = event.timeout_s.or(known.timeout_s);
@@ -215,8 +215,8 @@ pub fn merge(known: &mut Flow, event: &Flow) {
 mod tests {
     use super::*;
 
-    fn change(since_ns: u64) -> Change {
-        Change {
+    fn change(since_ns: u64) -> OutgoingChange {
+        OutgoingChange {
             kind: Kind::Whole,
             hash: since_ns,
             flow: Flow::default(),
@@ -291,7 +291,7 @@ mod tests {
             ..Flow::default()
         };
         attribute(22, &[3; 16], &mut event.extra);
-        merge(&mut known, &event);
+        apply_event(&mut known, &event);
         assert_eq!((known.mark, known.timeout_s), (7, Some(30)));
         let kinds: Vec<(u16, u8)> = attributes(&known.extra)
             .map(|(kind, it)| (kind, it[0]))

@@ -170,13 +170,13 @@ impl Engine {
             return false;
         };
         let before = *self.table.get(slot);
-        if !before.is_doomed(now_s) || before.has(flag::ENDING) {
+        if !before.is_doomed(now_s) || before.has(flag::DROPPED_HERE) {
             return false;
         }
         self.observe(now_ns, slot, &before, flow);
         let entry = self.table.get_mut(slot);
         // the peer has no copy: it gets a whole record
-        entry.set(flag::SENT, false);
+        entry.set(flag::KNOWN_TO_PEER, false);
         !entry.is_own(now_s)
     }
 

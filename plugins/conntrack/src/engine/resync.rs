@@ -1,7 +1,7 @@
 //! Resyncs: this node reports every flow in the shortest form, and the peer drops the flows that were not reported.
 
 use super::local::{differs_as_a_whole, seconds};
-use super::queue::Change;
+use super::queue::OutgoingChange;
 use super::table::{Entry, NOT_WAITING, digest, flag, status_byte};
 use super::walks::{Due, Walk};
 use super::{Action, Engine, SECOND_NS, Source};
@@ -32,12 +32,12 @@ impl Engine {
         let is_fresh = before.has(flag::FRESH);
         self.table.set_flag(slot, flag::FRESH, false);
         self.table.set_flag(slot, flag::PRESENT, true);
-        if before.has(flag::ENDING) {
+        if before.has(flag::DROPPED_HERE) {
             return; // the dump is older
         }
         if !is_fresh {
             self.observe(now_ns, slot, &before, &flow);
-            self.keep_copy(now_ns, slot, &flow);
+            self.extend_to_peer_end(now_ns, slot, &flow);
             self.loosen_shared(&flow);
         }
         let entry = *self.table.get(slot);
@@ -54,7 +54,7 @@ impl Engine {
             // its record goes first; a young flow has no record yet
             if self.session.outbox.is_ready(entry.waiting()) {
                 // if it ends before its record leaves, the peer has to hear that: its hash may be on the way
-                self.table.set_flag(slot, flag::SENT, true);
+                self.table.set_flag(slot, flag::KNOWN_TO_PEER, true);
                 self.tell_alive(now_ns, hash);
             }
             return;
@@ -63,7 +63,7 @@ impl Engine {
         if !admitted || !entry.is_own(seconds(now_ns)) {
             return;
         }
-        if !entry.has(flag::SENT) {
+        if !entry.has(flag::KNOWN_TO_PEER) {
             return self.push_whole(now_ns, slot, flow);
         }
         self.assume_told(now_ns, slot, &flow);
@@ -131,7 +131,7 @@ impl Engine {
     /// Queues a record. Returns the number under which it waits.
     pub(super) fn push(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) -> u32 {
         let hash = self.table.get(slot).hash;
-        let change = Change {
+        let change = OutgoingChange {
             kind,
             hash,
             flow,
@@ -233,7 +233,7 @@ impl Engine {
     /// Drops flows that a walk did not find: they have ended without an event. Those that live at the peer are
     /// requested.
     fn drop_absent(&mut self, now_ns: u64, is_known: impl Fn(&Entry) -> bool) {
-        let present = flag::PRESENT | flag::ENDING;
+        let present = flag::PRESENT | flag::DROPPED_HERE;
         let absent = self.table.iter().filter(|(_, entry)| !entry.has(present));
         let absent: Vec<Entry> = absent.map(|(_, entry)| *entry).collect();
         let now_s = seconds(now_ns);
@@ -264,7 +264,7 @@ impl Engine {
         if Some(peer.answered_serial) != self.replica.replica().serial() {
             return; // or before the peer knew this node's present role: another one follows
         }
-        let carries = self.speaks(now_ns);
+        let carries = self.informs_peer(now_ns);
         if !carries {
             // the role that the peer answers was sent after everything else
             self.roles.note_heard();
@@ -294,21 +294,21 @@ impl Engine {
     pub(super) fn tidy(&mut self, now_ns: u64, flow: Flow, prune: bool, strays: bool) {
         let hash = self.table.hash(&flow);
         let Some(slot) = self.table.find(hash) else {
-            if strays && !self.speaks(now_ns) && self.filter.admits(&flow) {
+            if strays && !self.informs_peer(now_ns) && self.filter.admits(&flow) {
                 self.write(super::How::Delete, flow, 0);
             }
             return;
         };
         let before = *self.table.get(slot);
         self.table.set_flag(slot, flag::PRESENT, true);
-        if !prune || !before.is_doomed(seconds(now_ns)) || before.has(flag::ENDING) {
+        if !prune || !before.is_doomed(seconds(now_ns)) || before.has(flag::DROPPED_HERE) {
             return;
         }
-        if self.speaks(now_ns) {
+        if self.informs_peer(now_ns) {
             self.observe(now_ns, slot, &before, &flow);
             if self.table.get(slot).is_own(seconds(now_ns)) {
                 self.counters.applied.kept += 1;
-                self.table.set_flag(slot, flag::SENT, false);
+                self.table.set_flag(slot, flag::KNOWN_TO_PEER, false);
                 return self.tell_again(now_ns, slot, flow, Kind::Whole);
             }
         }

@@ -131,7 +131,7 @@ impl Engine {
             self.walks.cancel(due);
         }
         self.request_restore();
-        let flows = self.table.copies(seconds(now_ns));
+        let flows = self.table.count_peer_only(seconds(now_ns));
         if flows > 0 {
             let heard = self
                 .peer
@@ -194,7 +194,7 @@ impl Engine {
         let first = peer.active.is_none();
         let ended = peer.active == Some(true) && !active;
         peer.active = Some(active);
-        self.addresses.peer_translated.changed_ns = now_ns;
+        self.addresses.peer_address_flows.changed_ns = now_ns;
         if !active {
             self.keeping.end();
         }

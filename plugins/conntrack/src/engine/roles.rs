@@ -78,7 +78,7 @@ impl Roles {
     // ---- when the peer is informed
 
     /// Returns true if the peer is informed of changes here.
-    pub(super) fn speaks(&self, now_ns: u64) -> bool {
+    pub(super) fn informs_peer(&self, now_ns: u64) -> bool {
         let is_unreported = self.time_alone == TimeAlone::Unreported;
         self.is_active || is_unreported || self.is_offering(now_ns)
     }
@@ -123,7 +123,7 @@ impl Roles {
 
     /// Returns true once, when everything was sent that waited after stepping down.
     pub(super) fn end_offering(&mut self, now_ns: u64) -> bool {
-        !self.speaks(now_ns) && std::mem::take(&mut self.has_offered)
+        !self.informs_peer(now_ns) && std::mem::take(&mut self.has_offered)
     }
 
     /// Forgets what was sent after stepping down, for a new peer.

@@ -1,7 +1,7 @@
 //! Sends messages to the peer: changes in batches, in order. Computes the lifetime of the peer's copies.
 
 use super::local::seconds;
-use super::queue::Change;
+use super::queue::OutgoingChange;
 use super::table::{APART_S, digest, flag};
 use super::{Engine, SECOND_NS};
 use crate::flow::status;
@@ -74,7 +74,7 @@ impl Engine {
         Some(message).filter(|message| !message.is_empty())
     }
 
-    fn encode(&mut self, message: &mut Vec<u8>, now_ns: u64, change: Change) {
+    fn encode(&mut self, message: &mut Vec<u8>, now_ns: u64, change: OutgoingChange) {
         if let Kind::Gone(_) = change.kind {
             wire::record(message, change.kind, &change.flow);
             self.counters.sent.deletes += 1;
@@ -99,7 +99,7 @@ impl Engine {
         let lease_s = self.lease_s();
         let entry = self.table.get_mut(slot);
         entry.stop_waiting();
-        entry.flags = entry.flags & !flag::STALE | flag::SENT;
+        entry.flags = entry.flags & !flag::STALE | flag::KNOWN_TO_PEER;
         match change.kind {
             Kind::Whole => entry.extra = digest(&change.flow),
             // an event names the present attributes, but not the earlier ones
@@ -117,7 +117,7 @@ impl Engine {
         });
     }
 
-    pub(super) fn push_ready(&mut self, now_ns: u64, change: Change) -> u32 {
+    pub(super) fn push_ready(&mut self, now_ns: u64, change: OutgoingChange) -> u32 {
         self.roles.note_change_told();
         self.flush_soon(now_ns);
         self.session.outbox.push_change(change)

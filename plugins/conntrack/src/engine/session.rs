@@ -50,7 +50,7 @@ impl Engine {
         }
         if session.take_repeat_request() {
             // its role follows, and the resync that answers it
-            self.table.clear_flag(flag::SENT);
+            self.table.clear_flag(flag::KNOWN_TO_PEER);
             self.roles.note_unheard();
         }
         if let (Some(peer), Some((serial, groups))) = (&mut self.peer, session.peer_role()) {

@@ -29,7 +29,7 @@ impl Engine {
     /// Returns text about translated flows, to follow their number.
     fn translations(&self) -> String {
         let mut words = String::new();
-        let elsewhere = self.peer_translated_flows();
+        let elsewhere = self.peer_address_flow_count();
         if elsewhere > 0 {
             words += &format!(", {elsewhere} translated to an address of the other node");
         }
@@ -49,7 +49,7 @@ impl Engine {
             .outbox
             .oldest_ns()
             .map_or(0, |since| now_ns.saturating_sub(since));
-        let remote = self.table.copies(seconds(now_ns)) as u64;
+        let remote = self.table.count_peer_only(seconds(now_ns)) as u64;
         let (sent, applied) = counters.rates();
         let per_flow = counters.sent.flow_bytes.checked_div(counters.sent.flows);
         vec![
@@ -60,7 +60,7 @@ impl Engine {
             ("flows.remote", remote.into()),
             (
                 "flows.elsewhere",
-                (self.peer_translated_flows() as u64).into(),
+                (self.peer_address_flow_count() as u64).into(),
             ),
             (
                 "flows.own_address",
@@ -147,7 +147,7 @@ impl Engine {
             .is_blind()
             .then(|| Trouble::new("conntrack table", unread));
         let translated = self.translation_trouble();
-        let elsewhere = self.peer_translated_trouble();
+        let elsewhere = self.peer_address_trouble();
         deaf.chain(blind)
             .chain(translated)
             .chain(elsewhere)

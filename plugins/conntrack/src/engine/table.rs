@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
-use super::translated::Translation;
+use super::own_address_flows::Translation;
 use crate::flow::{Flow, Key};
 pub use entry::{APART_S, Entry, NOT_WAITING, ROUNDING_S, digest, flag, status_bits, status_byte};
 use entry::{ROUNDS, TRANSLATION_AT};
@@ -210,7 +210,7 @@ impl Table {
         for entry in self.entries.iter_mut().filter(lives) {
             entry.own_s = entry.ends_s();
             entry.peer_s = 0;
-            entry.flags &= !flag::ENDED;
+            entry.flags &= !flag::ENDED_AT_PEER;
         }
     }
 
@@ -235,7 +235,7 @@ impl Table {
         for slot in &self.index {
             let entry = &mut self.entries[*slot as usize];
             entry.stop_waiting();
-            entry.flags &= !flag::SENT;
+            entry.flags &= !flag::KNOWN_TO_PEER;
         }
     }
 
@@ -246,7 +246,7 @@ impl Table {
         for slot in &self.index {
             let entry = &mut self.entries[*slot as usize];
             if entry.peer_s > 0 && entry.round() != self.round {
-                entry.flags |= flag::ENDED;
+                entry.flags |= flag::ENDED_AT_PEER;
             }
             doomed |= entry.is_doomed(now_s);
         }
@@ -256,18 +256,18 @@ impl Table {
     /// Drops ended flows that a walk did not find in the kernel.
     pub fn drop_doomed(&mut self, now_s: u32) {
         let doomed = self.iter().filter(|(_, entry)| entry.is_doomed(now_s));
-        let gone = doomed.filter(|(_, entry)| !entry.has(flag::PRESENT | flag::ENDING));
+        let gone = doomed.filter(|(_, entry)| !entry.has(flag::PRESENT | flag::DROPPED_HERE));
         let gone: Vec<u32> = gone.map(|(slot, _)| slot).collect();
         gone.into_iter().for_each(|slot| self.remove(slot));
     }
 
     /// Returns true if the peer reported any flow.
-    pub fn has_copies(&self) -> bool {
+    pub fn has_peer_reports(&self) -> bool {
         self.iter().any(|(_, entry)| entry.peer_s > 0)
     }
 
     /// Returns the number of flows that live by the peer's report alone.
-    pub fn copies(&self, now_s: u32) -> usize {
+    pub fn count_peer_only(&self, now_s: u32) -> usize {
         let copies = self.iter().filter(|(_, entry)| !entry.is_own(now_s));
         copies.count()
     }

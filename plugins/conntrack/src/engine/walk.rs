@@ -18,8 +18,8 @@ impl Engine {
             let unknown = std::mem::take(&mut self.session.unknown);
             self.actions.push_back(Action::Find(unknown));
         }
-        let speaks = self.speaks(now_ns);
-        let Some(work) = self.walks.next(now_ns, speaks) else {
+        let informs_peer = self.informs_peer(now_ns);
+        let Some(work) = self.walks.next(now_ns, informs_peer) else {
             return;
         };
         match work {
@@ -124,11 +124,11 @@ impl Engine {
 
     /// Makes the next resync due at once. Returns false if this node has no peer to inform.
     pub fn request_resync(&mut self, now_ns: u64) -> bool {
-        let speaks = self.speaks(now_ns);
-        if speaks {
+        let informs_peer = self.informs_peer(now_ns);
+        if informs_peer {
             self.walks.request(Due::Resync);
         }
-        speaks
+        informs_peer
     }
 
     pub(super) fn resync_interval_ns(&self) -> u64 {

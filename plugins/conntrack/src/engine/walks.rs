@@ -169,7 +169,7 @@ impl Walks {
     }
 
     /// Returns the walk to begin now, if none is under way.
-    pub(super) fn next(&mut self, now_ns: u64, speaks: bool) -> Option<Work> {
+    pub(super) fn next(&mut self, now_ns: u64, informs_peer: bool) -> Option<Work> {
         if self.walk.is_some() || self.pause.is_on(now_ns) {
             return None;
         }
@@ -196,7 +196,7 @@ impl Walks {
         if let Some((_, work)) = asked_for.into_iter().find(|(due, _)| self.take(*due)) {
             return Some(work);
         }
-        if speaks && self.take(Due::Resync) {
+        if informs_peer && self.take(Due::Resync) {
             self.resync = self.resync.wrapping_add(1);
             return Some(Work::Resync {
                 number: self.resync,

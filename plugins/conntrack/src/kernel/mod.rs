@@ -15,7 +15,7 @@ use spared_netlink::{Dump, Notifications, Progress, Verdict, Writer, constants a
 
 use crate::codec::{self, build, expectation, parse};
 use crate::engine::local::{By, Event};
-use crate::engine::{Change, Engine, Question, Source, Subscription};
+use crate::engine::{Engine, KernelChange, Question, Source, Subscription};
 use crate::error::Error;
 use crate::flow::{Flow, Tuple};
 use addresses::{Addresses, Held};
@@ -41,7 +41,7 @@ const COPIES: [u32; 2] = [c::NFNLGRP_CONNTRACK_UPDATE, c::NFNLGRP_CONNTRACK_DEST
 pub struct Kernel {
     writer: Writer,
     /// Changes in the writer's batch, in its order.
-    batch: Vec<Change>,
+    batch: Vec<KernelChange>,
     notifications: Notifications,
     subscription: Subscription,
     dump: Dump,
@@ -157,7 +157,7 @@ impl Kernel {
     // ---- changes
 
     /// Adds a change to the batch, and runs the batch if it is full.
-    pub fn write(&mut self, now_ns: u64, change: Change, engine: &mut Engine) {
+    pub fn write(&mut self, now_ns: u64, change: KernelChange, engine: &mut Engine) {
         table::push(&mut self.writer, &change);
         self.batch.push(change);
         if self.writer.is_full() {

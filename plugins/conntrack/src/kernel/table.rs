@@ -3,10 +3,10 @@
 use spared_netlink::Writer;
 
 use crate::codec::{CREATE, DELETE, EXCLUSIVE, EXPECT_DELETE, EXPECT_NEW, GET, NEW, build};
-use crate::engine::{Change, How};
+use crate::engine::{How, KernelChange};
 use crate::flow::Flow;
 
-pub fn push(writer: &mut Writer, change: &Change) {
+pub fn push(writer: &mut Writer, change: &KernelChange) {
     let (flow, timeout_s) = (&change.flow, change.timeout_s);
     match &change.how {
         How::Create { exclusive } => {

@@ -8,8 +8,8 @@ use crate::flow::UDP;
 use crate::flow::samples::{connection, flow};
 
 /// Change of a flow that no table has. It is tried once.
-fn vain(timeout_s: u32) -> Change {
-    Change {
+fn vain(timeout_s: u32) -> KernelChange {
+    KernelChange {
         how: How::Update { with_status: true },
         flow: connection(),
         timeout_s,
@@ -48,7 +48,7 @@ fn what_an_earlier_subscription_left_is_not_heard_by_the_next_one() {
     let [mut kernel, mut other] = [(), ()].map(|()| Kernel::open(1 << 16).expect("sockets"));
     let mut engine = Engine::new([1, 2]);
     let mut write = |how| {
-        let change = Change {
+        let change = KernelChange {
             how,
             flow: connection(),
             timeout_s: 600,
@@ -85,7 +85,7 @@ fn a_visible_flow_is_not_taken_for_a_hidden_one_after_many_changes() {
     }
     let mut kernel = Kernel::open(1 << 16).expect("netlink sockets");
     let mut engine = Engine::new([1, 2]);
-    let change = |how, flow| Change {
+    let change = |how, flow| KernelChange {
         how,
         flow,
         timeout_s: 600,

@@ -9,7 +9,7 @@ pub const NOT_WAITING: u32 = 0;
 /// Flags of an [`Entry`].
 pub mod flag {
     /// The peer has it, or was informed of it.
-    pub const SENT: u8 = 1;
+    pub const KNOWN_TO_PEER: u8 = 1;
     /// Something changed that only a whole record contains.
     pub const STALE: u8 = 2;
     /// An event or a report is newer than the dump, which may be older.
@@ -21,9 +21,9 @@ pub mod flag {
     /// A packet passed here during the resync before.
     pub const LATELY: u8 = 32;
     /// The kernel here dropped it before its time: a new one may follow at once.
-    pub const ENDING: u8 = 64;
+    pub const DROPPED_HERE: u8 = 64;
     /// The peer no longer has it: the peer's end is the one that was written, without a report behind it.
-    pub const ENDED: u8 = 128;
+    pub const ENDED_AT_PEER: u8 = 128;
 }
 
 /// Difference that rounding of two clocks to a second may cause.
@@ -155,7 +155,7 @@ impl Entry {
 
     /// Returns true if the peer's report keeps it alive.
     pub fn is_peers(&self, now_s: u32) -> bool {
-        self.peer_s > now_s && !self.has(flag::ENDED)
+        self.peer_s > now_s && !self.has(flag::ENDED_AT_PEER)
     }
 
     /// Returns the entry without the end that was written.
@@ -172,7 +172,7 @@ impl Entry {
 
     /// Returns true if neither packets here nor the peer keep it alive.
     pub fn is_doomed(&self, now_s: u32) -> bool {
-        self.has(flag::ENDED) && !self.is_own(now_s)
+        self.has(flag::ENDED_AT_PEER) && !self.is_own(now_s)
     }
 
     /// Returns true if a packet passed here since the resync before the latest one began.

@@ -13,12 +13,12 @@ fn slots_are_used_again_and_counts_hold() {
     let mut table = Table::default();
     let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let slots: Vec<u32> = (0..5000).map(|n| table.insert(entry(spread(n)))).collect();
-    assert_eq!((table.len(), table.copies(9)), (5000, 5000));
+    assert_eq!((table.len(), table.count_peer_only(9)), (5000, 5000));
     for slot in &slots[..2500] {
         table.get_mut(*slot).own_s = 10;
     }
     slots.iter().step_by(2).for_each(|slot| table.remove(*slot));
-    assert_eq!((table.len(), table.copies(9)), (2500, 1250));
+    assert_eq!((table.len(), table.count_peer_only(9)), (2500, 1250));
     let again = table.insert(entry(77));
     assert!(slots.contains(&again));
     assert_eq!(table.find(77), Some(again));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use spared_netlink::attributes;
 
 use super::super::local::{By, Event};
-use super::super::{Change, How, Subscription};
+use super::super::{How, KernelChange, Subscription};
 use crate::flow::{Flow, TCP, Tcp, status};
 
 const ENOENT: i32 = 2;
@@ -168,7 +168,7 @@ impl Kernel {
             .for_each(|flow| self.destroy(None, flow, By::Traffic));
     }
 
-    pub(super) fn write(&mut self, now_s: u64, change: &Change) -> Result<(), i32> {
+    pub(super) fn write(&mut self, now_s: u64, change: &KernelChange) -> Result<(), i32> {
         let (key, flow) = (name(&change.flow), &change.flow);
         let ends_s = now_s + u64::from(change.timeout_s);
         match &change.how {

@@ -7,8 +7,9 @@ mod kernel;
 mod listing;
 mod loss;
 mod orphans;
+mod own_address_flows;
 mod packet;
-mod peer_translated;
+mod peer_address_flows;
 mod random;
 mod random_both;
 mod restore;
@@ -16,13 +17,13 @@ mod roles;
 mod states;
 mod there_and_back;
 mod times;
-mod translated;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::local::By;
 use super::{
-    Action, Change, EgressCounts, Engine, Fault, Listed, Rows, SECOND_NS, Source, Subscription,
+    Action, EgressCounts, Engine, Fault, KernelChange, Listed, Rows, SECOND_NS, Source,
+    Subscription,
 };
 use crate::config::Settings;
 use crate::filter::Selection;
@@ -309,7 +310,7 @@ impl Node {
         true
     }
 
-    fn write(&mut self, now_ns: u64, change: Change) {
+    fn write(&mut self, now_ns: u64, change: KernelChange) {
         if self.kernel.broken {
             return self.engine.handle_unwritten(now_ns, vec![change]);
         }

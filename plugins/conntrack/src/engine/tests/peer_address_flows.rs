@@ -151,5 +151,5 @@ fn they_are_no_fault_where_they_leave_by_an_interface_without_virtual_addresses(
     pair.end(0, &towards(2, 8));
     look(&mut pair, 130, true);
     assert_fine("conntrack", &reports(&pair));
-    assert_eq!(pair.nodes[0].engine.peer_translated_flows(), 1);
+    assert_eq!(pair.nodes[0].engine.peer_address_flow_count(), 1);
 }

@@ -303,7 +303,7 @@ fn ten_minutes_without_a_link_and_then_a_death_lose_nothing() {
         assert_eq!(alive(&pair, 1, &flows), 5, "shared: {is_shared}");
         let now_s = pair.now_s() as u32;
         assert_eq!(
-            pair.nodes[1].engine.table.copies(now_s),
+            pair.nodes[1].engine.table.count_peer_only(now_s),
             0,
             "all is its own"
         );
@@ -464,7 +464,7 @@ fn a_peer_that_begins_anew_takes_no_flow_for_its_own() {
         assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [8, 8]);
     }
     let now_s = pair.now_s() as u32;
-    assert_eq!(pair.nodes[0].engine.table.copies(now_s), 0);
+    assert_eq!(pair.nodes[0].engine.table.count_peer_only(now_s), 0);
     pair.pass_ms(250_000);
     assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [0, 0]);
 }
