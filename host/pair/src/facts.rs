@@ -235,6 +235,9 @@ pub struct CheckStatus {
     pub why: String,
     /// Time since which the check has this state.
     pub since: String,
+    /// True if another plugin of the node has a check of the same name.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_shared: bool,
 }
 
 /// An interface that is not up.

@@ -363,6 +363,7 @@ fn check(of: &NodeFacts, check: &CheckStatus) -> Finding {
         state,
         why,
         since,
+        is_shared,
         ..
     } = check;
     if *state == STATE_LOSES {
@@ -379,7 +380,12 @@ fn check(of: &NodeFacts, check: &CheckStatus) -> Finding {
         0 => (Id::CheckFails, "fails".to_owned()),
         state => (Id::CheckFails, format!("is at {state} of 100")),
     };
-    let text = format!("{node}: check \"{name}\" {verb}{why}");
+    let by = if *is_shared {
+        format!(" of {plugin}")
+    } else {
+        String::new()
+    };
+    let text = format!("{node}: check \"{name}\"{by} {verb}{why}");
     let finding = Finding::new(id, node, name, text).since(since);
     let mut hints = of.machine.own_translations.iter().map(|it| it.hint(node));
     let hint = hints.next().filter(|_| id == Id::CheckFails);

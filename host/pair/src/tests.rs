@@ -428,6 +428,7 @@ fn failed(name: &str, state: u32) -> CheckStatus {
         state,
         why: "no such unit".to_owned(),
         since: SINCE.to_owned(),
+        is_shared: false,
     }
 }
 
@@ -761,6 +762,21 @@ fn a_finding_of_two_plugins_has_the_words_of_both() {
     let texts: Vec<&str> = verdict.findings.iter().map(|it| it.text.as_str()).collect();
     let wanted = "r1: check \"service.squid\" fails (no such unit; dhcp: does not run)";
     assert_eq!(texts, [wanted]);
+}
+
+#[test]
+fn a_finding_about_a_name_that_another_plugin_has_too_names_its_plugin() {
+    let mut bed = Bed::new();
+    bed.own.checks = vec![CheckStatus {
+        is_shared: true,
+        ..failed("room", 0)
+    }];
+    let verdict = verdict(NOW, &bed.own, bed.pair.as_ref());
+    let texts: Vec<&str> = verdict.findings.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        ["r1: check \"room\" of service fails (no such unit)"]
+    );
 }
 
 #[test]

@@ -76,6 +76,10 @@ impl Check {
         }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the state as it counts. A state that is not known yet counts as good, so that it
     /// changes no role; so does one that a failover would lose.
     pub(super) fn counted(&self) -> u32 {
@@ -88,30 +92,31 @@ impl Check {
     }
 
     /// Returns a sentence such as `interface "in" has no carrier` or `check "internet" fails: 3 of
-    /// 3 lost`.
-    pub fn sentence(&self) -> String {
+    /// 3 lost`. It names the plugin if there is one: another plugin has a check of the same name.
+    pub fn sentence(&self, plugin: Option<&str>) -> String {
         let (name, why) = (&self.name, &self.why);
+        let of = plugin.map_or_else(String::new, |plugin| format!(" of {plugin}"));
         match self.kind {
             Kind::Plugin => format!("{name} does not run"),
             Kind::Interface if is_predicate(why) => format!("interface \"{name}\" {why}"),
-            Kind::Interface if why.is_empty() => self.verdict("interface"),
+            Kind::Interface if why.is_empty() => self.verdict("interface", ""),
             Kind::Interface => format!("interface \"{name}\": {why}"),
-            Kind::Other if why.is_empty() => self.verdict("check"),
-            Kind::Other => format!("{}: {why}", self.verdict("check")),
+            Kind::Other if why.is_empty() => self.verdict("check", &of),
+            Kind::Other => format!("{}: {why}", self.verdict("check", &of)),
         }
     }
 
-    fn verdict(&self, noun: &str) -> String {
+    fn verdict(&self, noun: &str, of: &str) -> String {
         let name = &self.name;
         match self.state {
-            STATE_UNKNOWN => format!("{noun} \"{name}\" is not known yet"),
-            100 | STATE_LOSES => format!("{noun} \"{name}\" is good"),
-            0 => format!("{noun} \"{name}\" fails"),
-            state => format!("{noun} \"{name}\" is at {state} of 100"),
+            STATE_UNKNOWN => format!("{noun} \"{name}\"{of} is not known yet"),
+            100 | STATE_LOSES => format!("{noun} \"{name}\"{of} is good"),
+            0 => format!("{noun} \"{name}\"{of} fails"),
+            state => format!("{noun} \"{name}\"{of} is at {state} of 100"),
         }
     }
 
-    pub(super) fn status(&self, plugin: &str) -> CheckStatus {
+    pub(super) fn status(&self, plugin: &str, is_shared: bool) -> CheckStatus {
         CheckStatus {
             plugin: plugin.to_owned(),
             name: self.name.clone(),
@@ -119,6 +124,7 @@ impl Check {
             state: self.state,
             why: self.why.clone(),
             since: self.since.clone(),
+            is_shared,
         }
     }
 }

@@ -12,7 +12,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::CheckStatus;
@@ -101,7 +101,8 @@ impl Quality {
         if let Some(known) = self.checks.get(&key) {
             check.keep_since(known);
         }
-        let sentence = check.sentence();
+        let is_shared = self.is_shared(plugin, name);
+        let sentence = check.sentence(is_shared.then_some(plugin));
         self.checks.insert(key, check);
         Ok(self.weigh(sentence))
     }
@@ -110,7 +111,12 @@ impl Quality {
     pub fn handle_forgotten(&mut self, plugin: &str, name: &str) -> Option<Change> {
         let key = (plugin.to_owned(), name.to_owned());
         self.checks.remove(&key)?;
-        self.weigh(format!("{name} is no longer checked"))
+        let by = if self.is_shared(plugin, name) {
+            format!(" by {plugin}")
+        } else {
+            String::new()
+        };
+        self.weigh(format!("{name} is no longer checked{by}"))
     }
 
     /// Handles the end of a worker: its checks become stale until the next one reports them again.
@@ -197,8 +203,9 @@ impl Quality {
             .map(|((plugin, _), check)| (plugin, check));
         let mut all: Vec<(&String, &Check)> = own.chain(&self.failed).collect();
         all.sort_by_key(|(_, check)| std::cmp::Reverse(check.cost()));
+        let shared = self.shared();
         all.into_iter()
-            .map(|(plugin, check)| check.status(plugin))
+            .map(|(plugin, check)| check.status(plugin, shared.contains(check.name())))
             .collect()
     }
 
@@ -208,17 +215,38 @@ impl Quality {
         let mut not_good: Vec<_> = checks.collect();
         not_good.sort_by_key(|(_, check)| std::cmp::Reverse(check.cost()));
         let not_good = not_good.into_iter().take(UNFIT_MAX);
+        let shared = self.shared();
         not_good
-            .map(|((plugin, _), check)| check.status(plugin))
+            .map(|((plugin, name), check)| check.status(plugin, shared.contains(name.as_str())))
             .collect()
     }
 
     /// Returns sentences of the checks that lower the quality, worst first.
     pub fn failing(&self) -> Vec<String> {
-        let mut all: Vec<&Check> = self.checks.values().chain(self.failed.values()).collect();
-        all.retain(|check| check.cost() > 0);
-        all.sort_by_key(|check| std::cmp::Reverse(check.cost()));
-        all.into_iter().map(Check::sentence).collect()
+        let own = self.checks.iter();
+        let own = own.map(|((plugin, _), check)| (plugin, check));
+        let mut all: Vec<(&String, &Check)> = own.chain(&self.failed).collect();
+        all.retain(|(_, check)| check.cost() > 0);
+        all.sort_by_key(|(_, check)| std::cmp::Reverse(check.cost()));
+        let shared = self.shared();
+        let sentence = |(plugin, check): (&String, &Check)| {
+            let is_shared = shared.contains(check.name());
+            check.sentence(is_shared.then_some(plugin.as_str()))
+        };
+        all.into_iter().map(sentence).collect()
+    }
+
+    /// Names that checks of several plugins have.
+    fn shared(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        let all = self.checks.keys().map(|(_, name)| name.as_str());
+        all.filter(|name| !names.insert(*name)).collect()
+    }
+
+    /// Returns true if another plugin has a check of this name.
+    fn is_shared(&self, plugin: &str, name: &str) -> bool {
+        let mut all = self.checks.keys();
+        all.any(|(owner, other)| other == name && owner != plugin)
     }
 
     fn weigh(&mut self, why: String) -> Option<Change> {

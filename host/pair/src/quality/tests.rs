@@ -51,6 +51,36 @@ fn a_change_names_the_check() {
 }
 
 #[test]
+fn checks_of_one_name_are_told_apart_by_their_plugins() {
+    let mut quality = Quality::default();
+    let mut say = |plugin: &str, name: &str, state| {
+        let said = said(name, 100, state, "");
+        let change = quality.handle_report(plugin, Kind::Other, said, String::new());
+        change.unwrap().map(|change| change.why)
+    };
+    assert_eq!(say("guests", "room", 100), None);
+    assert_eq!(say("exec", "disk", 100), None);
+    let told = say("exec", "room", 0);
+    assert_eq!(told.as_deref(), Some("check \"room\" of exec fails"));
+    let told = say("exec", "disk", 50);
+    assert_eq!(told.as_deref(), Some("check \"disk\" is at 50 of 100"));
+    let wanted = [
+        "check \"room\" of exec fails",
+        "check \"disk\" is at 50 of 100",
+    ];
+    assert_eq!(quality.failing(), wanted);
+    let shared = |checks: Vec<CheckStatus>| {
+        let shared = checks.into_iter().filter(|it| it.is_shared);
+        shared.map(|it| it.plugin).collect::<Vec<_>>()
+    };
+    assert_eq!(shared(quality.status()), ["exec", "guests"]);
+    assert_eq!(shared(quality.not_good()), ["exec"]);
+    let told = quality.handle_forgotten("exec", "room").unwrap().why;
+    assert_eq!(told, "room is no longer checked by exec");
+    assert_eq!(shared(quality.status()), [""; 0]);
+}
+
+#[test]
 fn a_check_of_an_interface_is_a_sentence_about_it() {
     let sentence = |state: u32, why: &str| {
         let mut quality = Quality::default();

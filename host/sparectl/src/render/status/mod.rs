@@ -117,7 +117,7 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
         };
         table.row(
             1,
-            &check_label(own, check),
+            &check_label(nodes, own, check),
             nodes.iter().map(value).collect(),
         );
     }
@@ -133,13 +133,21 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
     }
 }
 
-// Label of a check. It contains the weight for interfaces, and for other checks if it is not the default.
-fn check_label(own: &Status, check: &CheckStatus) -> String {
-    let interface = own.interfaces.iter().any(|it| it.name == check.name);
-    if interface || check.weight != 100 {
-        format!("{} ({})", check.name, check.weight)
+// Label of a check. It contains the plugin if another one has a check of the same name, on either node, and the weight
+// for interfaces, and for other checks if it is not the default.
+fn check_label(nodes: &[&Status], own: &Status, check: &CheckStatus) -> String {
+    let is_other = |it: &CheckStatus| it.name == check.name && it.plugin != check.plugin;
+    let is_shared = nodes.iter().any(|node| node.checks.iter().any(is_other));
+    let name = if is_shared {
+        format!("{} of {}", check.name, check.plugin)
     } else {
         check.name.clone()
+    };
+    let interface = own.interfaces.iter().any(|it| it.name == check.name);
+    if interface || check.weight != 100 {
+        format!("{name} ({})", check.weight)
+    } else {
+        name
     }
 }
 
