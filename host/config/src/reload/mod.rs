@@ -102,6 +102,8 @@ struct Applying {
     started: Vec<(String, &'static str)>,
     lines: Vec<String>,
     faults: Vec<String>,
+    /// Plugins that refused their new files.
+    refused: Vec<String>,
     digest: String,
     until: Instant,
 }
@@ -239,6 +241,7 @@ impl Reload {
             started: plan.started,
             lines: plan.lines,
             faults: Vec::new(),
+            refused: Vec::new(),
             digest: setup.digest.clone(),
             until: now + APPLY_TIMEOUT,
         });
@@ -273,6 +276,7 @@ impl Reload {
         }
         if let Stage::Applying(applying) = &mut self.stage {
             applying.faults.extend(faults);
+            applying.refused.push(plugin.to_owned());
         }
         self.no_longer_wait_for(plugin);
     }
@@ -308,11 +312,11 @@ impl Reload {
             return;
         };
         let text = format!("reloaded, configuration {}", applying.digest);
-        let answer = applying.answer(text.clone(), in_force);
+        let answer = applying.answer(in_force);
         let notice = match &answer {
             Answer::Error { lines, .. } => {
                 let why = lines.join("; ");
-                Notice::warn(Kind::Reload, format!("{text}, only partly in force: {why}"))
+                Notice::warn(Kind::Reload, format!("reloaded with faults: {why}"))
             }
             _ => Notice::new(Kind::Reload, text),
         };
@@ -346,27 +350,47 @@ impl Reload {
 }
 
 impl Applying {
-    fn answer(self, last: String, in_force: &InForce<'_>) -> Answer {
-        let (mut lines, mut faults) = (self.lines, self.faults);
+    fn answer(mut self, in_force: &InForce<'_>) -> Answer {
         let silent = self.waiting.iter();
-        faults.extend(silent.map(|name| format!("{name}: does not answer")));
-        for (name, said) in self.started {
-            match in_force.plugins.get(&name) {
-                Some(known) if known.is_running => lines.push(format!("{name}: {said}")),
-                Some(known) => faults.push(known.why.clone()),
-                None => faults.push(format!("{name} is not running yet")),
+        let silent = silent.map(|name| {
+            format!("{name}: does not answer: its part of the configuration may not be in force")
+        });
+        self.faults.extend(silent);
+        for (name, said) in &self.started {
+            match in_force.plugins.get(name) {
+                Some(known) if known.is_running => self.lines.push(format!("{name}: {said}")),
+                Some(known) => self.faults.push(known.why.clone()),
+                None => self.faults.push(format!("{name} is not running yet")),
             }
         }
-        if !faults.is_empty() {
-            return Answer::Error {
-                code: ErrorCode::Failed,
-                lines: faults,
-            };
+        if !self.faults.is_empty() {
+            return self.partly();
         }
+        let mut lines = self.lines;
         if lines.is_empty() {
             lines.push("nothing changed".to_owned());
         }
-        lines.push(last);
+        lines.push(format!("reloaded, configuration {}", self.digest));
         Answer::Done { lines }
+    }
+
+    /// Answer of a reload with faults: the faults, then which files are in force.
+    fn partly(self) -> Answer {
+        let Self {
+            digest, waiting, ..
+        } = &self;
+        let not_in_force = self.refused.iter().map(|name| {
+            format!("{name}.toml is not in force: {name} still runs with its previous file")
+        });
+        let not_in_force: Vec<String> = not_in_force.collect();
+        let last = if not_in_force.is_empty() && waiting.is_empty() {
+            format!("all files are in force, configuration {digest}")
+        } else {
+            format!("all other files are in force, configuration {digest}")
+        };
+        Answer::Error {
+            code: ErrorCode::Failed,
+            lines: [self.faults, not_in_force, self.lines, vec![last]].concat(),
+        }
     }
 }

@@ -145,6 +145,12 @@ impl Host {
         format!("reloaded, configuration {}", self.setup.digest)
     }
 
+    /// Line that ends a reload with faults.
+    fn others(&self, which: &str) -> String {
+        let digest = &self.setup.digest;
+        format!("all {which} are in force, configuration {digest}")
+    }
+
     fn take_done(&mut self) -> Vec<String> {
         std::mem::take(&mut self.done)
     }
@@ -382,7 +388,8 @@ fn a_plugin_that_does_not_answer_is_told_after_ten_seconds() {
     host.end_if_over();
     assert!(host.answers.is_empty());
     host.now += Duration::from_millis(1);
-    let lines = vec!["sets: does not answer".to_owned()];
+    let silent = "sets: does not answer: its part of the configuration may not be in force";
+    let lines = vec![silent.to_owned(), host.others("other files")];
     assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines));
     // a late answer of the plugin does not belong to the next reload
     host.reload.handle_taken("sets", false);
@@ -403,7 +410,32 @@ fn a_plugin_that_refuses_its_file_or_does_not_start_is_told() {
     );
     host.reload
         .handle_refused("sets", vec!["sets: the set is gone".to_owned()]);
-    let lines = ["sets: the set is gone", "new crashed"].map(str::to_owned);
+    let lines = [
+        "sets: the set is gone",
+        "new crashed",
+        "sets.toml is not in force: sets still runs with its previous file",
+        &host.others("other files"),
+    ]
+    .map(str::to_owned);
+    assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines.to_vec()));
+}
+
+#[test]
+fn files_that_others_took_are_told_beside_one_that_was_refused() {
+    let mut host = Host::new(&["sets", "vrrp"]);
+    host.write("sets", "a = 1\n");
+    host.write("vrrp", "a = 1\n");
+    host.reload(1);
+    host.reload
+        .handle_refused("sets", vec!["sets.toml:1: the set is gone".to_owned()]);
+    host.reload.handle_taken("vrrp", false);
+    let lines = [
+        "sets.toml:1: the set is gone",
+        "sets.toml is not in force: sets still runs with its previous file",
+        "vrrp: new configuration in force",
+        &host.others("other files"),
+    ]
+    .map(str::to_owned);
     assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines.to_vec()));
 }
 
@@ -415,8 +447,14 @@ fn a_file_that_was_refused_is_given_to_the_plugin_again_though_it_has_not_change
     host.plugins.get_mut("sets").expect("it runs").has_refused = true;
     host.reload
         .handle_refused("sets", vec!["sets: the set is gone".to_owned()]);
-    assert_eq!(host.answer(1).0, Some(ErrorCode::Failed));
-    assert!(host.told[0].contains("only partly in force: sets: the set is gone"));
+    let lines = [
+        "sets: the set is gone",
+        "sets.toml is not in force: sets still runs with its previous file",
+        &host.others("other files"),
+    ]
+    .map(str::to_owned);
+    assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines.to_vec()));
+    assert!(host.told[0].contains("reloaded with faults: sets: the set is gone"));
     assert_eq!(host.reload(2), ["check sets", "reconfigure sets"]);
 }
 
@@ -455,7 +493,8 @@ fn a_worker_that_is_still_starting_starts_again_with_the_new_file() {
     host.fails = true;
     host.write("sets", "a = 1\n");
     assert_eq!(host.reload(1), ["check sets", "restart sets"]);
-    let failed = (Some(ErrorCode::Failed), vec!["sets crashed".to_owned()]);
+    let lines = vec!["sets crashed".to_owned(), host.others("files")];
+    let failed = (Some(ErrorCode::Failed), lines);
     assert_eq!(host.answer(1), failed);
 }
 
