@@ -18,140 +18,110 @@ pub use allowed_calls::{GROUPS, group_names, is_refusal};
 pub use limits::{PRIORITY, lift_descriptor_limit, lift_memory_limit, lock_memory, real_time};
 use spared_message::load::Load;
 
-/// Performs the steps before the library is opened, and returns those that failed.
-pub fn before_load(load: &Load) -> Vec<String> {
-    let mut missed = Vec::new();
-    let mut step = |what: &str, result: Result<(), String>| {
+/// Steps of a confinement that failed, each with its reason.
+#[derive(Debug, Default)]
+pub struct Missed(pub Vec<String>);
+
+impl Missed {
+    fn step(&mut self, what: &str, result: Result<(), String>) {
         if let Err(why) = result {
-            missed.push(format!("{what} ({why})"));
+            self.0.push(format!("{what} ({why})"));
         }
-    };
+    }
+
+    /// Leaves a process an account and capabilities, and those of `welcome` until its plugin is loaded.
+    fn leave(&mut self, account: Option<(u32, u32)>, capabilities: u64, welcome: u64) {
+        let cut = privileges::cut_bounding_set(capabilities);
+        self.step("limiting the bounding set", cut);
+        if let Some((uid, gid)) = account {
+            self.step("process limit", limits::set_processes());
+            let changed = privileges::change_account(uid, gid);
+            self.step("an account of its own", changed);
+        }
+        let kept = privileges::keep_only(capabilities, welcome);
+        self.step("dropping capabilities", kept);
+    }
+
+    /// Denies system calls, and all that are not on the list of these groups, if there are any.
+    fn limit_calls(&mut self, groups: u32) {
+        self.step("system call rules", denied_calls::deny());
+        if groups != 0 {
+            let listed = allowed_calls::enforce(groups);
+            self.step("its list of system calls", listed);
+        }
+    }
+}
+
+/// Performs the steps before the library is opened, and returns those that failed.
+pub fn before_load(load: &Load) -> Missed {
+    let mut missed = Missed::default();
     name_process(&load.name);
     if let Some(group) = &load.control_group {
-        step("a control group of its own", group::join(group));
+        missed.step("a control group of its own", group::join(group));
     }
     if load.root {
-        step("resetting OOM score and umask", limits::forget_the_hosts());
+        missed.step("resetting OOM score and umask", limits::forget_the_hosts());
         return missed;
     }
     if load.realtime {
-        step("real-time priority", limits::real_time(PRIORITY));
+        missed.step("real-time priority", limits::real_time(PRIORITY));
     }
-    step("limits", limits::set(load.realtime));
+    missed.step("limits", limits::set(load.realtime));
     if let Some(bytes) = load.memory {
-        step("memory limit", limits::set_memory(bytes));
+        missed.step("memory limit", limits::set_memory(bytes));
     }
-    step(
-        "OOM score",
-        limits::be_killed_before_the_host(&load.name, load.realtime),
-    );
-    step(
-        "limiting the bounding set",
-        privileges::cut_bounding_set(load.capabilities),
-    );
-    if let Some((uid, gid)) = load.uid_gid {
-        step("process limit", limits::set_processes());
-        step(
-            "an account of its own",
-            privileges::change_account(uid, gid),
-        );
-    }
-    step(
-        "dropping capabilities",
-        privileges::keep_only(load.capabilities, for_loading(load)),
-    );
-    step("no_new_privs", privileges::no_new_privileges());
-    step("file rules", files::restrict(load));
+    let score = limits::be_killed_before_the_host(&load.name, load.realtime);
+    missed.step("OOM score", score);
+    missed.leave(load.uid_gid, load.capabilities, for_loading(load));
+    missed.step("no_new_privs", privileges::no_new_privileges());
+    missed.step("file rules", files::restrict(load));
     missed
 }
 
 /// Performs the steps before the plugin's first callback, and adds those that failed to `missed`.
-pub fn after_load(load: &Load, missed: &mut Vec<String>) {
-    let mut step = |what: &str, result: Result<(), String>| {
-        if let Err(why) = result {
-            missed.push(format!("{what} ({why})"));
-        }
-    };
+pub fn after_load(load: &Load, missed: &mut Missed) {
     privileges::hide_memory();
     if load.root {
         return;
     }
     if load.realtime {
-        step("locked memory", lock_memory());
-        step(
-            "dropping capabilities",
-            privileges::keep_only(load.capabilities, 0),
-        );
+        missed.step("locked memory", lock_memory());
+        let kept = privileges::keep_only(load.capabilities, 0);
+        missed.step("dropping capabilities", kept);
     }
-    step("system call rules", denied_calls::deny());
-    if load.calls != 0 {
-        step(
-            "its list of system calls",
-            allowed_calls::enforce(load.calls),
-        );
-    }
+    missed.limit_calls(load.calls);
 }
 
 /// Confines a process that loads no plugin and opens no file, and returns the steps that failed.
-pub fn without_plugin(name: &str) -> Vec<String> {
-    let mut missed = Vec::new();
-    let mut step = |what: &str, result: Result<(), String>| {
-        if let Err(why) = result {
-            missed.push(format!("{what} ({why})"));
-        }
-    };
+pub fn without_plugin(name: &str) -> Missed {
+    let mut missed = Missed::default();
     name_process(name);
-    step("limits", limits::set(false));
+    missed.step("limits", limits::set(false));
     // This fails without the privilege; then no capability could come back anyway.
     let _ = privileges::cut_bounding_set(0);
-    step("dropping capabilities", privileges::keep_only(0, 0));
-    step("no_new_privs", privileges::no_new_privileges());
-    step("file rules", files::restrict_all());
+    missed.step("dropping capabilities", privileges::keep_only(0, 0));
+    missed.step("no_new_privs", privileges::no_new_privileges());
+    missed.step("file rules", files::restrict_all());
     privileges::hide_memory();
-    step("system call rules", denied_calls::deny());
-    step(
-        "its list of system calls",
-        allowed_calls::enforce(CALLS_SOCKETS),
-    );
+    missed.limit_calls(CALLS_SOCKETS);
     missed
 }
 
 /// Confines the process that runs `nft`, which inherits all of it, and returns the steps that failed.
-pub fn for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
+pub fn for_firewall(account: Option<(u32, u32)>) -> Missed {
     const NAME: &str = "firewall";
-    let mut missed = Vec::new();
-    let mut step = |what: &str, result: Result<(), String>| {
-        if let Err(why) = result {
-            missed.push(format!("{what} ({why})"));
-        }
-    };
+    let mut missed = Missed::default();
     name_process(NAME);
-    step("limits", limits::set(false));
-    step("OOM score", limits::be_killed_before_the_host(NAME, false));
-    step(
-        "limiting the bounding set",
-        privileges::cut_bounding_set(privileges::NET_ADMIN),
-    );
-    if let Some((uid, gid)) = account {
-        step("process limit", limits::set_processes());
-        step(
-            "an account of its own",
-            privileges::change_account(uid, gid),
-        );
-    }
-    step(
-        "dropping capabilities",
-        privileges::keep_only(privileges::NET_ADMIN, 0),
-    );
-    step(
-        "CAP_NET_ADMIN for programs",
-        privileges::pass_on(privileges::NET_ADMIN),
-    );
-    step("no_new_privs", privileges::no_new_privileges());
-    step("file rules", files::restrict_to_programs());
+    missed.step("limits", limits::set(false));
+    let score = limits::be_killed_before_the_host(NAME, false);
+    missed.step("OOM score", score);
+    missed.leave(account, privileges::NET_ADMIN, 0);
+    let passed = privileges::pass_on(privileges::NET_ADMIN);
+    missed.step("CAP_NET_ADMIN for programs", passed);
+    missed.step("no_new_privs", privileges::no_new_privileges());
+    missed.step("file rules", files::restrict_to_programs());
     privileges::hide_memory();
-    step("system call rules", denied_calls::deny());
-    step("its list of system calls", allowed_calls::enforce(GROUPS));
+    missed.limit_calls(GROUPS);
     missed
 }
 

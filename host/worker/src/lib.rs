@@ -51,13 +51,13 @@ pub fn lift_descriptor_limit_for_host() {
 /// Takes all rights from this process that `spared link` does not need: capabilities, files, system calls. Returns the
 /// steps that failed.
 pub fn confine_without_plugin(name: &str) -> Vec<String> {
-    confine::without_plugin(name)
+    confine::without_plugin(name).0
 }
 
 /// Takes all rights from this process that `spared firewall` does not need: all but CAP_NET_ADMIN, which the programs
 /// that it starts inherit. Returns the steps that failed.
 pub fn confine_for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
-    confine::for_firewall(account)
+    confine::for_firewall(account).0
 }
 
 /// Reads the descriptor of the plugin `name` from the note in its file. No code of the file runs.

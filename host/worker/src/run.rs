@@ -63,7 +63,7 @@ fn serve(socket: OwnedFd, load: &Load) -> c_int {
     drop(file);
     confine::after_load(load, &mut missed);
     say(&socket, &FromPlugin::Loaded(Ok(descriptor)));
-    if let Some(text) = lacks(load, &missed) {
+    if let Some(text) = lacks(load, &missed.0) {
         let level = LogLevel::Warn;
         say(&socket, &FromPlugin::Log { level, text });
     }

@@ -1,6 +1,7 @@
 //! Handles SIGSYS: names the system call that is not on the list, and makes it fail with EPERM.
 
 use std::ffi::c_void;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::table;
@@ -73,36 +74,22 @@ unsafe fn fail(context: *mut libc::ucontext_t) {
     }
 }
 
-/// Writes a line without allocating.
+/// Writes a line without allocating; what is too long for it is cut off.
 fn say(number: i32) {
-    let mut digits = [0; 12];
-    let name = table::name(number.into()).unwrap_or_else(|| decimal(number, &mut digits));
-    let group = table::group(number.into());
     let mut line = [0; 160];
-    let mut length = 0;
-    let parts = [BEGIN, name, NOT_LISTED, group, END, "\n"];
-    for byte in parts.iter().flat_map(|part| part.bytes()) {
-        if let Some(place) = line.get_mut(length) {
-            *place = byte;
-            length += 1;
-        }
-    }
+    let mut rest = line.as_mut_slice();
+    let _ = write_line(&mut rest, number);
+    let length = 160 - rest.len();
     // SAFETY: as many bytes as there are.
     unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), length) };
 }
 
-fn decimal(number: i32, digits: &mut [u8; 12]) -> &str {
-    let mut rest = number.unsigned_abs();
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+fn write_line(line: &mut impl Write, number: i32) -> io::Result<()> {
+    let group = table::group(number.into());
+    match table::name(number.into()) {
+        Some(name) => writeln!(line, "{BEGIN}{name}{NOT_LISTED}{group}{END}"),
+        None => writeln!(line, "{BEGIN}{number}{NOT_LISTED}{group}{END}"),
     }
-    std::str::from_utf8(&digits[at..]).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -114,8 +101,15 @@ mod tests {
         assert!(is_first(41));
         assert!(!is_first(41));
         assert!(is_first(-1) && is_first(100_000));
-        let mut digits = [0; 12];
-        assert_eq!(decimal(0, &mut digits), "0");
-        assert_eq!(decimal(i32::MIN, &mut digits), "2147483648");
+        let line = |number: libc::c_long| {
+            let mut line = Vec::new();
+            write_line(&mut line, i32::try_from(number).unwrap()).unwrap();
+            String::from_utf8(line).unwrap()
+        };
+        let wanted =
+            "the system call socket is not on its list (the group sockets has it): refused\n";
+        assert_eq!(line(libc::SYS_socket), wanted);
+        let wanted = "the system call 100000 is not on its list: refused\n";
+        assert_eq!(line(100_000), wanted);
     }
 }
