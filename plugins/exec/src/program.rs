@@ -7,7 +7,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Component, Path};
 use std::process::{Command, Stdio};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::process::geteuid;
 use spared_contract::{ConfigTable, ConfigValue, Failure, Surroundings};
 use spared_sdk::child::{PATH, trusted};
 use spared_sdk::config::Config;
@@ -79,6 +81,9 @@ impl Program {
     /// A sentence that says why the program is not run.
     fn try_to(&self, socket: &OwnedFd, peek: &Peek<'_>) -> Result<io::Error, String> {
         let real = trusted(Path::new(&self.path)).map_err(|refused| refused.to_string())?;
+        if let Some(why) = no_permission(&real) {
+            return Err(why);
+        }
         if is_data(&real) {
             return Err("cannot be run: it is no ELF file, and does not begin with #!".to_owned());
         }
@@ -111,6 +116,19 @@ fn is_plain(text: &str) -> bool {
     path.is_absolute() && !path.components().any(|it| it == Component::ParentDir)
 }
 
+/// Reason why this account may not execute the file. Landlock, which forbids a worker for checks most files, has no part
+/// in it.
+fn no_permission(real: &Path) -> Option<String> {
+    let is_refused = accessat(CWD, real, Access::EXEC_OK, AtFlags::EACCESS) == Err(Errno::ACCESS);
+    is_refused.then(|| {
+        format!(
+            "cannot be run: the account {} may not execute it: chmod a+x {}, unless its file system is mounted noexec",
+            geteuid().as_raw(),
+            real.display()
+        )
+    })
+}
+
 /// True if the file is no program: the C library would have a shell execute its lines. A file that cannot be read may be
 /// one.
 fn is_data(path: &Path) -> bool {
@@ -119,7 +137,7 @@ fn is_data(path: &Path) -> bool {
     read.is_ok() && !begin.starts_with(b"#!") && begin != *b"\x7fELF"
 }
 
-/// Explains an error of execve for a file that exists, belongs to root, and may be executed.
+/// Explains an error of execve for a file that exists, belongs to root, and may be executed by this account.
 fn explain(error: &io::Error) -> NotRun {
     match error.raw_os_error() {
         Some(libc::EACCES) => NotRun::Forbidden(

@@ -24,7 +24,7 @@ fn is_root() -> bool {
 }
 
 /// Returns true if accounts exist: a user namespace often has nobody but root.
-fn has_accounts() -> bool {
+pub fn has_accounts() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let there = is_root()
         && map

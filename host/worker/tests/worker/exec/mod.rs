@@ -14,6 +14,7 @@ use spared_message::load::Load;
 use spared_worker::process::{self, CheckError, Configuration};
 use std::os::fd::AsFd;
 
+use crate::confinement::has_accounts;
 use crate::lab::{Host, Lab, executable, load, readable, table};
 
 const EINVAL: i32 = -22;
@@ -173,6 +174,36 @@ fn a_program_that_nothing_names_is_out_of_reach() {
     assert_eq!(host.configure(&toml(&program), true).status, 0);
     assert_eq!(host.ask(|token| ToPlugin::Stop { token }).status, 0);
     assert_eq!(host.ended(), 0);
+}
+
+#[test]
+fn a_program_that_its_account_may_not_execute_is_refused_by_a_check_as_well() {
+    let lab = Lab::new();
+    let Some(programs) = Programs::new().filter(|_| has_accounts()) else {
+        return;
+    };
+    let program = programs.script("private", "#!/bin/sh\n");
+    fs::set_permissions(&program, Permissions::from_mode(0o750)).unwrap();
+    let nobody = Some((65534, 65534));
+    // a worker for checks has no right to the folder: what landlock forbids is no reason to refuse
+    for load in [programs.load(), load("exec")] {
+        let load = Load {
+            uid_gid: nobody,
+            ..load
+        };
+        let mut host = loaded(&lab, &load);
+        for is_check in [true, false] {
+            let refused = host.configure(&toml(&program), is_check);
+            assert_eq!(refused.status, EINVAL);
+            let why = &refused.failures[0].why;
+            if why.ends_with("(os error 13)") {
+                eprintln!("skipped: nobody may not enter the folder of this checkout");
+                return;
+            }
+            let wanted = "cannot be run: the account 65534 may not execute it: chmod a+x ";
+            assert!(why.starts_with(wanted), "{why}");
+        }
+    }
 }
 
 #[test]
