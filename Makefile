@@ -6,6 +6,11 @@ DESTDIR ?=
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root exec
 
+# what docs/plugin.md names for authors of plugins; installed below share/doc/spared/examples, under the paths of here
+vendor_files := abi/RULES.md abi/contract.cddl abi/contract/golden.txt \
+	$(wildcard abi/c/examples/*.c abi/c/examples/*.cpp abi/c/examples/go/*)
+vendor_programs := $(wildcard plugins/exec/examples/*.py)
+
 # what the demo starts; all else that the release builds would take longer than the demo
 demo_crates := spared sparectl spared-vrrp spared-conntrack spared-sets spared-dhcp spared-ipsec spared-service spared-tests
 
@@ -21,7 +26,7 @@ export RUSTDOCFLAGS ?= -D warnings
 	bench-contract bench-pairs test-bench \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
-	fuzz fuzz-seeds release programs notices install install-files install-units uninstall deb test-deb release-check clean
+	fuzz fuzz-seeds release programs notices install install-examples install-files install-units uninstall deb test-deb release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -329,7 +334,13 @@ install-units:
 			>$(DESTDIR)/usr/lib/systemd/system/$$unit || exit; done
 	install -D -m 644 packaging/debian/spared.sysusers $(DESTDIR)/usr/lib/sysusers.d/spared.conf
 
-install-files:
+install-examples:
+	for file in $(vendor_files); do install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/doc/spared/examples/$$file || exit; done
+	for file in $(vendor_programs); do install -D $$file $(DESTDIR)$(PREFIX)/share/doc/spared/examples/$$file || exit; done
+	for file in spared_plugin.h spared_plugin.c; do ln -sf ../../../../../../include/spared/$$file \
+		$(DESTDIR)$(PREFIX)/share/doc/spared/examples/abi/c/$$file || exit; done
+
+install-files: install-examples
 	sh packaging/manuals.sh target/man
 	install -D -t $(DESTDIR)$(PREFIX)/sbin target/release/spared
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/sparectl target/release/spared-plugin-check
@@ -359,7 +370,8 @@ uninstall: ## what `make install` has installed, without /etc/spared and /var/li
 		$(patsubst %,$(DESTDIR)$(PREFIX)/lib/spared/plugins/%.so,$(PLUGINS))
 	for page in docs/man/*.scd; do page=$$(basename $$page .scd); \
 		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page; done
-	rmdir --ignore-fail-on-non-empty $(addprefix $(DESTDIR)$(PREFIX)/,include/spared share/doc/spared lib/spared/plugins lib/spared)
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/share/doc/spared/examples/,abi plugins)
+	rmdir --ignore-fail-on-non-empty $(wildcard $(DESTDIR)$(PREFIX)/share/doc/spared/examples) $(addprefix $(DESTDIR)$(PREFIX)/,include/spared share/doc/spared lib/spared/plugins lib/spared)
 
 deb: ## the Debian package, into target/deb
 	@$(needs) build docs deb

@@ -35,6 +35,52 @@ fn the_synopsis_of_the_manual_compiles() {
     assert!(output.status.success(), "{said}");
 }
 
+/// Files that `make install` puts below share/doc/spared/examples.
+fn installed() -> Vec<String> {
+    let output = Command::new("make")
+        .current_dir(root())
+        .env_remove("MAKEFLAGS")
+        .args(["--no-print-directory", "--eval"])
+        .arg("listed: ; @echo $(vendor_files) $(vendor_programs)")
+        .arg("listed")
+        .output()
+        .expect("make");
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_the_manual_names_is_there_and_is_installed() {
+    /// Installed elsewhere, or with a checkout alone, as the page says.
+    const ELSEWHERE: [&str; 7] = [
+        "abi/c",
+        "abi/c/spared_plugin.h",
+        "abi/c/spared_plugin.c",
+        "abi/examples/",
+        "abi/sdk",
+        "plugins/vrrp",
+        "host/",
+    ];
+    let manual = fs::read_to_string(root().join("docs/plugin.md")).expect("the manual");
+    let installed = installed();
+    let folders = ["abi/", "plugins/", "host/"];
+    let words = manual.split(|it: char| it.is_whitespace() || "`()|,;:\"".contains(it));
+    let words = words.map(|it| it.trim_start_matches("../").trim_end_matches(['.', '/']));
+    let mut count = 0;
+    for path in words.filter(|it| folders.iter().any(|folder| it.starts_with(folder))) {
+        count += 1;
+        assert!(root().join(path).exists(), "{path} is not there");
+        let is_elsewhere = ELSEWHERE
+            .iter()
+            .any(|it| path == *it || it.ends_with('/') && path.starts_with(it));
+        let is_installed = installed
+            .iter()
+            .any(|it| it == path || it.starts_with(&format!("{path}/")));
+        assert!(is_elsewhere || is_installed, "{path} is not installed");
+    }
+    assert!(count > 20, "{count} paths are named");
+}
+
 #[test]
 fn the_manual_shows_the_replicated_example_as_it_is() {
     let file = root().join("abi/examples/guests/src/lib.rs");
