@@ -11,6 +11,7 @@ pub mod firewall;
 pub mod link;
 pub mod load;
 pub mod notice;
+pub mod paths;
 pub mod starter;
 pub mod word;
 

@@ -14,6 +14,7 @@ use spared_config::{Fault, Plugin, Setup, table_of};
 use spared_contract::{ConfigTable, RootsFile, TABLE_SIZE_MAX};
 use spared_control::RESERVED;
 use spared_message::load::{Asks, Load};
+use spared_message::paths::Opened;
 use spared_message::starter::{About, NotStarted, Reaped, Start};
 use spared_process::Child;
 use spared_process::account::{Account, Accounts};
@@ -158,7 +159,7 @@ impl Launcher {
         let memory = settings.memory();
         let groups = self.groups.as_ref().ok().filter(|_| !rights.root);
         let group = groups.and_then(|groups| groups.prepare(plugin, memory));
-        let opened = rights.paths(&settings, asks, self.files.state_dir.as_deref());
+        let opened = Opened::new(asks, &settings.table, self.files.state_dir.as_deref());
         let roots = rights.root.then(|| RootsFile {
             state: state_dir.clone(),
             ..self.roots_file(&settings)

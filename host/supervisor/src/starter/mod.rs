@@ -9,7 +9,6 @@ mod client;
 mod control_groups;
 mod launcher;
 mod loaded;
-mod paths;
 mod rights;
 mod serve;
 mod state;

@@ -1,13 +1,8 @@
 //! Computes a worker's rights: what its plugin asks for, the administrator allows and spared can grant.
 
-use std::path::Path;
-
-use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
-use spared_config::{Allow, Plugin};
-use spared_message::load::Asks;
+use spared_abi::{PLUGIN_REALTIME, PLUGIN_ROOT};
+use spared_config::Allow;
 use spared_worker::capabilities;
-
-use super::paths::{Opened, Private};
 
 /// Rights of a worker that runs a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +24,5 @@ impl Rights {
             capabilities: capabilities::grantable(capabilities) & allow.capabilities,
             realtime: flags & PLUGIN_REALTIME != 0 && realtime && !root,
         }
-    }
-
-    /// Files that the worker may open: files that its configuration names, which only root writes, and files that its
-    /// descriptor asks for.
-    pub(crate) fn paths(self, settings: &Plugin, asks: &Asks, state_dir: Option<&Path>) -> Opened {
-        let private = Private::new(state_dir);
-        let mut opened = Opened::default();
-        if asks.flags & PLUGIN_FILES != 0 {
-            let write = asks.flags & PLUGIN_WRITE != 0;
-            opened.add_named(&private, &settings.text, write);
-        }
-        opened.add_asked(&private, &asks.paths);
-        opened
     }
 }

@@ -4,6 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use spared_abi::{PLUGIN_FILES, PLUGIN_WRITE};
+use spared_contract::{ConfigTable, ConfigValue};
+
+use crate::load::Asks;
+
 /// Folder with the key of the link.
 const CONFIGURATION: &str = "/etc/spared";
 /// Folder with the control socket.
@@ -11,15 +16,11 @@ const RUNTIME: &str = "/run/spared";
 
 /// Folders that contain secrets, or that only the host may write.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Private<'p> {
+struct Private<'p> {
     state_dir: Option<&'p Path>,
 }
 
 impl<'p> Private<'p> {
-    pub(crate) fn new(state_dir: Option<&'p Path>) -> Self {
-        Self { state_dir }
-    }
-
     fn folders(self) -> impl Iterator<Item = &'p Path> {
         [Path::new(CONFIGURATION), Path::new(RUNTIME)]
             .into_iter()
@@ -38,20 +39,30 @@ impl<'p> Private<'p> {
 
 /// Paths that Landlock lets a worker open.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Opened {
-    pub(crate) to_read: Vec<String>,
-    pub(crate) to_write: Vec<String>,
+pub struct Opened {
+    pub to_read: Vec<String>,
+    pub to_write: Vec<String>,
 }
 
 impl Opened {
-    /// Adds every absolute path among the values of `text`, and its folder, because a file that is replaced is a new
+    /// Paths for a worker whose plugin asks for these rights and has this configuration. `state_dir` is the parent of the
+    /// plugins' state folders.
+    pub fn new(asks: &Asks, config: &ConfigTable, state_dir: Option<&Path>) -> Self {
+        let private = Private { state_dir };
+        let mut opened = Self::default();
+        if asks.flags & PLUGIN_FILES != 0 {
+            let write = asks.flags & PLUGIN_WRITE != 0;
+            opened.add_named(private, config, write);
+        }
+        opened.add_asked(private, &asks.paths);
+        opened
+    }
+
+    /// Adds every absolute path among the values of `config`, and its folder, because a file that is replaced is a new
     /// inode. Folders that contain private ones are left out.
-    pub(crate) fn add_named(&mut self, private: &Private<'_>, text: &str, write: bool) {
-        let Ok(table) = text.parse::<toml::Table>() else {
-            return;
-        };
+    fn add_named(&mut self, private: Private<'_>, config: &ConfigTable, write: bool) {
         let mut paths = BTreeSet::new();
-        for value in table.values() {
+        for value in config.0.values() {
             collect(value, &mut paths);
         }
         let folders: Vec<PathBuf> = paths
@@ -66,7 +77,7 @@ impl Opened {
     }
 
     /// Adds a descriptor's paths, except private ones. The host reports the descriptor, and may lie.
-    pub(crate) fn add_asked(&mut self, private: &Private<'_>, paths: &[String]) {
+    fn add_asked(&mut self, private: Private<'_>, paths: &[String]) {
         for asked in paths {
             let path = asked.strip_prefix('+').unwrap_or(asked);
             let (is_plain, write) = (is_plain(path), path != asked);
@@ -88,13 +99,13 @@ impl Opened {
     }
 }
 
-fn collect(value: &toml::Value, paths: &mut BTreeSet<PathBuf>) {
+fn collect(value: &ConfigValue, paths: &mut BTreeSet<PathBuf>) {
     match value {
-        toml::Value::String(text) if is_plain(text) => {
+        ConfigValue::Text(text) if is_plain(text) => {
             paths.insert(PathBuf::from(text));
         }
-        toml::Value::Array(values) => values.iter().for_each(|value| collect(value, paths)),
-        toml::Value::Table(table) => table.values().for_each(|value| collect(value, paths)),
+        ConfigValue::List(values) => values.iter().for_each(|value| collect(value, paths)),
+        ConfigValue::Table(table) => table.0.values().for_each(|value| collect(value, paths)),
         _ => {}
     }
 }
@@ -112,14 +123,17 @@ mod tests {
 
     const STATE: &str = "/var/lib/spared";
 
-    fn private() -> Private<'static> {
-        Private::new(Some(Path::new(STATE)))
+    fn opened(asks: &Asks, config: &ConfigTable) -> Opened {
+        Opened::new(asks, config, Some(Path::new(STATE)))
     }
 
     fn named(text: &str, write: bool) -> Opened {
-        let mut opened = Opened::default();
-        opened.add_named(&private(), text, write);
-        opened
+        let write = if write { PLUGIN_WRITE } else { 0 };
+        let asks = Asks {
+            flags: PLUGIN_FILES | write,
+            ..Asks::default()
+        };
+        opened(&asks, &spared_config_reader::table(text).unwrap())
     }
 
     fn named_in(text: &str) -> Vec<String> {
@@ -164,8 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_toml_names_nothing() {
-        assert_eq!(named_in("path = /etc"), Vec::<String>::new());
+    fn a_plugin_without_the_flag_gets_nothing_that_its_configuration_names() {
+        let config = spared_config_reader::table("path = \"/srv/x/y\"").unwrap();
+        assert_eq!(opened(&Asks::default(), &config), Opened::default());
     }
 
     #[test]
@@ -183,7 +198,6 @@ mod tests {
 
     #[test]
     fn a_descriptor_opens_what_it_asks_for_and_nothing_private() {
-        let mut opened = Opened::default();
         let asked = [
             "/etc/kea",
             "+/var/lib/kea",
@@ -197,7 +211,11 @@ mod tests {
             "+/srv/../etc",
             "relative",
         ];
-        opened.add_asked(&private(), &asked.map(str::to_owned));
+        let asks = Asks {
+            paths: asked.map(str::to_owned).to_vec(),
+            ..Asks::default()
+        };
+        let opened = opened(&asks, &ConfigTable::default());
         assert_eq!(opened.to_read, ["/etc/kea"]);
         assert_eq!(opened.to_write, ["/var/lib/kea"]);
     }
