@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use spared_contract::{ConfigTable, ConfigValue, Role, ToPlugin, Verb};
+use spared_contract::{ConfigTable, ConfigValue, Role, RootsFile, ToPlugin, Verb};
 
 use crate::finding::Finding;
 use crate::footprint::{children, still_running};
 use crate::host::{Host, change, configure, reason};
-use crate::{descriptor, peer, watch};
+use crate::{descriptor, peer, root, watch};
 
 /// A key that no plugin has.
 const UNKNOWN_KEY: &str = "no_plugin_has_this_key";
@@ -23,7 +23,7 @@ pub struct Check {
     pub run: fn(&Path, &ConfigTable) -> Vec<Finding>,
 }
 
-pub const ALL: [Check; 10] = [
+pub const ALL: [Check; 11] = [
     Check {
         name: "descriptor",
         passed: "describes itself in a note of its file",
@@ -47,6 +47,12 @@ pub const ALL: [Check; 10] = [
         passed: "refuses a key that it does not know, by name",
         needed: false,
         run: refusal,
+    },
+    Check {
+        name: "root",
+        passed: "takes no other configuration than root's, if it runs as root",
+        needed: false,
+        run: root::check,
     },
     Check {
         name: "roles",
@@ -97,9 +103,27 @@ const STOP_MAX: Duration = Duration::from_secs(3);
 /// Runs a check on a worker; what ends it early is the plugin's fault.
 pub fn with_worker(
     path: &Path,
+    config: &ConfigTable,
     check: impl FnOnce(&mut Host) -> Result<(), String>,
 ) -> Vec<Finding> {
-    let mut host = match Host::spawn(path) {
+    with(Host::spawn(path, config, None), check)
+}
+
+/// Runs a check on a worker that is told what root's file says.
+pub fn with_roots_file(
+    path: &Path,
+    config: &ConfigTable,
+    roots: RootsFile,
+    check: impl FnOnce(&mut Host) -> Result<(), String>,
+) -> Vec<Finding> {
+    with(Host::spawn(path, config, Some(roots)), check)
+}
+
+fn with(
+    host: Result<Host, String>,
+    check: impl FnOnce(&mut Host) -> Result<(), String>,
+) -> Vec<Finding> {
+    let mut host = match host {
         Ok(host) => host,
         Err(why) => return vec![Finding::fail(why)],
     };
@@ -111,7 +135,7 @@ pub fn with_worker(
 }
 
 fn accept(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    with_worker(path, |host| {
+    with_worker(path, config, |host| {
         let before = host.effects;
         let (status, why) = host.call("configure", configure(config, true))?;
         if status < 0 {
@@ -140,7 +164,7 @@ fn accept(path: &Path, config: &ConfigTable) -> Vec<Finding> {
 }
 
 fn refusal(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    with_worker(path, |host| {
+    with_worker(path, config, |host| {
         let mut config = config.clone();
         let value = ConfigValue::Integer(1);
         config.0.insert(UNKNOWN_KEY.to_owned(), value);
@@ -158,7 +182,7 @@ fn refusal(path: &Path, config: &ConfigTable) -> Vec<Finding> {
 }
 
 fn roles(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    with_worker(path, |host| {
+    with_worker(path, config, |host| {
         host.begin(config)?;
         for number in 0..ROLES {
             // repeated and changing ones
@@ -185,7 +209,7 @@ fn words_of(verb: &Verb) -> Vec<Vec<String>> {
 }
 
 fn questions(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    with_worker(path, |host| {
+    with_worker(path, config, |host| {
         host.begin(config)?;
         let verbs = host.descriptor.verbs.clone();
         let asks = verbs.iter().filter(|verb| !verb.changes);
@@ -221,7 +245,7 @@ fn ask_status(host: &mut Host) -> Result<(), String> {
 
 /// A short life, after which nothing is left.
 fn life(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    with_worker(path, |host| {
+    with_worker(path, config, |host| {
         host.begin(config)?;
         for role in [Role::Active, Role::Backup] {
             host.say("role", |token| change(token, role))?;

@@ -9,6 +9,11 @@ use crate::elf;
 use crate::finding::Finding;
 use crate::host::describe;
 
+/// Names that a plugin exports.
+const OURS: [&str; 2] = ["spared_plugin_main", "spared_plugin_note"];
+/// Prefix of the names of C++.
+const CPP: &str = "_Z";
+
 /// Checks the descriptor.
 pub fn check(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     match describe(path) {
@@ -60,26 +65,28 @@ fn names(descriptor: &Descriptor) -> Option<Finding> {
 
 /// Checks what the library exports.
 pub fn symbols(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
-    let is_ours = |name: &str| ["spared_plugin_main", "spared_plugin_note"].contains(&name);
-    exports(path, is_ours, 2)
+    let file = std::fs::read(path).unwrap_or_default();
+    match elf::exported(&file) {
+        Some(exported) => exports(&exported),
+        None => vec![Finding::warn("its symbol table cannot be read")],
+    }
 }
 
-fn exports(path: &Path, is_ours: impl Fn(&str) -> bool, count: usize) -> Vec<Finding> {
-    let file = std::fs::read(path).unwrap_or_default();
-    let Some(exported) = elf::exported(&file) else {
-        return vec![Finding::warn("its symbol table cannot be read")];
-    };
-    let ours: Vec<&String> = exported.iter().filter(|name| is_ours(name)).collect();
-    let others: Vec<&str> = exported
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !is_ours(name))
+fn exports(exported: &[String]) -> Vec<Finding> {
+    let is_ours = |name: &&str| OURS.contains(name);
+    let names = exported.iter().map(String::as_str);
+    let (ours, others): (Vec<&str>, Vec<&str>) = names.partition(is_ours);
+    let is_go = is_of_go(&others);
+    let others: Vec<&str> = others
+        .into_iter()
+        .filter(|name| !is_go && !is_of_cpp(name))
         .collect();
     let mut findings = Vec::new();
-    if ours.len() != count {
+    if ours.len() != OURS.len() {
         let text = format!(
-            "exports {} names of spared, not {count}: {ours:?}",
-            ours.len()
+            "exports {} names of spared, not {}: {ours:?}",
+            ours.len(),
+            OURS.len()
         );
         findings.push(Finding::warn(text));
     }
@@ -90,10 +97,85 @@ fn exports(path: &Path, is_ours: impl Fn(&str) -> bool, count: usize) -> Vec<Fin
             .copied()
             .collect::<Vec<_>>()
             .join(", ");
+        let todo = if others.iter().any(|name| name.starts_with(CPP)) {
+            "build with -fvisibility=hidden -fvisibility-inlines-hidden, and put what is not shared into an unnamed namespace"
+        } else {
+            "build with -fvisibility=hidden"
+        };
         findings.push(Finding::warn(format!(
-            "exports {} other symbols ({shown}): build with -fvisibility=hidden",
+            "exports {} other symbols ({shown}): {todo}",
             others.len()
         )));
     }
     findings
+}
+
+/// Returns true for a symbol of the standard library of C++: its templates are exported whatever the options are.
+fn is_of_cpp(name: &str) -> bool {
+    /// Namespaces, the abbreviations of allocator, string and streams, and the operators new and delete.
+    const STANDARD: [&str; 12] = [
+        "St",
+        "9__gnu_cxx",
+        "Sa",
+        "Ss",
+        "Sb",
+        "Si",
+        "So",
+        "Sd",
+        "nw",
+        "na",
+        "dl",
+        "da",
+    ];
+    // a table, a type or a guard; a member, which may be const; what is local to a function
+    let name = name.strip_prefix(CPP).unwrap_or_default();
+    let name = ["TV", "TI", "TS", "GV"]
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind))
+        .unwrap_or(name);
+    let name = name.trim_start_matches(['Z', 'N', 'K']);
+    STANDARD.iter().any(|it| name.starts_with(it))
+}
+
+/// Returns true if symbols are those of a plugin in Go. Its runtime exports its own names, and each function that C calls.
+fn is_of_go(names: &[&str]) -> bool {
+    names.iter().any(|name| name.starts_with("_cgo_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exported(others: &[&str]) -> Vec<Finding> {
+        let names = OURS.iter().chain(others);
+        exports(&names.map(|it| (*it).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn names_that_a_language_exports_by_itself_are_no_finding() {
+        let standard = [
+            "_ZNSt6vectorIiSaIiEE9push_backEOi",
+            "_ZSt4moveIRiEONSt16remove_referenceIT_E4typeEOS2_",
+            "_ZTVSt9exception",
+            "_ZNKSt4hashIiEclEi",
+            "_ZNSaIiED2Ev",
+            "_ZnwmPv",
+            "_ZZN9__gnu_cxx6__stoaIyycJiEEET0_EN11_Save_errnoC2Ev",
+            "_ZNK9__gnu_cxx17__normal_iteratorIPiE4baseEv",
+        ];
+        assert_eq!(exported(&standard), []);
+        let go = ["_cgo_panic", "crosscall2", "goConfigure"];
+        assert_eq!(exported(&go), []);
+    }
+
+    #[test]
+    fn names_of_the_authors_own_are_told_with_what_hides_them() {
+        let told = |name: &str| exported(&[name])[0].text.clone();
+        let in_c = "exports 1 other symbols (stray): build with -fvisibility=hidden";
+        assert_eq!(told("stray"), in_c);
+        for name in ["_ZN4acme5tableE", "_ZTVN4acme5TableE", "_Z4workv"] {
+            let in_cpp = told(name);
+            assert!(in_cpp.ends_with("into an unnamed namespace"), "{in_cpp}");
+        }
+    }
 }

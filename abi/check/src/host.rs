@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
 use spared_contract::{
-    Call, ConfigTable, Descriptor, FromPlugin, LogLevel, Role, RoleEvent, Surroundings, ToPlugin,
+    Call, ConfigTable, Descriptor, FromPlugin, LogLevel, Role, RoleEvent, RootsFile, Surroundings,
+    ToPlugin,
 };
-use spared_message::load::Load;
+use spared_message::load::{Asks, Load};
+use spared_message::paths::Opened;
 use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
 use spared_worker::errors::Errors;
@@ -30,6 +32,12 @@ const WRONG_THREAD: &str = "() from a thread other than the loop's";
 const CLOSED_DESCRIPTOR: &str = "closed a descriptor of its worker (";
 /// The end of a line at level DEBUG about a callback that took long.
 const SLOW: &str = ", limit is 50 ms";
+
+/// Reasons that a loop gives for a plugin that has said nothing of its synchrony since an up or a down.
+const UNTOLD: [&str; 3] = ["", "not reported yet", "peer is down"];
+
+/// Names of the nodes: this one, and its peer.
+pub const NODES: [&str; 2] = ["r1", "r2"];
 
 /// The plugin's name, which is its file's.
 pub fn name_of(path: &Path) -> String {
@@ -53,27 +61,38 @@ pub struct Host {
     pub findings: Vec<Finding>,
     /// Number of messages that have an effect on the host.
     pub effects: u32,
+    /// True if it has said whether it is in sync: yes, or why not.
+    pub has_told_in_sync: bool,
     token: u64,
     lines: u32,
 }
 
 impl Host {
-    /// Starts a worker, which loads the plugin.
+    /// Starts a worker, which loads the plugin, with the rights for this configuration. `roots` is root's file, if the
+    /// plugin is to be told.
     ///
     /// # Errors
     /// No worker, or why the plugin is not loaded.
-    pub fn spawn(path: &Path) -> Result<Self, String> {
+    pub fn spawn(
+        path: &Path,
+        config: &ConfigTable,
+        roots: Option<RootsFile>,
+    ) -> Result<Self, String> {
         let words = |error: std::io::Error| format!("cannot start a worker: {error}");
         let descriptor = describe(path)?;
         let exe = std::env::current_exe().map_err(words)?;
         let file = File::open(path).map_err(words)?;
-        let load = load(path, &descriptor);
+        let load = Load {
+            roots,
+            ..load(path, &descriptor, config)
+        };
         let worker = Worker::spawn_heard(&exe, &load, file.as_fd()).map_err(words)?;
         let mut host = Self {
             worker,
             descriptor,
             findings: Vec::new(),
             effects: 0,
+            has_told_in_sync: false,
             token: 0,
             lines: 0,
         };
@@ -248,9 +267,12 @@ impl Host {
                 let (number, statuses) = (*number, vec![0; count]);
                 self.send(&ToPlugin::Answer { number, statuses });
             }
+            FromPlugin::InSync { yes, why } => {
+                self.effects += 1;
+                self.has_told_in_sync |= *yes || !UNTOLD.contains(&why.as_str());
+            }
             FromPlugin::Check { .. }
             | FromPlugin::ForgetCheck { .. }
-            | FromPlugin::InSync { .. }
             | FromPlugin::Scopes { .. } => self.effects += 1,
             _ => {}
         }
@@ -333,11 +355,8 @@ fn is_root() -> bool {
 }
 
 /// The host's confinement, as far as this process may set it up.
-fn load(path: &Path, descriptor: &Descriptor) -> Load {
-    let paths = descriptor.paths.iter().cloned();
-    let (writable, files): (Vec<String>, Vec<String>) =
-        paths.partition(|path| path.starts_with('+'));
-    let bare = |path: &String| path.trim_start_matches('+').to_owned();
+fn load(path: &Path, descriptor: &Descriptor, config: &ConfigTable) -> Load {
+    let opened = Opened::new(&Asks::of(descriptor), config, None);
     Load {
         name: name_of(path),
         capabilities: if is_root() {
@@ -346,8 +365,8 @@ fn load(path: &Path, descriptor: &Descriptor) -> Load {
             0
         },
         uid_gid: is_root().then_some((CHECK_ACCOUNT, CHECK_ACCOUNT)),
-        files,
-        writable: writable.iter().map(bare).collect(),
+        files: opened.to_read,
+        writable: opened.to_write,
         calls: descriptor.calls,
         ..Load::default()
     }
@@ -357,10 +376,10 @@ fn load(path: &Path, descriptor: &Descriptor) -> Load {
 pub fn configure(config: &ConfigTable, check: bool) -> impl FnOnce(u64) -> ToPlugin {
     let table = config.clone();
     let surroundings = Surroundings {
-        node: "r1".to_owned(),
-        nodes: vec!["r1".to_owned(), "r2".to_owned()],
+        node: NODES[0].to_owned(),
+        nodes: NODES.map(str::to_owned).to_vec(),
         links: Vec::new(),
-        peer: Some("r2".to_owned()),
+        peer: Some(NODES[1].to_owned()),
         state: None,
     };
     move |token| ToPlugin::Configure {

@@ -10,6 +10,7 @@ mod finding;
 mod footprint;
 mod host;
 mod peer;
+mod root;
 mod watch;
 
 use std::fmt::Display;

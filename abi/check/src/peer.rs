@@ -43,12 +43,17 @@ const TRANSFER_MAX: Duration = Duration::from_secs(2);
 const NEVER_NS: u64 = u64::MAX;
 
 pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    with_worker(path, |host| {
+    with_worker(path, config, |host| {
         host.begin(config)?;
         let has_channel = host.descriptor.has_peer || host.descriptor.has_identity;
         if has_channel {
             let conversed = converse(host);
             conversed.map_err(|why| format!("{why}: what the peer says is untrusted bytes"))?;
+        }
+        if host.descriptor.has_peer && !host.has_told_in_sync {
+            let text = "never says whether it is in sync: the node would count as joining for good; \
+                        report yes in up and in down, if there is nothing to receive";
+            host.findings.push(Finding::warn(text));
         }
         // Also without a peer: then there is nothing to send, and nothing was received.
         transfer(host, "without its peer")?;
@@ -152,7 +157,7 @@ fn transfer(host: &mut Host, when: &str) -> Result<(), String> {
 }
 
 pub fn check_partners(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    with_worker(path, |host| {
+    with_worker(path, config, |host| {
         host.begin(config)?;
         let partners = host.descriptor.partners.clone();
         let (mut chance, mut before) = (Chance(3), None);

@@ -14,7 +14,7 @@ const COUNTS: [usize; 3] = [0, 1, 300];
 const TEXT: &str = "it is so because of a test";
 
 pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    with_worker(path, |host| {
+    with_worker(path, config, |host| {
         host.begin(config)?;
         for count in COUNTS {
             for verdict in VerdictWord::ALL {

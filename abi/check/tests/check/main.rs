@@ -1,160 +1,16 @@
 //! The real program on real plugins: the examples pass, and each broken one fails its own check.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod lab;
+mod languages;
+mod rights;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A directory that goes with the test.
-struct Lab(PathBuf);
-
-impl Lab {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir =
-            std::env::temp_dir().join(format!("spared-check-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-
-    fn compile(&self, name: &str, source: &Path, arguments: &[&str]) -> PathBuf {
-        let library = repository().join("abi/c/spared_plugin.c");
-        let library = [library.to_str().unwrap(), "-lpthread"];
-        let arguments = [arguments, &library].concat();
-        self.compile_by("cc", "-std=c11", name, source, &arguments)
-    }
-
-    fn compile_by(
-        &self,
-        compiler: &str,
-        standard: &str,
-        name: &str,
-        source: &Path,
-        arguments: &[&str],
-    ) -> PathBuf {
-        let path = self.0.join(format!("{name}.so"));
-        let output = Command::new(compiler)
-            .args([standard, "-shared", "-fPIC", "-fvisibility=hidden", "-I"])
-            .arg(repository().join("abi/c"))
-            .arg("-o")
-            .arg(&path)
-            .arg(source)
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        path
-    }
-
-    /// A plugin in C: `body` before the note, in which `lines` are, and `fields` among its callbacks.
-    fn plugin(&self, body: &str, lines: &str, fields: &str) -> PathBuf {
-        let text = format!(
-            "#define _GNU_SOURCE\n#include <errno.h>\n#include <fcntl.h>\n#include <pthread.h>\n\
-             #include <stdlib.h>\n#include <unistd.h>\n#include \"spared_plugin.h\"\n\
-             {body}\n\
-             SPARED_PLUGIN(SPARED_NAME(\"vendor\") SPARED_VERSION(\"1\") SPARED_VENDOR(\"spared\")\n\
-             SPARED_SUMMARY(\"s\") {lines}, {fields} .create = 0);\n"
-        );
-        let source = self.0.join("vendor.c");
-        std::fs::write(&source, text).unwrap();
-        self.compile("vendor", &source, &[])
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The exit code and what was said.
-fn check(path: &Path, arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_spared-plugin-check"))
-        .arg(path)
-        .args(arguments)
-        .output()
-        .unwrap();
-    (
-        output.status.code().unwrap(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
-}
-
-/// Asserts that `path` fails with a line that holds `what`.
-fn fails(path: &Path, what: &str) {
-    let (code, said) = check(path, &[]);
-    let line = said.lines().find(|line| line.contains(what));
-    assert!(
-        code == 1 && line.is_some_and(|line| line.starts_with("fail")),
-        "{code}, {said}"
-    );
-}
-
-/// Asserts that `path` fails the check `name` with a line that holds `what`. The other checks, which would wait for the same
-/// thing, are not run.
-fn fails_alone(path: &Path, name: &str, what: &str) {
-    let (_, said) = check(path, &["--only", name]);
-    let is_told = |line: &str| line.starts_with("finding fail ") && line.contains(what);
-    assert!(said.lines().any(is_told), "{said}");
-}
-
-fn example_in_rust(lab: &Lab, name: &str) -> PathBuf {
-    let package = format!("spared-example-{name}");
-    // `make test` has built everything.
-    if std::env::var_os("SPARED_BUILT").is_none() {
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", &package])
-            .current_dir(repository())
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-    let target = Path::new(env!("CARGO_BIN_EXE_spared-plugin-check"))
-        .parent()
-        .unwrap();
-    let path = lab.0.join(format!("{name}.so"));
-    std::fs::copy(
-        target.join(format!("lib{}.so", package.replace('-', "_"))),
-        &path,
-    )
-    .unwrap();
-    path
-}
-
-/// A plugin with a role, whose body is this.
-fn with_role(lab: &Lab, body: &str) -> PathBuf {
-    let body = format!(
-        "static spared_status role(void *self, uint64_t token, const struct spared_role *event)\n\
-         {{ (void)self, (void)token, (void)event; {body} }}"
-    );
-    lab.plugin(&body, "SPARED_ROLES", ".role = role,")
-}
-
-/// A plugin whose start or stop is this.
-fn with_call(lab: &Lab, callback: &str, body: &str, lines: &str) -> PathBuf {
-    let body = format!(
-        "static spared_status {callback}(void *self, uint64_t token) {{ (void)self, (void)token; {body} }}"
-    );
-    lab.plugin(&body, lines, &format!(".{callback} = {callback},"))
-}
-
-/// A plugin with a peer, whose message is this.
-fn with_peer(lab: &Lab, body: &str, more: &str, fields: &str) -> PathBuf {
-    let body = format!(
-        "{more}\nstatic spared_status message(void *self, struct spared_bytes bytes) {{ (void)self, (void)bytes; {body} }}"
-    );
-    let lines = "SPARED_PEER SPARED_TRANSFER SPARED_WIRE(\"1-1\")";
-    lab.plugin(&body, lines, &format!(".message = message, {fields}"))
-}
+use lab::{
+    Lab, check, example_in_rust, fails, fails_alone, repository, with_call, with_peer, with_role,
+};
 
 #[test]
 fn the_smallest_example_passes_and_one_warning_says_what_would_be_better() {
@@ -271,37 +127,6 @@ fn what_does_not_load_fails_with_the_loaders_sentence_and_nothing_else_is_tried(
 }
 
 #[test]
-fn a_plugin_in_cpp_passes_without_a_warning() {
-    if Command::new("c++").arg("--version").output().is_err() {
-        eprintln!("skipped: no c++");
-        return;
-    }
-    let lab = Lab::new();
-    let source = lab.0.join("acme-lamp.cc");
-    let text = "#include <cstdio>\n#include \"spared_plugin.h\"\n\
-                static spared_status configure(void *, int) { struct spared_str name;\n\
-                if (spared_config_keys(\"\", 0, &name)) return 0; char key[64];\n\
-                snprintf(key, sizeof(key), \"%.*s\", (int)name.len, name.ptr);\n\
-                spared_fail(key, spared_text(\"unknown key\")); return -EINVAL; }\n\
-                SPARED_PLUGIN(SPARED_NAME(\"acme-lamp\") SPARED_VERSION(\"1\") SPARED_VENDOR(\"acme\")\n\
-                SPARED_SUMMARY(\"lights a lamp\"), .configure = configure);";
-    std::fs::write(&source, text).unwrap();
-    let library = lab.0.join("library.o");
-    let compiled = Command::new("cc")
-        .args(["-std=c11", "-fPIC", "-fvisibility=hidden", "-c", "-o"])
-        .arg(&library)
-        .arg(repository().join("abi/c/spared_plugin.c"))
-        .status()
-        .unwrap();
-    assert!(compiled.success());
-    let arguments = [library.to_str().unwrap(), "-lpthread"];
-    let path = lab.compile_by("c++", "-std=c++20", "acme-lamp", &source, &arguments);
-    let (code, said) = check(&path, &[]);
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("ok    symbols"), "{said}");
-}
-
-#[test]
 fn a_plugin_that_exits_is_found_with_whatever_code() {
     let lab = Lab::new();
     for (call, code) in [("exit(0);", "0"), ("_exit(3);", "3")] {
@@ -399,8 +224,27 @@ fn a_plugin_that_echoes_its_peer_passes() {
     let lab = Lab::new();
     let body =
         "spared_status status = spared_send(bytes); return status && status != -EAGAIN ? -EIO : 0;";
-    let (code, said) = check(&with_peer(&lab, body, "", ""), &["--only", "peer"]);
+    let up = "static spared_status up(void *self, uint32_t wire)\n\
+              { (void)self, (void)wire; spared_in_sync(1, spared_text(\"\")); return 0; }";
+    let path = with_peer(&lab, body, up, ".up = up,");
+    let (code, said) = check(&path, &["--only", "peer"]);
     assert_eq!((code, said.as_str()), (0, "the end\n"));
+}
+
+#[test]
+fn a_plugin_that_is_never_in_sync_is_warned_of() {
+    let lab = Lab::new();
+    let warned = |up: &str| {
+        let up = format!(
+            "static spared_status up(void *self, uint32_t wire) {{ (void)self, (void)wire; {up} return 0; }}"
+        );
+        let path = with_peer(&lab, "return 0;", &up, ".up = up,");
+        let (code, said) = check(&path, &["--only", "peer"]);
+        assert_eq!(code, 0, "{said}");
+        said.contains("finding warn never says whether it is in sync")
+    };
+    assert!(warned(""));
+    assert!(!warned("spared_in_sync(1, spared_text(\"\"));"));
 }
 
 #[test]
