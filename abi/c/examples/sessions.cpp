@@ -213,14 +213,10 @@ spared_status configure(void *self, int check) noexcept
 			of(self).limit = limit;
 			if (spared_config_get("@node", &it) == 0)
 				of(self).node = text(it);
+			report(of(self)); // what room there is depends on this key
 		}
 		return 0;
 	});
-}
-
-spared_status start(void *self, uint64_t) noexcept
-{
-	return guarded([&] { report(of(self)); return 0; });
 }
 
 spared_status role(void *self, uint64_t, const spared_role *event) noexcept
@@ -242,7 +238,6 @@ SPARED_PLUGIN(
 	.create = create,
 	.destroy = destroy,
 	.configure = configure,
-	.start = start,
 	.role = role,
 	.drain = drain,
 	.query = query,

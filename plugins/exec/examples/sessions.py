@@ -104,8 +104,6 @@ class Plugin:
         elif kind == QUERY:
             self.answer(token, *self.query(body.get(1, [])))
         elif kind in (START, STOP, DRAIN, SETTLE, ROLE):
-            if kind == START:
-                self.report()
             if kind == SETTLE:
                 self.read_peer()  # what has arrived is applied
             if kind == ROLE:
@@ -129,6 +127,7 @@ class Plugin:
         if self.file not in (None, program):
             return RESTART,
         self.file, self.limit, self.node = program, limit, surroundings.get(0, "")
+        self.report()  # what room there is depends on this key
         return 0,
 
     def report(self):  # a node without room is less fit: its peer gets the role

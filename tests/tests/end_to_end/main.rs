@@ -30,6 +30,7 @@ mod dhcp_lab;
 mod dhcp_warm;
 mod duplicates;
 mod equal;
+mod exec;
 mod fence_off;
 mod files;
 mod files_config;

@@ -23,7 +23,6 @@ SPARED_PLUGIN(
 	SPARED_CHANGES("start", "ID USER", "begins a session")
 	SPARED_CHANGES("stop", "ID", "ends a session"),
 	.configure = goConfigure,
-	.start = goStart,
 	.role = role,
 	.drain = goDrain,
 	.query = query,

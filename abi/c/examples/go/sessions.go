@@ -234,13 +234,8 @@ func goConfigure(self unsafe.Pointer, check C.int) C.spared_status {
 		if C.spared_config_get(own, &it) == 0 {
 			node = text(it)
 		}
+		report() // what room there is depends on this key
 	}
-	return 0
-}
-
-//export goStart
-func goStart(self unsafe.Pointer, token C.uint64_t) C.spared_status {
-	report()
 	return 0
 }
 
