@@ -74,7 +74,8 @@ pub fn with_key(text: &str, node: &str, key: &PublicKey) -> Result<String, Strin
     };
     let is_right = |new: &String| {
         let known = nodes(new).unwrap_or_default();
-        known.contains(&(node.to_owned(), Some(shown.clone())))
+        let has_key = known.contains(&(node.to_owned(), Some(shown.clone())));
+        has_key && rest(new, "nodes", node) == without(table.clone(), "nodes", node)
     };
     new.filter(is_right)
         .ok_or_else(|| format!("spared.toml: write this line into [nodes]: {line}"))
@@ -93,7 +94,11 @@ pub fn with_node_name(text: &str, name: &str) -> Result<String, String> {
         None if table.contains_key("node") => below_header(text, "[node]", &line),
         None => appended(text, &format!("[node]\n{line}\n")),
     };
-    new.filter(|new| node_name(new).as_deref() == Some(name))
+    let is_right = |new: &String| {
+        let has_name = node_name(new).as_deref() == Some(name);
+        has_name && rest(new, "node", "name") == without(table.clone(), "node", "name")
+    };
+    new.filter(is_right)
         .ok_or_else(|| format!("spared.toml: write this line into [node]: {line}"))
 }
 
@@ -107,7 +112,12 @@ pub fn without_node_name(text: &str) -> Result<String, String> {
     };
     let line = line_around(text, range.start);
     let new = replaced(text, line, "");
-    new.filter(|new| parsed(new).is_ok() && node_name(new).is_none())
+    let old = parsed(text)?;
+    let is_right = |new: &String| {
+        let is_gone = parsed(new).is_ok() && node_name(new).is_none();
+        is_gone && rest(new, "node", "name") == without(old.clone(), "node", "name")
+    };
+    new.filter(is_right)
         .ok_or_else(|| "spared.toml: remove node.name".to_owned())
 }
 
@@ -129,10 +139,12 @@ pub fn with_link_interface(text: &str, ends: [(&str, &str); 2]) -> Result<String
     };
     let value = format!("{{ {}, {} }}", of(ends[0]), of(ends[1]));
     let new = first_link_interface(text).and_then(|range| replaced(text, range, &value));
+    let old = without_first_interface(text);
     new.filter(|new| {
-        ends.iter().all(|(node, interface)| {
+        let fits = |(node, interface): &(&str, &str)| {
             link_interfaces(new, node).first().map(String::as_str) == Some(*interface)
-        })
+        };
+        ends.iter().all(fits) && without_first_interface(new) == old
     })
     .ok_or_else(|| format!("spared.toml: write into the first [[link]]: interface = {value}"))
 }
@@ -145,6 +157,33 @@ fn parsed(text: &str) -> Result<Table, String> {
             error.message()
         )
     })
+}
+
+/// All values of a text but one.
+fn rest(text: &str, table: &str, key: &str) -> Table {
+    without(parsed(text).unwrap_or_default(), table, key)
+}
+
+/// All values but one; a table that has no other goes as well.
+fn without(mut all: Table, table: &str, key: &str) -> Table {
+    if let Some(inner) = all.get_mut(table).and_then(|it| it.as_table_mut()) {
+        inner.remove(key);
+        if inner.is_empty() {
+            all.remove(table);
+        }
+    }
+    all
+}
+
+/// All values but the interface of the first link.
+fn without_first_interface(text: &str) -> Table {
+    let mut all = parsed(text).unwrap_or_default();
+    let links = all.get_mut("link").and_then(|it| it.as_array_mut());
+    let first = links.and_then(|it| it.first_mut());
+    if let Some(link) = first.and_then(|it| it.as_table_mut()) {
+        link.remove("interface");
+    }
+    all
 }
 
 /// Place of a value in the text.
@@ -281,6 +320,8 @@ mod tests {
         let odd = with_key("nodes = { r1 = {}, r2 = {} }\n", "r2", &KEY);
         assert!(odd.unwrap_err().starts_with("spared.toml: write this line"));
         assert!(with_key("[nodes", "r2", &KEY).is_err());
+        let crowded = "nodes = {\n  r2 = {}, r3 = {}\n}\n";
+        assert!(with_key(crowded, "r2", &KEY).is_err(), "r3 would be lost");
     }
 
     #[test]
