@@ -31,6 +31,8 @@ pub struct Port {
     pub interface: String,
     index: u32,
     address: Ipv6Addr,
+    /// True if the interface has an address of a network, as a link seldom has.
+    has_network: bool,
 }
 
 impl Port {
@@ -50,11 +52,23 @@ impl Port {
         }
     }
 
-    /// Ethernet interfaces that are up and have a link-local address.
+    /// Interfaces on which the first node may be: those of this node's links, else those without an address of a network,
+    /// else all. A network may have a stranger who answers in its place, and a try costs a code.
     ///
     /// # Errors
     /// The kernel does not answer.
-    pub fn all() -> io::Result<Vec<Self>> {
+    pub fn likely(links: &[String]) -> io::Result<Vec<Self>> {
+        let all = Self::all()?;
+        let is_link = |it: &&Self| links.contains(&it.interface);
+        let is_free = |it: &&Self| !it.has_network;
+        let of_links: Vec<Self> = all.iter().filter(is_link).cloned().collect();
+        let free: Vec<Self> = all.iter().filter(is_free).cloned().collect();
+        let mut choices = [of_links, free, all].into_iter();
+        Ok(choices.find(|it| !it.is_empty()).unwrap_or_default())
+    }
+
+    /// Ethernet interfaces that are up and have a link-local address.
+    fn all() -> io::Result<Vec<Self>> {
         let mut kernel = Requests::open()?;
         let links = kernel.links()?;
         let addresses = kernel.addresses()?;
@@ -67,7 +81,13 @@ impl Port {
                 IpAddr::V6(v6) if is_link_local(v6) && it.flags & UNUSABLE == 0 => Some(v6),
                 _ => None,
             })?;
+            let mut here = addresses.iter().filter(|it| it.index == link.index);
+            let has_network = here.any(|it| match it.address {
+                IpAddr::V4(_) => true,
+                IpAddr::V6(v6) => !is_link_local(v6),
+            });
             Some(Self {
+                has_network,
                 interface: link.name,
                 index: link.index,
                 address,

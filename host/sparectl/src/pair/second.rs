@@ -4,14 +4,14 @@ use std::io;
 use std::time::Duration;
 
 use spared_key::PrivateKey;
-use spared_pairing::{Channel, Code, Introduction, Join, Message, Texts};
+use spared_pairing::{Channel, Code, Introduction, Join, Message, Texts, spared_toml};
 
 use super::link_local::{Port, addresses, find};
 use super::wire::Wire;
 use super::{compose, own_name, say, secrecy, service};
 use crate::args::Args;
 use crate::consent::{agree, is_lossy};
-use crate::folder::{Folder, last_line};
+use crate::folder::{Folder, HOST_FILE, last_line};
 use crate::line::Pair;
 
 /// Time for which the first node is looked for.
@@ -60,7 +60,10 @@ impl<'a> Second<'a> {
         let ports = match &self.pair.interface {
             Some(interface) => vec![Port::of(interface)?],
             None => {
-                Port::all().map_err(|error| format!("the interfaces cannot be read: {error}"))?
+                let text = self.texts.get(HOST_FILE).map_or("", String::as_str);
+                let links = spared_toml::link_interfaces(text, &self.node);
+                let ports = Port::likely(&links);
+                ports.map_err(|error| format!("the interfaces cannot be read: {error}"))?
             }
         };
         let shown: Vec<&str> = ports.iter().map(|it| it.interface.as_str()).collect();
@@ -70,7 +73,7 @@ impl<'a> Second<'a> {
         let (port, stream) = found.ok_or_else(|| {
             format!(
                 "no node with a code was found on {shown}: run `sparectl pair` on the first node, check the cable of the \
-                 link, and let TCP and UDP 3780 pass there; or run `sparectl pair --ssh HOST` on the first node"
+                 link, and let TCP and UDP 3780 pass there; --interface IF looks on another interface; or run `sparectl pair --ssh HOST` on the first node"
             )
         })?;
         let own = self.introduction(&port.interface, addresses(&stream));
@@ -145,7 +148,7 @@ impl<'a> Second<'a> {
         drop(wire);
         if !is_pair {
             return Err(format!(
-                "this node has the files, and {peer} may not have them: run `sparectl pair` again on both"
+                "this node has the files, and {peer} may not have them: run `sparectl pair` there again, and `sparectl pair --join` here"
             ));
         }
         if agrees_there {
