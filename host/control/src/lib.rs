@@ -66,6 +66,7 @@ pub const RESERVED: &[&str] = &[
     "plugins",
     "probe",
     "reload",
+    "replace",
     "report",
     "spared",
     "starter",

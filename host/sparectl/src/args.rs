@@ -144,6 +144,10 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
         }),
         Verb::Init(init) => Command::Init(init),
         Verb::Pair(pair) => Command::Pair(pair),
+        Verb::Replace(mut pair) => {
+            pair.replace = true;
+            Command::Pair(pair)
+        }
         Verb::Unpair(unpair) => Command::Unpair(unpair),
         Verb::Identity(identity) => Command::Identity(identity),
         Verb::Keygen { file, replace } => Command::Keygen { file, replace },

@@ -144,6 +144,8 @@ pub enum Verb {
     Init(Box<Init>),
     /// Make this node and another one a pair: show a code, or ask for the one that the other node shows (root)
     Pair(Box<Pair>),
+    /// Put a new machine in place of the other node, as pair --replace does (root)
+    Replace(Box<Pair>),
     /// Leave the pair: delete this node's key and configuration (root)
     Unpair(Unpair),
     /// Save this node's key and files in one file, or restore them (root)

@@ -254,7 +254,7 @@ fn a_third_node_and_a_cable_without_ipv6_are_told_apart() {
         let offer = Offer::start(&r1, &[])?;
         let (joined, text) = join(&new, &offer.code, &["--yes"])?;
         assert!(
-            !joined && text.contains("`sparectl pair --replace` on r1"),
+            !joined && text.contains("`sparectl replace` on r1"),
             "{text}"
         );
         offer.end()?;

@@ -207,6 +207,12 @@ fn the_code_of_a_pair_is_not_among_the_words_that_are_passed_on() {
     assert_eq!(pair.code, ["acorn", "apple", "arrow"]);
     let words = ["--yes", "--interface", "hot0", "--config", "/x/spared.toml"];
     assert_eq!(pair.words(), words);
+    let line = "sparectl replace --ssh r2";
+    assert_eq!(
+        command_of(line),
+        command_of("sparectl pair --replace --ssh r2"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -57,11 +57,11 @@ fn may_join(
         )),
         Some(_) if other != new => Err(format!(
             "{own} and {other} are a pair, and {new} is a third node: a pair has two. If {new} is to take the place of \
-             {other}, give it the host name {other} and run `sparectl pair --replace` on {own}"
+             {other}, give it the host name {other} and run `sparectl replace` on {own}"
         )),
         Some(key) if *key == public_text(&peer.key) || replace => Ok(()),
         Some(_) => Err(format!(
-            "{new} has another key than [nodes] on {own}: if it is a new machine, run `sparectl pair --replace` on {own}; \
+            "{new} has another key than [nodes] on {own}: if it is a new machine, run `sparectl replace` on {own}; \
              otherwise compare with `sparectl keygen` on {new}"
         )),
     }
@@ -141,7 +141,7 @@ mod tests {
             "{third}"
         );
         let new = joins(&pair, "r2", 3, false).unwrap_err();
-        assert!(new.contains("`sparectl pair --replace` on r1"), "{new}");
+        assert!(new.contains("`sparectl replace` on r1"), "{new}");
         assert_eq!(joins(&pair, "r2", 3, true), Ok(()));
         let unnamed = joins("[nodes]\nr1 = {}\nr2 = {}\n", "r3", 3, false).unwrap_err();
         assert!(unnamed.contains("give it the host name r2"), "{unnamed}");

@@ -47,7 +47,7 @@ pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), String> {
     }
     say(&format!(
         "{node} has nothing configured. {peer} serves alone until another machine takes the place: \
-         `sparectl pair --replace` there"
+         `sparectl replace` there"
     ));
     Ok(())
 }
