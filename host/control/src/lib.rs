@@ -37,6 +37,7 @@ pub const BEGUN: u8 = b' ';
 /// Names that no plugin may have: present and possible verbs of sparectl, and processes of the host.
 pub const RESERVED: &[&str] = &[
     "all",
+    "arm",
     "backup",
     "check",
     "completions",
@@ -146,11 +147,13 @@ pub enum Request {
         /// Duration in ms, at most one hour; 0 ends the freeze.
         for_ms: u64,
     },
+    /// Arms this node and, if an administrator asks, also the peer: from then on they may be active.
+    Arm,
     /// Passes a request to the other node over the link.
     Node {
         /// Name of the node.
         node: String,
-        /// A read-only request, or `Switch`.
+        /// A read-only request, `Switch` or `Arm`.
         request: Box<Request>,
     },
     /// `sparectl PLUGIN ARGV...`

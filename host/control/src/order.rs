@@ -67,6 +67,7 @@ fn words(f: &mut Formatter<'_>, request: &Request) -> fmt::Result {
         }
         Request::Freeze { for_ms: 0 } => write!(f, " freeze off"),
         Request::Freeze { for_ms } => write!(f, " freeze {for_ms}ms"),
+        Request::Arm => write!(f, " arm"),
         // A request names one node: a request within this one is refused.
         Request::Node { node, .. } => write!(f, " --node {node}"),
         Request::Plugin { name, argv } => {
@@ -129,6 +130,7 @@ mod tests {
                 "sparectl freeze 30000ms",
             ),
             (Request::Reload { anyway: false }, "sparectl reload"),
+            (Request::Arm, "sparectl arm"),
             (plugin, "sparectl files push etc"),
         ] {
             assert_eq!(request.command().to_string(), command);

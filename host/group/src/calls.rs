@@ -2,7 +2,7 @@
 
 use spared_contract::{Cause, Claims, Publication, Role};
 use spared_message::notice::{Kind, Notice};
-use spared_pair::CauseKind;
+use spared_pair::{CauseKind, UNARMED};
 
 use super::{
     EBUSY, ECANCELED, EIO, ENOENT, ETIMEDOUT, Group, Groups, KernelStep, Phase, Ticket, is_late,
@@ -102,6 +102,11 @@ impl Groups {
                 self.note_released(now_ns, name);
             }
             return self.resign(now_ns, Some(ticket), name, role, publication.cause);
+        }
+        if self.condition.unarmed {
+            let cause = Cause::new(CauseKind::Barred, UNARMED);
+            self.resign(now_ns, None, name, Role::Backup, cause);
+            return self.answer(ticket, ECANCELED);
         }
         if is_late(now_ns, sent_ns) || closing {
             return self.refuse_active(now_ns, ticket, name);

@@ -2,7 +2,7 @@
 
 use spared_contract::{Cause, Directive, Forced, Role};
 use spared_message::notice::{Kind, Notice};
-use spared_pair::CauseKind;
+use spared_pair::{CauseKind, UNARMED};
 
 use super::refusal::StandingOrder;
 use super::{Action, Groups, Phase};
@@ -15,6 +15,8 @@ pub(super) struct Condition {
     /// Reasons why a failover to this node would lose something, one sentence each.
     pub(super) missing: Vec<String>,
     pub(super) maintenance: bool,
+    /// True if the node is paired but not armed. Nothing overrules it.
+    pub(super) unarmed: bool,
     joining: bool,
     frozen: bool,
 }
@@ -26,6 +28,7 @@ impl Default for Condition {
             peer_quality: None,
             missing: vec!["there is no link to a peer".to_owned()],
             maintenance: false,
+            unarmed: false,
             joining: false,
             frozen: false,
         }
@@ -59,6 +62,11 @@ impl Groups {
         }
         self.change(|condition| condition.maintenance = maintenance);
         self.deliver_roles(now_ns);
+    }
+
+    /// Sets if this node is paired but not armed: then no group is ever active here.
+    pub fn set_unarmed(&mut self, unarmed: bool) {
+        self.change(|condition| condition.unarmed = unarmed);
     }
 
     pub fn is_in_maintenance(&self) -> bool {
@@ -126,6 +134,11 @@ impl Groups {
             Forced::Backup => format!("forced backup by {by}"),
         };
         let mut lines = vec![format!("{name}: {text}")];
+        if forced == Forced::Active && self.condition.unarmed {
+            lines.push(format!(
+                "{name}: this node is not armed: it is not active until `sparectl arm`"
+            ));
+        }
         if forced == Forced::Active && self.condition.maintenance {
             lines.push(format!(
                 "{name}: this node is in maintenance: it stays backup as long as the other node can be active, until \
@@ -240,9 +253,10 @@ impl Groups {
     /// Returns a sentence why the group may not be active here; None if it may.
     pub(super) fn reason_not_active(&self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
+        let unarmed = self.condition.unarmed.then(|| UNARMED.to_owned());
         let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
         let here = group.eligibility.reason_against().map(str::to_owned);
-        here.or(unfit)
+        unarmed.or(here).or(unfit)
     }
 
     fn directive_of(&self, name: &str) -> Option<Directive> {

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use spared_contract::{Forced, Role};
-use spared_pair::Sentence as _;
+use spared_pair::{Sentence as _, UNARMED};
 
 use super::{Group, Groups, Phase};
 
@@ -197,6 +197,9 @@ impl Groups {
         };
         if self.is_closing() || self.leaving {
             return Some("it is being stopped".to_owned());
+        }
+        if self.condition.unarmed {
+            return Some(UNARMED.to_owned());
         }
         match group.role {
             Role::Fault => {

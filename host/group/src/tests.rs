@@ -8,6 +8,7 @@ mod pair;
 mod performed;
 mod prompt;
 mod switchover;
+mod unarmed;
 
 use spared_contract::{AddressClaim, Cause, Family, Forced, Publication, VirtualRouterClaim};
 use spared_pair::CauseKind;

@@ -28,6 +28,8 @@ pub enum Kind {
     Maintenance,
     /// A freeze of roles began or ended.
     Freeze,
+    /// This node was armed, or is not armed.
+    Arm,
     /// The quality of this node changed.
     Quality,
     /// The peer became ready, or is no longer ready.
@@ -62,6 +64,7 @@ impl Kind {
             Self::Force => "force",
             Self::Maintenance => "maintenance",
             Self::Freeze => "freeze",
+            Self::Arm => "arm",
             Self::Quality => "quality",
             Self::Peer => "peer",
             Self::Finding => "finding",

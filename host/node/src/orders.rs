@@ -1,4 +1,5 @@
-//! Executes standing orders of the administrator: force, maintenance and freeze. A file keeps them over restarts.
+//! Executes standing orders of the administrator: force, maintenance, freeze, and to arm the node. Files keep them over
+//! restarts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,9 +8,10 @@ use spared_contract::Forced;
 use spared_control::{Answer, ErrorCode, Force, refusal};
 use spared_group::Groups;
 use spared_journal::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX, Overrides, Store};
+use spared_journal::unarmed::UnarmedMark;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_pair::Maintenance;
+use spared_pair::{Maintenance, OrderFacts};
 use spared_process::clock;
 use spared_requests::ForcePlan;
 
@@ -18,14 +20,65 @@ use spared_requests::ForcePlan;
 pub struct Orders {
     overrides: Overrides,
     store: Store,
+    unarmed: UnarmedMark,
 }
 
 impl Orders {
     /// Reads the overrides of earlier runs.
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, unarmed: UnarmedMark) -> Self {
         Self {
             overrides: store.read(clock_now()),
             store,
+            unarmed,
+        }
+    }
+
+    pub fn facts(&self) -> OrderFacts {
+        OrderFacts {
+            maintenance: self.maintenance(),
+            frozen_until: self.frozen_until(),
+            unarmed: self.is_unarmed(),
+        }
+    }
+
+    // ---- arm
+
+    /// Returns true if this node is paired but not armed.
+    pub fn is_unarmed(&self) -> bool {
+        self.unarmed.is_set()
+    }
+
+    /// Reads the mark of a node that is not armed again. Returns an event if it has changed.
+    pub fn read_unarmed(&mut self, node: &str) -> Option<Notice> {
+        let has_changed = self.unarmed.read();
+        has_changed.then(|| {
+            if self.is_unarmed() {
+                unarmed(node).because("off")
+            } else {
+                let text = format!("{node} is armed: its mark was removed");
+                Notice::new(Kind::Arm, text).because("on")
+            }
+        })
+    }
+
+    /// Arms this node. Returns the event, whose text is the first line of the answer.
+    ///
+    /// # Errors
+    /// The answer, if the node is armed already, or stays unarmed because the mark cannot be removed.
+    pub fn arm(&mut self, node: &str, by: &str) -> Result<Notice, Answer> {
+        match self.unarmed.remove() {
+            Ok(true) => {
+                let text = format!("{node} is armed, by {by}");
+                Ok(Notice::new(Kind::Arm, text).because("on"))
+            }
+            Ok(false) => {
+                let lines = vec![format!("{node} was armed already")];
+                Err(Answer::Done { lines })
+            }
+            Err(why) => {
+                let why = format!("{node} is still not armed: {why}");
+                Err(refusal(ErrorCode::Failed, why))
+            }
         }
     }
 
@@ -168,6 +221,7 @@ impl Orders {
                 }
             }
         }
+        groups.set_unarmed(self.is_unarmed());
         groups.set_frozen(self.overrides.freeze().is_some());
         groups.set_maintenance(clock::monotonic_ns(), self.is_in_maintenance());
     }
@@ -193,6 +247,7 @@ impl Orders {
             let text = format!("forced {role} since {since}, by {by}");
             notices.push(Notice::warn(Kind::Force, text).of_group(group));
         }
+        notices.extend(self.is_unarmed().then(|| unarmed(node)));
         let notices = notices.into_iter();
         notices.map(|it| it.because("restored")).collect()
     }
@@ -263,6 +318,11 @@ pub fn freeze_time(for_ms: u64) -> Result<Duration, Answer> {
     } else {
         Ok(lasts)
     }
+}
+
+fn unarmed(node: &str) -> Notice {
+    let text = format!("{node} is not armed: it is never active until `sparectl arm`");
+    Notice::warn(Kind::Arm, text)
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -134,6 +134,8 @@ ids! {
     Frozen = "SP-0702",
     /// A role is forced.
     Forced = "SP-0703",
+    /// A node is paired but not armed.
+    Unarmed = "SP-0704",
     /// The host cannot write its state.
     Unwritten = "SP-0801",
     /// The kernel does not forward packets for a group's addresses.

@@ -71,7 +71,7 @@ fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> HeadlineWithFi
             // the peer's own report is slightly older
             Some(stranger) if stranger.is_peer => stands_by(there, here, is_clean),
             Some(stranger) => stranger_active(here, &stranger.name),
-            None => nobody(here),
+            None => nobody(here, Some(there)),
         },
     }
 }
@@ -86,6 +86,9 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Head
             "{active} is active and {spare_node} cannot take over: none of its interfaces is usable."
         );
         return HeadlineWithFinding::new(Word::Alone, text);
+    }
+    if spare.0.orders.unarmed {
+        return beside_unarmed(active, spare_node);
     }
     if spare.1.role == Role::Fault {
         let why = reason(spare.1);
@@ -266,6 +269,8 @@ fn without_peer(here: Side<'_>) -> HeadlineWithFinding {
             HeadlineWithFinding::new(Word::Ok, text)
         }
         (Role::Fault, _) => match other {
+            Some(other) if here.0.orders.unarmed => beside_unarmed(other, node),
+            None if here.0.orders.unarmed => nobody(here, None),
             Some(other) => {
                 let why = reason(group);
                 cannot_take_over(
@@ -281,7 +286,7 @@ fn without_peer(here: Side<'_>) -> HeadlineWithFinding {
         },
         (Role::Backup, _) => match other {
             Some(other) => backup(node, other, group),
-            None => nobody(here),
+            None => nobody(here, None),
         },
     }
 }
@@ -333,7 +338,34 @@ fn stranger_active(here: Side<'_>, stranger: &str) -> HeadlineWithFinding {
     HeadlineWithFinding::new(Word::Warn, text).with(found.todo(STRANGER))
 }
 
-fn nobody((own, group): Side<'_>) -> HeadlineWithFinding {
+fn beside_unarmed(active: &str, unarmed: &str) -> HeadlineWithFinding {
+    let text = format!(
+        "{active} is active and {unarmed} cannot take over: it is not armed: run `sparectl arm`."
+    );
+    HeadlineWithFinding::new(Word::Alone, text)
+}
+
+fn nobody(here: Side<'_>, there: Option<Side<'_>>) -> HeadlineWithFinding {
+    let nodes = [Some(here), there].into_iter().flatten();
+    let unarmed = nodes.filter(|(node, _)| node.orders.unarmed);
+    let unarmed: Vec<&str> = unarmed.map(|(node, _)| node.node.as_str()).collect();
+    let arm = "run `sparectl arm`";
+    let text = match unarmed.as_slice() {
+        [] => format!("no node is active. {}.", why_not_active(here)),
+        [one, other] => format!("nobody serves: {one} and {other} are not armed: {arm}."),
+        [one, ..] => {
+            // the other node sends the causes of faults alone
+            let armed =
+                there.filter(|(node, group)| !node.orders.unarmed && group.role == Role::Fault);
+            let armed = armed.or((!here.0.orders.unarmed).then_some(here));
+            let armed = armed.map_or(String::new(), |it| format!(" {}.", why_not_active(it)));
+            format!("nobody serves: {one} is not armed: {arm}.{armed}")
+        }
+    };
+    HeadlineWithFinding::new(Word::None, text).with(nobody_found(here))
+}
+
+fn why_not_active((own, group): Side<'_>) -> String {
     let own_fitness = Fitness {
         node: own.node.clone(),
         quality: own.quality,
@@ -342,8 +374,7 @@ fn nobody((own, group): Side<'_>) -> HeadlineWithFinding {
     };
     let why = group.cause.sentence(group.role, &own_fitness, None);
     let undo = undo(group.forced, own.orders.maintenance.is_some());
-    let text = format!("no node is active. {why}{undo}.");
-    HeadlineWithFinding::new(Word::None, text).with(nobody_found((own, group)))
+    format!("{why}{undo}")
 }
 
 fn nobody_found(here: Side<'_>) -> Finding {

@@ -61,6 +61,6 @@ pub use links::LinkFacts;
 pub use machine::{MachineDifference, MachineFacts, RuleDigests, machine_differences};
 pub use needs::{FailsAfterRestart, Needs, RealTimeLost, UnansweredArp, ignores_arp};
 pub use own_packets::OwnTranslation;
-pub use ready::missing;
+pub use ready::{UNARMED, missing};
 pub use setting::setting_of;
 pub use verdict::{Headline, Verdict, Word, findings, verdict, verdict_with};

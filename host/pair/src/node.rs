@@ -418,6 +418,12 @@ fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
 fn orders(node: &NodeFacts) -> Vec<Finding> {
     let name = node.node.as_str();
     let mut found = Vec::new();
+    if node.orders.unarmed {
+        let text = format!("{name} is paired but not armed: it is never active");
+        let finding = Finding::new(Id::Unarmed, name, "unarmed", text);
+        found
+            .push(finding.todo("Run `sparectl arm` on either node: it arms both if a link is up."));
+    }
     if let Some(it) = &node.orders.maintenance {
         let text = format!("{name} is in maintenance (by {})", it.by);
         let finding = Finding::new(Id::Maintenance, name, "maintenance", text);

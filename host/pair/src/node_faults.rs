@@ -16,6 +16,9 @@ pub struct OrderFacts {
     pub maintenance: Option<Maintenance>,
     /// End of a freeze: until then quality and preference change no role.
     pub frozen_until: Option<String>,
+    /// True if the node is paired but not armed: it is never active.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unarmed: bool,
 }
 
 /// Faults of the daemon's processes, and what the firewall process found.

@@ -8,6 +8,9 @@ use crate::finding::Id;
 use crate::forwarding;
 use crate::needs;
 
+/// Sentence about a node that is paired but not armed.
+pub const UNARMED: &str = "it is not armed: run `sparectl arm`";
+
 /// Returns why a plugin keeps its node from being ready.
 pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Option<(Id, String)> {
     let name = &plugin.name;
@@ -68,6 +71,7 @@ pub fn missing(
     link_down: Option<&str>,
     differences: &[Difference],
 ) -> Vec<String> {
+    let unarmed = own.orders.unarmed.then(|| UNARMED.to_owned());
     let maintenance = own.orders.maintenance.as_ref();
     let maintenance = maintenance.map(|_| "it is in maintenance".to_owned());
     let forced = forced_sentences(own);
@@ -82,8 +86,9 @@ pub fn missing(
     let forwarding = forwarding.map(|setting| forwarding::sentence(setting));
     let mismatches = differences.iter();
     let mismatches = mismatches.filter(|it| it.kind == DifferenceKind::Group);
-    maintenance
+    unarmed
         .into_iter()
+        .chain(maintenance)
         .chain(forced)
         .chain(quality)
         .chain(link)

@@ -228,6 +228,90 @@ fn who_is_active_is_said_truly() {
     ]);
 }
 
+fn unarmed(node: &mut NodeFacts) {
+    node.orders.unarmed = true;
+    node.groups = vec![group(Role::Fault)];
+    node.groups[0].cause = Cause::new(CauseKind::Barred, UNARMED);
+}
+
+#[test]
+fn a_node_that_is_not_armed_is_named_with_the_command_that_arms_it() {
+    states(&[
+        (
+            "the other node",
+            "ALONE  office: r1 is active and r2 cannot take over: it is not armed: run `sparectl arm`.",
+            &["SP-0704 r2"],
+            |bed| unarmed(bed.peer()),
+        ),
+        (
+            "this node",
+            "ALONE  office: r2 is active and r1 cannot take over: it is not armed: run `sparectl arm`.",
+            &["SP-0704 r1"],
+            |bed| {
+                unarmed(&mut bed.own);
+                bed.peer().groups = vec![group(Role::Active)];
+            },
+        ),
+        (
+            "this node, beside the link",
+            "ALONE  office: r2 is active and r1 cannot take over: it is not armed: run `sparectl arm`.",
+            &["SP-0501 r1", "SP-0704 r1"],
+            |bed| {
+                bed.unlink(PeerLife::Alive);
+                unarmed(&mut bed.own);
+                bed.own.groups[0].rivals.other_active = Some(OtherActive {
+                    name: "r2".to_owned(),
+                    is_peer: true,
+                });
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn where_nobody_serves_the_headline_says_who_is_not_armed() {
+    states(&[
+        (
+            "both",
+            "NONE  office: nobody serves: r1 and r2 are not armed: run `sparectl arm`.",
+            &["SP-0104 r1", "SP-0704 r1", "SP-0704 r2"],
+            |bed| {
+                unarmed(&mut bed.own);
+                unarmed(bed.peer());
+            },
+        ),
+        (
+            "this node, and the other is dead",
+            "NONE  office: nobody serves: r1 is not armed: run `sparectl arm`.",
+            &["SP-0101 r2", "SP-0104 r1", "SP-0704 r1"],
+            |bed| {
+                bed.unlink(PeerLife::Silent);
+                unarmed(&mut bed.own);
+            },
+        ),
+        (
+            "this node, and the other cannot be active",
+            "NONE  office: nobody serves: r1 is not armed: run `sparectl arm`. r2 is fault because no interface \
+             is usable.",
+            &["SP-0104 r1", "SP-0704 r1"],
+            |bed| {
+                unarmed(&mut bed.own);
+                bed.peer().groups = vec![group(Role::Fault)];
+            },
+        ),
+        (
+            "the other, and this node cannot be active",
+            "NONE  office: nobody serves: r2 is not armed: run `sparectl arm`. r1 is fault because no interface \
+             is usable.",
+            &["SP-0104 r1", "SP-0704 r2"],
+            |bed| {
+                bed.own.groups = vec![group(Role::Fault)];
+                unarmed(bed.peer());
+            },
+        ),
+    ]);
+}
+
 #[test]
 fn what_cannot_be_known_stands_in_the_headline() {
     states(&[

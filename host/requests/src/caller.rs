@@ -69,7 +69,10 @@ impl Caller {
 
     /// Returns true if a request may be sent across the link.
     pub fn may_cross_link(request: &Request) -> bool {
-        let is_ours = matches!(request, Request::Switch { .. } | Request::OwnReport { .. });
+        let is_ours = matches!(
+            request,
+            Request::Switch { .. } | Request::Arm | Request::OwnReport { .. }
+        );
         is_ours || Self::is_read_only(request)
     }
 
@@ -88,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_reading_and_switching_crosses_the_link() {
+    fn only_reading_and_some_orders_cross_the_link() {
         let switch = Request::Switch {
             group: None,
             to: None,
@@ -96,6 +99,8 @@ mod tests {
         };
         assert!(Caller::may_cross_link(&switch) && Caller::may_cross_link(&Request::Status));
         assert!(Caller::may_cross_link(&Request::OwnReport { from: 0 }));
+        assert!(Caller::may_cross_link(&Request::Arm));
+        assert!(!Caller::is_read_only(&Request::Arm));
         assert!(!Caller::may_cross_link(&Request::Reload { anyway: false }));
         assert!(!Caller::may_cross_link(&Request::Freeze { for_ms: 1 }));
         let request = Box::new(Request::Status);

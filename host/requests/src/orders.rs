@@ -52,6 +52,37 @@ impl View<'_> {
         Ok(active.map(|(name, _)| self.leaves(name)).collect())
     }
 
+    /// Returns the answer to an order to arm both nodes: `lines` about this one, then the peer's answer.
+    pub fn armed(&self, mut lines: Vec<String>, there: Option<Answer>) -> Answer {
+        let Some(peer) = self.peer else {
+            return Answer::Done { lines };
+        };
+        match there {
+            Some(Answer::Error { lines: said, .. }) => {
+                lines.extend(said.into_iter().map(|line| {
+                    let named = line.starts_with(peer);
+                    if named {
+                        line
+                    } else {
+                        format!("{peer}: {line}")
+                    }
+                }));
+                let code = ErrorCode::Failed;
+                return Answer::Error { code, lines };
+            }
+            Some(Answer::Done { lines: said }) => lines.extend(said),
+            _ => {
+                let why = if self.is_peer_up {
+                    "does not answer"
+                } else {
+                    "is not heard: no link is up"
+                };
+                lines.push(format!("{peer} {why}: run `sparectl arm` there as well"));
+            }
+        }
+        Answer::Done { lines }
+    }
+
     fn leaves(&self, group: &str) -> String {
         let own = self.own;
         match self.peer {

@@ -41,6 +41,8 @@ pub enum QuestionKind {
     /// The peer's answer, which is passed on unchanged.
     Node(Option<Answer>),
     Switch(Switch),
+    /// An order to arm both nodes: lines about this one, and the peer's answer.
+    Arm(Vec<String>, Option<Answer>),
     /// A plugin refused the query.
     Refused(Answer),
 }
@@ -142,7 +144,7 @@ impl Question {
     fn take_there(&mut self, answer: Option<Answer>) {
         self.there = None;
         match (&mut self.kind, answer) {
-            (QuestionKind::Node(there), answer) => *there = answer,
+            (QuestionKind::Node(there) | QuestionKind::Arm(_, there), answer) => *there = answer,
             (QuestionKind::Status(Some(there)), Some(Answer::Status(status))) => {
                 *there = Some(status)
             }

@@ -295,6 +295,42 @@ fn the_peer_may_ask_what_passes_and_nothing_else() {
 }
 
 #[test]
+fn who_arms_is_told_of_both_nodes() {
+    let (groups, there) = (groups(), r2());
+    let here = || vec!["r1 is armed, by root".to_owned()];
+    let done = |lines: &[&str]| Answer::Done {
+        lines: lines.iter().map(|it| (*it).to_owned()).collect(),
+    };
+    let heard = view(&groups, &there);
+    assert_eq!(
+        heard.armed(here(), Some(done(&["r2 was armed already"]))),
+        done(&["r1 is armed, by root", "r2 was armed already"])
+    );
+    let refused = spared_control::refusal(ErrorCode::Failed, "r2 is still not armed: a full disk");
+    let lines = ["r1 is armed, by root", "r2 is still not armed: a full disk"];
+    assert_eq!(
+        heard.armed(here(), Some(refused)),
+        Answer::Error {
+            code: ErrorCode::Failed,
+            lines: lines.map(str::to_owned).to_vec(),
+        }
+    );
+    let silent = "r2 does not answer: run `sparectl arm` there as well";
+    assert_eq!(heard.armed(here(), None), done(&[&here()[0], silent]));
+    let deaf = View {
+        is_peer_up: false,
+        ..view(&groups, &there)
+    };
+    let unheard = "r2 is not heard: no link is up: run `sparectl arm` there as well";
+    assert_eq!(deaf.armed(here(), None), done(&[&here()[0], unheard]));
+    let alone = View {
+        peer: None,
+        ..view(&groups, &there)
+    };
+    assert_eq!(alone.armed(here(), None), done(&["r1 is armed, by root"]));
+}
+
+#[test]
 fn a_silent_peer_is_told_from_one_that_is_not_heard() {
     let (groups, there) = (groups(), r2());
     let deaf = View {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spared_contract::Role;
 use spared_control::{Answer, ErrorCode, refusal};
 use spared_group::{Candidate, Giver, Groups};
-use spared_pair::{Forced, NodeFacts};
+use spared_pair::{Forced, NodeFacts, UNARMED};
 
 /// Knowledge of this node about both nodes.
 #[derive(Debug)]
@@ -95,8 +95,9 @@ impl View<'_> {
             Some(facts) => facts.missing_unforced(),
             None => vec![format!("{node} is not heard")],
         };
+        let unarmed = self.there.is_some_and(|it| it.orders.unarmed);
         Candidate {
-            unable: None,
+            unable: unarmed.then(|| UNARMED.to_owned()),
             is_forced_backup: self.forced_there(group) == Some(Forced::Backup),
             is_in_maintenance: self.there.is_some_and(|it| it.orders.maintenance.is_some()),
             lacks,

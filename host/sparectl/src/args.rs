@@ -119,6 +119,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             argv: file_words(files),
         },
         Verb::Reload { anyway } => Command::Ask(Request::Reload { anyway }),
+        Verb::Arm => Command::Ask(Request::Arm),
         Verb::Switch { to, group, consent } => Command::Ask(Request::Switch {
             group,
             to,

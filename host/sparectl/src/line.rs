@@ -101,6 +101,8 @@ pub enum Verb {
         #[arg(long)]
         anyway: bool,
     },
+    /// Let both nodes be active that are paired but not armed (root)
+    Arm,
     /// Switch over without losing a packet, from either node (root)
     Switch {
         /// The node that becomes active

@@ -244,6 +244,7 @@ fn is_order(request: &Request) -> bool {
             | Request::Switch { .. }
             | Request::Maintenance { .. }
             | Request::Freeze { .. }
+            | Request::Arm
     )
 }
 

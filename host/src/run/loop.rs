@@ -11,6 +11,7 @@ use spared_group::Groups;
 use spared_journal::Notices;
 use spared_journal::memory::Memory;
 use spared_journal::ring::Writer;
+use spared_journal::unarmed::UnarmedMark;
 use spared_journal::{history, overrides};
 use spared_kernel::Kernel;
 use spared_link::host_end::Link;
@@ -83,6 +84,8 @@ impl Loop {
             &clock::boot_id(),
         );
         groups.set_inherited(history.take_inherited());
+        let unarmed = UnarmedMark::new(&state);
+        groups.set_unarmed(unarmed.is_set());
         Ok(Self {
             poller,
             process: Process::new(signals, now),
@@ -93,7 +96,7 @@ impl Loop {
             link,
             firewall,
             pair: Pair::default(),
-            orders: Orders::new(overrides::Store::new(state, clock::boot_id())),
+            orders: Orders::new(overrides::Store::new(state, clock::boot_id()), unarmed),
             notices: Notices::new(now, history),
             recorder: Recorder::new(Writer::start(&config.options().runtime_dir)),
             reload: Reload::default(),

@@ -109,6 +109,11 @@ impl Loop {
     }
 
     fn take_setup(&mut self, setup: Setup) {
+        // before the new configuration adds groups
+        let notice = self.orders.read_unarmed(self.config.node());
+        self.groups.set_unarmed(self.orders.is_unarmed());
+        self.pair.touch();
+        self.record(notice);
         log::set_max_level(setup.host.log_level);
         self.groups.set_settle(nanoseconds(setup.host.settle));
         self.config.replace(setup);

@@ -98,6 +98,7 @@ impl Loop {
                 self.maintain(on, for_s, anyway, &by)
             }
             Request::Freeze { for_ms } => self.freeze(now, for_ms, &by),
+            Request::Arm => return self.arm(now, asker, &by),
             Request::Node { node, request } => {
                 return self.ask_node(now, asker, caller, &node, *request);
             }
@@ -227,6 +228,7 @@ impl Loop {
                 answer.unwrap_or_else(|| self.view().for_requests().no_answer())
             }
             QuestionKind::Switch(switch) => switch.answer(),
+            QuestionKind::Arm(lines, there) => self.view().for_requests().armed(lines, there),
             QuestionKind::Refused(answer) => answer,
         };
         self.reply(now, asker, &answer);

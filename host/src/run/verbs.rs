@@ -1,14 +1,18 @@
-//! Orders of the administrator: force, maintenance, freeze. Each is answered with what was done, or with the reason of
+//! Orders of the administrator: force, maintenance, freeze, arm. Each is answered with what was done, or with the reason of
 //! a refusal.
 
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, Force};
+use spared_control::{Answer, Force, Request};
 use spared_link::word::Word;
 use spared_message::notice::Notice;
 use spared_node::orders::{freeze_time, maintenance_time};
+use spared_requests::questions::{Asker, Question, QuestionKind};
 
 use super::r#loop::Loop;
+
+/// Time limit for the peer to arm itself.
+const THERE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Loop {
     pub(super) fn force(
@@ -114,6 +118,27 @@ impl Loop {
         if let Some(line) = self.orders.keep() {
             log::warn!("{line}");
         }
+    }
+
+    /// Arms this node and, if a user asks, the peer.
+    pub(super) fn arm(&mut self, now: Instant, asker: Asker, by: &str) {
+        let lines = match self.orders.arm(self.config.node(), by) {
+            Ok(notice) => {
+                self.groups.set_unarmed(false);
+                self.pair.touch();
+                let lines = vec![notice.text.clone()];
+                self.notices.record(notice);
+                lines
+            }
+            Err(Answer::Done { lines }) => lines,
+            Err(refused) => return self.reply(now, asker, &refused),
+        };
+        if !matches!(asker, Asker::Client(_)) {
+            return self.reply(now, asker, &Answer::Done { lines });
+        }
+        let there = self.pair.order(now, THERE_TIMEOUT, &Request::Arm);
+        let question = Question::new(asker, QuestionKind::Arm(lines, None));
+        self.await_answers(now, question.asks_peer(there));
     }
 
     // Records the event and composes the answer, whose first line is the text of the event.

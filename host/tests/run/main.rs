@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod additions;
+mod arm;
 mod control_groups;
 mod end;
 mod firewall;

@@ -124,7 +124,11 @@ impl Pair {
         let elector = self.elector(node, &directive.group);
         elector.successor = directive.prepared;
         elector.forced_backup = forced;
-        elector.barred = !directive.eligible;
+        let was_barred = std::mem::replace(&mut elector.barred, !directive.eligible);
+        if was_barred && directive.eligible && !elector.active {
+            self.listen(node, &directive.group);
+        }
+        let elector = self.elector(node, &directive.group);
         let leaves = elector.active && (directive.release || directive.resign);
         if leaves && self.nodes[node].elector_lives {
             self.publish(node, &directive.group, Role::Backup, "switchover");

@@ -1,6 +1,7 @@
 //! Tests orders of an administrator, in the answer and in the directive.
 
 use spared_contract::Directive;
+use spared_pair::UNARMED;
 
 use super::*;
 
@@ -39,6 +40,47 @@ fn the_order_that_counts_is_the_reason() {
         let directive = directive.expect("a directive");
         assert_eq!(directive.why, why, "{forced:?} {maintenance}");
     }
+}
+
+#[test]
+fn no_order_but_one_lets_a_node_be_active_that_is_not_armed() {
+    for forced in [Forced::No, Forced::Active, Forced::Backup] {
+        for maintenance in [false, true] {
+            let mut fixture = Fixture::new();
+            fixture.groups.set_unarmed(true);
+            fixture.groups.set_maintenance(0, maintenance);
+            force(&mut fixture, forced);
+            let (directive, _) = said(&mut fixture);
+            let directive = directive.expect("a directive");
+            assert!(!directive.eligible && !directive.resign);
+            assert_eq!(directive.why, UNARMED, "{forced:?} {maintenance}");
+            let status = format!("answer {}", -libc::ECANCELED);
+            assert_eq!(fixture.publish(Role::Active), [status]);
+            fixture.groups.set_unarmed(false);
+            let (directive, _) = said(&mut fixture);
+            assert!(directive.is_some_and(|it| it.eligible), "armed");
+        }
+    }
+}
+
+#[test]
+fn an_active_node_that_is_found_not_armed_resigns() {
+    let mut fixture = Fixture::new();
+    fixture.publish(Role::Active);
+    fixture.groups.set_unarmed(true);
+    let (directive, _) = said(&mut fixture);
+    let directive = directive.expect("a directive");
+    assert!(directive.resign && !directive.eligible);
+}
+
+#[test]
+fn who_forces_a_node_active_that_is_not_armed_is_told_what_it_waits_for() {
+    let mut fixture = Fixture::new();
+    fixture.groups.set_unarmed(true);
+    let lines = force(&mut fixture, Forced::Active);
+    assert_eq!(lines[0], "office: forced active by root");
+    assert!(lines[1].ends_with("is not armed: it is not active until `sparectl arm`"));
+    assert_eq!(force(&mut fixture, Forced::Backup).len(), 1);
 }
 
 #[test]

@@ -96,6 +96,8 @@ pub struct Node {
     pub kernels: BTreeMap<String, Kernel>,
     pub elector_lives: bool,
     pub alive: bool,
+    /// The mark of a node that is not armed, which outlives the host.
+    pub unarmed: bool,
     pub stopping: bool,
     pub paused_until: u64,
     /// Roles that the follower "ct" took.
@@ -136,6 +138,7 @@ impl Node {
                 .collect(),
             elector_lives: true,
             alive: true,
+            unarmed: false,
             stopping: false,
             paused_until: 0,
             roles: Vec::new(),
@@ -222,7 +225,9 @@ impl Pair {
         for name in self.names.clone() {
             self.claim(node, &name);
         }
+        let unarmed = self.nodes[node].unarmed;
         let groups = &mut self.nodes[node].groups;
+        groups.set_unarmed(unarmed);
         groups.set_missing(Vec::new());
         groups.handle_plugin_up(now_ns, "vrrp", Follower::default());
         groups.handle_plugin_up(now_ns, "ct", follower(true));
@@ -336,7 +341,11 @@ impl Pair {
         if !self.nodes[node].alive {
             if happening == Happening::HostBack {
                 let names = self.names.clone();
-                self.nodes[node] = Node::new(&names);
+                let unarmed = self.nodes[node].unarmed;
+                self.nodes[node] = Node {
+                    unarmed,
+                    ..Node::new(&names)
+                };
                 self.start(node);
                 for name in names {
                     self.listen(node, &name);
@@ -386,6 +395,10 @@ impl Pair {
                 "{name}: both answer at {} ms",
                 self.now_ns() / MS
             );
+            for (node, is_answering) in self.nodes.iter().zip(answering) {
+                let is_wrong = node.unarmed && is_answering;
+                assert!(!is_wrong, "{name}: a node that is not armed answers");
+            }
             let now_ns = self.now_ns();
             if self.watch_gaps && !self.nodes.iter().any(|node| node.serves(now_ns, &name)) {
                 self.gaps.push((now_ns, name));

@@ -26,7 +26,7 @@ pub enum Begin {
     Stop,
 }
 
-const BEGINNINGS: [Begin; 4] = [Begin::Elector, Begin::Switch, Begin::Request, Begin::Stop];
+pub const BEGINNINGS: [Begin; 4] = [Begin::Elector, Begin::Switch, Begin::Request, Begin::Stop];
 
 pub fn begin(pair: &mut Pair, how: Begin, names: &[&str]) {
     let now_ns = pair.now_ns();
@@ -540,7 +540,7 @@ fn a_node_that_gives_a_group_up_does_not_say_that_it_stays_active() {
 }
 
 /// Returns all faults.
-fn faults() -> Vec<Fault> {
+pub fn faults() -> Vec<Fault> {
     let mut faults = vec![Fault::None, Fault::Lost, Fault::Twice, Fault::LinkDown];
     for node in [0, 1] {
         faults.extend(["vrrp", "ct", "dhcp"].map(|plugin| Fault::Plugin(node, plugin)));
@@ -556,7 +556,7 @@ fn faults() -> Vec<Fault> {
     faults
 }
 
-fn nobody_is_left(how: Begin, fault: Fault) -> bool {
+pub fn nobody_is_left(how: Begin, fault: Fault) -> bool {
     let other = [
         Fault::Machine(1),
         Fault::Terminate(1),

@@ -11,8 +11,8 @@ use spared_kernel::fence::is_link_local;
 use spared_pair::{
     AddressFaults, BareInterface, CauseKind, ConfigFaults, DuplicateAddress, Fence, Finding,
     GroupFacts, InterfaceFacts, LossKind, MachineDifference, MachineFaults, Needs, NetworkLoss,
-    NodeFacts, OrderFacts, OtherActive, PairFacts, PeerLife, ProcessFaults, Role, RouterFault,
-    Verdict, VirtualCopy,
+    NodeFacts, OtherActive, PairFacts, PeerLife, ProcessFaults, Role, RouterFault, Verdict,
+    VirtualCopy,
 };
 use spared_process::clock;
 use spared_records::monotonic::now_ns;
@@ -58,10 +58,7 @@ impl NodeView<'_> {
             checks: self.pair.quality().not_good(),
             interfaces: self.interface_facts(),
             links: self.link.facts(),
-            orders: OrderFacts {
-                maintenance: self.orders.maintenance(),
-                frozen_until: self.orders.frozen_until(),
-            },
+            orders: self.orders.facts(),
             fence_gone: self.network.fence_missing().cloned(),
             processes: ProcessFaults {
                 elector_silent: self.recorder.silent(Instant::now()),

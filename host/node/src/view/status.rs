@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use spared_contract::Forced;
-use spared_control::{
-    DaemonRun, GroupStatus, InterfaceStatus, OrderFacts, PeerStatus, Status, Value, Verdict,
-};
+use spared_control::{DaemonRun, GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
 use spared_group::{Group, name_of};
 use spared_kernel::FenceState;
 use spared_process::clock;
@@ -42,10 +40,7 @@ impl NodeView<'_> {
             quality: self.pair.quality().number(),
             checks: self.pair.quality().status(),
             missing: linked.then(|| self.pair.missing().to_vec()),
-            orders: OrderFacts {
-                maintenance: self.orders.maintenance(),
-                frozen_until: self.orders.frozen_until(),
-            },
+            orders: self.orders.facts(),
             links: self.link.status(),
             peer: None,
             rows: BTreeMap::new(),
@@ -150,6 +145,7 @@ impl NodeView<'_> {
             .map(|(name, group)| format!("{name}: {}", name_of(group.role)))
             .collect();
         let maintenance = self.orders.is_in_maintenance().then_some("in maintenance");
+        let unarmed = self.orders.is_unarmed().then_some("not armed");
         match groups.is_empty() {
             true if !self
                 .config
@@ -163,7 +159,7 @@ impl NodeView<'_> {
             true => "no group".to_owned(),
             false => {
                 let groups = groups.join(", ");
-                let all = [Some(groups.as_str()), maintenance];
+                let all = [Some(groups.as_str()), maintenance, unarmed];
                 all.into_iter().flatten().collect::<Vec<_>>().join("; ")
             }
         }

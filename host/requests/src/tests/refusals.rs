@@ -19,6 +19,7 @@ enum Against {
     SuccessorInMaintenance,
     SuccessorLacks,
     SuccessorHadItsAddressesDeleted,
+    SuccessorNotArmed,
     /// Another group is forced on each node, which is no cause.
     OtherGroupForced,
 }
@@ -48,7 +49,7 @@ const PLACES: [Place; 6] = [
 ];
 
 /// Each cause, the places that know it, and the insistence that overrules it.
-const CAUSES: [(Against, &[Place], Option<Insistence>); 9] = [
+const CAUSES: [(Against, &[Place], Option<Insistence>); 10] = [
     (GiverStops, &[PlanOnGiver, ClientOfGiver, PeerRequest], None),
     (
         GiverForcedActive,
@@ -84,6 +85,11 @@ const CAUSES: [(Against, &[Place], Option<Insistence>); 9] = [
         SuccessorHadItsAddressesDeleted,
         &[PlanOnSuccessor, ClientOfSuccessor, Offer],
         Some(Insistence::Anyway),
+    ),
+    (
+        SuccessorNotArmed,
+        &[PlanOnGiver, PlanOnSuccessor, ClientOfSuccessor, Offer],
+        None,
     ),
     (OtherGroupForced, &[], None),
 ];
@@ -136,6 +142,7 @@ impl Nodes {
                 let why = "somebody deletes its addresses".to_owned();
                 successor.handle_contested(0, "office", why);
             }
+            SuccessorNotArmed => successor.set_unarmed(true),
             OtherGroupForced => {
                 force(giver, "lab", Forced::Active);
                 force(successor, "lab", Forced::Backup);
@@ -242,6 +249,7 @@ fn facts(node: &str, groups: &Groups, against: Against) -> NodeFacts {
         quality: 100,
         orders: OrderFacts {
             maintenance: groups.is_in_maintenance().then(Maintenance::default),
+            unarmed: against == SuccessorNotArmed && node == "r2",
             ..OrderFacts::default()
         },
         groups: groups.iter().map(of_group).collect(),
@@ -302,6 +310,7 @@ fn a_refusal_because_of_an_order_names_the_command_that_lifts_it() {
             SuccessorInMaintenance,
             "is in maintenance: run `sparectl maintenance off` there first",
         ),
+        (SuccessorNotArmed, "is not armed: run `sparectl arm`"),
     ] {
         for place in PLACES {
             let refusal = Nodes::new(against).refusal(place, Insistence::Anyway);

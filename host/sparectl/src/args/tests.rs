@@ -89,6 +89,7 @@ fn verbs_take_their_own_words() {
     ] {
         assert_eq!(request_of(line), Some(Request::Freeze { for_ms }));
     }
+    assert_eq!(request_of("sparectl arm"), Some(Request::Arm));
     assert_eq!(command_of("sparectl watch"), Some(Command::Watch));
     assert_eq!(
         command_of("sparectl keygen --file /x --replace"),

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Overrides by administrators.
 
+use std::fs;
+
 use spared_pair::Word;
 
 use crate::Result;
 use crate::lab::Wire;
+use crate::router::Files;
 use crate::truth::{Bed, Found::*, On, State};
 
 pub(super) const STATES: &[State] = &[
@@ -38,6 +41,24 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.tell(at, &["force", "reset"]),
     ),
     State::new(
+        "not armed",
+        On::Backup,
+        Word::Alone,
+        &[Struck("SP-0704")],
+        unarm,
+        |bed, at| bed.tell(at, &["arm"]),
+    )
+    .reads("is not armed"),
+    State::new(
+        "not armed",
+        On::Both,
+        Word::None,
+        &[Own("SP-0104"), Own("SP-0704"), Peer("SP-0704")],
+        |bed, _| (0..2).try_for_each(|at| unarm(bed, at)),
+        |bed, at| bed.tell(at, &["arm"]),
+    )
+    .reads("nobody serves: "),
+    State::new(
         "forced active while no link was up",
         On::Both,
         Word::Warn,
@@ -55,6 +76,15 @@ pub(super) const STATES: &[State] = &[
         |bed, _| (0..2).try_for_each(|at| bed.tell(at, &["force", "reset"])),
     ),
 ];
+
+// Writes the mark of a node that is paired but not armed.
+fn unarm(bed: &mut Bed<'_>, at: usize) -> Result<()> {
+    let dir = bed.pair.routers[at].dir.clone();
+    let state = Files { dir: &dir }.state_dir();
+    fs::create_dir_all(&state)?;
+    fs::write(state.join("unarmed"), "")?;
+    bed.tell(at, &["reload"])
+}
 
 fn force_both(bed: &mut Bed<'_>, role: &str) -> Result<()> {
     let lab = bed.pair.lab;

@@ -85,7 +85,12 @@ fn group_rows(table: &mut Table, nodes: &[&Status], group: &GroupStatus) {
         table.gap();
         table.wide(0, "group", group.name.as_str());
     }
-    table.row(0, "role", of(|group| group.role.clone()));
+    let role = |node: &&Status| match group_of(node, &group.name) {
+        Some(of) if of.role == "fault" && node.orders.unarmed => "not armed".to_owned(),
+        Some(of) => of.role.clone(),
+        None => "-".to_owned(),
+    };
+    table.row(0, "role", nodes.iter().map(role).collect());
     table.row(1, "since", of(|group| clock(&group.since)));
     table.row(1, "forced", of(|group| group.forced.clone()));
 }
