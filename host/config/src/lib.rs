@@ -52,6 +52,7 @@ mod subnet;
 mod syntax;
 #[cfg(test)]
 mod tests;
+pub mod unconfirmed;
 
 use std::collections::BTreeMap;
 use std::path::Path;

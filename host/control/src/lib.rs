@@ -42,6 +42,7 @@ pub const RESERVED: &[&str] = &[
     "check",
     "completions",
     "config",
+    "confirm",
     "daemon",
     "diff",
     "events",
@@ -114,6 +115,16 @@ pub enum Request {
         #[serde(default)]
         anyway: bool,
     },
+    /// Reload that is taken back, files and all, unless [`Request::Confirm`] comes in time.
+    ReloadToConfirm {
+        /// True to reload even if an active group loses addresses.
+        #[serde(default)]
+        anyway: bool,
+        /// Seconds until it is taken back: 5 to 3600.
+        within_s: u64,
+    },
+    /// Confirms the last reload of this node and, if an administrator asks, also that of the peer.
+    Confirm,
     /// Forces a role on this node, whatever the election decides, or ends a force.
     Force {
         /// Name of the group; None for every group.
@@ -153,7 +164,7 @@ pub enum Request {
     Node {
         /// Name of the node.
         node: String,
-        /// A read-only request, `Switch` or `Arm`.
+        /// A read-only request, `Switch`, `Arm` or `Confirm`.
         request: Box<Request>,
     },
     /// `sparectl PLUGIN ARGV...`

@@ -43,6 +43,11 @@ fn words(f: &mut Formatter<'_>, request: &Request) -> fmt::Result {
             write!(f, " reload")?;
             consent(f, *anyway)
         }
+        Request::ReloadToConfirm { anyway, within_s } => {
+            write!(f, " reload --confirm {within_s}s")?;
+            consent(f, *anyway)
+        }
+        Request::Confirm => write!(f, " confirm"),
         Request::Force { group, to, anyway } => {
             let to = match to {
                 Force::Active => "active",
@@ -130,6 +135,14 @@ mod tests {
                 "sparectl freeze 30000ms",
             ),
             (Request::Reload { anyway: false }, "sparectl reload"),
+            (
+                Request::ReloadToConfirm {
+                    anyway: true,
+                    within_s: 60,
+                },
+                "sparectl reload --confirm 60s --anyway",
+            ),
+            (Request::Confirm, "sparectl confirm"),
             (Request::Arm, "sparectl arm"),
             (plugin, "sparectl files push etc"),
         ] {

@@ -16,7 +16,7 @@ const STATUS: &str = r#"{
         "capabilities": ["net_admin"], "rights": ["d"], "scheduling": "normal", "verbs": []
     }],
     "quality": 90, "checks": [{"name": "lan"}], "missing": ["e"], "maintenance": {"by": "root"}, "frozen_until": "soon",
-    "unarmed": true,
+    "unarmed": true, "unconfirmed_until": "later",
     "links": [{"interface": "hot0"}], "peer": {"node": "r2", "status": {"node": "r2"}}, "rows": {"sets": {"sets": 3}}
 }"#;
 

@@ -26,6 +26,13 @@ pub enum Asked {
         /// Digest of the files that are in force.
         digest: String,
     },
+    /// Keeps the files in force: configured again, they are put back.
+    KeepFiles {
+        /// Digest of the files that are in force.
+        digest: String,
+    },
+    /// Keeps no files any longer.
+    ForgetFiles,
     /// Starts a process. Its number is the number of the request.
     Start(Start),
     Kill(u64),
@@ -83,6 +90,10 @@ pub enum Answered {
     Killed,
     Reaped(Reaped),
     Pong,
+    /// Files are kept, or no longer: the reason if that failed.
+    Files {
+        fault: Option<String>,
+    },
 }
 
 /// Reason why a process was not started, in a sentence.

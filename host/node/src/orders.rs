@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use spared_contract::Forced;
 use spared_control::{Answer, ErrorCode, Force, refusal};
 use spared_group::Groups;
-use spared_journal::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX, Overrides, Store};
+use spared_journal::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX, Overrides, Store, Term};
 use spared_journal::unarmed::UnarmedMark;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
@@ -21,6 +21,8 @@ pub struct Orders {
     overrides: Overrides,
     store: Store,
     unarmed: UnarmedMark,
+    /// Time for which the configuration in force waits for its confirmation.
+    unconfirmed: Option<Term>,
 }
 
 impl Orders {
@@ -30,6 +32,7 @@ impl Orders {
             overrides: store.read(clock_now()),
             store,
             unarmed,
+            unconfirmed: None,
         }
     }
 
@@ -38,7 +41,21 @@ impl Orders {
             maintenance: self.maintenance(),
             frozen_until: self.frozen_until(),
             unarmed: self.is_unarmed(),
+            unconfirmed_until: self
+                .unconfirmed
+                .map(|term| clock::at(term.wall_ms(clock_now()))),
         }
+    }
+
+    // ---- confirmation of a reload
+
+    pub fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed.is_some()
+    }
+
+    /// Sets the time for which the configuration in force still waits for its confirmation; None if it does not.
+    pub fn set_unconfirmed(&mut self, left: Option<Duration>) {
+        self.unconfirmed = left.map(|left| Term::new(clock_now(), left));
     }
 
     // ---- arm

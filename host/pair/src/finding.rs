@@ -136,6 +136,8 @@ ids! {
     Forced = "SP-0703",
     /// A node is paired but not armed.
     Unarmed = "SP-0704",
+    /// A reload waits for its confirmation.
+    Unconfirmed = "SP-0705",
     /// The host cannot write its state.
     Unwritten = "SP-0801",
     /// The kernel does not forward packets for a group's addresses.

@@ -433,6 +433,14 @@ fn orders(node: &NodeFacts) -> Vec<Finding> {
         let todo = format!("{ends}End on {name}: sparectl maintenance off");
         found.push(finding.since(&it.since).todo(todo));
     }
+    if let Some(until) = &node.orders.unconfirmed_until {
+        let until = time::clock(until);
+        let text = format!(
+            "{name}: the last reload is not confirmed: the configuration from before it comes back at {until}"
+        );
+        let finding = Finding::new(Id::Unconfirmed, name, "reload", text);
+        found.push(finding.todo("If all is well: sparectl confirm"));
+    }
     if let Some(until) = &node.orders.frozen_until {
         let until = time::clock(until);
         let text = format!("frozen until {until}: no role changes for quality or preference");

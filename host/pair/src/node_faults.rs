@@ -19,6 +19,9 @@ pub struct OrderFacts {
     /// True if the node is paired but not armed: it is never active.
     #[serde(skip_serializing_if = "is_default")]
     pub unarmed: bool,
+    /// Time at which the configuration from before the last reload comes back, unless `sparectl confirm` comes first.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unconfirmed_until: Option<String>,
 }
 
 /// Faults of the daemon's processes, and what the firewall process found.

@@ -269,6 +269,19 @@ fn a_node_that_is_not_armed_is_named_with_the_command_that_arms_it() {
 }
 
 #[test]
+fn a_reload_that_waits_for_its_confirmation_is_named_with_its_end() {
+    let waits = |node: &mut NodeFacts| node.orders.unconfirmed_until = Some(NOW.to_owned());
+    let mut bed = Bed::with(|bed| waits(&mut bed.own));
+    waits(bed.peer());
+    let ids = ["SP-0705 r1", "SP-0705 r2"];
+    assert_eq!(said(&bed), (TAINTED.to_owned(), words(&ids)));
+    let line = bed.verdict().findings[0].line(NOW);
+    let text = "r1: the last reload is not confirmed: the configuration from before it comes back at 2026-11-20 12:53:12. \
+                If all is well: sparectl confirm (SP-0705)";
+    assert_eq!(line, text);
+}
+
+#[test]
 fn where_nobody_serves_the_headline_says_who_is_not_armed() {
     states(&[
         (

@@ -20,7 +20,8 @@ const FACTS: &str = r#"{
     }],
     "plugins": [{"name": "sets"}], "checks": [{"name": "lan", "state": 50}],
     "interfaces": [{"name": "lan", "lack": "up", "since": "now"}], "links": [{"interface": "hot0", "mtu": 9000}],
-    "maintenance": {"by": "root"}, "frozen_until": "later", "unarmed": true, "fence_gone": "flushed",
+    "maintenance": {"by": "root"}, "frozen_until": "later", "unarmed": true,
+    "unconfirmed_until": "soon", "fence_gone": "flushed",
     "elector_silent": {"plugin": "vrrp"}, "starter_silent": true, "link_filtered": "a rule", "firewall_down": "ended",
     "key_faults": ["h"], "next_key_faults": ["i"], "not_in_force": ["fence"], "unused_files": {"files": ["spared.toml"]},
     "not_forwarding": ["net.ipv4.ip_forward"],
@@ -51,7 +52,7 @@ fn facts_of_other_versions_may_lack_any_key_and_have_more() {
     let serde_json::Value::Object(keys) = &facts else {
         panic!("{facts}");
     };
-    assert_eq!(keys.len(), 27);
+    assert_eq!(keys.len(), 28);
     for key in keys.keys() {
         let mut other = keys.clone();
         other.remove(key);

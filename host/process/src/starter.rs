@@ -21,6 +21,23 @@ pub trait ProcessStarter: fmt::Debug {
     /// The reason why an earlier configuration stays in force.
     fn configure(&mut self, digest: &str) -> Result<(), String>;
 
+    /// Keeps the files in force, so that they come back when they are configured again ([`Self::configure`]) or at a
+    /// start, until [`Self::forget_files`].
+    ///
+    /// # Errors
+    /// The reason why they are not kept.
+    fn keep_files(&mut self) -> Result<(), String> {
+        Err("this starter keeps no files".to_owned())
+    }
+
+    /// Keeps the files from before no longer.
+    ///
+    /// # Errors
+    /// The reason why they are still kept.
+    fn forget_files(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Facts about the starter that the host needs.
     fn about(&self) -> About;
 

@@ -71,7 +71,7 @@ impl Caller {
     pub fn may_cross_link(request: &Request) -> bool {
         let is_ours = matches!(
             request,
-            Request::Switch { .. } | Request::Arm | Request::OwnReport { .. }
+            Request::Switch { .. } | Request::Arm | Request::Confirm | Request::OwnReport { .. }
         );
         is_ours || Self::is_read_only(request)
     }
@@ -99,8 +99,9 @@ mod tests {
         };
         assert!(Caller::may_cross_link(&switch) && Caller::may_cross_link(&Request::Status));
         assert!(Caller::may_cross_link(&Request::OwnReport { from: 0 }));
-        assert!(Caller::may_cross_link(&Request::Arm));
-        assert!(!Caller::is_read_only(&Request::Arm));
+        for order in [Request::Arm, Request::Confirm] {
+            assert!(Caller::may_cross_link(&order) && !Caller::is_read_only(&order));
+        }
         assert!(!Caller::may_cross_link(&Request::Reload { anyway: false }));
         assert!(!Caller::may_cross_link(&Request::Freeze { for_ms: 1 }));
         let request = Box::new(Request::Status);

@@ -83,6 +83,37 @@ impl View<'_> {
         Answer::Done { lines }
     }
 
+    /// Returns the answer to an order to confirm the reloads of both nodes, of which only one may have any.
+    pub fn confirmed(&self, here: Answer, there: Option<Answer>) -> Answer {
+        let Some(peer) = self.peer else { return here };
+        let is_idle = |answer: &Answer| {
+            let refused = ErrorCode::Refused;
+            matches!(answer, Answer::Error { code, .. } if *code == refused)
+        };
+        match (here, there) {
+            (here, Some(there)) if is_idle(&here) => match there {
+                Answer::Done { .. } => there,
+                _ => here,
+            },
+            (Answer::Done { mut lines }, None) => {
+                lines.push(format!(
+                    "{peer} is not heard: a reload that waits there has to be confirmed there"
+                ));
+                Answer::Done { lines }
+            }
+            (Answer::Done { lines }, Some(Answer::Done { lines: more })) => Answer::Done {
+                lines: [lines, more].concat(),
+            },
+            (Answer::Done { lines }, Some(Answer::Error { code, lines: more }))
+                if code == ErrorCode::Failed =>
+            {
+                let lines = [lines, more].concat();
+                Answer::Error { code, lines }
+            }
+            (here, _) => here,
+        }
+    }
+
     fn leaves(&self, group: &str) -> String {
         let own = self.own;
         match self.peer {

@@ -43,6 +43,8 @@ pub enum QuestionKind {
     Switch(Switch),
     /// An order to arm both nodes: lines about this one, and the peer's answer.
     Arm(Vec<String>, Option<Answer>),
+    /// An order to confirm the reloads of both nodes: this node's answer, and the peer's.
+    Confirm(Answer, Option<Answer>),
     /// A plugin refused the query.
     Refused(Answer),
 }
@@ -144,7 +146,12 @@ impl Question {
     fn take_there(&mut self, answer: Option<Answer>) {
         self.there = None;
         match (&mut self.kind, answer) {
-            (QuestionKind::Node(there) | QuestionKind::Arm(_, there), answer) => *there = answer,
+            (
+                QuestionKind::Node(there)
+                | QuestionKind::Arm(_, there)
+                | QuestionKind::Confirm(_, there),
+                answer,
+            ) => *there = answer,
             (QuestionKind::Status(Some(there)), Some(Answer::Status(status))) => {
                 *there = Some(status)
             }

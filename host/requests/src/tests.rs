@@ -331,6 +331,38 @@ fn who_arms_is_told_of_both_nodes() {
 }
 
 #[test]
+fn one_command_confirms_what_waits_on_either_node() {
+    let (groups, there) = (groups(), r2());
+    let view = view(&groups, &there);
+    let done = |lines: &[&str]| Answer::Done {
+        lines: lines.iter().map(|it| (*it).to_owned()).collect(),
+    };
+    let refused = |line: &str| spared_control::refusal(ErrorCode::Refused, line);
+    let (here, nothing) = (done(&["r1: confirmed"]), refused("nothing waits on r1"));
+    let peer = done(&["r2: confirmed"]);
+    let both = done(&["r1: confirmed", "r2: confirmed"]);
+    assert_eq!(view.confirmed(here.clone(), Some(peer.clone())), both);
+    assert_eq!(view.confirmed(nothing.clone(), Some(peer.clone())), peer);
+    let idle = Some(refused("nothing waits on r2"));
+    assert_eq!(view.confirmed(here.clone(), idle.clone()), here);
+    assert_eq!(view.confirmed(nothing.clone(), idle), nothing);
+    assert_eq!(view.confirmed(nothing.clone(), None), nothing);
+    let unheard = "r2 is not heard: a reload that waits there has to be confirmed there";
+    assert_eq!(
+        view.confirmed(here.clone(), None),
+        done(&["r1: confirmed", unheard])
+    );
+    let failed = spared_control::refusal(ErrorCode::Failed, "r2: a full disk");
+    assert_eq!(
+        view.confirmed(here, Some(failed)),
+        Answer::Error {
+            code: ErrorCode::Failed,
+            lines: vec!["r1: confirmed".to_owned(), "r2: a full disk".to_owned()],
+        }
+    );
+}
+
+#[test]
 fn a_silent_peer_is_told_from_one_that_is_not_heard() {
     let (groups, there) = (groups(), r2());
     let deaf = View {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -118,7 +119,8 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             out,
             argv: file_words(files),
         },
-        Verb::Reload { anyway } => Command::Ask(Request::Reload { anyway }),
+        Verb::Reload { anyway, confirm } => Command::Ask(reload(anyway, confirm)),
+        Verb::Confirm => Command::Ask(Request::Confirm),
         Verb::Arm => Command::Ask(Request::Arm),
         Verb::Switch { to, group, consent } => Command::Ask(Request::Switch {
             group,
@@ -178,6 +180,16 @@ fn force(role: Forced) -> Force {
         Forced::Active => Force::Active,
         Forced::Backup => Force::Backup,
         Forced::Reset => Force::Reset,
+    }
+}
+
+fn reload(anyway: bool, confirm: Option<Duration>) -> Request {
+    match confirm {
+        Some(within) => Request::ReloadToConfirm {
+            anyway,
+            within_s: within.as_secs(),
+        },
+        None => Request::Reload { anyway },
     }
 }
 

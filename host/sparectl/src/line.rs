@@ -100,7 +100,12 @@ pub enum Verb {
         /// Reload even if an active group loses addresses, or is left for a while
         #[arg(long)]
         anyway: bool,
+        /// Take it back after this time, 5s to 1h, unless `sparectl confirm` comes first
+        #[arg(long, value_name = "TIME", value_parser = confirm)]
+        confirm: Option<Duration>,
     },
+    /// Keep what `reload --confirm` put in force, on both nodes (root)
+    Confirm,
     /// Let both nodes be active that are paired but not armed (root)
     Arm,
     /// Switch over without losing a packet, from either node (root)
@@ -380,6 +385,12 @@ fn freeze(text: &str) -> Result<Duration, String> {
         "off" => Ok(Duration::ZERO),
         text => time(text).map_err(|why| format!("{why}, and not off")),
     }
+}
+
+fn confirm(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(5)..=Duration::from_secs(3600);
+    let time = parse_duration(text).filter(|time| range.contains(time));
+    time.ok_or_else(|| "allowed is 5s to 1h".to_owned())
 }
 
 fn watch(text: &str) -> Result<Duration, String> {

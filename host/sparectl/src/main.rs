@@ -94,7 +94,7 @@ fn ask(args: &Args, request: &Request) -> Result<Answer, AskError> {
 // restarted.
 fn patience(request: &Request) -> Duration {
     match request {
-        Request::Reload { .. } => Duration::from_secs(60),
+        Request::Reload { .. } | Request::ReloadToConfirm { .. } => Duration::from_secs(60),
         Request::Plugin { .. }
         | Request::Force { .. }
         | Request::Switch { .. }
@@ -149,7 +149,11 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
                 Some(line) => output::errors(&[line]),
                 None => output::errors(lines),
             }
-            if let (ErrorCode::Config, Request::Reload { .. }) = (code, request) {
+            let is_reload = matches!(
+                request,
+                Request::Reload { .. } | Request::ReloadToConfirm { .. }
+            );
+            if is_reload && *code == ErrorCode::Config {
                 let kept = "nothing changed: the configuration from before stays in force";
                 output::errors(&[kept.to_owned()]);
             }
@@ -240,6 +244,8 @@ fn is_order(request: &Request) -> bool {
     matches!(
         request,
         Request::Reload { .. }
+            | Request::ReloadToConfirm { .. }
+            | Request::Confirm
             | Request::Force { .. }
             | Request::Switch { .. }
             | Request::Maintenance { .. }

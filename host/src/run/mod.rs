@@ -19,7 +19,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use spared_config::{Host, Options, Unread, exit};
+use spared_config::{Host, Options, Setup, Unread, exit, unconfirmed};
 use spared_kernel::Kernel;
 use spared_process::signals::Signals;
 use spared_process::starter::Starter;
@@ -35,7 +35,7 @@ use self::r#loop::Loop;
 pub fn run(options: &Options) -> Result<(), Failure> {
     spared_journal::start();
     let signals = Signals::catch().map_err(Failure::System)?;
-    let setup = options.read().map_err(Failure::Config)?;
+    let (setup, is_taken_back) = read(options)?;
     log::set_max_level(setup.host.log_level);
     let _claim = Claim::take(&options.runtime_dir).map_err(Failure::Unavailable)?;
     let control = Server::open(&options.runtime_dir).map_err(Failure::Unavailable)?;
@@ -56,11 +56,30 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     // Not earlier: a starter of its own, and whatever that starts, keeps the old limit.
     spared_worker::lift_descriptor_limit_for_host();
     let mut host = Loop::new(options.clone(), setup, signals, control, kernel, starter)?;
+    if is_taken_back {
+        host.note_taken_back();
+    }
     host.begin(leftovers);
     let result = host.turn_until_stopped();
     host.close();
     spared_journal::flush();
     result.map_err(Failure::System)
+}
+
+// Reads the configuration: the files, or those from before a reload that nobody has confirmed. The flag is true for the
+// latter, which the starter puts back.
+fn read(options: &Options) -> Result<(Setup, bool), Failure> {
+    match unconfirmed::read(options) {
+        Some(Ok(setup)) => return Ok((setup, true)),
+        Some(Err(faults)) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let path = unconfirmed::path(options);
+            log::error!("{}: ignored: {}", path.display(), faults.join("; "));
+        }
+        None => {}
+    }
+    let setup = options.read().map_err(Failure::Config)?;
+    Ok((setup, false))
 }
 
 fn find_starter(options: &Options, digest: &str) -> Result<Starter, String> {

@@ -1,16 +1,21 @@
 //! Reload: performs the steps that [`spared_reload`] decides.
 
-use std::time::Instant;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use spared_config::reload::Step;
-use spared_config::{Fault, Setup};
+use spared_config::{Fault, Setup, unconfirmed};
 use spared_contract::nanoseconds;
-use spared_control::ErrorCode;
+use spared_control::{Answer, ErrorCode, refusal};
+use spared_message::notice::{Kind, Notice};
 use spared_node::in_force;
 use spared_process::clock;
 use spared_supervisor::Returned;
 
 use super::r#loop::Loop;
+
+/// Seconds for which a reload may wait for its confirmation.
+const WITHIN_S: RangeInclusive<u64> = 5..=3600;
 
 impl Loop {
     /// Requests a reload, for SIGHUP or for a client that waits for the result.
@@ -21,6 +26,69 @@ impl Loop {
         }
         self.reload.request(client, anyway);
         self.take_reload_steps(now);
+    }
+
+    /// Requests a reload that is taken back unless it is confirmed in time.
+    pub(super) fn request_reload_to_confirm(
+        &mut self,
+        now: Instant,
+        client: u64,
+        anyway: bool,
+        within_s: u64,
+    ) {
+        let refused = if self.process.is_stopping() {
+            Some(refusal(ErrorCode::Refused, "spared is stopping"))
+        } else {
+            let why = "allowed times: 5 seconds to 1 hour";
+            let is_allowed = WITHIN_S.contains(&within_s);
+            (!is_allowed).then(|| refusal(ErrorCode::Usage, why))
+        };
+        if let Some(refused) = refused {
+            return self.answer(now, client, &refused);
+        }
+        let lasts = Duration::from_secs(within_s);
+        self.reload.request_to_confirm(client, anyway, lasts);
+        self.take_reload_steps(now);
+    }
+
+    /// Confirms the last reload on this node.
+    pub(super) fn confirm_here(&mut self, by: &str) -> Answer {
+        let node = self.config.node().to_owned();
+        if !self.reload.is_unconfirmed() {
+            let why = format!("nothing waits for a confirmation on {node}");
+            return refusal(ErrorCode::Refused, why);
+        }
+        if let Err(why) = self.supervisor.starter().borrow_mut().forget_files() {
+            let why = format!("{node}: not confirmed: {why}");
+            return refusal(ErrorCode::Failed, why);
+        }
+        self.reload.handle_confirmed();
+        self.note_unconfirmed(Instant::now());
+        let digest = &self.config.setup().digest;
+        let text = format!("{node}: configuration {digest} is confirmed, by {by}");
+        let notice = Notice::new(Kind::Reload, text.clone()).because("confirmed");
+        self.notices.record(notice);
+        Answer::Done { lines: vec![text] }
+    }
+
+    /// Notes that the files from before a reload that nobody confirmed are in force since this start.
+    pub fn note_taken_back(&mut self) {
+        let text = "nobody confirmed the last reload before the daemon ended: the configuration from before is in force";
+        let notice = Notice::warn(Kind::Reload, text).because("taken-back");
+        self.notices.record(notice);
+        // the starter has removed it, unless the files cannot be put back
+        if unconfirmed::path(self.config.options()).exists() {
+            self.reload.note_kept();
+        }
+    }
+
+    // Passes on to the orders for how long a configuration waits for its confirmation.
+    fn note_unconfirmed(&mut self, now: Instant) {
+        if self.orders.is_unconfirmed() != self.reload.is_unconfirmed() {
+            self.orders
+                .set_unconfirmed(self.reload.unconfirmed_left(now));
+            self.pair.touch();
+        }
     }
 
     pub(super) fn handle_validated(&mut self, now: Instant, plugin: &str, found: Vec<Fault>) {
@@ -58,8 +126,12 @@ impl Loop {
         self.take_reload_steps(now);
     }
 
-    /// Ends a reload that is over.
+    /// Ends a reload that is over, and takes a configuration back that nobody confirmed.
     pub(super) fn go_on_reloading(&mut self, now: Instant) {
+        if !self.process.is_stopping() {
+            self.reload.handle_timeout(now);
+            self.take_reload_steps(now);
+        }
         if self.reload.is_over(now, self.supervisor.is_settled()) {
             let in_force = in_force(&self.config, &self.groups, &self.supervisor);
             self.reload.handle_over(&in_force);
@@ -71,13 +143,33 @@ impl Loop {
         while let Some(step) = self.reload.poll_step() {
             self.take_reload_step(now, step);
         }
+        self.note_unconfirmed(now);
     }
 
     fn take_reload_step(&mut self, now: Instant, step: Step) {
         match step {
-            Step::Read => {
+            Step::Keep => {
+                let kept = self.supervisor.starter().borrow_mut().keep_files();
+                self.reload.handle_kept(kept);
+            }
+            Step::Forget => {
+                let forgotten = self.supervisor.starter().borrow_mut().forget_files();
+                if let Err(why) = forgotten {
+                    log::warn!("the next start has the configuration from before: {why}");
+                    self.reload.note_kept();
+                }
+            }
+            Step::Read | Step::ReadKept => {
                 self.process.tell_reloading();
-                let files = Setup::read(&self.config.options().config());
+                let options = self.config.options();
+                let files = match step {
+                    Step::ReadKept => unconfirmed::read(options).unwrap_or_else(|| {
+                        let path = unconfirmed::path(options);
+                        let why = format!("{}: cannot be read", path.display());
+                        Err(vec![Fault::whole(unconfirmed::UNCONFIRMED, why)])
+                    }),
+                    _ => Setup::read(&options.config()),
+                };
                 let in_force = in_force(&self.config, &self.groups, &self.supervisor);
                 self.reload.handle_files(now, files, &in_force);
             }
@@ -122,7 +214,11 @@ impl Loop {
             .set_worker_settings(self.config.worker_settings());
         let digest = &self.config.setup().digest;
         if let Err(why) = self.supervisor.starter().borrow_mut().configure(digest) {
-            log::warn!("processes start with the previous rights: {why}");
+            log::warn!("spared starter: {why}");
+        }
+        if unconfirmed::path(self.config.options()).exists() {
+            // unless this reload waits for a confirmation, the files could not be put back
+            self.reload.note_kept();
         }
     }
 }

@@ -85,6 +85,15 @@ impl Loop {
                     refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
+            Request::ReloadToConfirm { anyway, within_s } => match asker {
+                Asker::Client(client) => {
+                    return self.request_reload_to_confirm(now, client, anyway, within_s);
+                }
+                Asker::Peer(_) | Asker::Watchers => {
+                    refusal(ErrorCode::Permission, "run reload on each node itself")
+                }
+            },
+            Request::Confirm => return self.confirm(now, asker, &by),
             Request::Force { group, to, anyway } => {
                 self.renew_missing();
                 self.force(group.as_deref(), to, anyway, &by)
@@ -229,6 +238,7 @@ impl Loop {
             }
             QuestionKind::Switch(switch) => switch.answer(),
             QuestionKind::Arm(lines, there) => self.view().for_requests().armed(lines, there),
+            QuestionKind::Confirm(here, there) => self.view().for_requests().confirmed(here, there),
             QuestionKind::Refused(answer) => answer,
         };
         self.reply(now, asker, &answer);

@@ -11,7 +11,7 @@ use spared_requests::questions::{Asker, Question, QuestionKind};
 
 use super::r#loop::Loop;
 
-/// Time limit for the peer to arm itself.
+/// Time limit for the peer to carry out an order for both nodes.
 const THERE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Loop {
@@ -138,6 +138,17 @@ impl Loop {
         }
         let there = self.pair.order(now, THERE_TIMEOUT, &Request::Arm);
         let question = Question::new(asker, QuestionKind::Arm(lines, None));
+        self.await_answers(now, question.asks_peer(there));
+    }
+
+    /// Confirms the last reload of this node and, if a user asks, that of the peer.
+    pub(super) fn confirm(&mut self, now: Instant, asker: Asker, by: &str) {
+        let here = self.confirm_here(by);
+        if !matches!(asker, Asker::Client(_)) {
+            return self.reply(now, asker, &here);
+        }
+        let there = self.pair.order(now, THERE_TIMEOUT, &Request::Confirm);
+        let question = Question::new(asker, QuestionKind::Confirm(here, None));
         self.await_answers(now, question.asks_peer(there));
     }
 

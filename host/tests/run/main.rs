@@ -4,6 +4,7 @@
 
 mod additions;
 mod arm;
+mod confirm;
 mod control_groups;
 mod end;
 mod firewall;

@@ -29,6 +29,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         "until systemd ends it: host/tests/run/starter.rs",
     ),
     (
+        Id::Unconfirmed,
+        "it needs an edit: host/tests/run/confirm.rs",
+    ),
+    (
         Id::VirtualMacDropped,
         "a virtual MAC address, which the pairs of the tables have not: end_to_end/identity.rs",
     ),

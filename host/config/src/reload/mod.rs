@@ -6,6 +6,7 @@
 //! newest files. No input or output, and no clock.
 
 mod changes;
+mod confirm;
 mod in_force;
 mod lost;
 mod plan;
@@ -19,6 +20,7 @@ use crate::{Fault, Host, Plugin, Setup};
 use spared_control::{Answer, ErrorCode};
 use spared_message::notice::{Kind, Notice};
 
+use confirm::Confirmation;
 pub use in_force::{ActiveGroup, InForce, KnownPlugin};
 use plan::Plan;
 
@@ -28,8 +30,14 @@ pub(crate) const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Action of a reload.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
+    /// Keep the files in force, so that they can come back; [`Reload::handle_kept`] follows.
+    Keep,
     /// Read the files; [`Reload::handle_files`] gets them.
     Read,
+    /// Read the files that were kept; [`Reload::handle_files`] gets them.
+    ReadKept,
+    /// Keep the files from before no longer.
+    Forget,
     /// Check a plugin's new file in a process of its own, with the new file of the host. [`Reload::handle_checked`]
     /// gets the faults.
     Check(Box<Plugin>, Box<Host>),
@@ -63,6 +71,9 @@ pub struct Reload {
     /// Requests that arrived after the files were read.
     next: Option<ReloadRequest>,
     steps: VecDeque<Step>,
+    confirmation: Confirmation,
+    /// True if files are kept although nothing waits for a confirmation.
+    keeps: bool,
 }
 
 /// Clients that wait for a reload.
@@ -104,6 +115,8 @@ struct Applying {
     faults: Vec<String>,
     /// Plugins that refused their new files.
     refused: Vec<String>,
+    /// Line about the confirmation that is waited for.
+    unconfirmed: Option<String>,
     digest: String,
     until: Instant,
 }
@@ -111,6 +124,9 @@ struct Applying {
 impl Reload {
     /// Requests a reload, for a signal or for a client that waits for the result.
     pub fn request(&mut self, client: Option<u64>, anyway: bool) {
+        if let Some(why) = self.objection() {
+            return self.refuse_request(client, why);
+        }
         match self.stage {
             Stage::Idle => {
                 self.request.join(client, anyway);
@@ -127,11 +143,12 @@ impl Reload {
         self.steps.pop_front()
     }
 
-    /// Time after which plugins that have not answered are no longer waited for.
+    /// Time after which plugins that have not answered are no longer waited for, or a configuration is taken back.
     pub fn next_timeout(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Applying(applying) => Some(applying.until),
-            _ => None,
+            Stage::Idle => self.confirmation_due(),
+            Stage::Reading | Stage::Checking { .. } => None,
         }
     }
 
@@ -236,16 +253,20 @@ impl Reload {
 
     fn apply(&mut self, now: Instant, setup: Box<Setup>, in_force: &InForce<'_>) {
         let plan = Plan::new(in_force, &setup);
+        let is_same = setup.digest == in_force.setup.digest;
+        let digest = setup.digest.clone();
+        self.steps.push_back(Step::Take(setup));
+        let unconfirmed = self.note_applied(now, is_same);
         self.stage = Stage::Applying(Applying {
             waiting: plan.waiting,
             started: plan.started,
             lines: plan.lines,
             faults: Vec::new(),
             refused: Vec::new(),
-            digest: setup.digest.clone(),
+            unconfirmed,
+            digest,
             until: now + APPLY_TIMEOUT,
         });
-        self.steps.push_back(Step::Take(setup));
         self.steps.extend(plan.steps);
     }
 
@@ -326,6 +347,7 @@ impl Reload {
 
     fn end(&mut self, answer: &Answer) {
         self.stage = Stage::Idle;
+        self.note_ended();
         self.steps.push_back(Step::End);
         for client in std::mem::take(&mut self.request).clients {
             self.steps.push_back(Step::Answer(client, answer.clone()));
@@ -371,6 +393,7 @@ impl Applying {
             lines.push("nothing changed".to_owned());
         }
         lines.push(format!("reloaded, configuration {}", self.digest));
+        lines.extend(self.unconfirmed);
         Answer::Done { lines }
     }
 
@@ -388,9 +411,11 @@ impl Applying {
         } else {
             format!("all other files are in force, configuration {digest}")
         };
+        let mut lines = [self.faults, not_in_force, self.lines, vec![last]].concat();
+        lines.extend(self.unconfirmed);
         Answer::Error {
             code: ErrorCode::Failed,
-            lines: [self.faults, not_in_force, self.lines, vec![last]].concat(),
+            lines,
         }
     }
 }

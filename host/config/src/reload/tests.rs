@@ -1,6 +1,7 @@
 //! Tests reloads of real files with a host that starts nothing.
 
 mod changes;
+mod confirm;
 mod steps;
 
 use std::fs;

@@ -90,6 +90,18 @@ fn verbs_take_their_own_words() {
         assert_eq!(request_of(line), Some(Request::Freeze { for_ms }));
     }
     assert_eq!(request_of("sparectl arm"), Some(Request::Arm));
+    assert_eq!(request_of("sparectl confirm"), Some(Request::Confirm));
+    assert_eq!(
+        request_of("sparectl reload --confirm 1m"),
+        Some(Request::ReloadToConfirm {
+            anyway: false,
+            within_s: 60
+        })
+    );
+    for time in ["4s", "2h", "soon"] {
+        let line = format!("sparectl reload --confirm {time}");
+        assert!(parsed(&line).is_err(), "{time}");
+    }
     assert_eq!(command_of("sparectl watch"), Some(Command::Watch));
     assert_eq!(
         command_of("sparectl keygen --file /x --replace"),

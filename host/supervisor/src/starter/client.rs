@@ -308,6 +308,13 @@ impl StarterClient {
         self.connect()?;
         self.ask(what.clone(), PATIENCE)
     }
+
+    fn ask_about_files(&mut self, what: &Asked) -> Result<(), String> {
+        match self.ask_any(what)?.1 {
+            Answered::Files { fault } => fault.map_or(Ok(()), Err),
+            _ => Err(self.drop_connection("gave a wrong answer")),
+        }
+    }
 }
 
 impl ProcessStarter for StarterClient {
@@ -317,6 +324,15 @@ impl ProcessStarter for StarterClient {
             return self.connect();
         }
         self.tell_configuration(PATIENCE)?.map_or(Ok(()), Err)
+    }
+
+    fn keep_files(&mut self) -> Result<(), String> {
+        let digest = self.digest.clone();
+        self.ask_about_files(&Asked::KeepFiles { digest })
+    }
+
+    fn forget_files(&mut self) -> Result<(), String> {
+        self.ask_about_files(&Asked::ForgetFiles)
     }
 
     fn about(&self) -> About {

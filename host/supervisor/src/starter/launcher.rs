@@ -27,6 +27,7 @@ use super::control_groups::ControlGroups;
 use super::loaded;
 use super::rights::Rights;
 use super::state;
+use super::unconfirmed;
 
 /// Maximum time for workers to end once the host is gone.
 const RESIGN: Duration = Duration::from_secs(2);
@@ -128,6 +129,11 @@ impl Launcher {
                 .child
                 .wait(until.saturating_duration_since(Instant::now()));
         }
+    }
+
+    /// Keeps the files that form the configuration with this digest, the one in force.
+    pub(crate) fn keep_files_of(&self, digest: &str) -> Result<(), String> {
+        unconfirmed::keep(self.files.state_dir.as_deref(), &self.files.config, digest)
     }
 
     pub(crate) fn is_realtime(&self) -> bool {
@@ -287,6 +293,7 @@ impl Launcher {
 impl ProcessStarter for Launcher {
     fn configure(&mut self, digest: &str) -> Result<(), String> {
         let state_dir = self.files.state_dir.as_deref();
+        let put_back = unconfirmed::put_back(state_dir, &self.files.config, digest, |_| Ok(()));
         let read = match Setup::read(&self.files.config) {
             Ok(setup) if setup.digest == digest => {
                 loaded::write(state_dir, &setup);
@@ -296,13 +303,14 @@ impl ProcessStarter for Launcher {
             read => {
                 let loaded = loaded::setup(state_dir, &self.files.config);
                 let in_force = loaded.filter(|it| it.digest == digest);
-                in_force.map_or(read, Ok)
+                let kept = || unconfirmed::setup(state_dir, &self.files.config, digest);
+                in_force.or_else(kept).map_or(read, Ok)
             }
         };
         match read {
             Ok(setup) => {
                 self.setup = Ok(setup);
-                Ok(())
+                put_back
             }
             Err(faults) => {
                 let why = sentence(&faults);
@@ -312,6 +320,15 @@ impl ProcessStarter for Launcher {
                 Err(why)
             }
         }
+    }
+
+    fn keep_files(&mut self) -> Result<(), String> {
+        let digest = self.setup.as_ref().map(|setup| setup.digest.clone());
+        self.keep_files_of(&digest.map_err(Clone::clone)?)
+    }
+
+    fn forget_files(&mut self) -> Result<(), String> {
+        unconfirmed::forget(self.files.state_dir.as_deref())
     }
 
     fn about(&self) -> About {

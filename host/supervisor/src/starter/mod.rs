@@ -14,6 +14,7 @@ mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
 
 pub use client::{StarterAddress, StarterClient};
 pub use launcher::{Files, Launcher};

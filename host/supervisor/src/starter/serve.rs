@@ -119,6 +119,12 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
             let about = launcher.about();
             Answered::Configured { about, fault }
         }
+        Asked::KeepFiles { digest } => Answered::Files {
+            fault: launcher.keep_files_of(&digest).err(),
+        },
+        Asked::ForgetFiles => Answered::Files {
+            fault: launcher.forget_files().err(),
+        },
         Asked::Start(start) => match launcher.start_as(request.number, &start) {
             Ok(started) => return (Answered::Started { pid: started.pid }, Some(started)),
             Err(why) => Answered::NotStarted(why),

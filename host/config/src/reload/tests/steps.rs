@@ -18,26 +18,28 @@ struct Known {
     has_worker: bool,
 }
 
-struct Host {
+pub(super) struct Host {
     folder: Folder,
-    setup: Setup,
+    pub(super) setup: Setup,
+    /// Configuration that comes back, as the starter keeps it; its error, if it cannot.
+    pub(super) kept: Result<Option<Setup>, String>,
     plugins: BTreeMap<String, Known>,
-    reload: Reload,
-    now: Instant,
+    pub(super) reload: Reload,
+    pub(super) now: Instant,
     /// Address of the group "office", for which vrrp is active.
     held: Option<&'static str>,
     /// True if a plugin that is started does not run.
     fails: bool,
     /// Steps with plugins, since they were last taken.
     done: Vec<String>,
-    answers: Vec<(u64, Answer)>,
+    pub(super) answers: Vec<(u64, Answer)>,
     /// Texts of the events.
-    told: Vec<String>,
+    pub(super) told: Vec<String>,
 }
 
 impl Host {
     /// Creates a host that runs these plugins; their files are enabled.
-    fn new(plugins: &[&str]) -> Self {
+    pub(super) fn new(plugins: &[&str]) -> Self {
         let folder = Folder::new();
         folder.write("spared.toml", "node.name = \"r1\"\n");
         for name in plugins {
@@ -55,6 +57,7 @@ impl Host {
             plugins: plugins.map(|it| (it.name.clone(), runs(it))).collect(),
             folder,
             setup,
+            kept: Ok(None),
             reload: Reload::default(),
             now: Instant::now(),
             held: None,
@@ -65,17 +68,17 @@ impl Host {
         }
     }
 
-    fn write(&self, plugin: &str, text: &str) {
+    pub(super) fn write(&self, plugin: &str, text: &str) {
         self.folder.write(&format!("plugins/{plugin}.toml"), text);
     }
 
-    fn request(&mut self, client: u64, anyway: bool) {
+    pub(super) fn request(&mut self, client: u64, anyway: bool) {
         self.reload.request(Some(client), anyway);
         self.perform();
     }
 
     /// Requests a reload, and ends the checks without faults.
-    fn reload(&mut self, client: u64) -> Vec<String> {
+    pub(super) fn reload(&mut self, client: u64) -> Vec<String> {
         self.request(client, false);
         let done = self.take_done();
         for name in done.iter().filter_map(|it| it.strip_prefix("check ")) {
@@ -84,11 +87,16 @@ impl Host {
         done.into_iter().chain(self.take_done()).collect()
     }
 
-    fn checked(&mut self, plugin: &str, faults: Vec<Fault>) {
+    pub(super) fn checked(&mut self, plugin: &str, faults: Vec<Fault>) {
+        self.note_checked(plugin, faults);
+        self.perform();
+    }
+
+    /// Passes on the result of a check, without its consequences.
+    pub(super) fn note_checked(&mut self, plugin: &str, faults: Vec<Fault>) {
         let (mut reload, now) = (std::mem::take(&mut self.reload), self.now);
         reload.handle_checked(now, plugin, faults, &self.in_force());
         self.reload = reload;
-        self.perform();
     }
 
     fn stopped(&mut self, plugin: &str) -> Vec<String> {
@@ -101,17 +109,27 @@ impl Host {
         self.take_done()
     }
 
-    fn end_if_over(&mut self) {
+    pub(super) fn end_if_over(&mut self) {
+        self.note_over();
+        self.perform();
+    }
+
+    /// Passes on that a reload is over, without the consequences.
+    pub(super) fn note_over(&mut self) {
         if self.reload.is_over(self.now, true) {
             let mut reload = std::mem::take(&mut self.reload);
             reload.handle_over(&self.in_force());
             self.reload = reload;
-            self.perform();
         }
     }
 
+    /// Configuration of the files.
+    pub(super) fn files(&self) -> Setup {
+        self.folder.read()
+    }
+
     /// Lines of the answer to this client. No other client was answered before it.
-    fn answer(&mut self, client: u64) -> (Option<ErrorCode>, Vec<String>) {
+    pub(super) fn answer(&mut self, client: u64) -> (Option<ErrorCode>, Vec<String>) {
         self.end_if_over();
         assert!(!self.answers.is_empty(), "no answer");
         let (to, answer) = self.answers.remove(0);
@@ -141,7 +159,7 @@ impl Host {
     }
 
     /// Line that ends a reload.
-    fn reloaded(&self) -> String {
+    pub(super) fn reloaded(&self) -> String {
         format!("reloaded, configuration {}", self.setup.digest)
     }
 
@@ -151,7 +169,7 @@ impl Host {
         format!("all {which} are in force, configuration {digest}")
     }
 
-    fn take_done(&mut self) -> Vec<String> {
+    pub(super) fn take_done(&mut self) -> Vec<String> {
         std::mem::take(&mut self.done)
     }
 
@@ -178,38 +196,74 @@ impl Host {
         }
     }
 
-    fn perform(&mut self) {
-        while let Some(step) = self.reload.poll_step() {
-            match step {
-                Step::Read => {
-                    let (mut reload, now) = (std::mem::take(&mut self.reload), self.now);
-                    let files = Setup::read(&self.folder.0.join("spared.toml"));
-                    reload.handle_files(now, files, &self.in_force());
-                    self.reload = reload;
+    pub(super) fn perform(&mut self) {
+        while self.perform_step() {}
+    }
+
+    /// Performs one step; returns false if there is none.
+    pub(super) fn perform_step(&mut self) -> bool {
+        let Some(step) = self.reload.poll_step() else {
+            return false;
+        };
+        match step {
+            Step::Keep => {
+                if self.kept.is_ok() {
+                    self.kept = Ok(Some(self.setup.clone()));
                 }
-                Step::Check(plugin, _) => self.done.push(format!("check {}", plugin.name)),
-                Step::Take(setup) => self.setup = *setup,
-                Step::Add(plugin) => self.add(*plugin),
-                Step::Set(plugin) => {
-                    let known = self.plugins.get_mut(&plugin.name);
-                    known.expect("a known plugin").settings = *plugin;
-                }
-                Step::Reconfigure(name) => self.done.push(format!("reconfigure {name}")),
-                Step::Restart(name) => {
-                    self.done.push(format!("restart {name}"));
-                    let known = self.plugins.get_mut(&name).expect("a known plugin");
-                    (known.is_running, known.has_worker) = (!self.fails, !self.fails);
-                }
-                Step::Stop(name) => self.done.push(format!("stop {name}")),
-                Step::Remove(name) => {
-                    self.done.push(format!("remove {name}"));
-                    self.plugins.remove(&name);
-                }
-                Step::Answer(client, answer) => self.answers.push((client, answer)),
-                Step::Tell(notice) => self.told.push(notice.text),
-                Step::ConfigureLink | Step::End => {}
+                self.reload
+                    .handle_kept(self.kept.as_ref().map(drop).map_err(Clone::clone));
             }
+            Step::Forget => self.kept = Ok(None),
+            Step::Read => self.read(Setup::read(&self.folder.0.join("spared.toml"))),
+            Step::ReadKept => {
+                let kept = self.kept.clone().ok().flatten();
+                self.read(Ok(kept.expect("files that were kept")));
+            }
+            Step::Check(plugin, _) => self.done.push(format!("check {}", plugin.name)),
+            Step::Take(setup) => {
+                self.setup = *setup;
+                self.put_back();
+            }
+            Step::Add(plugin) => self.add(*plugin),
+            Step::Set(plugin) => {
+                let known = self.plugins.get_mut(&plugin.name);
+                known.expect("a known plugin").settings = *plugin;
+            }
+            Step::Reconfigure(name) => self.done.push(format!("reconfigure {name}")),
+            Step::Restart(name) => {
+                self.done.push(format!("restart {name}"));
+                let known = self.plugins.get_mut(&name).expect("a known plugin");
+                (known.is_running, known.has_worker) = (!self.fails, !self.fails);
+            }
+            Step::Stop(name) => self.done.push(format!("stop {name}")),
+            Step::Remove(name) => {
+                self.done.push(format!("remove {name}"));
+                self.plugins.remove(&name);
+            }
+            Step::Answer(client, answer) => self.answers.push((client, answer)),
+            Step::Tell(notice) => self.told.push(notice.text),
+            Step::ConfigureLink | Step::End => {}
         }
+        true
+    }
+
+    // Puts the kept files back if they are in force, as the starter does.
+    fn put_back(&mut self) {
+        let kept = self.kept.clone().ok().flatten();
+        let Some(kept) = kept.filter(|it| it.digest == self.setup.digest) else {
+            return;
+        };
+        for (name, text) in kept.texts() {
+            self.folder.write(&name, &text);
+        }
+        self.done.push("put back".to_owned());
+        self.kept = Ok(None);
+    }
+
+    fn read(&mut self, files: Result<Setup, Vec<Fault>>) {
+        let (mut reload, now) = (std::mem::take(&mut self.reload), self.now);
+        reload.handle_files(now, files, &self.in_force());
+        self.reload = reload;
     }
 
     fn add(&mut self, settings: Plugin) {

@@ -9,7 +9,7 @@ use spared_control::{
 };
 
 use super::{event_text, plain, wrap};
-use spared_pair::time::clock;
+use spared_pair::time::{between, clock};
 use spared_pair::{Headline, STATE_UNKNOWN, Verdict};
 use table::Table;
 
@@ -222,10 +222,15 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
     }
     process_rows(table, nodes, verbose);
     let config = |node: &&Status| {
-        if node.node != status.node && node.run.config == status.run.config {
-            "same".to_owned()
+        let digest = if node.node != status.node && node.run.config == status.run.config {
+            "same"
         } else {
-            node.run.config.clone()
+            &node.run.config
+        };
+        let until = node.orders.unconfirmed_until.as_deref();
+        match until.and_then(|until| between(&status.at, until)) {
+            Some(left) => format!("{digest}, taken back in {left}"),
+            None => digest.to_owned(),
         }
     };
     let all = |value: fn(&Status) -> String| nodes.iter().map(|node| value(node)).collect();

@@ -1,0 +1,140 @@
+//! Keeps the files in force while a reload waits for its confirmation, and puts them back if none comes.
+//!
+//! The texts are those that root had written: the host can only say when they come back. The kept texts are removed
+//! last, so that a crash at any step leaves a start that has them in force and puts them back.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use spared_config::unconfirmed::{UNCONFIRMED, texts};
+use spared_config::{Setup, plugin_names};
+use spared_file::{Access, remove, replace};
+
+use super::loaded;
+
+/// Folder for what was put back: the files that nobody confirmed.
+const TAKEN_BACK: &str = "taken-back";
+const HOST_FILE: &str = "spared.toml";
+
+/// Keeps the texts that are in force, whose configuration has this digest.
+pub(crate) fn keep(state: Option<&Path>, config: &Path, digest: &str) -> Result<(), String> {
+    let state = state.ok_or("there is no folder for spared's state")?;
+    let texts = loaded::read(Some(state));
+    let setup = Setup::of_texts(config, &texts).ok();
+    if setup.is_none_or(|it| it.digest != digest) {
+        let path = state.join(spared_config::LOADED);
+        return Err(format!("{}: not what is in force", path.display()));
+    }
+    let text = serde_json::to_string(&texts).map_err(|error| error.to_string())?;
+    let _ = fs::remove_dir_all(state.join(TAKEN_BACK));
+    let path = state.join(UNCONFIRMED);
+    replace(&path, text.as_bytes(), Access::Private, || Ok(()))
+}
+
+/// Keeps no files any longer.
+pub(crate) fn forget(state: Option<&Path>) -> Result<(), String> {
+    let path = state.map(|it| it.join(UNCONFIRMED));
+    let path = path.filter(|it| it.exists());
+    path.map_or(Ok(()), |path| remove(&[path]))
+}
+
+/// Configuration that the kept texts form, if it has this digest.
+pub(crate) fn setup(state: Option<&Path>, config: &Path, digest: &str) -> Option<Setup> {
+    let texts = texts(&state?.join(UNCONFIRMED))?;
+    let setup = Setup::of_texts(config, &texts).ok()?;
+    (setup.digest == digest).then_some(setup)
+}
+
+/// Puts the kept files back if their configuration has this digest, that of the configuration in force. `step` is
+/// called before each change of a file.
+///
+/// # Errors
+/// A sentence about the first file that cannot be put back. The texts are still kept.
+pub(crate) fn put_back(
+    state: Option<&Path>,
+    config: &Path,
+    digest: &str,
+    mut step: impl FnMut(&Path) -> Result<(), String>,
+) -> Result<(), String> {
+    let Some(state) = state else { return Ok(()) };
+    let path = state.join(UNCONFIRMED);
+    let Some(texts) = texts(&path) else {
+        return Ok(());
+    };
+    if setup(Some(state), config, digest).is_none() {
+        return Ok(());
+    }
+    let folder = config.parent().unwrap_or(Path::new("."));
+    put_back_texts(state, config, &texts, &mut step).map_err(|why| {
+        format!(
+            "the files that nobody confirmed stay in {}, and those from before are in force: {why}",
+            folder.display()
+        )
+    })?;
+    step(&path)?;
+    remove(&[path])
+}
+
+fn put_back_texts(
+    state: &Path,
+    config: &Path,
+    texts: &BTreeMap<String, String>,
+    step: &mut impl FnMut(&Path) -> Result<(), String>,
+) -> Result<(), String> {
+    let folder = config.parent().unwrap_or(Path::new("."));
+    let place = |name: &str| match name {
+        HOST_FILE => config.to_owned(),
+        name => folder.join(name),
+    };
+    for (name, text) in texts {
+        let path = place(name);
+        let present = fs::read(&path).ok();
+        let is_same = present.as_deref().unwrap_or_default() == text.as_bytes();
+        // a missing spared.toml counts as an empty one
+        if is_same && (present.is_some() || name == HOST_FILE) {
+            continue;
+        }
+        step(&path)?;
+        set_aside(state, name, present);
+        if let Some(folder) = path.parent() {
+            let fault = |error| format!("{}: {error}", folder.display());
+            fs::create_dir_all(folder).map_err(fault)?;
+        }
+        replace(&path, text.as_bytes(), Access::AsBefore, || Ok(()))?;
+    }
+    let names = plugin_names(&folder.join("plugins")).map_err(|fault| fault.to_string())?;
+    let names = names.iter().map(|name| loaded::file_of(name));
+    for name in names.filter(|name| !texts.contains_key(name)) {
+        let path = place(&name);
+        step(&path)?;
+        set_aside(state, &name, fs::read(&path).ok());
+        remove(&[path])?;
+    }
+    Ok(())
+}
+
+// Keeps a file that nobody confirmed. If that fails, the files from before come back all the same.
+fn set_aside(state: &Path, name: &str, content: Option<Vec<u8>>) {
+    let Some(content) = content else { return };
+    let path: PathBuf = state.join(TAKEN_BACK).join(name);
+    let mut folder = DirBuilder::new();
+    folder.recursive(true).mode(0o700);
+    let made = path.parent().map_or(Ok(()), |it| folder.create(it));
+    let mut options = fs::File::options();
+    options.write(true).create_new(true).mode(0o600);
+    let written = made
+        .and_then(|()| options.open(&path))
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &content));
+    match written {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            eprintln!("spared starter: {}: {error}", path.display());
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
