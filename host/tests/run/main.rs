@@ -16,6 +16,7 @@ mod pair;
 mod partners;
 mod plugins;
 mod reload;
+mod replaced;
 mod starter;
 mod systemd;
 mod versions;
