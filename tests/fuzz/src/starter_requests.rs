@@ -60,7 +60,8 @@ fn ask(launcher: &mut Launcher, asked: Asked) {
         Asked::Kill(process) => launcher.kill(process),
         Asked::KillAndReap(process) => launcher.kill_and_reap(process),
         Asked::Reap(process) => assert_eq!(launcher.reap(process), Reaped::Unknown),
-        Asked::Ping => {}
+        // the process keeps files, not its launcher
+        Asked::KeepFiles { .. } | Asked::ForgetFiles | Asked::Ping => {}
     }
 }
 
@@ -87,6 +88,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
             version,
             digest: "00000000".to_owned(),
         },
+        Asked::KeepFiles {
+            digest: "00000000".to_owned(),
+        },
+        Asked::ForgetFiles,
         Asked::Start(check("vrrp")),
         Asked::Start(check("../../../etc/passwd")),
         Asked::Start(worker),
