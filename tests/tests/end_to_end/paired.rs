@@ -5,13 +5,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::lab::{Daemon, Lab, Site, Wire, build_dir, scenario};
+use spared_tests::lab::{Daemon, Lab, Site, Wire, build_dir, scenario, signal_to, skipped};
 use spared_tests::router::Files;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -113,7 +114,10 @@ struct Offer {
 
 impl Offer {
     fn start(node: &Node<'_>, words: &[&str]) -> Result<Self> {
-        let mut command = node.sparectl(&[&["pair"], words].concat())?;
+        Self::of(node.sparectl(&[&["pair"], words].concat())?)
+    }
+
+    fn of(mut command: Command) -> Result<Self> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -151,14 +155,20 @@ fn join(node: &Node<'_>, code: &str, words: &[&str]) -> Result<(bool, String)> {
     Ok((output.status.success(), said(&output)))
 }
 
-/// Both are a pair that would lose nothing. The marks are taken away first, as `sparectl arm` does.
+/// Arms both by a command on one, which are backup until then, and waits until a failover would lose nothing.
 fn wait_ok(nodes: [&Node<'_>; 2]) -> Result<()> {
     for node in nodes {
         assert!(node.mark().exists(), "{}: armed", node.dir.display());
-        fs::remove_file(node.mark())?;
-        let reloaded = node.sparectl(&["reload"])?.output()?;
-        assert!(reloaded.status.success(), "{}", said(&reloaded));
+        let says_so = || node.status().is_ok_and(|it| it.contains("not armed"));
+        assert!(poll(LIMIT, STEP, says_so), "{}", node.status()?);
     }
+    let armed = || {
+        let arm = nodes[0]
+            .sparectl(&["arm"])
+            .and_then(|mut it| Ok(it.output()?));
+        arm.is_ok() && nodes.iter().all(|it| !it.mark().exists())
+    };
+    assert!(poll(LIMIT, 4 * STEP, armed), "{}", nodes[0].status()?);
     let is_ok = || {
         nodes
             .iter()
@@ -272,6 +282,52 @@ fn a_third_node_and_a_cable_without_ipv6_are_told_apart() {
             text.contains("IPv6 is off on hot") && text.contains("--ssh HOST"),
             "{text}"
         );
+        Ok(())
+    });
+}
+
+/// Ends a process as a fault would, with cores allowed, and returns true if there is one in the folder.
+fn leaves_a_core(pid: u32, folder: &Path, wait: impl FnOnce() -> Result<()>) -> Result<bool> {
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    prlimit(process, Resource::Core, unlimited)?;
+    signal_to(pid, Signal::ABORT)?;
+    wait()?;
+    let names = fs::read_dir(folder)?.flatten().map(|it| it.file_name());
+    let mut names = names.map(|it| it.to_string_lossy().into_owned());
+    Ok(names.any(|it| it.starts_with("core")))
+}
+
+#[test]
+fn a_node_that_waits_with_a_code_leaves_no_core() {
+    scenario(2, |lab| {
+        let folders = ["other", "pair"].map(|it| lab.dir.join(format!("cores-{it}")));
+        for folder in &folders {
+            fs::create_dir_all(folder)?;
+        }
+        let [other, own] = &folders;
+        let mut child = Command::new("sleep").arg("60").current_dir(other).spawn()?;
+        let pid = child.id();
+        let wait = || {
+            child.wait()?;
+            Ok(())
+        };
+        if !leaves_a_core(pid, other, wait)? {
+            return Err(skipped(
+                "cores are not written to the folder of the program",
+            ));
+        }
+        let r1 = Node::new(lab, &lab.sites[0], "r1")?;
+        r1.configure()?;
+        let mut command = r1.sparectl(&["pair"])?;
+        command.current_dir(own);
+        let offer = Offer::of(command)?;
+        let pid = offer.child.id();
+        let has_core = leaves_a_core(pid, own, || offer.end().map(drop))?;
+        assert!(!has_core, "its memory is on the disk");
         Ok(())
     });
 }
@@ -438,8 +494,7 @@ fn a_pair_is_described_made_left_and_restored_without_an_editor() {
                 .iter()
                 .all(|it| it.status().is_ok_and(|it| it.starts_with("OK  office")))
         };
-        fs::remove_file(backup.mark())?;
-        done_plain(backup, &["reload"])?;
+        done_plain(backup, &["arm"])?;
         if poll(LIMIT, STEP, is_ok) {
             Ok(())
         } else {

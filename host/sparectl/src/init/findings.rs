@@ -117,7 +117,7 @@ impl Program {
         match self.kind {
             Kind::Dhcp(kind) => format!("DHCP server ({kind}): its leases are replicated"),
             Kind::Strongswan => "strongSwan: its tunnels are replicated".to_owned(),
-            Kind::Keepalived => "keepalived runs: `systemctl disable --now keepalived` before the pair serves, and see \
+            Kind::Keepalived => "keepalived runs: `systemctl disable --now keepalived` before `sparectl arm`, and see \
                                  docs/migrating-from-keepalived.md"
                 .to_owned(),
             Kind::Manager(name) => {

@@ -200,7 +200,9 @@ impl<'a> First<'a> {
         say(&service::bring_up(self.args, self.folder)?);
         drop(wire);
         say(&service::wait_for_link(self.args, &peer.node));
-        say("`sparectl status` shows the pair");
+        say(
+            "`sparectl status` shows the pair. A node that was not active stays backup until `sparectl arm`, on either node",
+        );
         Ok(())
     }
 

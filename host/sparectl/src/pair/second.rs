@@ -157,7 +157,9 @@ impl<'a> Second<'a> {
         say(&format!("{peer} and {} are a pair", self.node));
         say(&brought);
         say(&service::wait_for_link(self.args, &peer));
-        say("`sparectl status` shows the pair");
+        say(
+            "`sparectl status` shows the pair. A node that was not active stays backup until `sparectl arm`, on either node",
+        );
         Ok(())
     }
 

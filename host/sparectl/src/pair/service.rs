@@ -35,7 +35,7 @@ fn status(args: &Args) -> Option<Box<Status>> {
     }
 }
 
-/// Keeps this node from becoming active until it is armed, from its next start or reload on.
+/// Keeps this node from becoming active until `sparectl arm`, from its next start or reload on.
 ///
 /// # Errors
 /// The file cannot be written.
