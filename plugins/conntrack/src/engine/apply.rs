@@ -49,6 +49,9 @@ impl Engine {
                 }
                 // the flow may be there still
                 How::Delete | How::DeleteReply => self.walks.request(Due::Strays),
+                // a flow of this node alone would keep the short time of a copy
+                How::Refresh if self.is_sole() => self.walks.request_later(now_ns, Due::Restore),
+                How::Loosen => self.walks.request_later(now_ns, Due::Loosen),
                 _ => {}
             }
         }

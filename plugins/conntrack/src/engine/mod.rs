@@ -312,6 +312,7 @@ impl Engine {
         self.queue_aged(now_ns);
         self.end_endings(now_ns);
         self.keep_again(now_ns);
+        self.walks.handle_timeout(now_ns);
         self.try_for_room(now_ns);
         if self.session.resyncs.is_due(now_ns) {
             let informs_peer = self.request_resync(now_ns);

@@ -110,6 +110,9 @@ impl Walk {
 pub(super) struct Walks {
     walk: Option<Walk>,
     due: BTreeSet<Due>,
+    /// Reasons for walks whose changes the kernel did not make, and the time from which they count again.
+    deferred: BTreeSet<Due>,
+    deferred_until_ns: u64,
     /// Id of the peer's comparison that waits for an answer.
     answer: Option<u32>,
     pause: Pause,
@@ -126,6 +129,20 @@ impl Walks {
         self.due.insert(due);
     }
 
+    /// Requests a walk again a little later, because the kernel did not make its changes.
+    pub(super) fn request_later(&mut self, now_ns: u64, due: Due) {
+        if self.deferred.is_empty() {
+            self.deferred_until_ns = now_ns.saturating_add(SECOND_NS);
+        }
+        self.deferred.insert(due);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now_ns: u64) {
+        if now_ns >= self.deferred_until_ns {
+            self.due.append(&mut self.deferred);
+        }
+    }
+
     pub(super) fn request_answer(&mut self, id: u32) {
         self.answer = Some(id);
     }
@@ -137,6 +154,7 @@ impl Walks {
 
     pub(super) fn cancel(&mut self, due: Due) {
         self.due.remove(&due);
+        self.deferred.remove(&due);
     }
 
     pub(super) fn is_due(&self, due: Due) -> bool {
@@ -275,7 +293,8 @@ impl Walks {
 
     /// Returns true if flows of this node are still to be made ready for a failover.
     pub(super) fn is_loosening(&self) -> bool {
-        self.is_due(Due::Loosen) || self.work() == Some(Work::Loosen)
+        let is_deferred = self.deferred.contains(&Due::Loosen);
+        is_deferred || self.is_due(Due::Loosen) || self.work() == Some(Work::Loosen)
     }
 
     pub(super) fn is_restoring(&self) -> bool {
@@ -372,10 +391,12 @@ impl Walks {
         self.pause = Pause::default();
     }
 
-    /// Returns the time at which a walk that waits for the pause may begin.
+    /// Returns the time at which a walk that waits may begin.
     pub(super) fn next_ns(&self, now_ns: u64) -> Option<u64> {
         let waits = self.walk.is_none() && self.is_any_due();
-        self.pause.end_ns(now_ns).filter(|_| waits)
+        let paused_ns = self.pause.end_ns(now_ns).filter(|_| waits);
+        let deferred_ns = (!self.deferred.is_empty()).then_some(self.deferred_until_ns);
+        paused_ns.into_iter().chain(deferred_ns).min()
     }
 
     /// Returns true if the kernel's table could not be read for some time.
