@@ -146,7 +146,7 @@
 //! fault of the peer or the channel, never of the caller. The message is dropped and counted, and the pair of roles
 //! ends. After a pause of 1 s, doubled each time up to 30 s, a new pair begins with AGAIN. [`Applied::Refused`] is not
 //! an error: refused records are counted, keep the table out of sync, and are retried after 1 s, doubled each time up
-//! to 60 s.
+//! to 60 s. So is a whole state that the store could not put in force, although it only deletes.
 //!
 //! # State machines
 //!
