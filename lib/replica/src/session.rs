@@ -201,12 +201,16 @@ impl<S: Store> Replica<S> {
         self.tables.iter_mut().for_each(TableState::end_pair);
     }
 
+    /// Returns true while writes of the last pair are not confirmed.
+    pub(crate) fn has_earlier_writes(&self) -> bool {
+        !self.earlier_writes.is_empty()
+    }
+
     /// Serials of a new ROLE, if one is due.
     pub(crate) fn role_due(&self) -> Option<(u32, u32)> {
         let answers = self.peer.as_ref().map_or(0, |peer| peer.serial);
         let pair = (self.serial, answers);
-        let free = self.earlier_writes.is_empty();
-        (self.channel.role_sent != Some(pair) && free).then_some(pair)
+        (self.channel.role_sent != Some(pair) && !self.has_earlier_writes()).then_some(pair)
     }
 
     /// Handles a message of the peer. An invalid one is dropped, and the pair ends, because its
@@ -331,7 +335,7 @@ impl<S: Store> Replica<S> {
 
     /// Begins a pair once the writes of the last one have their verdicts, because changing records cannot be compared.
     pub(crate) fn begin_pair_if_due(&mut self) {
-        let free = self.earlier_writes.is_empty() && self.garbage.retry_ns().is_none();
+        let free = !self.has_earlier_writes() && self.garbage.retry_ns().is_none();
         if free && self.pairing.begin() {
             self.begin_pair();
         }

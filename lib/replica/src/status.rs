@@ -162,7 +162,7 @@ impl<S: Store> Replica<S> {
             Some(_) if self.garbage.retry_ns().is_some() => {
                 Some("a message of the peer was not understood; asking again".to_owned())
             }
-            Some(_) if !self.earlier_writes.is_empty() => {
+            Some(_) if self.has_earlier_writes() => {
                 Some("writes of the last session are not confirmed yet".to_owned())
             }
             Some(_) if !self.pairing.is_on() => Some("the roles are not agreed yet".to_owned()),
