@@ -70,7 +70,7 @@ fn process(pair: &Linked<'_>, site: usize) -> Option<u32> {
 /// Kills the program, and waits until another process runs it.
 fn die(pair: &Linked<'_>, site: usize) -> Result<()> {
     let old = process(pair, site).ok_or("exec does not run")?;
-    let pid = Pid::from_raw(old.cast_signed()).ok_or("no process")?;
+    let pid = Pid::from_raw(i32::try_from(old)?).ok_or("no process")?;
     kill_process(pid, Signal::KILL)?;
     pair.wait("another process of exec", || {
         process(pair, site).is_some_and(|new| new != old)
