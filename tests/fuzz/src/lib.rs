@@ -26,6 +26,7 @@ pub mod link_messages;
 pub mod netlink;
 mod node;
 pub mod packet;
+pub mod pairing;
 pub mod peer_words;
 pub mod replica;
 pub mod ruleset;
@@ -82,6 +83,7 @@ targets! {
     link_messages: 25_000,
     netlink: 80_000,
     packet: 100_000,
+    pairing: 10_000,
     peer_words: 5_000,
     replica: 25_000,
     ruleset: 10_000,

@@ -42,6 +42,7 @@ tried! {
     link_messages,
     netlink,
     packet,
+    pairing,
     peer_words,
     replica,
     ruleset,
