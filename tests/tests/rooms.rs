@@ -199,7 +199,7 @@ fn touches(text: &str, name: &str, is_walled: bool) -> bool {
             .strip_prefix('.')
             .map(|it| it.trim_start_matches(is_of_name));
         let is_call = called.is_some_and(|it| it.starts_with('('));
-        !is_longer && !is_method && !(is_walled && is_call)
+        !(is_longer || is_method || is_walled && is_call)
     })
 }
 
