@@ -229,7 +229,7 @@ pub struct Pair {
     /// Ask for the code of the other node, also if this node has a link
     #[arg(long, conflicts_with_all = ["ssh", "key_file"])]
     pub join: bool,
-    /// Interface of the link; by default the one of the first [[link]]
+    /// Interface of the link; by default the one of the first link in spared.toml
     #[arg(long, value_name = "IF", conflicts_with_all = ["ssh", "key_file"])]
     pub interface: Option<String>,
     /// Use ssh to the other node instead of a code
