@@ -104,7 +104,8 @@ fn a_worker_stopped_between_any_two_calls_of_a_round_never_answers_beside_its_su
             thread::sleep(FAILOVER + INTERVAL);
             let _ = signal_to(worker, Signal::CONT);
             thread::sleep(FAILOVER * 2);
-            assert_one_answers(&watch, &control, began, &format!("after {calls} calls"))?;
+            let context = format!("after {calls} calls");
+            assert_one_answers(&watch, &control, INTERVAL, began, &context)?;
         }
         Ok(())
     });
@@ -150,18 +151,24 @@ fn stop_and_resume(lab: &Lab, victim: Victim, interval: Duration, virtual_mac: b
             .for_each(|pid| drop(signal_to(*pid, Signal::CONT)));
         thread::sleep(failover * 3 + random.up_to(interval));
         let context = format!("round {round}, r{} stopped", active + 1);
-        assert_one_answers(&watch, &control, began, &context)?;
+        assert_one_answers(&watch, &control, interval, began, &context)?;
     }
     Ok(())
 }
 
 /// Somebody answered, and nobody beside the successor.
-fn assert_one_answers(watch: &Watch, control: &Control, began: Stamp, context: &str) -> Result<()> {
+fn assert_one_answers(
+    watch: &Watch,
+    control: &Control,
+    interval: Duration,
+    began: Stamp,
+    context: &str,
+) -> Result<()> {
     for address in addresses() {
         let runs = watch.runs(began, address);
         assert!(!runs.is_empty(), "{context}, {address}: nobody answers");
         let late = control.worst_since(began);
-        if runs.len() > 2 && late > INTERVAL {
+        if runs.len() > 2 && late > interval {
             // The others took the machine for a dead router, too.
             return Err(disturbed(format!("control {late:?} late")));
         }
