@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
-use spared_config::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options};
+use spared_config::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, Options};
+use spared_control::DEFAULT_RUNTIME_DIR;
 use spared_process::account::Account;
 use spared_supervisor::starter::Files;
 

@@ -63,10 +63,7 @@ pub use file::plugin_names;
 pub use host::Host;
 pub use link::Link;
 pub use link_keys::LinkKeys;
-pub use options::{
-    DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, LOADED, Options, Unread, loaded,
-    state_dir,
-};
+pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, LOADED, Options, Unread, loaded, state_dir};
 pub use order::by_order;
 pub use plugin::{Allow, OnFailure, Plugin, table_of};
 pub use restart::{Restart, RestartFault};
@@ -133,7 +130,7 @@ impl Setup {
 
     /// Place of the first key with this value, in the first file that contains it: "plugins/vrrp.toml:12".
     pub fn place_of(&self, key: &str, value: &str) -> Option<String> {
-        let own = ("spared.toml".to_owned(), &self.text);
+        let own = (on_disk::HOST_FILE.to_owned(), &self.text);
         let plugins = self.plugins.iter().filter(|it| it.enabled);
         let plugins = plugins.map(|it| (on_disk::path_of(&it.name), &it.text));
         [own].into_iter().chain(plugins).find_map(|(file, text)| {
@@ -148,7 +145,7 @@ impl Setup {
     /// # Errors
     /// See [`read`](Self::read).
     pub fn of_texts(path: &Path, texts: &BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
-        let text = texts.get("spared.toml").cloned().unwrap_or_default();
+        let text = texts.get(on_disk::HOST_FILE).cloned().unwrap_or_default();
         let host = Self::host(path, &text)?;
         let of_plugin = |(file, text): (&String, &String)| {
             let name = file.strip_prefix("plugins/")?.strip_suffix(".toml")?;

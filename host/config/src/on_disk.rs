@@ -1,15 +1,21 @@
 //! Finds files on disk that are not in force: they were changed but not reloaded, or have a fault.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use spared_worker::file::open_checked;
 use toml::Table;
 
 use super::restart::unreadable;
 use super::{Fault, Setup, file};
 
-const HOST_FILE: &str = "spared.toml";
+/// Name of the host's own file.
+pub const HOST_FILE: &str = "spared.toml";
+/// Maximum bytes of a file with texts.
+const TEXTS_MAX: u64 = 64 * 1024 * 1024;
 
 /// Texts in force, by path below the folder of `spared.toml`.
 pub type Texts = BTreeMap<String, String>;
@@ -38,6 +44,14 @@ impl Setup {
         let host = (HOST_FILE.to_owned(), self.text.clone());
         plugins.chain([host]).collect()
     }
+}
+
+/// Reads texts that root has kept in a file; None if they cannot be read, or if somebody else could have written them.
+pub fn kept_texts(path: &Path) -> Option<Texts> {
+    let mut text = String::new();
+    let file = File::from(open_checked(path).ok()?);
+    file.take(TEXTS_MAX).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 /// Path of the file with this node's secret, as the texts name it. `path` is the path of `spared.toml`.
@@ -151,7 +165,8 @@ pub(super) fn place_of(path: &Path, name: &str) -> PathBuf {
     }
 }
 
-pub(super) fn path_of(plugin: &str) -> String {
+/// Path of a plugin's file below the folder of `spared.toml`.
+pub fn path_of(plugin: &str) -> String {
     format!("plugins/{plugin}.toml")
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use spared_control::DEFAULT_STATE_DIR;
+
 use crate::fault::Fault;
 use crate::{Setup, exit};
 
@@ -45,8 +47,6 @@ impl Options {
 }
 
 pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
-pub const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
-pub const DEFAULT_STATE_DIR: &str = "/var/lib/spared/host";
 /// Name of the file with the texts in force, in the folder of states of `spared starter`.
 pub const LOADED: &str = "loaded";
 pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
@@ -83,17 +83,9 @@ impl fmt::Display for Unread {
 
 impl std::error::Error for Unread {}
 
-/// Folder of state that outlives a reboot: overrides and history. With another runtime folder than the default (a
-/// second host, a trial) the state is kept in that runtime folder, apart from the installed host's.
+/// Folder of the daemon's state, see [`spared_control::state_dir`].
 pub fn state_dir(options: &Options) -> PathBuf {
-    let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    given.unwrap_or_else(|| {
-        if options.runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
-            PathBuf::from(DEFAULT_STATE_DIR)
-        } else {
-            options.runtime_dir.clone()
-        }
-    })
+    spared_control::state_dir(&options.runtime_dir)
 }
 
 /// Path of the file [`LOADED`]. The installed starter's folder contains the folder of the host.
@@ -113,7 +105,7 @@ mod tests {
     fn a_file_that_was_asked_for_has_to_be_there() {
         let options = Options {
             config: Some(PathBuf::from("/nowhere/spared.toml")),
-            runtime_dir: PathBuf::from(DEFAULT_RUNTIME_DIR),
+            runtime_dir: PathBuf::from("/run"),
             plugin_dir: PathBuf::from(DEFAULT_PLUGIN_DIR),
             starter: None,
         };

@@ -15,9 +15,11 @@ use serde::{Deserialize, Serialize};
 
 mod client;
 mod order;
+mod place;
 mod status;
 
 pub use client::{AskError, Fault, ask};
+pub use place::{DEFAULT_RUNTIME_DIR, DEFAULT_STATE_DIR, UNARMED_MARK, state_dir};
 pub use spared_contract::{Unit, Verb};
 pub use spared_pair::{
     AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, OrderFacts, RoleChange,

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "unarmed";
+use spared_control::UNARMED_MARK;
 
 /// Mark of a node that is not armed.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl UnarmedMark {
     /// Reads the mark in a folder.
     pub fn new(folder: &Path) -> Self {
         let mut mark = Self {
-            path: folder.join(NAME),
+            path: folder.join(UNARMED_MARK),
             is_set: false,
         };
         mark.read();
@@ -80,7 +80,7 @@ mod tests {
         let mut mark = UnarmedMark::new(&folder);
         assert!(!mark.is_set() && !mark.read());
         for content in ["", "anything", "\0\0\0"] {
-            fs::write(folder.join(NAME), content).unwrap();
+            fs::write(folder.join(UNARMED_MARK), content).unwrap();
             assert!(!mark.is_set(), "not read yet");
             assert!(mark.read() && mark.is_set() && !mark.read());
             assert!(UnarmedMark::new(&folder).is_set(), "after a restart");
@@ -95,7 +95,7 @@ mod tests {
     fn a_mark_that_was_not_read_is_removed_too() {
         let folder = folder("unread");
         let mut mark = UnarmedMark::new(&folder);
-        fs::write(folder.join(NAME), "").unwrap();
+        fs::write(folder.join(UNARMED_MARK), "").unwrap();
         assert_eq!(mark.remove(), Ok(true));
         assert!(!UnarmedMark::new(&folder).is_set());
         fs::remove_dir_all(&folder).unwrap();
@@ -105,7 +105,7 @@ mod tests {
     fn a_mark_that_cannot_be_removed_stays_and_is_named() {
         let folder = folder("stays");
         // a folder of that name cannot be removed as a file
-        fs::create_dir_all(folder.join(NAME)).unwrap();
+        fs::create_dir_all(folder.join(UNARMED_MARK)).unwrap();
         let mut mark = UnarmedMark::new(&folder);
         let why = mark.remove().unwrap_err();
         assert!(

@@ -208,6 +208,11 @@ impl Folder {
     }
 }
 
+/// The text of `spared.toml`; empty if there is none.
+pub fn host_text(texts: &Texts) -> &str {
+    texts.get(HOST_FILE).map_or("", String::as_str)
+}
+
 /// The line with the counts, which `spared check` prints last.
 pub fn last_line(checked: &str) -> &str {
     checked.lines().last().unwrap_or_default()

@@ -10,6 +10,7 @@ use spared_control::{Answer, AskError, ErrorCode, Fault, GroupStatus, Request, S
 use crate::args::{Args, Command, Probe};
 
 mod args;
+mod as_root;
 mod check;
 mod config;
 mod consent;

@@ -17,6 +17,11 @@ pub fn text(text: &str) {
     let _ = io::stdout().write_all(without_controls(text).as_bytes());
 }
 
+/// Prints a line of what a verb does.
+pub fn say(line: &str) {
+    text(&format!("{line}\n"));
+}
+
 /// Width of the terminal; None if the output is not a terminal.
 pub fn columns() -> Option<usize> {
     if !io::stdout().is_terminal() {

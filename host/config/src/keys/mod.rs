@@ -16,6 +16,7 @@ use spared_message::{clean, fingerprint};
 use spared_pair::DifferenceKind;
 use toml::{Table, Value};
 
+use crate::on_disk::HOST_FILE;
 use secret::{is_option, is_secret, parts_of};
 
 /// Maximum number of keys of a file. Further ones are compared as a single key.
@@ -27,8 +28,6 @@ const TEXT_MAX: usize = 240;
 const BYTES_MAX: usize = 96 * 1024;
 const ADDED: usize = 40;
 const DIFFERENCES_MAX: usize = 64;
-/// Name of the host's own file.
-const HOST_FILE: &str = "spared.toml";
 /// Value of a key that is a table or an entry.
 const PRESENT: &str = "present";
 

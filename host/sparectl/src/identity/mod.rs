@@ -14,30 +14,22 @@ use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::consent::{agree, is_lossy};
-use crate::folder::{Folder, HOST_FILE, last_line};
+use crate::folder::{Folder, HOST_FILE, host_text, last_line};
 use crate::line::{Files, Identity};
+use crate::output::say;
 use crate::pair::service;
-use crate::{EXIT_FAILED, EXIT_PERMISSION, output, pair};
+use crate::{as_root, pair};
 use archive::{Entries, Entry, pack, unpack};
 
 /// Prints what it did, and returns the exit code.
 pub fn run(args: &Args, identity: &Identity) -> u8 {
-    if !rustix::process::geteuid().is_root() {
-        output::errors(&["identity is for root: it reads and writes the key".to_owned()]);
-        return EXIT_PERMISSION;
-    }
-    let done = match identity {
-        Identity::Save { out, files } => save(args, out, files),
-        Identity::Restore { from, yes, files } => restore(args, from, *yes, files),
-    };
-    match done {
-        Ok(()) => 0,
-        Err(why) => {
-            let lines = why.lines().map(str::to_owned);
-            output::errors(&lines.collect::<Vec<_>>());
-            EXIT_FAILED
-        }
-    }
+    as_root::run(
+        "identity is for root: it reads and writes the key",
+        || match identity {
+            Identity::Save { out, files } => save(args, out, files),
+            Identity::Restore { from, yes, files } => restore(args, from, *yes, files),
+        },
+    )
 }
 
 fn save(args: &Args, out: &Path, files: &Files) -> Result<(), String> {
@@ -48,7 +40,7 @@ fn save(args: &Args, out: &Path, files: &Files) -> Result<(), String> {
     for name in texts.keys() {
         add(&mut entries, &folder, name)?;
     }
-    let host = texts.get(HOST_FILE).map_or("", String::as_str);
+    let host = host_text(&texts);
     // one elsewhere is not the folder's, and is named below
     let secret = spared_toml::secret_file(host);
     let inside = secret
@@ -170,8 +162,4 @@ fn texts(entries: Entries) -> (Texts, Entries) {
         .iter()
         .map(|(name, entry)| (name.clone(), text(entry)));
     (texts.collect(), others)
-}
-
-fn say(line: &str) {
-    output::text(&format!("{line}\n"));
 }

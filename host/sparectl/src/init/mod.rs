@@ -12,26 +12,19 @@ use spared_pairing::{Texts, spared_toml};
 
 use crate::args::Args;
 use crate::consent::{agree, is_lossy};
-use crate::folder::{Folder, HOST_FILE};
+use crate::folder::{Folder, HOST_FILE, host_text};
 use crate::line::Init;
-use crate::{EXIT_FAILED, EXIT_PERMISSION, keygen, output, pair};
+use crate::output::say;
+use crate::{as_root, keygen, pair};
 use proposal::{Wishes, propose};
 pub use questions::has_terminal;
 
 /// Prints what was found and what it proposes, and returns the exit code.
 pub fn run(args: &Args, init: &Init) -> u8 {
-    if !rustix::process::geteuid().is_root() {
-        output::errors(&["init is for root: it writes the key and the configuration".to_owned()]);
-        return EXIT_PERMISSION;
-    }
-    match try_run(args, init) {
-        Ok(()) => 0,
-        Err(why) => {
-            let lines = why.lines().map(str::to_owned);
-            output::errors(&lines.collect::<Vec<_>>());
-            EXIT_FAILED
-        }
-    }
+    as_root::run(
+        "init is for root: it writes the key and the configuration",
+        || try_run(args, init),
+    )
 }
 
 fn try_run(args: &Args, init: &Init) -> Result<(), String> {
@@ -75,7 +68,7 @@ fn try_run(args: &Args, init: &Init) -> Result<(), String> {
 /// The files as a check can read them: with a key for the other node, which has none before it is paired.
 fn checkable(texts: &Texts, wishes: &Wishes) -> Result<Texts, String> {
     let mut texts = texts.clone();
-    let text = texts.get(HOST_FILE).map_or("", String::as_str);
+    let text = host_text(&texts);
     let is_keyed = spared_toml::nodes(text)?
         .into_iter()
         .all(|(_, key)| key.is_some());
@@ -85,10 +78,6 @@ fn checkable(texts: &Texts, wishes: &Wishes) -> Result<Texts, String> {
         texts.insert(HOST_FILE.to_owned(), text);
     }
     Ok(texts)
-}
-
-fn say(line: &str) {
-    output::text(&format!("{line}\n"));
 }
 
 /// A virtual address and its interface: `lan0=192.168.200.1/24`.

@@ -7,7 +7,7 @@ use spared_key::public_text;
 use spared_pairing::{Texts, spared_toml};
 
 use super::findings::{Findings, Kind};
-use crate::folder::HOST_FILE;
+use crate::folder::{HOST_FILE, host_text};
 
 /// First network that is proposed for the link.
 const LINK_NETWORK: [u8; 3] = [192, 168, 180];
@@ -50,7 +50,7 @@ pub fn other_name(node: &str) -> String {
 /// A wish that cannot be met; a sentence says what can.
 pub fn propose(found: &Findings, wishes: &Wishes) -> Result<Texts, String> {
     let mut texts = found.texts.clone();
-    let host = found.texts.get(HOST_FILE).map_or("", String::as_str);
+    let host = host_text(&found.texts);
     texts.insert(HOST_FILE.to_owned(), host_file(found, wishes, host)?);
     if !wishes.virtuals.is_empty() {
         texts.insert("plugins/vrrp.toml".to_owned(), vrrp(found, wishes)?);
@@ -86,7 +86,7 @@ fn host_file(found: &Findings, wishes: &Wishes, text: &str) -> Result<String, St
         let between = if text.is_empty() { "" } else { "\n" };
         let _ = write!(text, "{between}{block}");
     };
-    let nodes = spared_toml::nodes(found.texts.get(HOST_FILE).map_or("", String::as_str))?;
+    let nodes = spared_toml::nodes(host_text(&found.texts))?;
     if nodes.is_empty() {
         let key = public_text(&found.key);
         append(format!(

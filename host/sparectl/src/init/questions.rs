@@ -7,7 +7,7 @@ use spared_pairing::spared_toml;
 use super::findings::Findings;
 use super::proposal::{Wishes, no_link, other_name};
 use super::virtual_address;
-use crate::folder::HOST_FILE;
+use crate::folder::host_text;
 use crate::line::Init;
 use crate::output;
 
@@ -19,7 +19,7 @@ const VRID: u8 = 50;
 /// # Errors
 /// Something is missing, and there is nobody to ask.
 pub fn wishes(found: &Findings, init: &Init) -> Result<Wishes, String> {
-    let host = found.texts.get(HOST_FILE).map_or("", String::as_str);
+    let host = host_text(&found.texts);
     let nodes = spared_toml::nodes(host)?;
     let known = nodes
         .into_iter()

@@ -3,7 +3,7 @@
 use spared_key::public_text;
 use spared_pairing::{Introduction, Texts, spared_toml};
 
-use crate::folder::HOST_FILE;
+use crate::folder::{HOST_FILE, host_text};
 
 /// The first node's files with the keys of both nodes.
 ///
@@ -15,7 +15,7 @@ pub fn for_both(
     peer: &Introduction,
     replace: bool,
 ) -> Result<Texts, String> {
-    let text = texts.get(HOST_FILE).map_or("", String::as_str);
+    let text = host_text(texts);
     if let Some(file) = spared_toml::secret_file(text) {
         return Err(format!(
             "{HOST_FILE}: the pair has a passphrase (secret_file = \"{file}\"): copy that file to the other node, or \
@@ -73,7 +73,7 @@ fn may_join(
 /// See [`spared_toml`].
 pub fn for_second(texts: &Texts, node: &str, host: &str) -> Result<Texts, String> {
     let mut texts = texts.clone();
-    let text = texts.get(HOST_FILE).map_or("", String::as_str);
+    let text = host_text(&texts);
     let text = if node == host {
         spared_toml::without_node_name(text)?
     } else {

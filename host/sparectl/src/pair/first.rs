@@ -5,51 +5,25 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use spared_key::PrivateKey;
-use spared_pairing::{Channel, Code, Introduction, Message, Offer, Texts, spared_toml};
+use spared_pairing::{Channel, Code, Introduction, Message, Offer, spared_toml};
 
 use super::link_local::{Listener, Port, addresses};
+use super::own_node::OwnNode;
 use super::wire::Wire;
-use super::{compose, own_name, say, secrecy, service};
-use crate::args::Args;
+use super::{PERSON, compose, secrecy, service};
 use crate::consent::{agree, removes};
-use crate::folder::{Folder, HOST_FILE, last_line};
-use crate::line::Pair;
+use crate::folder::{host_text, last_line};
+use crate::output::say;
 
 /// Time for which a connection may say nothing before it has proved anything.
 const STRANGER: Duration = Duration::from_secs(5);
-/// Time for a check of the files and for a person who reads what changes.
-const PERSON: Duration = Duration::from_secs(300);
 
-/// The first node, with all that it says of itself.
+/// The first node.
 pub struct First<'a> {
-    pub args: &'a Args,
-    pub pair: &'a Pair,
-    pub folder: &'a Folder,
-    pub texts: Texts,
-    pub key: PrivateKey,
-    pub node: String,
+    pub here: OwnNode<'a>,
 }
 
-impl<'a> First<'a> {
-    pub fn new(
-        args: &'a Args,
-        pair: &'a Pair,
-        folder: &'a Folder,
-        texts: Texts,
-        key: PrivateKey,
-    ) -> Self {
-        let node = own_name(&texts);
-        Self {
-            args,
-            pair,
-            folder,
-            texts,
-            key,
-            node,
-        }
-    }
-
+impl First<'_> {
     /// Shows a code and waits for its one try.
     ///
     /// # Errors
@@ -76,7 +50,7 @@ impl<'a> First<'a> {
             let Some(stream) = listener.accept(left.min(Duration::from_secs(1))) else {
                 continue;
             };
-            let own = self.introduction(&port.interface, addresses(&stream));
+            let own = self.here.introduction(&port.interface, addresses(&stream));
             let Ok(mut wire) = Wire::of_stream(stream) else {
                 continue;
             };
@@ -134,7 +108,7 @@ impl<'a> First<'a> {
         let written = writeln!(input, "{}", code.text());
         written.map_err(|error| format!("ssh: {error}"))?;
         let mut wire = Wire::of_pipes(output, input);
-        let own = self.introduction("", Default::default());
+        let own = self.here.introduction("", Default::default());
         let mut offer = Offer::new(code, since_boot());
         wire.send(&own.greeting())?;
         let hello = wire.receive()?;
@@ -163,67 +137,58 @@ impl<'a> First<'a> {
         wire.set_patience(PERSON);
         let peer = channel.peer.clone();
         say(&format!("{} knows the code", peer.node));
-        let both = compose::for_both(&self.texts, own, &peer, self.pair.replace);
+        let both = compose::for_both(&self.here.texts, own, &peer, self.here.pair.replace);
         let checked = both.and_then(|both| {
-            let checked = self.folder.check(&both)?;
-            say(&format!("{}: {}", self.node, last_line(&checked)));
+            let checked = self.here.folder.check(&both)?;
+            say(&format!("{}: {}", self.here.name, last_line(&checked)));
             Ok(both)
         });
         let both = match checked {
             Ok(both) => both,
-            Err(why) => return refuse(&mut wire, &mut channel, why),
+            Err(why) => return Err(wire.refuse(&mut channel, why)),
         };
         let files = both.clone();
         wire.tell(&mut channel, &Message::Configuration { files })?;
         let Message::Ready { changes } = wire.hear(&mut channel)? else {
             return Err("the other node does not answer with what it would change".to_owned());
         };
-        let own_changes = self.folder.changes(&self.texts, &both);
-        show(&self.node, &own_changes);
+        let own_changes = self.here.folder.changes(&self.here.texts, &both);
+        show(&self.here.name, &own_changes);
         if asks_here {
             show(&peer.node, &changes);
         }
-        if let Err(why) = agree(self.pair.yes, asks_here && removes(&changes)) {
-            return refuse(&mut wire, &mut channel, why);
+        if let Err(why) = agree(self.here.pair.yes, asks_here && removes(&changes)) {
+            return Err(wire.refuse(&mut channel, why));
         }
         wire.tell(&mut channel, &Message::Go)?;
         let Message::Written = wire.hear(&mut channel)? else {
             return Err("the other node does not say that it has the files".to_owned());
         };
-        let was_active = !service::active_groups(self.args).is_empty();
+        let was_active = !service::active_groups(self.here.args).is_empty();
         if !was_active && !own_changes.is_empty() {
-            service::disarm(self.args)?;
+            service::disarm(self.here.args)?;
         }
-        self.folder.write(&self.texts, &both, || Ok(()))?;
+        self.here.folder.write(&self.here.texts, &both, || Ok(()))?;
         wire.tell(&mut channel, &Message::Written)?;
-        say(&format!("{} and {} are a pair", self.node, peer.node));
-        say(&service::bring_up(self.args, self.folder)?);
+        say(&format!("{} and {} are a pair", self.here.name, peer.node));
+        say(&service::bring_up(self.here.args, self.here.folder)?);
         drop(wire);
-        say(&service::wait_for_link(self.args, &peer.node));
+        say(&service::wait_for_link(self.here.args, &peer.node));
         say(
             "`sparectl status` shows the pair. A node that was not active stays backup until `sparectl arm`, on either node",
         );
         Ok(())
     }
 
-    fn introduction(&self, interface: &str, addresses: [String; 2]) -> Introduction {
-        Introduction {
-            node: self.node.clone(),
-            key: self.key.public(),
-            interface: interface.to_owned(),
-            addresses,
-        }
-    }
-
     /// Interface of the first link, unless another one is named.
     fn interface(&self) -> Result<String, String> {
-        let text = self.texts.get(HOST_FILE).map_or("", String::as_str);
+        let text = host_text(&self.here.texts);
         let of_link = || {
-            spared_toml::link_interfaces(text, &self.node)
+            spared_toml::link_interfaces(text, &self.here.name)
                 .into_iter()
                 .next()
         };
-        let interface = self.pair.interface.clone().or_else(of_link);
+        let interface = self.here.pair.interface.clone().or_else(of_link);
         interface.ok_or_else(|| {
             "spared.toml has no [[link]]: `sparectl init` writes one, and --interface IF names its interface".to_owned()
         })
@@ -246,12 +211,6 @@ fn greeted(wire: &mut Wire, own: &Introduction) -> Option<Vec<u8>> {
 
 fn wrong_code() -> String {
     spared_pairing::Fault::WrongCode.to_string()
-}
-
-/// Tells the other node why nothing is done.
-fn refuse(wire: &mut Wire, channel: &mut Channel, why: String) -> Result<(), String> {
-    let _ = wire.tell(channel, &Message::Refused { why: why.clone() });
-    Err(why)
 }
 
 fn show(node: &str, changes: &str) {

@@ -7,11 +7,12 @@ use std::path::Path;
 use spared_key::{PrivateKey, parse_public};
 use spared_pairing::{Introduction, Texts, spared_toml};
 
-use super::{compose, own_name, say, service};
+use super::{compose, own_name, service};
 use crate::args::Args;
 use crate::consent::{agree, is_lossy};
 use crate::folder::{Folder, last_line};
 use crate::line::Pair;
+use crate::output::say;
 
 /// Puts the keys of both nodes into this node's file, and has the daemon read it.
 ///

@@ -3,65 +3,39 @@
 use std::io;
 use std::time::Duration;
 
-use spared_key::PrivateKey;
 use spared_pairing::{Channel, Code, Introduction, Join, Message, Texts, spared_toml};
 
 use super::link_local::{Port, addresses, find};
+use super::own_node::OwnNode;
 use super::wire::Wire;
-use super::{compose, own_name, say, secrecy, service};
-use crate::args::Args;
+use super::{PERSON, compose, secrecy, service};
 use crate::consent::{agree, is_lossy};
-use crate::folder::{Folder, HOST_FILE, last_line};
-use crate::line::Pair;
+use crate::folder::{host_text, last_line};
+use crate::output::say;
 
 /// Time for which the first node is looked for.
 const SEARCH: Duration = Duration::from_secs(30);
 /// Time for each step of the proof.
 const STEP: Duration = Duration::from_secs(10);
-/// Time for a check of the files and for a person at the first node.
-const PERSON: Duration = Duration::from_secs(300);
 
-/// The second node, with all that it says of itself.
+/// The second node.
 pub struct Second<'a> {
-    pub args: &'a Args,
-    pub pair: &'a Pair,
-    pub folder: &'a Folder,
-    pub texts: Texts,
-    pub key: PrivateKey,
-    pub node: String,
+    pub here: OwnNode<'a>,
 }
 
-impl<'a> Second<'a> {
-    pub fn new(
-        args: &'a Args,
-        pair: &'a Pair,
-        folder: &'a Folder,
-        texts: Texts,
-        key: PrivateKey,
-    ) -> Self {
-        let node = own_name(&texts);
-        Self {
-            args,
-            pair,
-            folder,
-            texts,
-            key,
-            node,
-        }
-    }
-
+impl Second<'_> {
     /// Asks for the code, finds the first node on the cable, and takes its configuration.
     ///
     /// # Errors
     /// A sentence that says what to do.
     pub fn join(&self) -> Result<(), String> {
         self.may_join()?;
-        let code = secrecy::read_code(self.pair)?;
-        let ports = match &self.pair.interface {
+        let code = secrecy::read_code(self.here.pair)?;
+        let ports = match &self.here.pair.interface {
             Some(interface) => vec![Port::of(interface)?],
             None => {
-                let text = self.texts.get(HOST_FILE).map_or("", String::as_str);
-                let links = spared_toml::link_interfaces(text, &self.node);
+                let text = host_text(&self.here.texts);
+                let links = spared_toml::link_interfaces(text, &self.here.name);
                 let ports = Port::likely(&links);
                 ports.map_err(|error| format!("the interfaces cannot be read: {error}"))?
             }
@@ -76,7 +50,7 @@ impl<'a> Second<'a> {
                  link, and let TCP and UDP 3780 pass there; --interface IF looks on another interface; or run `sparectl pair --ssh HOST` on the first node"
             )
         })?;
-        let own = self.introduction(&port.interface, addresses(&stream));
+        let own = self.here.introduction(&port.interface, addresses(&stream));
         let wire = Wire::of_stream(stream);
         let mut wire = wire.map_err(|error| format!("{}: {error}", port.interface))?;
         wire.set_patience(STEP);
@@ -94,16 +68,16 @@ impl<'a> Second<'a> {
     /// A sentence that says what to do.
     pub fn join_by_pipes(&self) -> Result<(), String> {
         self.may_join()?;
-        let code = secrecy::read_code(self.pair)?;
+        let code = secrecy::read_code(self.here.pair)?;
         let mut wire = Wire::of_pipes(io::stdin(), io::stdout());
-        let own = self.introduction("", Default::default());
+        let own = self.here.introduction("", Default::default());
         let channel = prove(&mut wire, code, own)?;
         self.converse(wire, channel, true)
     }
 
     /// An active node keeps its configuration: it would lose its addresses.
     fn may_join(&self) -> Result<(), String> {
-        let groups = service::active_groups(self.args);
+        let groups = service::active_groups(self.here.args);
         if groups.is_empty() {
             return Ok(());
         }
@@ -129,22 +103,19 @@ impl<'a> Second<'a> {
         let prepared = self.prepare(&files, agrees_there);
         let (new, changes) = match prepared {
             Ok(prepared) => prepared,
-            Err(why) => {
-                let _ = wire.tell(&mut channel, &Message::Refused { why: why.clone() });
-                return Err(why);
-            }
+            Err(why) => return Err(wire.refuse(&mut channel, why)),
         };
         wire.tell(&mut channel, &Message::Ready { changes })?;
         let Message::Go = wire.hear(&mut channel)? else {
             return Err(format!("{peer} does not go on"));
         };
         // first of all: from here on this node does not become active by itself
-        service::disarm(self.args)?;
-        self.folder.write(&self.texts, &new, || Ok(()))?;
+        service::disarm(self.here.args)?;
+        self.here.folder.write(&self.here.texts, &new, || Ok(()))?;
         wire.tell(&mut channel, &Message::Written)?;
         let first = wire.hear(&mut channel);
         let is_pair = matches!(first, Ok(Message::Written));
-        let brought = service::bring_up(self.args, self.folder)?;
+        let brought = service::bring_up(self.here.args, self.here.folder)?;
         drop(wire);
         if !is_pair {
             return Err(format!(
@@ -154,9 +125,9 @@ impl<'a> Second<'a> {
         if agrees_there {
             return Ok(());
         }
-        say(&format!("{peer} and {} are a pair", self.node));
+        say(&format!("{peer} and {} are a pair", self.here.name));
         say(&brought);
-        say(&service::wait_for_link(self.args, &peer));
+        say(&service::wait_for_link(self.here.args, &peer));
         say(
             "`sparectl status` shows the pair. A node that was not active stays backup until `sparectl arm`, on either node",
         );
@@ -165,27 +136,18 @@ impl<'a> Second<'a> {
 
     /// Checks the files, and has a person agree to what they change. Returns them, and what they change.
     fn prepare(&self, files: &Texts, agrees_there: bool) -> Result<(Texts, String), String> {
-        let new = compose::for_second(files, &self.node, &spared_key::default_name())?;
-        let checked = self.folder.check(&new)?;
-        let changes = self.folder.changes(&self.texts, &new);
+        let new = compose::for_second(files, &self.here.name, &spared_key::default_name())?;
+        let checked = self.here.folder.check(&new)?;
+        let changes = self.here.folder.changes(&self.here.texts, &new);
         if agrees_there {
             return Ok((new, changes));
         }
-        say(&format!("{}: {}", self.node, last_line(&checked)));
+        say(&format!("{}: {}", self.here.name, last_line(&checked)));
         if !changes.is_empty() {
             say(&format!("the files change:\n{}", changes.trim_end()));
         }
-        agree(self.pair.yes, is_lossy(&self.texts, &new))?;
+        agree(self.here.pair.yes, is_lossy(&self.here.texts, &new))?;
         Ok((new, changes))
-    }
-
-    fn introduction(&self, interface: &str, addresses: [String; 2]) -> Introduction {
-        Introduction {
-            node: self.node.clone(),
-            key: self.key.public(),
-            interface: interface.to_owned(),
-            addresses,
-        }
     }
 }
 

@@ -1,22 +1,18 @@
 //! The daemon of this node before and after it becomes one of a pair.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, Request, Status};
+use spared_control::{Answer, Request, Status, UNARMED_MARK, state_dir};
 use spared_file::{Access, replace};
 
 use crate::args::Args;
 use crate::ask;
 use crate::folder::Folder;
 
-const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
-const STATE_DIR: &str = "/var/lib/spared/host";
-/// File in the folder of the daemon's state: while it is there, the node is in sync and never active.
-const MARK: &str = "unarmed";
 /// Maximum wait for the daemon and for the link.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -43,19 +39,7 @@ pub fn disarm(args: &Args) -> Result<(), String> {
     let folder = state_dir(&args.runtime_dir);
     let made = fs::create_dir_all(&folder);
     made.map_err(|error| format!("{}: {error}", folder.display()))?;
-    replace(&folder.join(MARK), b"", Access::AsBefore, || Ok(()))
-}
-
-/// Folder of the daemon's state, as the daemon determines it.
-fn state_dir(runtime_dir: &Path) -> PathBuf {
-    let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    given.unwrap_or_else(|| {
-        if runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
-            PathBuf::from(STATE_DIR)
-        } else {
-            runtime_dir.to_owned()
-        }
-    })
+    replace(&folder.join(UNARMED_MARK), b"", Access::AsBefore, || Ok(()))
 }
 
 /// Puts the files in force: by a reload, or by a start where no daemon answers.

@@ -4,19 +4,20 @@ use spared_control::{Answer, Request};
 use spared_file::remove;
 use spared_pairing::{Texts, spared_toml};
 
-use super::{own_name, say, service};
+use super::{own_name, service};
 use crate::args::Args;
 use crate::ask;
 use crate::consent::agree;
-use crate::folder::{Folder, HOST_FILE};
+use crate::folder::{Folder, HOST_FILE, host_text};
 use crate::line::Unpair;
+use crate::output::say;
 
 /// # Errors
 /// This node is active, or somebody does not agree; a sentence says what to do.
 pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), String> {
     let folder = Folder::new(&unpair.files, &args.runtime_dir)?;
     let old = folder.read()?;
-    let text = old.get(HOST_FILE).map_or("", String::as_str);
+    let text = host_text(&old);
     let node = own_name(&old);
     let others = spared_toml::nodes(text)?.into_iter().map(|(name, _)| name);
     let Some(peer) = others.into_iter().find(|it| *it != node) else {

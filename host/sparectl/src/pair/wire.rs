@@ -79,6 +79,12 @@ impl Wire {
         self.send(&sealed)
     }
 
+    /// Tells the other node why nothing is done, and returns it.
+    pub fn refuse(&mut self, channel: &mut Channel, why: String) -> String {
+        let _ = self.tell(channel, &Message::Refused { why: why.clone() });
+        why
+    }
+
     /// # Errors
     /// See [`receive`](Self::receive); or the other node's refusal.
     pub fn hear(&mut self, channel: &mut Channel) -> Result<Message, String> {

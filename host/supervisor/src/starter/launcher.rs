@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{getegid, geteuid};
 use spared_abi::PLUGIN_ROOT;
+use spared_config::on_disk::path_of;
 use spared_config::{Fault, Plugin, Setup, table_of};
 use spared_contract::{ConfigTable, RootsFile, TABLE_SIZE_MAX};
 use spared_control::RESERVED;
@@ -193,7 +194,7 @@ impl Launcher {
     fn settings(&self, plugin: &str) -> Result<(Plugin, bool), String> {
         let setup = self.setup.as_ref().map_err(Clone::clone)?;
         let Some(settings) = setup.plugin(plugin).filter(|it| it.enabled) else {
-            let file = loaded::file_of(plugin);
+            let file = path_of(plugin);
             return Err(format!(
                 "{file} does not enable it: reload the configuration"
             ));
@@ -210,7 +211,7 @@ impl Launcher {
     /// Configuration file of a plugin that runs as root. The host may have the text in force that was loaded last,
     /// although the file has changed since.
     pub(crate) fn roots_file(&self, settings: &Plugin) -> RootsFile {
-        let file = loaded::file_of(&settings.name);
+        let file = path_of(&settings.name);
         let mut tables = vec![settings.table.clone()];
         let loaded = loaded::read(self.files.state_dir.as_deref()).remove(&file);
         let loaded = loaded.and_then(|text| table_of(&text).ok());

@@ -4,29 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use spared_config::on_disk::{HOST_FILE, Texts, kept_texts, path_of};
 use spared_config::{LOADED, Plugin, Setup};
-use spared_worker::file::open_checked;
-
-/// Path of a plugin's file below the folder of spared.toml.
-pub(crate) fn file_of(plugin: &str) -> String {
-    format!("plugins/{plugin}.toml")
-}
 
 /// Reads the texts that were written last, by their path below the folder of spared.toml. None are returned if they
 /// cannot be read, or if somebody other than root could have written them.
-pub(crate) fn read(state: Option<&Path>) -> BTreeMap<String, String> {
-    let text = state.and_then(|it| {
-        let mut text = String::new();
-        let mut file = File::from(open_checked(&it.join(LOADED)).ok()?);
-        file.read_to_string(&mut text).ok()?;
-        Some(text)
-    });
-    text.and_then(|it| serde_json::from_str(&it).ok())
-        .unwrap_or_default()
+pub(crate) fn read(state: Option<&Path>) -> Texts {
+    let texts = state.and_then(|it| kept_texts(&it.join(LOADED)));
+    texts.unwrap_or_default()
 }
 
 /// Configuration that these texts form. `config` is the path of spared.toml.
@@ -44,11 +33,11 @@ pub(crate) fn write(state: Option<&Path>, setup: &Setup) {
 }
 
 fn try_write(state: &Path, setup: &Setup) -> std::io::Result<()> {
-    let mut texts = BTreeMap::from([("spared.toml".to_owned(), &setup.text)]);
+    let mut texts = BTreeMap::from([(HOST_FILE.to_owned(), &setup.text)]);
     // A file that could not be read has no text. An empty text would enable its plugin with all rights.
     let is_read = |it: &&Plugin| it.faults.is_empty() || !it.text.is_empty();
     for plugin in setup.plugins.iter().filter(is_read) {
-        texts.insert(file_of(&plugin.name), &plugin.text);
+        texts.insert(path_of(&plugin.name), &plugin.text);
     }
     std::fs::create_dir_all(state)?;
     let new = state.join(format!(".{LOADED}.spared"));

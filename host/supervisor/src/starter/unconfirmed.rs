@@ -3,13 +3,13 @@
 //! The texts are those that root had written: the host can only say when they come back. The kept texts are removed
 //! last, so that a crash at any step leaves a start that has them in force and puts them back.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use spared_config::unconfirmed::{UNCONFIRMED, texts};
+use spared_config::on_disk::{HOST_FILE, Texts, kept_texts, path_of};
+use spared_config::unconfirmed::UNCONFIRMED;
 use spared_config::{Setup, plugin_names};
 use spared_file::{Access, remove, replace};
 
@@ -17,7 +17,6 @@ use super::loaded;
 
 /// Folder for what was put back: the files that nobody confirmed.
 const TAKEN_BACK: &str = "taken-back";
-const HOST_FILE: &str = "spared.toml";
 
 /// Keeps the texts that are in force, whose configuration has this digest.
 pub(crate) fn keep(state: Option<&Path>, config: &Path, digest: &str) -> Result<(), String> {
@@ -43,7 +42,7 @@ pub(crate) fn forget(state: Option<&Path>) -> Result<(), String> {
 
 /// Configuration that the kept texts form, if it has this digest.
 pub(crate) fn setup(state: Option<&Path>, config: &Path, digest: &str) -> Option<Setup> {
-    let texts = texts(&state?.join(UNCONFIRMED))?;
+    let texts = kept_texts(&state?.join(UNCONFIRMED))?;
     let setup = Setup::of_texts(config, &texts).ok()?;
     (setup.digest == digest).then_some(setup)
 }
@@ -61,7 +60,7 @@ pub(crate) fn put_back(
 ) -> Result<(), String> {
     let Some(state) = state else { return Ok(()) };
     let path = state.join(UNCONFIRMED);
-    let Some(texts) = texts(&path) else {
+    let Some(texts) = kept_texts(&path) else {
         return Ok(());
     };
     if setup(Some(state), config, digest).is_none() {
@@ -81,7 +80,7 @@ pub(crate) fn put_back(
 fn put_back_texts(
     state: &Path,
     config: &Path,
-    texts: &BTreeMap<String, String>,
+    texts: &Texts,
     step: &mut impl FnMut(&Path) -> Result<(), String>,
 ) -> Result<(), String> {
     let folder = config.parent().unwrap_or(Path::new("."));
@@ -106,7 +105,7 @@ fn put_back_texts(
         replace(&path, text.as_bytes(), Access::AsBefore, || Ok(()))?;
     }
     let names = plugin_names(&folder.join("plugins")).map_err(|fault| fault.to_string())?;
-    let names = names.iter().map(|name| loaded::file_of(name));
+    let names = names.iter().map(|name| path_of(name));
     for name in names.filter(|name| !texts.contains_key(name)) {
         let path = place(&name);
         step(&path)?;

@@ -52,7 +52,7 @@ impl Scratch {
 
     /// Configuration that a start would have in force: what is kept, or the files.
     fn started(&self) -> String {
-        let kept = texts(&self.state().join(UNCONFIRMED));
+        let kept = kept_texts(&self.state().join(UNCONFIRMED));
         let kept = kept.map(|it| Setup::of_texts(&self.config(), &it).unwrap());
         let files = || Setup::read(&self.config()).unwrap();
         kept.unwrap_or_else(files).digest
