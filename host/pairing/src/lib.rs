@@ -4,12 +4,14 @@
 //! [`Join`]s. Both prove by SPAKE2 that they know the code, and that nobody changed their names, interfaces, addresses
 //! and public keys on the way. The result is a [`Channel`], which encrypts [`Message`]s.
 //!
-//!     first node                          second node
-//!        | ---------- greeting ----------> |  who it is
-//!        | <----------- hello ------------ |  who it is, and its half of SPAKE2
-//!        | ----------- answer -----------> |  its half, and a proof that it knows the code
-//!        | <------- confirmation --------- |  the same proof of the second node
-//!        | <=========== channel =========> |  messages
+//! ```text
+//! first node                          second node
+//!    | ---------- greeting ----------> |  who it is
+//!    | <----------- hello ------------ |  who it is, and its half of SPAKE2
+//!    | ----------- answer -----------> |  its half, and a proof that it knows the code
+//!    | <------- confirmation --------- |  the same proof of the second node
+//!    | <=========== channel =========> |  messages
+//! ```
 //!
 //! There is no I/O here: times are since the boot, with the time that the machine was suspended.
 
