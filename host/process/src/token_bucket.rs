@@ -45,7 +45,8 @@ impl TokenBucket {
     }
 
     /// Time until the bucket is no longer negative; None if it is not.
-    pub fn debt(&self) -> Option<Duration> {
+    pub fn debt(&mut self, now: Instant) -> Option<Duration> {
+        self.fill(now);
         let owed = -self.tokens;
         (owed > 0.0).then(|| Duration::from_secs_f64(owed / self.rate))
     }

@@ -31,7 +31,7 @@ impl Output {
     pub(super) fn is_flood(&mut self, now: Instant, length: usize) -> bool {
         let weight = u32::try_from(length.max(ERRORS_READ)).unwrap_or(u32::MAX);
         self.errors.charge(now, weight.into());
-        self.errors.debt().is_some()
+        self.errors.debt(now).is_some()
     }
 }
 

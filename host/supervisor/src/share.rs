@@ -25,6 +25,9 @@ const TIME_BURST: u32 = 100_000;
 /// milliseconds, in which the elector must not be paused.
 const ELECTOR: f64 = 0.2;
 
+/// Minimum pause: each end of a pause is a turn of the host's loop, which no share pays for.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
 /// Maximum pause. A longer debt is waited for in the next pause.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
@@ -62,8 +65,8 @@ impl Share {
     }
 
     /// Returns true if the worker has sent too much to be read on.
-    pub(super) fn is_overdrawn(&self) -> bool {
-        self.bytes.debt().is_some()
+    pub(super) fn is_overdrawn(&mut self, now: Instant) -> bool {
+        self.bytes.debt(now).is_some()
     }
 
     pub(super) fn paused_until(&self) -> Option<Instant> {
@@ -76,9 +79,9 @@ impl Share {
 
     /// Begins a pause if more than the share was used. Returns which part of the share was exceeded most.
     fn pause(&mut self, now: Instant) -> Option<&'static str> {
-        let (bytes, time) = (self.bytes.debt(), self.time.debt());
+        let (bytes, time) = (self.bytes.debt(now), self.time.debt(now));
         let debt = bytes.max(time)?;
-        self.paused_until = Some(now + debt.min(PAUSE_MAX));
+        self.paused_until = Some(now + debt.clamp(PAUSE_MIN, PAUSE_MAX));
         self.pauses += 1;
         self.was_paused = true;
         Some(if bytes >= time {
@@ -164,8 +167,18 @@ mod tests {
         assert_eq!(share.pause(now), Some("sends more than 2 MiB a second"));
         let until = share.paused_until().unwrap();
         assert!(until > now + 60 * MS && until < now + 120 * MS);
-        share.charge_record(until, 0);
-        assert_eq!(share.bytes.debt().unwrap_or_default().as_millis(), 0);
+        assert!(share.is_overdrawn(until - 10 * MS));
+        assert!(!share.is_overdrawn(until));
+        assert_eq!(share.pause(until), None);
+    }
+
+    #[test]
+    fn a_small_debt_does_not_wake_the_host_at_once() {
+        let now = Instant::now();
+        let mut share = Share::new(now);
+        share.charge_record(now, (4 << 20) + 1);
+        assert!(share.pause(now).is_some());
+        assert_eq!(share.paused_until(), Some(now + PAUSE_MIN));
     }
 
     #[test]
@@ -173,7 +186,7 @@ mod tests {
         let now = Instant::now();
         let mut share = Share::new(now);
         (0..20_000).for_each(|_| share.charge_record(now, 8));
-        assert!(share.is_overdrawn());
+        assert!(share.is_overdrawn(now));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Supervisor {
             let Some(running) = self.running(name).filter(|it| it.serial == serial) else {
                 return; // replaced meanwhile
             };
-            if budget.is_some() && running.share.is_overdrawn() {
+            if budget.is_some() && running.share.is_overdrawn(now) {
                 return;
             }
             match running.worker.receive() {
