@@ -119,12 +119,13 @@ fn one_command_arms_both_nodes_and_may_be_repeated() {
         unarm(node);
     }
     pair.start(&(keyed() + HOT));
-    pair.wait("nobody to serve", || {
+    pair.wait("nobody to serve, which each knows of the other", || {
         pair.nodes().iter().all(|node| {
-            is_unserved(node) && node.status().missing == Some(vec![UNARMED.to_owned()])
+            is_unserved(node)
+                && node.status().missing == Some(vec![UNARMED.to_owned()])
+                && headline(node).contains("r1 and r2 are not armed")
         })
     });
-    assert!(headline(&pair.r1).contains("r1 and r2 are not armed"));
     // a reload reads the mark again, and it is still there
     pair.r1.done(&Request::Reload { anyway: false });
     assert!(is_unserved(&pair.r1));
