@@ -40,7 +40,7 @@ pub use directive::Directive;
 pub use elapsed::Elapsed;
 pub use interface::{InterfaceEvent, SocketKind, check_interface};
 pub use log_level::LogLevel;
-pub use message::{CALL_TIMEOUT_MS, Call, FromPlugin, ToPlugin};
+pub use message::{CALL_TIMEOUT_AT_START_MS, CALL_TIMEOUT_MS, Call, FromPlugin, ToPlugin};
 pub use pair_status::{EventRecord, FindingRecord, GroupHeadline, PairStatus, VerdictWord};
 pub use publication::Publication;
 pub use role::{Forced, Role};

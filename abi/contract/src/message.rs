@@ -12,6 +12,10 @@ use crate::{
 /// Time in ms for which a worker waits for the answer to a [`Call`] before the callback gets -ETIMEDOUT.
 pub const CALL_TIMEOUT_MS: u64 = 100;
 
+/// Time in ms for which a worker waits for an answer until its plugin has started. No role depends on it then, and a
+/// machine that boots is slow.
+pub const CALL_TIMEOUT_AT_START_MS: u64 = 1000;
+
 messages! {
     /// A message to a plugin. One with a token is answered by [`FromPlugin::Returned`] with the same token.
     pub enum ToPlugin {

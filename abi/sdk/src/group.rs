@@ -47,7 +47,7 @@ impl GroupHandle {
     /// blocking: send priority 0 then. The same role with another cause only replaces the cause.
     ///
     /// # Errors
-    /// The daemon refused, or did not answer within 100 ms: the role is then backup.
+    /// The daemon refused, or did not answer within 100 ms (1 s until the plugin has started): the role is then backup.
     pub fn publish(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
         let publication = Publication::new(role, cause.clone());
         only(self.publish_all(&[(group, &publication)]))

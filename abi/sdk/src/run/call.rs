@@ -1,5 +1,5 @@
 //! Functions of the daemon. If the plugin needs a result at once, the function waits for the answer, by `abi/RULES.md`
-//! at most [`CALL_TIMEOUT_MS`]. Messages that come meanwhile are handled afterwards, in order.
+//! at most [`CALL_TIMEOUT_MS`], or [`CALL_TIMEOUT_AT_START_MS`] until the plugin has started. Messages that come meanwhile are handled afterwards, in order.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use spared_abi as abi;
 use spared_contract::{
-    CALL_TIMEOUT_MS, Call, Cause, Claims, FromPlugin, Publication, Role, ToPlugin,
+    CALL_TIMEOUT_AT_START_MS, CALL_TIMEOUT_MS, Call, Cause, Claims, FromPlugin, Publication, Role,
+    ToPlugin,
 };
 use spared_records::SendError;
 use spared_records::monotonic::now_ns;
@@ -20,7 +21,8 @@ impl Core {
         let number = self.next_call();
         let record = spared_records::encode(&FromPlugin::Call { number, call });
         let record = record.map_err(|_| Errno::MSGSIZE);
-        let answers = record.and_then(|record| self.wait_for_answer(number, record, until_ns()));
+        let answers =
+            record.and_then(|record| self.wait_for_answer(number, record, self.answer_until_ns()));
         let first = |statuses: Vec<abi::Status>| statuses.first().copied();
         answers.map_or_else(errno, |it| first(it).unwrap_or(errno(Errno::PROTO)))
     }
@@ -116,7 +118,9 @@ impl Core {
                 Some(self.refuse(function, &why))
             })
             .collect();
-        let mut answers = self.call_until(&wanted, &call, until_ns()).into_iter();
+        let mut answers = self
+            .call_until(&wanted, &call, self.answer_until_ns())
+            .into_iter();
         let status = |refused: Option<abi::Status>| refused.or_else(|| answers.next());
         let statuses = refused.into_iter().map(status);
         statuses
@@ -209,8 +213,14 @@ impl Core {
             Some(&timespec(timeout_ns)),
         );
     }
-}
 
-fn until_ns() -> u64 {
-    now_ns() + CALL_TIMEOUT_MS * 1_000_000
+    /// Time until which a call that begins now waits for its answer.
+    fn answer_until_ns(&self) -> u64 {
+        let timeout_ms = if self.started.get() {
+            CALL_TIMEOUT_MS
+        } else {
+            CALL_TIMEOUT_AT_START_MS
+        };
+        now_ns() + timeout_ms * 1_000_000
+    }
 }

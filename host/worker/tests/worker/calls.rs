@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use spared_contract::{
-    Call, Cause, Claims, Directive, Family, Forced, FromPlugin, InterfaceEvent, Publication, Role,
-    SocketKind, Surroundings, ToPlugin,
+    CALL_TIMEOUT_MS, Call, Cause, Claims, Directive, Family, Forced, FromPlugin, InterfaceEvent,
+    Publication, Role, SocketKind, Surroundings, ToPlugin,
 };
 use spared_pair::CauseKind;
 
@@ -394,10 +394,9 @@ fn a_directive_arrives_whole() {
     );
 }
 
-#[test]
-fn what_is_followed_before_start_is_heard_after_it() {
-    let lab = Lab::new();
-    let mut host = Host::spawn(&super::probe(&lab), &load("probe"));
+/// A probe that follows an interface while it is configured: the number of its call and the token of the configuration.
+fn following_early(lab: &Lab) -> (Host, u64, u64) {
+    let mut host = Host::spawn(&super::probe(lab), &load("probe"));
     host.loaded().unwrap();
     let configured = host.tell(|token| ToPlugin::Configure {
         token,
@@ -406,6 +405,23 @@ fn what_is_followed_before_start_is_heard_after_it() {
         surroundings: Surroundings::default(),
     });
     let (number, _) = call(&mut host);
+    (host, number, configured)
+}
+
+#[test]
+fn a_host_that_is_slow_at_the_start_is_waited_for() {
+    let lab = Lab::new();
+    let (mut host, number, configured) = following_early(&lab);
+    std::thread::sleep(Duration::from_millis(3 * CALL_TIMEOUT_MS));
+    let statuses = vec![0];
+    host.send(&ToPlugin::Answer { number, statuses }, &[]);
+    assert_eq!(host.returned(configured).status, 0);
+}
+
+#[test]
+fn what_is_followed_before_start_is_heard_after_it() {
+    let lab = Lab::new();
+    let (mut host, number, configured) = following_early(&lab);
     // The event arrives before the answer to the call.
     host.send(&event("lan2", Vec::new(), 1), &[]);
     let statuses = vec![0];
