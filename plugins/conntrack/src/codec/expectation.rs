@@ -35,18 +35,29 @@ pub fn request(payload: &[u8]) -> Option<Vec<u8>> {
 
 /// Returns the master: the connection whose helper expects this one.
 pub fn master(request: &[u8]) -> Option<Flow> {
-    let (header, rest) = request.split_at_checked(GENERIC_HEADER)?;
-    let of = |wanted: u16| {
-        let mut found = attributes(rest).filter(move |(kind, _)| *kind == wanted);
-        found.next().map(|(_, value)| value)
-    };
-    let zone = of(c::CTA_EXPECT_ZONE).and_then(|zone| zone.try_into().ok());
+    let (header, _) = request.split_at_checked(GENERIC_HEADER)?;
+    let zone = value(request, c::CTA_EXPECT_ZONE).and_then(|zone| zone.try_into().ok());
     let mut flow = Flow::default();
     flow.zone.id = zone.map_or(0, u16::from_be_bytes);
     let is_ipv6 = *header.first()? == super::AF_INET6;
-    let master = of(c::CTA_EXPECT_MASTER)?;
+    let master = value(request, c::CTA_EXPECT_MASTER)?;
     flow.original = parse::tuple(master, is_ipv6, Direction::Original, &mut flow.zone)?;
     Some(flow)
+}
+
+/// Returns true if two requests are about one expectation: its timeout and helper may differ.
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let key = [c::CTA_EXPECT_TUPLE, c::CTA_EXPECT_MASK, c::CTA_EXPECT_ZONE];
+    one.first() == other.first()
+        && key
+            .iter()
+            .all(|kind| value(one, *kind) == value(other, *kind))
+}
+
+fn value(request: &[u8], wanted: u16) -> Option<&[u8]> {
+    let (_, rest) = request.split_at_checked(GENERIC_HEADER)?;
+    let mut found = attributes(rest).filter(|(kind, _)| *kind == wanted);
+    found.next().map(|(_, value)| value)
 }
 
 /// Returns true if [`request`] could have made this request, which came from the peer.

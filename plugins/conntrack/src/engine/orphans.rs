@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use spared_netlink::constants as c;
 
 use super::{Engine, How, KernelChange};
+use crate::codec::expectation;
 
 /// Number of tries after which an expectation without a connection is dropped.
 const EXPECTATION_TRIES: u8 = 3;
@@ -52,6 +53,13 @@ impl Orphans {
         if let Some(number) = self.numbers.remove(&hash) {
             self.waiting.remove(&number);
         }
+    }
+
+    /// Drops an expectation that waits: it has ended, by this request of its deletion.
+    pub(super) fn remove_expectation(&mut self, ended: &[u8]) {
+        self.waiting.retain(|_, change| {
+            !matches!(&change.how, How::Expect(_, request) if expectation::is_same(request, ended))
+        });
     }
 
     fn take_all(&mut self) -> Vec<KernelChange> {

@@ -6,6 +6,7 @@ use spared_netlink::attributes;
 
 use super::super::local::{By, Event};
 use super::super::{How, KernelChange, Subscription};
+use crate::codec::expectation;
 use crate::flow::{Flow, TCP, Tcp, status};
 
 const ENOENT: i32 = 2;
@@ -231,8 +232,20 @@ impl Kernel {
                 self.flows.retain(|_, (there, _)| there.reply != flow.reply);
                 Ok(())
             }
-            How::Expect(_, request) => {
-                self.expectations.push(request.clone());
+            How::Expect(yes, request) => {
+                let of = |it: &Vec<u8>| expectation::is_same(it, request);
+                let known = self.expectations.iter().position(of);
+                if let Some(known) = known {
+                    self.expectations.remove(known);
+                }
+                let master = expectation::master(request).ok_or(ENOENT)?;
+                let mut flows = self.flows.values();
+                if !flows.any(|(flow, _)| flow.original == master.original) {
+                    return Err(ENOENT);
+                }
+                if *yes {
+                    self.expectations.push(request.clone());
+                }
                 Ok(())
             }
         }

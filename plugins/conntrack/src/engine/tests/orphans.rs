@@ -1,7 +1,13 @@
 //! Tests flows that belong to another connection, their master, which may come after them or never.
 
+use spared_netlink::attributes;
+use spared_netlink::constants as c;
+
+use super::super::local::Event;
 use super::kernel::MASTER;
 use super::*;
+use crate::codec::GENERIC_HEADER;
+use crate::codec::build;
 use crate::codec::parse::attribute;
 
 /// Connection with this number that belongs to another one.
@@ -55,5 +61,41 @@ fn a_flow_that_began_again_while_it_waited_for_its_master_is_the_later_one() {
         pair.traffic(0, &Flow { mark: 7, ..flow });
         pair.pass_ms(5000);
         pair.assert_equal();
+    }
+}
+
+/// Request of an expectation of this connection's helper.
+fn expectation(master: &Flow) -> Vec<u8> {
+    let mut key = Vec::new();
+    build::name(&mut key, master);
+    let (header, rest) = key.split_at(GENERIC_HEADER);
+    let (_, tuple) = attributes(rest).next().expect("the original tuple");
+    let mut request = header.to_vec();
+    attribute(c::CTA_EXPECT_MASTER, tuple, &mut request);
+    attribute(c::CTA_EXPECT_TUPLE, b"expected", &mut request);
+    request
+}
+
+#[test]
+fn an_expectation_that_ends_while_it_waits_for_its_master_stays_ended() {
+    for ends in [false, true] {
+        let mut pair = Pair::started();
+        let master = tcp(1000);
+        let expect = |pair: &mut Pair, yes: bool| {
+            let event = Event::Expected(yes, expectation(&master));
+            let now_ns = pair.now_ns;
+            pair.nodes[0]
+                .engine
+                .handle_event(now_ns, event, By::Traffic);
+            pair.pass_ms(1);
+        };
+        expect(&mut pair, true);
+        if ends {
+            expect(&mut pair, false);
+        }
+        pair.traffic(0, &master);
+        pair.pass_ms(5000);
+        let expectations = &pair.nodes[1].kernel.expectations;
+        assert_eq!(expectations.is_empty(), ends, "{expectations:?}");
     }
 }
