@@ -52,13 +52,14 @@ impl Engine {
         }
     }
 
-    /// Returns whether this node holds everything that a failover needs; None until received changes are written.
+    /// Returns whether this node holds everything that a failover needs; None until received changes are written, and
+    /// while flows wait for their master that may not come.
     pub fn in_sync(&self) -> Option<Result<(), String>> {
-        self.session
-            .synchrony
-            .reported()
-            .cloned()
-            .filter(|_| !self.has_actions())
+        let reported = self.session.synchrony.reported().cloned();
+        reported.filter(|state| {
+            let is_written = state.is_err() || self.session.orphans.has_no_flow();
+            is_written && !self.has_actions()
+        })
     }
 
     fn sync_state(&self) -> Option<Result<(), String>> {

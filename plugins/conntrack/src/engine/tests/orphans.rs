@@ -35,6 +35,22 @@ fn a_flow_that_a_resync_brings_before_its_master_is_there_when_it_ends() {
 }
 
 #[test]
+fn a_backup_is_not_in_sync_while_a_flow_waits_for_a_master_that_never_comes() {
+    let mut pair = Pair::new(&Settings::default());
+    for number in 0..20 {
+        pair.traffic(0, &child(number, &tcp(1000 + number)));
+    }
+    pair.role(0, true);
+    pair.role(1, false);
+    pair.connect();
+    while pair.nodes[1].in_sync != Some(true) {
+        pair.pass_ms(1);
+    }
+    // without their masters
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 20);
+}
+
+#[test]
 fn a_flow_that_ends_while_it_waits_for_its_master_stays_ended() {
     for waits_ms in [1, 500, 1100, 1500] {
         let mut pair = Pair::started();
