@@ -1,7 +1,7 @@
 //! Replicates dynamic nftables sets from the active node to the backup.
 //!
-//! All I/O is in this file and `kernel/`; `engine` decides, `store.rs` has the kernel's elements, `codec` the kernel's
-//! messages. *spared-sets*(5) is the manual of the keys.
+//! All I/O is in this file and `kernel/`; `engine` decides, `store.rs` has the kernel's elements, `wire.rs` the bytes for
+//! the peer, `codec` the kernel's messages. *spared-sets*(5) is the manual of the keys.
 #![forbid(unsafe_code)]
 
 pub mod codec;
@@ -12,6 +12,7 @@ pub mod error;
 pub mod kernel;
 mod key;
 pub mod store;
+pub mod wire;
 
 use std::os::fd::RawFd;
 

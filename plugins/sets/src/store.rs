@@ -33,9 +33,10 @@ use spared_replica::{
 
 pub use crate::element::Key;
 use crate::element::Shape;
+use crate::wire;
 use entry::Entry;
 
-pub use entry::{decode, digest};
+pub use entry::digest;
 pub use notes::Note;
 pub use reads::Reading;
 pub use set::{News, Set};
@@ -182,7 +183,7 @@ impl Store for Sets {
         token: Token,
     ) -> Result<Applied, Malformed> {
         let now_ns = self.now_ns;
-        let element = entry::decode(key, value)?;
+        let element = wire::decode(key, value)?;
         let Some(set) = self.all.get_mut(table) else {
             return Ok(Applied::Refused);
         };
@@ -209,7 +210,7 @@ impl Store for Sets {
 
     fn holds(&self, table: usize, key: &Key, value: &[u8]) -> bool {
         let entry = self.entry(table, key);
-        let element = entry::decode(key, value).ok();
+        let element = wire::decode(key, value).ok();
         entry.is_some_and(|entry| element.is_some_and(|it| entry.is_same(self.now_ns, &it)))
     }
 

@@ -7,7 +7,7 @@ use spared_netlink::constants::*;
 use spared_netlink::{put, put_text};
 use spared_sets::codec::{self, Handles, Intervals, SetInfo};
 use spared_sets::element::{Element, Family, Key, Life, SetName, Shape};
-use spared_sets::store::decode;
+use spared_sets::wire::decode;
 
 use crate::sample::hex;
 

@@ -1,9 +1,9 @@
 //! One element as this node knows it: its lifetime, its other attributes, and the replica's two bytes.
 
-use spared_replica::{Malformed, Reader, Tag, ValueWriter};
+use spared_replica::{Tag, ValueWriter};
 
 use crate::element::{Element, Key, Life};
-use crate::{MS, SECOND};
+use crate::{MS, SECOND, wire};
 
 /// Difference in ns below which lifetimes count as equal: the kernel's ticks, and the delay between the nodes.
 const SLACK_NS: u64 = 2 * SECOND;
@@ -143,26 +143,10 @@ impl Entry {
     }
 
     /// Encodes the value for the peer, and notes the end that the peer will know.
-    ///
-    /// ```text
-    /// 1 byte   1: it has a timeout          8 bytes  timeout in ms      8 bytes  left of it in ms
-    /// 2 bytes  length of the data           data     what a map has for the key
-    /// the rest  nft's comment and marks
-    /// ```
     pub fn encode(&mut self, now_ns: u64, out: &mut ValueWriter<'_>) {
         self.told_ends_ns = self.life.map_or(0, |life| life.ends_ns);
-        match self.life(now_ns) {
-            Some(life) => {
-                out.u8(1);
-                out.u64(life.timeout_ms);
-                out.u64(life.left_ms);
-            }
-            None => out.u8(0),
-        }
         let (data, comment) = self.rest();
-        out.u16(data.len() as u16);
-        out.put(data);
-        out.put(comment);
+        wire::encode(self.life(now_ns), data, comment, out);
     }
 
     /// Digest of everything except parts that change with time alone.
@@ -181,32 +165,6 @@ impl Entry {
             None => digest(&[&key.0, &self.digest().to_be_bytes()]),
         }
     }
-}
-
-/// Reads the value of the peer's element.
-pub fn decode(key: &Key, value: &[u8]) -> Result<Element, Malformed> {
-    let mut reader = Reader(value);
-    let life = match reader.u8()? {
-        0 => None,
-        1 => Some(Life {
-            timeout_ms: reader.u64()?,
-            left_ms: reader.u64()?,
-        }),
-        _ => return Err(Malformed::Field("life")),
-    };
-    if life.is_some_and(|life| life.left_ms == 0 || life.left_ms > life.timeout_ms) {
-        return Err(Malformed::Field("life"));
-    }
-    let length = usize::from(reader.u16()?);
-    let data = reader.take(length)?.into();
-    let comment = reader.0.into();
-    Ok(Element {
-        key: key.clone(),
-        life,
-        data,
-        comment,
-        metered: false,
-    })
 }
 
 /// 64-bit FNV-1a, finished by a multiplication so that close values are far apart.
