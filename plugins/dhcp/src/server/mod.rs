@@ -1,9 +1,10 @@
 //! One DHCP server of this node: its files and its control channel, in a thread of their own.
 //!
 //! `run` is the thread. `watch` receives inotify events, `tail` reads the file (`journal` or `rewritten`, by `opened`),
-//! `clock` reads the time, `occupied` detects whether the server runs (`process`, if that is not possible). `file`
-//! writes, `control` communicates with a running server (`kea` or `dnsmasq`, by `call`), `hang` detects that the server
-//! does not work (`port` that it cannot), and `echo` recognizes what the server then writes.
+//! `clock` reads the time, `occupied` detects whether the server runs (`process`, if that is not possible).
+//! `server_files` has the paths and replaces the lease file, `free_space` checks that there is room, `control`
+//! communicates with a running server (`kea` or `dnsmasq`, by `call`), `hang` detects that the server does not work
+//! (`port` that it cannot), and `echo` recognizes what the server then writes.
 
 mod call;
 mod clock;
@@ -11,7 +12,7 @@ mod control;
 mod dbus;
 mod dnsmasq;
 mod echo;
-mod file;
+mod free_space;
 mod hang;
 mod journal;
 mod kea;
@@ -23,7 +24,7 @@ mod rewritten;
 mod run;
 #[cfg(test)]
 pub(crate) mod scratch;
-mod site;
+mod server_files;
 mod tail;
 mod watch;
 

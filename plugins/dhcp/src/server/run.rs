@@ -20,7 +20,7 @@ use told::Told;
 
 use super::echo::Echoes;
 use super::hang::Process;
-use super::site::{Site, places};
+use super::server_files::{ServerFiles, places};
 use super::tail::{FileChanges, Look};
 use super::watch::FileEvents;
 use super::{Command, Event, Stamp, Unread};
@@ -42,7 +42,7 @@ pub struct Thread {
     settings: config::Server,
     channel: Channel,
     /// Open files of the server; None if its configuration or folder cannot be read.
-    site: Option<Site>,
+    files: Option<ServerFiles>,
     /// The watched folder has gone.
     is_unwatched: bool,
     server: Presence,
@@ -68,7 +68,7 @@ impl Thread {
             process: Process::new(&settings),
             settings,
             channel,
-            site: None,
+            files: None,
             is_unwatched: false,
             server: Presence::default(),
             told: Told::default(),
@@ -104,15 +104,15 @@ impl Thread {
             (Some(_), _) => Some(Duration::ZERO),
             (None, first) => first.map(|first| first.saturating_duration_since(now)),
         };
-        let files = self.site.as_ref().map(|site| site.watch.as_fd());
-        self.channel.wait(files, left);
+        let watched = self.files.as_ref().map(|files| files.watch.as_fd());
+        self.channel.wait(watched, left);
     }
 
     fn handle_files(&mut self) {
-        let Some(site) = &mut self.site else {
+        let Some(files) = &mut self.files else {
             return;
         };
-        let seen = site.watch.read();
+        let seen = files.watch.read();
         if seen == FileEvents::default() {
             return;
         }
@@ -172,9 +172,9 @@ impl Thread {
                 self.done(serial, result, Vec::new());
             }
             Command::Probe { serial, leases } => {
-                // a missing site is reported as a fault
-                let site = self.site.as_ref();
-                let result = site.map_or(Ok(()), |site| site.probe(leases));
+                // files that cannot be opened are reported as a fault
+                let files = self.files.as_ref();
+                let result = files.map_or(Ok(()), |files| files.probe(leases));
                 self.done(serial, result, Vec::new());
             }
             Command::Replace { serial, set } => {
@@ -208,11 +208,11 @@ impl Thread {
             return;
         }
         self.due = Due::default();
-        let mut before = self.site.take();
-        match Site::open(&self.settings, self.channel.end(), &mut before) {
-            Ok(site) => {
-                let leases = site.places.leases.clone();
-                self.site = Some(site);
+        let mut before = self.files.take();
+        match ServerFiles::open(&self.settings, self.channel.end(), &mut before) {
+            Ok(files) => {
+                let leases = files.places.leases.clone();
+                self.files = Some(files);
                 self.is_unwatched = false;
                 self.emit(Event::Place(Some(leases)));
                 self.server.runs = None;
@@ -220,8 +220,8 @@ impl Thread {
                 self.see_server(true);
             }
             // the folder has gone, and the server continues in its file
-            Err(_) if before.as_ref().is_some_and(Site::is_still_written) => {
-                self.site = before;
+            Err(_) if before.as_ref().is_some_and(ServerFiles::is_still_written) => {
+                self.files = before;
                 self.look(false, false);
                 self.see_server(true);
                 self.is_unwatched = true;
@@ -240,7 +240,7 @@ impl Thread {
 
     /// Retries after a fault. If the file has gone, its server may still have it.
     fn try_again(&mut self) {
-        if self.site.is_none() || self.is_unwatched || self.has_moved() {
+        if self.files.is_none() || self.is_unwatched || self.has_moved() {
             return self.open();
         }
         self.look(false, false);
@@ -249,7 +249,7 @@ impl Thread {
 
     /// Returns true if the server's configuration names other places than the open ones.
     fn has_moved(&self) -> bool {
-        let open = self.site.as_ref().map(|site| &site.places);
+        let open = self.files.as_ref().map(|files| &files.places);
         // a configuration that is being edited may be unreadable
         places(&self.settings).is_ok_and(|places| Some(&places) != open)
     }
@@ -257,34 +257,34 @@ impl Thread {
     /// Returns true if the server's configuration names a file that the server will use after its
     /// next start.
     fn is_ahead(&self) -> bool {
-        let Some(site) = &self.site else {
+        let Some(files) = &self.files else {
             return false;
         };
         let places = places(&self.settings);
-        places.is_ok_and(|places| places.leases != site.places.leases) && site.is_still_written()
+        places.is_ok_and(|places| places.leases != files.places.leases) && files.is_still_written()
     }
 
     fn look(&mut self, replaced: bool, quiet: bool) {
-        let Some(site) = &mut self.site else {
+        let Some(files) = &mut self.files else {
             return;
         };
         let began = Instant::now();
         self.due.look = None;
         // a write in the meantime gives another stamp
-        let stamp = Stamp::of(&site.places.leases);
-        let looked = site.tail.look(Look {
+        let stamp = Stamp::of(&files.places.leases);
+        let looked = files.tail.look(Look {
             replaced,
             // or it is unknown
             writer: self.server.runs != Some(false),
             quiet,
         });
         let now = Instant::now();
-        if !site.format.is_journal() {
+        if !files.format.is_journal() {
             self.rest_until = now + now.duration_since(began) * REST;
         }
         match looked {
             Ok(news) => {
-                site.control.note(site.tail.known());
+                files.control.note(files.tail.known());
                 if let Some(after) = news.again {
                     self.due.look_at(now + after, true);
                 }
@@ -303,16 +303,16 @@ impl Thread {
     /// Reports whether the server continues in a file that has lost its name, and watches that file
     /// itself.
     fn report_unnamed_file(&mut self) {
-        let Some(site) = &mut self.site else {
+        let Some(files) = &mut self.files else {
             return;
         };
-        match site.watch_unnamed_file() {
+        match files.watch_unnamed_file() {
             // data written until now
             Ok(true) => self.due.look_at(Instant::now(), false),
             Ok(false) => {}
             Err(why) => return self.fail(why),
         }
-        let has_unnamed_file = site.tail.unnamed_file().is_some();
+        let has_unnamed_file = files.tail.unnamed_file().is_some();
         let event = self.told.handle_unnamed_file(has_unnamed_file);
         self.emit_if(event);
     }
@@ -352,7 +352,7 @@ impl Thread {
     }
 
     fn read_identity(&self) -> Option<Vec<u8>> {
-        let read = self.site.as_ref()?.identity();
+        let read = self.files.as_ref()?.identity();
         read.unwrap_or_else(|why| {
             log::warn!("{}: {why}", self.settings.name);
             None
@@ -362,11 +362,11 @@ impl Thread {
     fn replace(&mut self, set: &Set) -> Result<(), String> {
         // unreported leases must not be overwritten
         self.look(false, false);
-        let Some(site) = &mut self.site else {
+        let Some(files) = &mut self.files else {
             return Err(self.told.fault().cloned().unwrap_or_default());
         };
-        site.replace(set)?;
-        let stamp = Stamp::of(&site.places.leases);
+        files.replace(set)?;
+        let stamp = Stamp::of(&files.places.leases);
         self.tell_stamp(stamp);
         self.tell_unread(Unread::default());
         if set.identity.is_some() {
@@ -383,11 +383,12 @@ impl Thread {
             return;
         };
         let refused_before = job.refused.len();
-        let result = match &mut self.site {
+        let result = match &mut self.files {
             _ if job.changes.is_empty() => Ok(()),
-            Some(site) if self.server.runs == Some(true) => {
-                let known = site.tail.known();
-                site.control
+            Some(files) if self.server.runs == Some(true) => {
+                let known = files.tail.known();
+                files
+                    .control
                     .apply(known, &mut job.changes, &mut job.refused)
             }
             _ => Err("the server does not run".to_owned()),

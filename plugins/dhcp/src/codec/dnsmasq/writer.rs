@@ -1,4 +1,4 @@
-//! Writes leases as lines.
+//! Writes leases as lines of a file, which `server/server_files.rs` puts in place.
 
 use std::io::Write as _;
 

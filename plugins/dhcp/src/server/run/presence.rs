@@ -33,10 +33,10 @@ impl Thread {
         if self.told.has_unnamed_file() {
             self.look(false, false);
         }
-        let Some(site) = &self.site else {
+        let Some(files) = &self.files else {
             return;
         };
-        let runs = match site.has_server() {
+        let runs = match files.has_server() {
             Ok(runs) => runs,
             Err(why) => {
                 log::warn!("{}: {why}", self.settings.name);
@@ -117,16 +117,16 @@ impl Thread {
 
     /// Probes if a running server accepts leases, and silences it if it is to be silent.
     pub(super) fn probe(&mut self) {
-        let Some(site) = &mut self.site else {
+        let Some(files) = &mut self.files else {
             return;
         };
-        let silenced = if self.server.silent && site.control.can_be_silent() {
-            site.control.silence(true)
+        let silenced = if self.server.silent && files.control.can_be_silent() {
+            files.control.silence(true)
         } else {
             Ok(())
         };
-        let is_live = if site.control.may_be_live() {
-            site.control.is_live()
+        let is_live = if files.control.may_be_live() {
+            files.control.is_live()
         } else {
             Ok(false)
         };
@@ -145,10 +145,10 @@ impl Thread {
 
     pub(super) fn silence(&mut self) -> Result<(), String> {
         let silent = self.server.silent;
-        match &self.site {
+        match &self.files {
             _ if self.server.runs != Some(true) && !silent => Ok(()),
             _ if self.server.runs != Some(true) => Err("the server does not run".to_owned()),
-            Some(site) => site.control.silence(silent),
+            Some(files) => files.control.silence(silent),
             None => Err(self.told.fault().cloned().unwrap_or_default()),
         }
     }

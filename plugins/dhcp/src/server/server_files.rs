@@ -1,4 +1,5 @@
-//! Paths of a server's files and control channel, and operations on them.
+//! Files of a server and its control channel: where they are, whether the server has them open, and how a lease file is
+//! replaced as a whole.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::lease::Set;
 use super::End;
 use super::clock::clock;
 use super::control::Control;
-use super::file;
+use super::free_space;
 use super::occupied::{has_writer, is_being_written, is_unsupported};
 use super::opened::{Opened, SIZE_MAX, too_large};
 use super::process::has_process;
@@ -27,7 +28,7 @@ const IDENTITY_MAX: u64 = 1024;
 const LEASE_BYTES: u64 = 200;
 
 #[derive(Debug)]
-pub struct Site {
+pub struct ServerFiles {
     pub format: Format,
     pub places: Places,
     pub watch: Watch,
@@ -35,7 +36,7 @@ pub struct Site {
     pub control: Control,
 }
 
-impl Site {
+impl ServerFiles {
     /// Opens the files. If the lease file has the same path as before, the earlier tail is
     /// continued: the server may be the only one to have that file.
     ///
@@ -100,7 +101,7 @@ impl Site {
         let path = &self.places.leases;
         let bytes = (leases as u64).saturating_mul(LEASE_BYTES);
         let folder = path.parent().unwrap_or(Path::new("/"));
-        file::probe(folder, bytes.max(4096))
+        free_space::probe(folder, bytes.max(4096))
     }
 
     /// Replaces the server's file, and its identity, by those of `set`.
