@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::damped_state::DampedState;
 use super::ping::{Answer, Round};
-use super::track::Track;
 use super::{ANY_INTERFACE, Action, Finding, Job, KEPT_NS, Link};
 use crate::config::{Check, Kind, Members};
 
@@ -14,7 +14,7 @@ const SOON_NS: u64 = 1_000_000_000;
 pub(super) struct Item {
     pub(super) check: Check,
     /// States by reported name: the check's, or one for each member.
-    pub(super) tracks: BTreeMap<String, Track>,
+    pub(super) states: BTreeMap<String, DampedState>,
     /// Time of the next run; None while the check is paused, and if the kernel reports changes.
     pub(super) next_ns: Option<u64>,
     pub(super) run: Option<Run>,
@@ -44,7 +44,7 @@ impl Item {
     pub(super) fn new(check: Check, due_ns: u64) -> Self {
         let mut item = Self {
             check,
-            tracks: BTreeMap::new(),
+            states: BTreeMap::new(),
             next_ns: None,
             run: None,
             // the first look at the roles may pause the check at once
@@ -77,7 +77,7 @@ impl Item {
     pub(super) fn interfaces(&self) -> Vec<(String, bool)> {
         match &self.check.kind {
             Kind::Interface { interface, .. } => {
-                let members = self.tracks.keys().filter_map(|name| self.member(name));
+                let members = self.states.keys().filter_map(|name| self.member(name));
                 let members = members.map(|member| (member.to_owned(), false));
                 [(interface.clone(), false)]
                     .into_iter()
@@ -108,7 +108,7 @@ impl Item {
         let own = interface == name;
         if members.is_some() {
             let member = format!("{}.{name}", self.check.name);
-            if own || self.tracks.contains_key(&member) {
+            if own || self.states.contains_key(&member) {
                 self.next_ns = Some(now_ns);
             }
         } else if own {
@@ -119,8 +119,8 @@ impl Item {
     pub(super) fn resume(&mut self, now_ns: u64, links: &BTreeMap<String, Link>) {
         self.is_paused = false;
         self.forget_ns = None;
-        for track in self.tracks.values_mut() {
-            track.drop_candidate();
+        for state in self.states.values_mut() {
+            state.drop_candidate();
         }
         if self.is_polled() {
             self.next_ns = Some(now_ns);
@@ -134,10 +134,10 @@ impl Item {
     pub(super) fn pause(&mut self, now_ns: u64) {
         self.is_paused = true;
         self.next_ns = None;
-        for track in self.tracks.values_mut() {
-            track.drop_candidate();
+        for state in self.states.values_mut() {
+            state.drop_candidate();
         }
-        self.forget_ns = (!self.tracks.is_empty()).then(|| now_ns.saturating_add(KEPT_NS));
+        self.forget_ns = (!self.states.is_empty()).then(|| now_ns.saturating_add(KEPT_NS));
     }
 
     /// True if a run is due; plans the next one.
@@ -222,8 +222,8 @@ impl Item {
                 Some(part) => format!("{}.{part}", self.check.name),
                 None => self.check.name.clone(),
             };
-            let track = self.tracks.entry(name).or_default();
-            track.handle_result(now_ns, &self.check.timing, finding.level, &finding.why);
+            let state = self.states.entry(name).or_default();
+            state.handle_result(now_ns, &self.check.timing, finding.level, &finding.why);
         }
         self.run_soon(now_ns);
         gone
@@ -232,8 +232,8 @@ impl Item {
     /// Runs a check again soon if its first results are bad, so that a broken node does not count as healthy until a
     /// slow check has failed often enough.
     fn run_soon(&mut self, now_ns: u64) {
-        let mut tracks = self.tracks.values();
-        if tracks.any(|track| track.is_undecided(&self.check.timing)) {
+        let mut states = self.states.values();
+        if states.any(|state| state.is_undecided(&self.check.timing)) {
             let soon_ns = now_ns.saturating_add(SOON_NS);
             self.next_ns = self.next_ns.map(|next_ns| next_ns.min(soon_ns));
         }
@@ -242,7 +242,7 @@ impl Item {
     /// Findings for each member. If the interface is gone, so is each member; a removed member has failed, too.
     fn for_each_member(&self, interface: &str, mut findings: Vec<Finding>) -> Vec<Finding> {
         let known: Vec<String> = self
-            .tracks
+            .states
             .keys()
             .filter_map(|name| self.member(name).map(str::to_owned))
             .collect();
@@ -277,12 +277,12 @@ impl Item {
     /// Drops the state of the whole interface, which was reported while it had no members.
     fn drop_whole(&mut self, findings: &[Finding]) -> Vec<String> {
         let whole = findings.iter().any(|finding| finding.part.is_none());
-        let track = if whole {
+        let state = if whole {
             None
         } else {
-            self.tracks.remove(&self.check.name)
+            self.states.remove(&self.check.name)
         };
-        let was_reported = track.is_some_and(|track| track.was_reported());
+        let was_reported = state.is_some_and(|state| state.was_reported());
         was_reported
             .then(|| self.check.name.clone())
             .into_iter()
@@ -291,22 +291,22 @@ impl Item {
 
     /// Drops all states; returns the names that the daemon knows.
     pub(super) fn forget(&mut self) -> Vec<String> {
-        let tracks = std::mem::take(&mut self.tracks).into_iter();
+        let states = std::mem::take(&mut self.states).into_iter();
         let unknown = self.unknown.take().map(|_| self.check.name.clone());
-        let reported = tracks.filter(|(_, track)| track.was_reported());
+        let reported = states.filter(|(_, state)| state.was_reported());
         reported.map(|(name, _)| name).chain(unknown).collect()
     }
 
     pub(super) fn handle_timeout(&mut self, now_ns: u64) {
-        for track in self.tracks.values_mut() {
-            track.handle_timeout(now_ns, &self.check.timing);
+        for state in self.states.values_mut() {
+            state.handle_timeout(now_ns, &self.check.timing);
         }
     }
 
     pub(super) fn reports(&mut self, now_ns: u64) -> Vec<Action> {
         let weight = self.check.weight;
-        let report = |(name, track): (&String, &mut Track)| {
-            let (state, why) = track.poll_report(now_ns, weight)?;
+        let report = |(name, state): (&String, &mut DampedState)| {
+            let (state, why) = state.poll_report(now_ns, weight)?;
             Some(Action::Report {
                 name: name.clone(),
                 weight,
@@ -314,7 +314,7 @@ impl Item {
                 why,
             })
         };
-        let mut reports: Vec<Action> = self.tracks.iter_mut().filter_map(report).collect();
+        let mut reports: Vec<Action> = self.states.iter_mut().filter_map(report).collect();
         reports.extend(self.poll_unknown());
         reports
     }
@@ -331,13 +331,19 @@ impl Item {
         match why {
             Some(why) => Some(Action::Unknown { name, weight, why }),
             // a result with that name has replaced it
-            None if self.tracks.get(&name).is_some_and(Track::was_reported) => None,
+            None if self
+                .states
+                .get(&name)
+                .is_some_and(DampedState::was_reported) =>
+            {
+                None
+            }
             None => Some(Action::Forget(name)),
         }
     }
 
     fn unknown_why(&self) -> Option<String> {
-        if self.tracks.values().any(Track::was_reported) {
+        if self.states.values().any(DampedState::was_reported) {
             return None;
         }
         let no_result = || (!self.is_paused).then(|| "no result yet".to_owned());
@@ -353,9 +359,9 @@ impl Item {
     pub(super) fn next_timeout(&self) -> Option<u64> {
         let run = self.run.map(|run| run.until_ns);
         let next = self.next_ns.filter(|_| self.run.is_none());
-        let tracks = self.tracks.values();
-        tracks
-            .filter_map(|track| track.next_timeout(&self.check.timing, self.check.weight))
+        let states = self.states.values();
+        states
+            .filter_map(|state| state.next_timeout(&self.check.timing, self.check.weight))
             .chain(run)
             .chain(next)
             .chain(self.forget_ns)

@@ -6,12 +6,12 @@
 //! [`handle_timeout`](Engine::handle_timeout), at the time of [`next_timeout`](Engine::next_timeout); drained by
 //! [`poll_action`](Engine::poll_action).
 
+mod damped_state;
 mod item;
 mod ping;
 mod status;
 #[cfg(test)]
 mod tests;
-mod track;
 mod turns;
 mod unknown_group;
 

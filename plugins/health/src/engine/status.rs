@@ -3,15 +3,15 @@
 use spared_sdk::Value;
 
 use super::Engine;
+use super::damped_state::DampedState;
 use super::item::Item;
-use super::track::Track;
 
 impl Engine {
     /// Rows of every check, in the order of the file's kinds.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for item in &self.items {
-            if item.tracks.is_empty() {
+            if item.states.is_empty() {
                 let why = match item.unknown_group_reason() {
                     Some(why) => why,
                     None if !item.is_paused => "no result yet, or nothing to check".to_owned(),
@@ -20,26 +20,26 @@ impl Engine {
                 let name = &item.check.name;
                 rows.push((format!("{name}.why"), Value::Text(why)));
             }
-            for (name, track) in &item.tracks {
-                add(&mut rows, now_ns, item, name, track);
+            for (name, state) in &item.states {
+                add(&mut rows, now_ns, item, name, state);
             }
         }
         rows
     }
 }
 
-fn add(rows: &mut Vec<(String, Value)>, now_ns: u64, item: &Item, name: &str, track: &Track) {
+fn add(rows: &mut Vec<(String, Value)>, now_ns: u64, item: &Item, name: &str, state: &DampedState) {
     let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
-    match track.state() {
-        Some(state) => {
-            put("state", Value::Number(state.into()));
-            put("why", Value::Text(track.why().to_owned()));
-            let age_s = now_ns.saturating_sub(track.changed_ns) / 1_000_000_000;
+    match state.state() {
+        Some(level) => {
+            put("state", Value::Number(level.into()));
+            put("why", Value::Text(state.why().to_owned()));
+            let age_s = now_ns.saturating_sub(state.changed_ns) / 1_000_000_000;
             put("changed_s_ago", Value::Number(age_s));
         }
         None => put("state", Value::Text("unknown".to_owned())),
     }
-    if let Some((count, better, why)) = track.pending() {
+    if let Some((count, better, why)) = state.pending() {
         let word = if better { "better" } else { "worse" };
         put(
             "pending",
@@ -50,8 +50,8 @@ fn add(rows: &mut Vec<(String, Value)>, now_ns: u64, item: &Item, name: &str, tr
         put("paused", Value::Text(paused(item).to_owned()));
     }
     put("weight", Value::Number(item.check.weight.into()));
-    put("runs", Value::Counter(track.runs));
-    put("failures", Value::Counter(track.failures));
+    put("runs", Value::Counter(state.runs));
+    put("failures", Value::Counter(state.failures));
 }
 
 fn paused(item: &Item) -> &'static str {

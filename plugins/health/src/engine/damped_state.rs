@@ -1,13 +1,14 @@
-//! A reported state: when results count, and when the daemon is told.
+//! Damped state of a check: a result counts after `rise` or `fall` results in a row and the delay, so that a check that
+//! flaps changes nothing. Also decides when the daemon is told.
 
 use crate::config::Timing;
 
 /// Minimum time in ns between reports that change only the reason: a round trip differs each time.
 pub(super) const REASON_INTERVAL_NS: u64 = 10_000_000_000;
 
-/// A reported state, with the results that lead to it.
+/// State that counts, with the results that may replace it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Track {
+pub(super) struct DampedState {
     /// State that counts; None until there are enough results.
     state: Option<u8>,
     why: String,
@@ -37,7 +38,7 @@ struct Reported {
     at_ns: u64,
 }
 
-impl Track {
+impl DampedState {
     pub(super) fn state(&self) -> Option<u8> {
         self.state
     }
