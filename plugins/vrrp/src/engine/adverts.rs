@@ -94,8 +94,8 @@ impl Group {
         let router = self.networks.router(router);
         if router.is_some_and(|r| !r.senders.others_advertise(now_ns, source, loss)) {
             self.watch.handle_resignation();
-            let skew_ns = self.skew_ns();
-            self.rearm_down(now_ns.saturating_add(skew_ns));
+            let wait_ns = self.after_resignation_ns();
+            self.rearm_down(now_ns.saturating_add(wait_ns));
         }
     }
 

@@ -22,7 +22,7 @@ use super::router::VirtualRouter;
 use super::start::Start;
 use super::switchover::Switchover;
 use super::term::RoleHistory;
-use super::timers::{active_down_ns, skew_ns};
+use super::timers::{active_down_ns, after_resignation_ns};
 use super::watch::ActiveRouterWatch;
 use crate::config;
 use crate::election::{OWNER, RoleReason};
@@ -366,10 +366,10 @@ impl Group {
         self.active_down_of(self.candidacy.priority(), self.watch.interval_ns())
     }
 
-    /// Skew_Time of RFC 9568.
-    pub(super) fn skew_ns(&self) -> u64 {
+    /// Time to wait after the active router has resigned.
+    pub(super) fn after_resignation_ns(&self) -> u64 {
         let (version, priority) = (self.config.version, self.candidacy.priority());
-        skew_ns(version, priority, self.watch.interval_ns())
+        after_resignation_ns(version, priority, self.watch.interval_ns())
     }
 
     /// Active_Down of a backup with this priority, for an active router with this interval.

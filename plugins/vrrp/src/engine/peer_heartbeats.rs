@@ -107,8 +107,8 @@ impl Group {
         if self.candidacy.directive().prepared && !self.start.waits_for_other_run(cx.now_ns) {
             return self.take_released_group(cx);
         }
-        let skew_ns = self.skew_ns();
-        self.rearm_down(cx.now_ns.saturating_add(skew_ns));
+        let wait_ns = self.after_resignation_ns();
+        self.rearm_down(cx.now_ns.saturating_add(wait_ns));
     }
 
     // ---- nobody is active --------------------------------------------------------------
