@@ -244,10 +244,10 @@ soak-conntrack: build ## connections through every fault with both nodes active,
 	@$(needs) test
 	$(soak) conntrack $(in_lab) end_to_end $(alone) conntrack_both:: conntrack_quiet::
 
-soak-sets: ## lists that are replaced while nodes die, roles move and links are cut, SPARED_ROUNDS (200) sequences from the SPARED_SEED-th on, in SPARED_SHARDS (4) processes at once; a million elements of a set, from kernel to kernel, and 100 000 in rulesets loaded again
+soak-sets: ## lists that are replaced while nodes die, roles move and links are cut, SPARED_ROUNDS (200) sequences from the SPARED_SEED-th on, in SPARED_SHARDS (2) processes at once, of lists of SETS_ELEMENTS (20 000); a million elements of a set, from kernel to kernel, and 100 000 in rulesets loaded again
 	@$(needs) test
 	cargo build --locked --release --workspace
-	SPARED_ROUNDS=$${SPARED_ROUNDS:-200} $(soak) sets sh tests/shards.sh $${SPARED_SHARDS:-4} $(in_lab) end_to_end --release $(alone) lists_at_random
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-200} $(soak) sets sh tests/shards.sh $${SPARED_SHARDS:-2} $(in_lab) end_to_end --release $(alone) lists_at_random
 	$(soak) sets $(in_lab) end_to_end --release $(alone) a_million
 	$(soak) sets $(in_lab) end_to_end --release $(alone) a_hundred_thousand
 	$(soak) sets $(in_lab) sets_kernel --release $(alone) large_set
