@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use spared_config::Setup;
-use spared_control::{Answer, ErrorCode, Fault, Request, Value, ask as exchange};
+use spared_message::control::{Answer, ErrorCode, Fault, Request, Value, ask as exchange};
 
 use crate::{Finding, Severity};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lexopt::prelude::*;
 use spared_config::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, Options};
-use spared_control::DEFAULT_RUNTIME_DIR;
+use spared_message::control::DEFAULT_RUNTIME_DIR;
 use spared_process::account::Account;
 use spared_supervisor::starter::Files;
 

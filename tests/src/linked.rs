@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use spared_control::{GroupStatus, Status};
+use spared_message::control::{GroupStatus, Status};
 
 use crate::Result;
 use crate::clock::{Stamp, poll};

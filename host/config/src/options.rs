@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use spared_control::DEFAULT_STATE_DIR;
+use spared_message::control::DEFAULT_STATE_DIR;
 
 use crate::fault::Fault;
 use crate::{Setup, exit};
@@ -83,9 +83,9 @@ impl fmt::Display for Unread {
 
 impl std::error::Error for Unread {}
 
-/// Folder of the daemon's state, see [`spared_control::state_dir`].
+/// Folder of the daemon's state, see [`spared_message::control::state_dir`].
 pub fn state_dir(options: &Options) -> PathBuf {
-    spared_control::state_dir(&options.runtime_dir)
+    spared_message::control::state_dir(&options.runtime_dir)
 }
 
 /// Path of the file [`LOADED`]. The installed starter's folder contains the folder of the host.

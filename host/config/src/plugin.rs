@@ -7,7 +7,7 @@ use std::str::FromStr;
 use spared_abi::PLUGIN_ASIDE;
 use spared_config_reader::{self as config, Config, ConfigTable, Failure, HOST_KEYS, Section};
 use spared_contract::TABLE_SIZE_MAX;
-use spared_control::RESERVED;
+use spared_message::control::RESERVED;
 use spared_worker::capabilities;
 
 use super::{Fault, Host, file};

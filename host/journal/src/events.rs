@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use spared_control::Event;
+use spared_message::control::Event;
 use spared_message::notice::Notice;
 use spared_process::clock;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::memory::Memory;
 use spared_contract::{Cause, Role};
-use spared_control::Event;
+use spared_message::control::Event;
 use spared_message::notice::{Kind, Notice};
 use spared_pair::{Finding, FindingTimes, FirstFound, Fitness, RoleChange, Verdict};
 use spared_process::clock;

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use spared_control::UNARMED_MARK;
+use spared_message::control::UNARMED_MARK;
 
 /// Mark of a node that is not armed.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
-//! Messages between the daemon, its starter, the link and the firewall, and between the daemons of both nodes. They are
-//! plain data, which parts of the daemon also use among themselves. The messages to and from plugins, and the encoding
-//! of all records, are in `spared_contract`; sockets are elsewhere.
+//! Messages between the daemon, its starter, the link and the firewall, between the daemons of both nodes, and between
+//! the daemon and `sparectl` ([`control`]). They are plain data, which parts of the daemon also use among themselves. The
+//! messages to and from plugins, and the encoding of all records, are in `spared_contract`; sockets are elsewhere.
 
 #![forbid(unsafe_code)]
 
 pub mod clean;
+pub mod control;
 mod device_name;
 mod fingerprint;
 pub mod firewall;

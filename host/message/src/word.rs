@@ -12,7 +12,7 @@ pub const WORD_MAX: usize = 160 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "kebab-case")]
 pub enum Word {
-    /// Request of `spared-control`, as its JSON line. The answer has the same id.
+    /// Request of `control`, as its JSON line. The answer has the same id.
     Ask {
         id: u64,
         request: String,
@@ -25,7 +25,7 @@ pub enum Word {
     MayBegin { id: u64 },
     /// Answer to [`Word::MayBegin`]: the sender still wants the request, or nobody waits for it any more.
     Begin { id: u64, is_wanted: bool },
-    /// Answer of `spared-control`, as its JSON line.
+    /// Answer of `control`, as its JSON line.
     Answer { id: u64, answer: String },
     /// The sender's configuration: a digest per file, of the keys that the pair must share.
     Digests { files: BTreeMap<String, String> },

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_contract::Forced;
-use spared_control::{Answer, ErrorCode, Force, refusal};
 use spared_group::Groups;
 use spared_journal::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX, Overrides, Store, Term};
 use spared_journal::unarmed::UnarmedMark;
+use spared_message::control::{Answer, ErrorCode, Force, refusal};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_pair::{Maintenance, OrderFacts};

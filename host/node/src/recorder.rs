@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use spared_control::LinkStatus;
 use spared_group::{Groups, name_of};
 use spared_journal::ring::{SecondRecord, Writer};
+use spared_message::control::LinkStatus;
 use spared_pair::SilentElector;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Unanswered};

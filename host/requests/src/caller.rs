@@ -1,6 +1,6 @@
 //! Defines the origin of a request, and what it may request.
 
-use spared_control::Request;
+use spared_message::control::Request;
 
 /// Origin of a request: the user id that the kernel reports, or the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

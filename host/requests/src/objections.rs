@@ -1,7 +1,7 @@
 //! Finds reasons against an order of an administrator: the other node would not take over, or would
 //! be active as well.
 
-use spared_control::Force;
+use spared_message::control::Force;
 use spared_pair::Forced;
 
 use crate::View;

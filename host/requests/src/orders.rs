@@ -2,7 +2,7 @@
 //! order.
 
 use spared_contract::Role;
-use spared_control::{Answer, ErrorCode, Force};
+use spared_message::control::{Answer, ErrorCode, Force};
 
 use crate::View;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use spared_contract::Row;
-use spared_control::{Answer, ErrorCode, Status, refusal};
+use spared_message::control::{Answer, ErrorCode, Status, refusal};
 use spared_pair::RoleChange;
 
 use crate::rows::{kind, value};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use spared_control::{Answer, ErrorCode, Request, refusal};
+use spared_message::control::{Answer, ErrorCode, Request, refusal};
 
 use crate::{Caller, View};
 

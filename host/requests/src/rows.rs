@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use spared_contract::{self as message, Row, nanoseconds};
-use spared_control::{RowKind, Value};
 use spared_group::Groups;
+use spared_message::control::{RowKind, Value};
 
 /// Values of rows, by key.
 pub type Details = BTreeMap<String, Value>;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use spared_control::{Answer, ErrorCode, refusal};
 use spared_group::{Insistence, Refusal, StandingOrder, judge};
+use spared_message::control::{Answer, ErrorCode, refusal};
 
 use crate::View;
 

@@ -3,8 +3,8 @@ mod refusals;
 use std::collections::BTreeMap;
 
 use spared_contract::{Cause, Claims, Publication};
-use spared_control::{Answer, ErrorCode, Force, Request};
 use spared_group::{Follower, Groups, Ticket};
+use spared_message::control::{Answer, ErrorCode, Force, Request};
 use spared_pair::{Forced, GroupFacts, Maintenance, NodeFacts, Role};
 
 use super::switch::Planned;
@@ -214,7 +214,7 @@ fn a_force_of_a_group_that_is_gone_can_only_be_forgotten() {
     assert_eq!(plan("guests", Force::Reset), Ok(forget));
     for (group, to) in [("guests", Force::Active), ("nobody", Force::Reset)] {
         let why = format!("there is no group \"{group}\"");
-        let refused = spared_control::refusal(ErrorCode::Usage, why);
+        let refused = spared_message::control::refusal(ErrorCode::Usage, why);
         assert_eq!(plan(group, to), Err(refused));
     }
     let office = ForcePlan::Groups(vec!["office".to_owned()]);
@@ -286,7 +286,7 @@ fn the_peer_may_ask_what_passes_and_nothing_else() {
     let freeze = Request::Freeze { for_ms: 1 };
     assert!(!Caller::may_cross_link(&freeze));
     let why = "not a read-only command: run it on r1 itself";
-    let refused = spared_control::refusal(ErrorCode::Permission, why);
+    let refused = spared_message::control::refusal(ErrorCode::Permission, why);
     assert_eq!(asked(&freeze), Err(refused));
     let Err(Answer::Error { code, .. }) = view.request_of_peer("{}") else {
         panic!("it is no request");
@@ -306,7 +306,8 @@ fn who_arms_is_told_of_both_nodes() {
         heard.armed(here(), Some(done(&["r2 was armed already"]))),
         done(&["r1 is armed, by root", "r2 was armed already"])
     );
-    let refused = spared_control::refusal(ErrorCode::Failed, "r2 is still not armed: a full disk");
+    let refused =
+        spared_message::control::refusal(ErrorCode::Failed, "r2 is still not armed: a full disk");
     let lines = ["r1 is armed, by root", "r2 is still not armed: a full disk"];
     assert_eq!(
         heard.armed(here(), Some(refused)),
@@ -337,7 +338,7 @@ fn one_command_confirms_what_waits_on_either_node() {
     let done = |lines: &[&str]| Answer::Done {
         lines: lines.iter().map(|it| (*it).to_owned()).collect(),
     };
-    let refused = |line: &str| spared_control::refusal(ErrorCode::Refused, line);
+    let refused = |line: &str| spared_message::control::refusal(ErrorCode::Refused, line);
     let (here, nothing) = (done(&["r1: confirmed"]), refused("nothing waits on r1"));
     let peer = done(&["r2: confirmed"]);
     let both = done(&["r1: confirmed", "r2: confirmed"]);
@@ -352,7 +353,7 @@ fn one_command_confirms_what_waits_on_either_node() {
         view.confirmed(here.clone(), None),
         done(&["r1: confirmed", unheard])
     );
-    let failed = spared_control::refusal(ErrorCode::Failed, "r2: a full disk");
+    let failed = spared_message::control::refusal(ErrorCode::Failed, "r2: a full disk");
     assert_eq!(
         view.confirmed(here, Some(failed)),
         Answer::Error {

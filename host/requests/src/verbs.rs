@@ -2,7 +2,7 @@
 //! plugin.
 
 use spared_contract::{Descriptor, Verb};
-use spared_control::{Answer, ErrorCode, refusal};
+use spared_message::control::{Answer, ErrorCode, refusal};
 
 use crate::Caller;
 

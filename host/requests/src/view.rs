@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use spared_contract::Role;
-use spared_control::{Answer, ErrorCode, refusal};
 use spared_group::{Candidate, Giver, Groups};
+use spared_message::control::{Answer, ErrorCode, refusal};
 use spared_pair::{Forced, NodeFacts, UNARMED};
 
 /// Knowledge of this node about both nodes.

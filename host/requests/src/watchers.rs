@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use spared_abi::{WATCH_EVENTS, WATCH_STATUS};
 use spared_contract::{EventRecord, FindingRecord, GroupHeadline, LogLevel, PairStatus, ToPlugin};
-use spared_control::Event;
 use spared_group::Groups;
+use spared_message::control::Event;
 use spared_pair::{Finding, Headline, Verdict};
 use spared_process::token_bucket::TokenBucket;
 use spared_records::encode;

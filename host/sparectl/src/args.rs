@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
-use spared_control::{Force, Request};
+use spared_message::control::{Force, Request};
 
 use crate::config::Push;
 use crate::line::{Config, Files, Forced, Identity, Init, Line, Maintenance, Pair, Unpair, Verb};

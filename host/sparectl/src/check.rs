@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use spared_control::{Answer, Request, Status};
+use spared_message::control::{Answer, Request, Status};
 
 use crate::args::Args;
 use crate::{EXIT_DOWN, EXIT_FAILED, ask, output, render};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use similar::TextDiff;
-use spared_control::{Answer, ErrorCode, Request, Value};
+use spared_message::control::{Answer, ErrorCode, Request, Value};
 use spared_tree::{Hash, SHOWN_MAX, own};
 
 use crate::args::Args;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use spared_control::{Request, Value};
+use spared_message::control::{Request, Value};
 
 /// Rows about the state of each tree; None for another request.
 pub fn brief(request: &Request, rows: &BTreeMap<String, Value>) -> Option<BTreeMap<String, Value>> {

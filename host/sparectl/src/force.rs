@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, Force, GroupStatus, Request, Status};
+use spared_message::control::{Answer, Force, GroupStatus, Request, Status};
 
 use crate::args::Args;
 

@@ -35,7 +35,7 @@ pub struct Line {
     #[arg(long, global = true, value_name = "NODE")]
     pub node: Option<String>,
     /// Folder of the daemon's control socket
-    #[arg(long, global = true, value_name = "DIR", default_value = spared_control::DEFAULT_RUNTIME_DIR)]
+    #[arg(long, global = true, value_name = "DIR", default_value = spared_message::control::DEFAULT_RUNTIME_DIR)]
     pub runtime_dir: PathBuf,
     /// Print the answer as one line of JSON
     #[arg(long, global = true)]

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use spared_control::{Answer, AskError, ErrorCode, Fault, GroupStatus, Request, Status};
+use spared_message::control::{Answer, AskError, ErrorCode, Fault, GroupStatus, Request, Status};
 
 use crate::args::{Args, Command, Probe};
 
@@ -80,13 +80,13 @@ fn answered(args: &Args, request: &Request) -> u8 {
 fn ask(args: &Args, request: &Request) -> Result<Answer, AskError> {
     let patience = patience(request);
     match &args.node {
-        None => spared_control::ask(&args.runtime_dir, request, patience),
+        None => spared_message::control::ask(&args.runtime_dir, request, patience),
         Some(node) => {
             let request = Request::Node {
                 node: node.clone(),
                 request: Box::new(request.clone()),
             };
-            spared_control::ask(&args.runtime_dir, &request, patience)
+            spared_message::control::ask(&args.runtime_dir, &request, patience)
         }
     }
 }

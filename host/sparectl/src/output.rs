@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
-use spared_control::{Answer, AskError};
+use spared_message::control::{Answer, AskError};
 use spared_pair::Word;
 
 use crate::EXIT_USAGE;

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use spared_control::Request;
 use spared_message::clean;
+use spared_message::control::Request;
 use spared_requests::questions::{Asker, Question, QuestionKind};
 use spared_requests::{Caller, Relay};
 

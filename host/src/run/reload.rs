@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use spared_config::reload::Step;
 use spared_config::{Fault, Setup, unconfirmed};
 use spared_contract::nanoseconds;
-use spared_control::{Answer, ErrorCode, refusal};
+use spared_message::control::{Answer, ErrorCode, refusal};
 use spared_message::notice::{Kind, Notice};
 use spared_node::in_force;
 use spared_process::clock;
@@ -21,7 +21,7 @@ impl Loop {
     /// Requests a reload, for SIGHUP or for a client that waits for the result.
     pub(super) fn request_reload(&mut self, now: Instant, client: Option<u64>, anyway: bool) {
         if self.process.is_stopping() {
-            let answer = spared_control::refusal(ErrorCode::Refused, "spared is stopping");
+            let answer = spared_message::control::refusal(ErrorCode::Refused, "spared is stopping");
             return client.map_or((), |client| self.answer(now, client, &answer));
         }
         self.reload.request(client, anyway);

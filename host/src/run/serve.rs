@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use spared_contract::Cause;
-use spared_control::refusal;
-use spared_control::{Answer, ErrorCode, Request, Verdict};
 use spared_journal::Recorded;
+use spared_message::control::refusal;
+use spared_message::control::{Answer, ErrorCode, Request, Verdict};
 use spared_node::StatusRows;
 use spared_pair::CauseKind;
 use spared_process::clock;

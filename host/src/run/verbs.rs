@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, Force, Request};
 use spared_link::word::Word;
+use spared_message::control::{Answer, Force, Request};
 use spared_message::notice::Notice;
 use spared_node::orders::{freeze_time, maintenance_time};
 use spared_requests::questions::{Asker, Question, QuestionKind};

@@ -1,6 +1,6 @@
 //! Status of plugins, as `sparectl plugins` shows it.
 
-use spared_control::{Confinement, PluginStatus};
+use spared_message::control::{Confinement, PluginStatus};
 use spared_message::starter::CONTROLLERS;
 use spared_pair::PluginState;
 use spared_process::proc::real_time_priority;

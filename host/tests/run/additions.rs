@@ -3,7 +3,7 @@
 use std::fs;
 
 use rustix::process::Signal;
-use spared_control::Request;
+use spared_message::control::Request;
 use spared_tests::lab::signal_to;
 
 use crate::lab::{Alone, VRRP};
@@ -33,9 +33,9 @@ fn an_address_that_a_plugin_adds_comes_and_goes_with_the_role() {
         to,
         anyway: true,
     };
-    lab.ask(&force(spared_control::Force::Backup));
+    lab.ask(&force(spared_message::control::Force::Backup));
     lab.wait("no address", || !has_address(&lab));
-    lab.ask(&force(spared_control::Force::Reset));
+    lab.ask(&force(spared_message::control::Force::Reset));
     lab.wait("the address again", || has_address(&lab));
 }
 

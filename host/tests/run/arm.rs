@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use spared_control::{Answer, Force, Request, Verdict};
+use spared_message::control::{Answer, Force, Request, Verdict};
 use spared_pair::{UNARMED, Word};
 
 use crate::lab::{HOT, Node, Pair, keyed};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use spared_control::Request;
+use spared_message::control::Request;
 
 use crate::lab::{HOT, Node, Pair, keyed};
 use crate::pair::{VRRP, begin_at_r1};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::{Answer, ErrorCode, Force, Request};
+use spared_message::control::{Answer, ErrorCode, Force, Request};
 use spared_tests::lab::signal_to;
 
 use crate::lab::{Alone, VRRP};

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::{Finding, Request};
 use spared_firewall::host_end::Firewall;
+use spared_message::control::{Finding, Request};
 use spared_message::firewall::Passage;
 use spared_message::link::LinkPath;
 use spared_process::MessageHandler;

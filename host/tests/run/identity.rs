@@ -1,7 +1,7 @@
 //! Statements that one node signs and the other one verifies, without a link between them.
 
 use rustix::process::Signal;
-use spared_control::{Answer, Request, Value};
+use spared_message::control::{Answer, Request, Value};
 use spared_tests::lab::signal_to;
 
 use crate::lab::{HOT, Node, Pair, keyed};

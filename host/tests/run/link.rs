@@ -5,8 +5,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::{Answer, Request, Value};
 use spared_key::public_text;
+use spared_message::control::{Answer, Request, Value};
 use spared_tests::lab::signal_to;
 
 use crate::lab::{HOT, HOT2, Node, Pair, key, keyed};

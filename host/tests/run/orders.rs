@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use spared_control::{Answer, Fault, Force, Request, ask};
+use spared_message::control::{Answer, Fault, Force, Request, ask};
 use spared_tests::lab::signal_to;
 
 use crate::lab::{Alone, VRRP};

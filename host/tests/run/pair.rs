@@ -1,6 +1,6 @@
 //! Two hosts and the link between them: what each shows, asks and reports about the other.
 
-use spared_control::{Answer, ErrorCode, Force, Request, Value};
+use spared_message::control::{Answer, ErrorCode, Force, Request, Value};
 
 use crate::lab::{HOT, Node, Pair, keyed};
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rustix::process::Signal;
-use spared_control::Request;
+use spared_message::control::Request;
 use spared_tests::lab::signal_to;
 
 use crate::lab::Node;

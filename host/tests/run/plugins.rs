@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::{Answer, Request};
+use spared_message::control::{Answer, Request};
 use spared_tests::clock::poll;
 use spared_tests::lab::signal_to;
 

@@ -1,7 +1,7 @@
 //! Reloads: all or nothing, only differences, and every fault at once.
 
 use rustix::process::Signal;
-use spared_control::{Answer, ErrorCode, Request};
+use spared_message::control::{Answer, ErrorCode, Request};
 use spared_tests::lab::signal_to;
 
 use crate::lab::{Alone, VRRP};

@@ -4,8 +4,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use spared_control::Request;
 use spared_key::public_text;
+use spared_message::control::Request;
 use spared_pair::{UNARMED, Word};
 use spared_tests::lab::signal_to;
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::{Answer, Request};
+use spared_message::control::{Answer, Request};
 use spared_pair::Id;
 use spared_process::account::Accounts;
 use spared_process::proc::account;

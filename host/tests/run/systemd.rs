@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use spared_control::{Answer, Request};
+use spared_message::control::{Answer, Request};
 
 use crate::lab::{Alone, SOON, VRRP};
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use spared_control::Request;
+use spared_message::control::Request;
 
 use crate::lab::{Alone, VRRP};
 

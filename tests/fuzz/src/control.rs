@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{from_slice, to_string};
-use spared_control::{Answer, Force, Request, SOCKET_NAME};
+use spared_message::control::{Answer, Force, Request, SOCKET_NAME};
 use spared_process::poller::{Key, Poller};
 use spared_requests::Caller;
 use spared_requests::server::{Asked, Server};

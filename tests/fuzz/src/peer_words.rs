@@ -12,11 +12,11 @@ use serde::Serialize;
 use serde_json::{Value, to_string};
 use spared_config::keys::{flatten, scopes};
 use spared_contract::{AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim};
-use spared_control::refusal;
-use spared_control::{Answer, ErrorCode, Request};
 use spared_group::{Action, Follower, Groups, KernelStep, Ticket};
 use spared_link::word::{WORD_MAX, Word};
 use spared_message::clean;
+use spared_message::control::refusal;
+use spared_message::control::{Answer, ErrorCode, Request};
 use spared_node::peer::{File, Peer, answer};
 use spared_pair::Sentence as _;
 use spared_pair::{

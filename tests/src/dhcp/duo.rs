@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use spared_control::{Answer, Request};
+use spared_message::control::{Answer, Request};
 
 use super::server::{Make, Server, Setup};
 use crate::Result;
@@ -147,7 +147,7 @@ impl<'l> Duo<'l> {
             argv: words.iter().map(|word| (*word).to_owned()).collect(),
         };
         let dir = Spared(&self.routers[site]).runtime_dir();
-        match spared_control::ask(&dir, &request, Duration::from_secs(15))? {
+        match spared_message::control::ask(&dir, &request, Duration::from_secs(15))? {
             Answer::Rows { rows, .. } => Ok(serde_json::to_value(rows)?),
             other => Err(format!("sparectl dhcp: {other:?}").into()),
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use spared_control::Status;
+use spared_message::control::Status;
 use spared_pair::Word;
 
 use super::expected::{self, Circumstances};

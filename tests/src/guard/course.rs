@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::Status;
+use spared_message::control::Status;
 
 use super::judge::{self, Wrong};
 use super::node::Node;

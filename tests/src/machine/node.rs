@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use spared_control::{Answer, GroupStatus, RoleChange, Status};
+use spared_message::control::{Answer, GroupStatus, RoleChange, Status};
 
 use super::Machine;
 use super::STEP;

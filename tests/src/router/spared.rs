@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use spared_control::Status;
+use spared_message::control::Status;
 
 use super::{Clock, Plan, Router, VirtualRouter, link};
 use crate::Result;

@@ -350,7 +350,7 @@ fn lasts(fault: &Fault) -> bool {
 
 fn ask(world: &World<'_>, site: usize) -> Result<Said> {
     let output = Spared(&world.bed.pair.routers[site]).sparectl(&["status", "--json"])?;
-    let status: spared_control::Status = serde_json::from_slice(&output.stdout)?;
+    let status: spared_message::control::Status = serde_json::from_slice(&output.stdout)?;
     let found = status.verdict.findings.iter();
     let found = found.map(|it| format!("{} {}", it.id, it.text)).collect();
     let headlines = status.verdict.headlines.iter();

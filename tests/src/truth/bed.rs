@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use spared_control::Status;
+use spared_message::control::Status;
 use spared_pair::Word;
 
 use super::{ExpectedReport, State};

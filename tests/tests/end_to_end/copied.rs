@@ -25,7 +25,7 @@ fn plan() -> Plan {
 /// A node's check fails, and the first line of its status says no OK.
 fn names_a_second_machine(pair: &Linked<'_>, site: usize) -> bool {
     let status = pair.status(site).unwrap_or_default();
-    let fails = |check: &_| matches!(check, spared_control::CheckStatus { name, state: 0, .. } if name == "key");
+    let fails = |check: &_| matches!(check, spared_message::control::CheckStatus { name, state: 0, .. } if name == "key");
     let said = pair.said(site, &["status"]).unwrap_or_default();
     status.checks.iter().any(fails) && said.0 == 1 && said.1.contains("two machines have")
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use spared_control::{Answer, RoleChange};
+use spared_message::control::{Answer, RoleChange};
 use spared_tests::Result;
 use spared_tests::lab::{Wire, build_dir, scenario};
 use spared_tests::linked::{INTERVAL, Linked, peer};

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::PluginStatus;
+use spared_message::control::PluginStatus;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{Disk, Lab, VIRTUAL, Wire, disturbed, scenario, signal_to, skipped, usage};

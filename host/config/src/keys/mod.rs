@@ -10,7 +10,7 @@ pub mod secret;
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_contract::Scope;
-use spared_control::Difference;
+use spared_message::control::Difference;
 use spared_message::word::ConfigValue;
 use spared_message::{clean, fingerprint};
 use spared_pair::DifferenceKind;

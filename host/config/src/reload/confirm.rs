@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use spared_control::{ErrorCode, refusal};
+use spared_message::control::{ErrorCode, refusal};
 use spared_message::notice::{Kind, Notice};
 
 use super::{Reload, ReloadRequest, Stage, Step};

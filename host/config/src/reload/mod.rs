@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::{Fault, Host, Plugin, Setup};
-use spared_control::{Answer, ErrorCode};
+use spared_message::control::{Answer, ErrorCode};
 use spared_message::notice::{Kind, Notice};
 
 use confirm::Confirmation;

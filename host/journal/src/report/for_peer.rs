@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Encoding};
 use spared_child::{Child, Program};
 use spared_config::Options;
-use spared_control::{Answer, ErrorCode, refusal};
+use spared_message::control::{Answer, ErrorCode, refusal};
 
 use super::{LIMIT, SIZE_MAX, words};
 

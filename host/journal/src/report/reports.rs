@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use spared_config::Options;
 use spared_contract::Scope;
-use spared_control::Answer;
+use spared_message::control::Answer;
 
 use super::for_peer::ReportForPeer;
 use super::secret_keys::SecretKeys;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
-use spared_control::Value;
+use spared_message::control::Value;
 
 use super::frame::TEXT_MAX;
 

@@ -16,8 +16,8 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use spared_config as config;
-use spared_control::LinkStatus;
 use spared_message::clean;
+use spared_message::control::LinkStatus;
 use spared_message::link::{FromLink, State, ToLink};
 use spared_message::starter::Start;
 use spared_message::word::{Introduction, Word};

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spared_control::LinkStatus;
 use spared_message::clean;
+use spared_message::control::LinkStatus;
 use spared_message::link::{PathState, State};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Introduction;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, ErrorCode, Request, refusal};
+use spared_message::control::{Answer, ErrorCode, Request, refusal};
 
 use super::Pair;
 

@@ -1,7 +1,7 @@
 //! Parses answers of the peer, and shortens answers to it.
 
-use spared_control::{Answer, ErrorCode, refusal};
 use spared_message::clean;
+use spared_message::control::{Answer, ErrorCode, refusal};
 use spared_message::word::{WORD_MAX, Word};
 
 /// Parses an answer of the peer, and cleans its texts.
@@ -50,7 +50,7 @@ pub fn answer_line(id: u64, mut answer: Answer) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use spared_control::{Event, GroupStatus, Status, Value};
+    use spared_message::control::{Event, GroupStatus, Status, Value};
 
     use super::*;
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use spared_config::keys::{self, Keys};
-use spared_control::Difference;
+use spared_message::control::Difference;
 use spared_message::word::Word;
 use spared_message::{clean, fingerprint};
 use spared_pair::{MachineDifference, MachineFacts, NodeFacts};

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_contract::{AddressClaim, Family};
-use spared_control::Value;
 use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_kernel::fence::is_link_local;
+use spared_message::control::Value;
 use spared_pair::{
     AddressFaults, BareInterface, CauseKind, ConfigFaults, DuplicateAddress, Fence, Finding,
     GroupFacts, InterfaceFacts, LossKind, MachineDifference, MachineFaults, Needs, NetworkLoss,

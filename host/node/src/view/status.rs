@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use spared_contract::Forced;
-use spared_control::{DaemonRun, GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
 use spared_group::{Group, name_of};
 use spared_kernel::FenceState;
+use spared_message::control::{
+    DaemonRun, GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict,
+};
 use spared_process::clock;
 use spared_requests::rows::Details;
 

@@ -1,8 +1,8 @@
 //! Answers `sparectl why` and `sparectl history`: causes of roles, with the fitness of both nodes.
 
 use spared_contract::{Cause, Role};
-use spared_control::{Answer, GroupWhy};
 use spared_group::Group;
+use spared_message::control::{Answer, GroupWhy};
 use spared_pair::Sentence as _;
 use spared_pair::{Fitness, history, undo};
 use spared_requests::questions::PeerHistory;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::Caller;
 use rustix::net::sockopt::socket_peercred;
-use spared_control::{Answer, BEGUN, Request};
+use spared_message::control::{Answer, BEGUN, Request};
 
 const LINE_MAX: usize = 64 * 1024;
 const OUTPUT_MAX: usize = 8 * 1024 * 1024;

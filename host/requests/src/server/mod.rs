@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::Caller;
-use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME, refusal};
+use spared_message::control::{Answer, ErrorCode, Request, SOCKET_NAME, refusal};
 use spared_process::account;
 use spared_process::poller::{Key, Poller};
 

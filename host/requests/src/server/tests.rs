@@ -309,7 +309,7 @@ fn who_finds_no_place_is_told_so() {
     let crowd = fixture.crowd(|it| it.connect());
     let dir = fixture.dir.clone();
     let asking = std::thread::spawn(move || {
-        spared_control::ask(&dir, &Request::Status, Duration::from_secs(5))
+        spared_message::control::ask(&dir, &Request::Status, Duration::from_secs(5))
     });
     while !asking.is_finished() {
         assert_eq!(fixture.turn(), []);

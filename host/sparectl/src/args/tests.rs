@@ -1,6 +1,6 @@
 mod advice;
 
-use spared_control::RESERVED;
+use spared_message::control::RESERVED;
 
 use super::*;
 

@@ -10,7 +10,7 @@ mod worse;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spared_control::Status;
+use spared_message::control::Status;
 
 use crate::args::Args;
 use crate::output;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use spared_control::{Answer, AskError, Request, Status, Value};
+use spared_message::control::{Answer, AskError, Request, Status, Value};
 
 use crate::args::Args;
 use crate::{EXIT_FAILED, ask, exit_code, exit_code_down};

@@ -1,6 +1,6 @@
 //! Finds what a change made worse: links, groups and the other node.
 
-use spared_control::{GroupStatus, Status};
+use spared_message::control::{GroupStatus, Status};
 
 /// Sentences about links, groups and the other node that were good before and are not any more.
 pub fn worse(before: &Status, after: &Status) -> Vec<String> {
@@ -54,7 +54,7 @@ fn on_both<'s>(status: &'s Status, group: &str) -> Vec<&'s GroupStatus> {
 
 #[cfg(test)]
 mod tests {
-    use spared_control::{LinkStatus, PeerStatus};
+    use spared_message::control::{LinkStatus, PeerStatus};
 
     use super::*;
 

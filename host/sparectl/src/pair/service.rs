@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, Request, Status, UNARMED_MARK, state_dir};
 use spared_file::{Access, replace};
+use spared_message::control::{Answer, Request, Status, UNARMED_MARK, state_dir};
 
 use crate::args::Args;
 use crate::ask;

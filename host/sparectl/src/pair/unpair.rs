@@ -1,7 +1,7 @@
 //! `sparectl unpair`: this node leaves its pair, and is a machine with nothing configured again.
 
-use spared_control::{Answer, Request};
 use spared_file::remove;
+use spared_message::control::{Answer, Request};
 use spared_pairing::{Texts, spared_toml};
 
 use super::{own_name, service};

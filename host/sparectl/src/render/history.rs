@@ -1,6 +1,6 @@
 //! Role changes as text: time, node, reason, and the quality of both nodes.
 
-use spared_control::{Fitness, RoleChange};
+use spared_message::control::{Fitness, RoleChange};
 
 use super::moment;
 use spared_pair::time;

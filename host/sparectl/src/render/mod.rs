@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spared_control::{Event, Force, GroupWhy, PluginStatus, RowKind, Unit, Value};
+use spared_message::control::{Event, Force, GroupWhy, PluginStatus, RowKind, Unit, Value};
 
 mod history;
 mod status;

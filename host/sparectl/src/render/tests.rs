@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use spared_control::{Answer, Force};
+use spared_message::control::{Answer, Force};
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -59,9 +59,9 @@ fn compare(path: &Path, text: &str, differing: &mut Vec<String>) {
 
 #[test]
 fn another_version_than_the_installed_one_is_said() {
-    let status = spared_control::Status {
+    let status = spared_message::control::Status {
         node: "r1".to_owned(),
-        run: spared_control::DaemonRun {
+        run: spared_message::control::DaemonRun {
             version: "0.1.0".to_owned(),
             ..Default::default()
         },
@@ -109,7 +109,7 @@ fn a_status_fits_into_terminals_of_any_width() {
 
 #[test]
 fn columns_of_plugins_and_rows_stay_whatever_is_in_them() {
-    let plugin = |name: &str, version: &str| spared_control::PluginStatus {
+    let plugin = |name: &str, version: &str| spared_message::control::PluginStatus {
         name: name.to_owned(),
         version: version.to_owned(),
         state: "running".to_owned(),
@@ -128,7 +128,7 @@ fn columns_of_plugins_and_rows_stay_whatever_is_in_them() {
         assert!(widths.all(|it| it <= columns), "{columns}:\n{text}");
     }
     let numbered = [1, 2, 10, 11].map(|it| {
-        let value = spared_control::Value::Text(format!("/etc/{it}: added"));
+        let value = spared_message::control::Value::Text(format!("/etc/{it}: added"));
         (format!("change.{it}"), value)
     });
     let text = super::rows(&numbered.into(), &Default::default(), false, 80);
@@ -137,7 +137,8 @@ fn columns_of_plugins_and_rows_stay_whatever_is_in_them() {
         .map(|it| it.split(' ').next().unwrap_or(""))
         .collect();
     assert_eq!(order, ["change.1", "change.2", "change.10", "change.11"]);
-    let value = spared_control::Value::Text("some words of a value ".repeat(9).trim().to_owned());
+    let value =
+        spared_message::control::Value::Text("some words of a value ".repeat(9).trim().to_owned());
     let rows = [
         ("tree.spared.state".to_owned(), value.clone()),
         ("x".to_owned(), value),

@@ -4,7 +4,7 @@ use std::io;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use spared_control::NodeReport;
+use spared_message::control::NodeReport;
 use tar::{Builder, EntryType, Header};
 
 use crate::output::without_controls;

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use spared_control::{Answer, NodeReport, Request};
 use spared_file::{Access, replace};
+use spared_message::control::{Answer, NodeReport, Request};
 
 use crate::args::Args;
 use crate::check::program;
@@ -80,7 +80,7 @@ fn begin(args: &Args, bundle: &mut Bundle) -> Option<Fetching> {
 }
 
 fn ask_through(args: &Args, request: &Request) -> Result<Answer, String> {
-    let answer = spared_control::ask(&args.runtime_dir, request, PATIENCE);
+    let answer = spared_message::control::ask(&args.runtime_dir, request, PATIENCE);
     answer.map_err(|error| error.to_string())
 }
 

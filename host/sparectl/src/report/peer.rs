@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
-use spared_control::{Answer, NodeReport, Request};
+use spared_message::control::{Answer, NodeReport, Request};
 
 /// Maximum bytes of a half in base64, for 4 MiB of contents.
 const SIZE_MAX: usize = 6 * 1024 * 1024;

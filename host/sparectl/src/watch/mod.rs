@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
-use spared_control::{Answer, Event, Request, Status};
+use spared_message::control::{Answer, Event, Request, Status};
 
 use crate::args::Args;
 use crate::{EXIT_FAILED, ask, output};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_control::LinkStatus;
+use spared_message::control::LinkStatus;
 
 /// Bytes per second: sent, received.
 pub type Rate = (u64, u64);

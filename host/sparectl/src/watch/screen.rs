@@ -1,6 +1,6 @@
 //! Contents of the screen, from the daemon's last answer.
 
-use spared_control::{Event, LinkStatus, Status};
+use spared_message::control::{Event, LinkStatus, Status};
 use spared_pair::Word;
 
 use super::line::{Line, Size, Style};

@@ -13,7 +13,7 @@ use spared_abi::PLUGIN_ROOT;
 use spared_config::on_disk::path_of;
 use spared_config::{Fault, Plugin, Setup, table_of};
 use spared_contract::{ConfigTable, RootsFile, TABLE_SIZE_MAX};
-use spared_control::RESERVED;
+use spared_message::control::RESERVED;
 use spared_message::load::{Asks, Load};
 use spared_message::paths::Opened;
 use spared_message::starter::{About, NotStarted, Reaped, Start};

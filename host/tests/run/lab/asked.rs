@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use spared_control::{
+use spared_message::control::{
     Answer, Event, GroupStatus, LinkStatus, PeerStatus, PluginStatus, Request, Status, Value, ask,
 };
 

@@ -2,8 +2,8 @@
 
 use serde_json::to_string;
 use spared_config::keys::flatten;
-use spared_control::{Answer, Request};
 use spared_link::word::Word;
+use spared_message::control::{Answer, Request};
 use spared_pair::{
     CauseKind, Fitness, GroupFacts, NetworkFaults, NodeFacts, OrderFacts, RoleChange,
 };

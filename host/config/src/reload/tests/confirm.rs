@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::reload::APPLY_TIMEOUT;
 use crate::{Fault, Setup};
-use spared_control::ErrorCode;
+use spared_message::control::ErrorCode;
 
 use super::steps::Host;
 

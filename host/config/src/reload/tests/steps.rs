@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::{Fault, Plugin, Setup};
-use spared_control::{Answer, ErrorCode};
+use spared_message::control::{Answer, ErrorCode};
 
 use super::Folder;
 use crate::reload::APPLY_TIMEOUT;

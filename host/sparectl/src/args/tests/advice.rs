@@ -9,7 +9,7 @@ use clap::CommandFactory;
 
 use super::super::{Command, parse};
 use crate::line::Line;
-use spared_control::Request;
+use spared_message::control::Request;
 
 /// Verbs of systemctl that messages name.
 const OF_SYSTEMCTL: [&str; 11] = [

@@ -4,7 +4,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use spared_control::{
+use spared_message::control::{
     AddressStatus, CheckStatus, GroupStatus, InterfaceStatus, LinkStatus, Status, Value,
 };
 

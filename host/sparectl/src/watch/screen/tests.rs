@@ -1,6 +1,6 @@
 //! Tests the contents of screens of different sizes.
 
-use spared_control::Answer;
+use spared_message::control::Answer;
 
 use super::*;
 

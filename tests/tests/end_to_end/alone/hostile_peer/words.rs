@@ -1,6 +1,6 @@
 //! Words of a host, as JSON: each kind with what it may hold and with what it may not.
 
-/// Of a request, as `spared-control` writes it.
+/// Request, as `spared_message::control` writes it.
 pub fn question(id: u64, request: &str) -> String {
     format!("{{\"word\":\"ask\",\"id\":{id},\"request\":{request:?}}}")
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use spared_control::{PluginStatus, Status};
+use spared_message::control::{PluginStatus, Status};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/status.json");
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
-use crate::{Answer, BEGUN, Request, SOCKET_NAME};
+use crate::control::{Answer, BEGUN, Request, SOCKET_NAME};
 
 /// Maximum bytes of an answer, far more than the daemon sends.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{Force, Request};
+use crate::control::{Force, Request};
 
 impl Request {
     /// The command of `sparectl` that sends this request, such as "sparectl force active office".

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use crate::control::{
     AddressStatus, CheckStatus, Difference, Event, OrderFacts, RoleChange, Value, Verb, Verdict,
 };
 
