@@ -35,7 +35,7 @@ use serde::Serialize;
 use spared_abi::PLUGIN_ROOT;
 use spared_config::{Plugin, Setup};
 use spared_contract::Descriptor;
-use spared_worker::capabilities;
+use spared_process::worker::capabilities;
 
 pub use names::{no_group, unread};
 pub use run::run;

@@ -11,8 +11,8 @@ use spared_config::exit;
 use spared_config::{Fault, Plugin, Setup, Unread, plugin_names};
 use spared_contract::Descriptor;
 use spared_process::account;
-use spared_worker::file::open_plugin;
-use spared_worker::process::{self, Configuration};
+use spared_process::worker::file::open_plugin;
+use spared_process::worker::process::{self, Configuration};
 
 use crate::{Finding, Severity, plugin_checks, summary};
 

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Mode::Run(options) => run::run(&options).map_or_else(end, |()| ExitCode::SUCCESS),
         Mode::Check(options) => ExitCode::from(spared_check::run(&options)),
         Mode::Report(options) => ExitCode::from(spared_journal::report::run(&options)),
-        Mode::Worker => spared_worker::run(),
+        Mode::Worker => spared_process::worker::run(),
         Mode::Link => spared_link::run(),
         Mode::Firewall(account) => spared_firewall::run(account),
         Mode::Starter(files) => spared_supervisor::starter::run(files),

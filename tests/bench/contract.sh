@@ -43,8 +43,8 @@ lines() { code "$@" | count; }
 
 row measure "$base" here
 both 'definitions of Directive' directives
-both 'unsafe in abi, sdk, check, worker' unsafe abi/src abi/contract/src abi/sdk/src abi/check/src host/worker/src
-both 'lines of code: worker' lines host/worker/src
+both 'unsafe in abi, sdk, check, worker' unsafe abi/src abi/contract/src abi/sdk/src abi/check/src host/worker/src host/process/src/worker
+both 'lines of code: worker' lines host/worker/src host/process/src/worker
 both 'lines of code: abi, contract, sdk, check, hostile' lines abi/src abi/contract/src abi/sdk/src abi/check/src abi/examples/hostile/src
 
 [ "$pairs" != 0 ] || exit 0

@@ -106,7 +106,10 @@ fn probe(lab: &Lab) -> Result<PluginFile> {
     command.arg(repository.join("abi/c"));
     command.arg(format!("-DPROBE_NAME=\"{PROBE}\""));
     command.arg("-o").arg(&file);
-    for source in ["host/worker/tests/plugins/probe.c", "abi/c/spared_plugin.c"] {
+    for source in [
+        "host/process/tests/plugins/probe.c",
+        "abi/c/spared_plugin.c",
+    ] {
         command.arg(repository.join(source));
     }
     if command.arg("-lpthread").status()?.success() {

@@ -14,10 +14,10 @@ use spared_contract::{
 use spared_message::load::{Asks, Load};
 use spared_message::paths::Opened;
 use spared_process::account::CHECK_ACCOUNT;
-use spared_worker::capabilities;
-use spared_worker::errors::Errors;
-use spared_worker::is_refusal;
-use spared_worker::process::Worker;
+use spared_process::worker::capabilities;
+use spared_process::worker::errors::Errors;
+use spared_process::worker::is_refusal;
+use spared_process::worker::process::Worker;
 
 use crate::finding::Finding;
 
@@ -51,7 +51,7 @@ pub fn name_of(path: &Path) -> String {
 /// The file is no plugin, or what is wrong with the note.
 pub fn describe(path: &Path) -> Result<Descriptor, String> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    spared_worker::describe(&name_of(path), file.as_fd())
+    spared_process::worker::describe(&name_of(path), file.as_fd())
 }
 
 /// A worker that is asked and told by a check.

@@ -45,7 +45,7 @@ struct Arguments {
 fn main() -> ExitCode {
     // As the host starts a worker.
     if std::env::args().nth(1).is_some_and(|word| word == "worker") {
-        return spared_worker::run();
+        return spared_process::worker::run();
     }
     let arguments = match parse() {
         Ok(Some(arguments)) => arguments,

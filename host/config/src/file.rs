@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use spared_worker::file::open_checked;
+use spared_process::worker::file::open_checked;
 
 use super::Fault;
 use super::fault::name_of;

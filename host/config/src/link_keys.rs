@@ -9,7 +9,7 @@ use rustix::fs::fstat;
 use spared_config_reader::{Config, Failure, Section};
 use spared_key::{PrivateKey, PublicKey, Strength, parse_public, public_text, rate};
 use spared_message::link::Keys;
-use spared_worker::file::open_checked;
+use spared_process::worker::file::open_checked;
 use zeroize::Zeroizing;
 
 use super::link::other_of;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use spared_worker::file::open_checked;
+use spared_process::worker::file::open_checked;
 use toml::Table;
 
 use super::restart::unreadable;

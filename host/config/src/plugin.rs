@@ -8,7 +8,7 @@ use spared_abi::PLUGIN_ASIDE;
 use spared_config_reader::{self as config, Config, ConfigTable, Failure, HOST_KEYS, Section};
 use spared_contract::TABLE_SIZE_MAX;
 use spared_message::control::RESERVED;
-use spared_worker::capabilities;
+use spared_process::worker::capabilities;
 
 use super::{Fault, Host, file};
 
@@ -114,7 +114,7 @@ impl Plugin {
     pub(super) fn parse(name: &str, text: &str, host: &Host) -> Self {
         let file = format!("{name}.toml");
         let mut plugin = Self::empty(name, text);
-        if !spared_worker::is_name(name) {
+        if !spared_process::worker::is_name(name) {
             let why = "allowed names: a-z, then a-z, 0-9 and -, at most 32";
             plugin.faults.push(Fault::whole(&file, why));
         }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use spared_worker::file::open_plugin;
+use spared_process::worker::file::open_plugin;
 
 use super::on_disk::{Stamps, Texts, place_of, stamps_of};
 use super::{Options, Setup};

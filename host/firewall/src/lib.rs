@@ -94,7 +94,7 @@ impl Host {
     }
 
     fn serve(mut self, account: Option<(u32, u32)>) -> Result<(), End> {
-        let missed = spared_worker::confine_for_firewall(account);
+        let missed = spared_process::worker::confine_for_firewall(account);
         // A change of the account clears this setting.
         die_with_the_host();
         wait(&[&self.socket])?;

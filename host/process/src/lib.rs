@@ -8,7 +8,7 @@
 //! `spared_records` carries messages and descriptors, [`account`] chooses the account of a process, [`token_bucket`]
 //! bounds what a process sends, and [`pace`] bounds how often costly work is done. [`poller`] reports who has sent
 //! something, and [`signals`] are those of the host. The messages themselves, and what follows from an end, belong to
-//! the owner.
+//! the owner. [`worker`] is the process of a plugin: both its halves, and the sandbox.
 //!
 //! Only a start and a reaping wait here, for the starter's answer. Time is an argument.
 
@@ -30,6 +30,7 @@ mod task_timer;
 mod tests;
 pub mod token_bucket;
 mod usage;
+pub mod worker;
 
 pub use child::Child;
 pub use killed::Killed;

@@ -47,14 +47,14 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     };
     let mut kernel = opened.map_err(|error| Failure::Unavailable(error.to_string()))?;
     if setup.host.realtime {
-        kernel.raise_carrier(spared_worker::real_time_for_carrier);
+        kernel.raise_carrier(spared_process::worker::real_time_for_carrier);
     }
     let leftovers = kernel
         .remove_leftovers()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
     let starter = find_starter(options, &setup.digest).map_err(Failure::Unavailable)?;
     // Not earlier: a starter of its own, and whatever that starts, keeps the old limit.
-    spared_worker::lift_descriptor_limit_for_host();
+    spared_process::worker::lift_descriptor_limit_for_host();
     let mut host = Loop::new(options.clone(), setup, signals, control, kernel, starter)?;
     if is_taken_back {
         host.note_taken_back();
@@ -100,10 +100,10 @@ fn lock_down(host: &Host) {
     if !host.realtime {
         return;
     }
-    if let Err(error) = spared_worker::real_time_for_host() {
+    if let Err(error) = spared_process::worker::real_time_for_host() {
         log::warn!("no real-time priority here ({error}): failovers may be late on a busy machine");
     }
-    if let Err(why) = spared_worker::lock_memory_for_host() {
+    if let Err(why) = spared_process::worker::lock_memory_for_host() {
         log::warn!("memory is not fully locked ({why}): failovers may be late if the system swaps");
     }
 }

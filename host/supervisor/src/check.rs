@@ -6,10 +6,10 @@ use spared_config::Fault;
 use spared_contract::{Failure, FromPlugin, Surroundings, ToPlugin};
 use spared_message::starter::{NotStarted, Start};
 use spared_process::poller::Poller;
+use spared_process::worker::errors::Errors;
+use spared_process::worker::process::Worker;
 use spared_process::{TaskTimer, Usage};
 use spared_records::ReceiveError;
-use spared_worker::errors::Errors;
-use spared_worker::process::Worker;
 
 use super::failure::{faults, status_of};
 use super::output::Output;

@@ -4,7 +4,7 @@ use std::io;
 
 use spared_config::Fault;
 use spared_contract::Failure;
-use spared_worker::status::{self, INVALID};
+use spared_process::worker::status::{self, INVALID};
 
 /// Faults that a plugin found in its configuration, with file and line.
 pub(super) fn faults(name: &str, text: &str, status: i32, failures: &[Failure]) -> Vec<Fault> {

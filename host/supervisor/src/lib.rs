@@ -34,10 +34,10 @@ use spared_group::Order;
 use spared_message::starter::About;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
+use spared_process::worker::process::Worker;
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, nearest_tick};
 use spared_records::SendError;
 use spared_requests::questions::{Answered, Unanswered};
-use spared_worker::process::Worker;
 
 use calls::Calls;
 use check::Check;

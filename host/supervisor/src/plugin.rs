@@ -7,9 +7,9 @@ use spared_contract::{Descriptor, Surroundings, ToPlugin};
 use spared_message::load::Asks;
 use spared_message::starter::{NotStarted, Start};
 use spared_process::poller::Poller;
+use spared_process::worker::group_names;
+use spared_process::worker::process::Worker;
 use spared_process::{Policy, RestartBudget, TRIAL};
-use spared_worker::group_names;
-use spared_worker::process::Worker;
 
 use super::memory::Memory;
 use super::pending_call::PendingCall;

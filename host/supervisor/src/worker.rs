@@ -6,10 +6,10 @@ use std::time::Instant;
 use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_message::notice::{Kind, Notice};
 use spared_process::poller::Poller;
+use spared_process::worker::errors::Errors;
+use spared_process::worker::process::Worker;
 use spared_process::{Next, Pings, RestartBudget, TRIAL, UsageReader};
 use spared_records::ReceiveError;
-use spared_worker::errors::Errors;
-use spared_worker::process::Worker;
 
 use super::failure::faults;
 use super::memory::Memory;

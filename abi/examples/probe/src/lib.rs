@@ -1,5 +1,5 @@
 //! Does what a test tells it by queries, and says what came of it in rows: for the tests of the worker, as
-//! `host/worker/tests/plugins/probe.c` is one in C.
+//! `host/process/tests/plugins/probe.c` is one in C.
 
 mod words;
 

@@ -48,7 +48,7 @@ pub fn run() -> ExitCode {
     };
     child::close_from(SOCKET_FD + 1);
     die_with_the_host();
-    let missed = spared_worker::confine_without_plugin("link");
+    let missed = spared_process::worker::confine_without_plugin("link");
     // Dropping privileges clears the signal.
     die_with_the_host();
     let mut link = Link::new(socket);

@@ -21,8 +21,8 @@ use spared_process::Child;
 use spared_process::account::{Account, Accounts};
 use spared_process::child::SOCKET_FD;
 use spared_process::starter::{ProcessStarter, Started};
-use spared_worker::file::open_plugin;
-use spared_worker::process::Worker;
+use spared_process::worker::file::open_plugin;
+use spared_process::worker::process::Worker;
 
 use super::control_groups::ControlGroups;
 use super::loaded;
@@ -239,7 +239,7 @@ impl Launcher {
 
     // Opens the plugin. It checks the name before anything is stored about it, because anybody may have invented it.
     fn library(&self, plugin: &str) -> Result<OwnedFd, NotStarted> {
-        if !spared_worker::is_name(plugin) || RESERVED.contains(&plugin) {
+        if !spared_process::worker::is_name(plugin) || RESERVED.contains(&plugin) {
             let why =
                 "allowed names: a-z, then a-z, 0-9 and -, at most 32, no word of spared's own";
             return Err(NotStarted::Refused(why.to_owned()));
@@ -386,7 +386,7 @@ impl ProcessStarter for Launcher {
 /// Otherwise a plugin that runs as root would lose its state folder to another account, and services of the machine
 /// would be killed.
 fn permit(plugin: &str, asks: &Asks, file: &OwnedFd) -> Result<(), String> {
-    asks.permit(&spared_worker::describe(plugin, file.as_fd())?)
+    asks.permit(&spared_process::worker::describe(plugin, file.as_fd())?)
 }
 
 /// Returns true if the programs that a plugin starts end with it. A plugin that asks to be root starts services of the

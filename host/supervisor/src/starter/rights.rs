@@ -2,7 +2,7 @@
 
 use spared_abi::{PLUGIN_REALTIME, PLUGIN_ROOT};
 use spared_config::Allow;
-use spared_worker::capabilities;
+use spared_process::worker::capabilities;
 
 /// Rights of a worker that runs a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -148,7 +148,7 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
 fn keep_pace(launcher: &Launcher) {
     if launcher.is_realtime() {
         // If it is not permitted, the host reports that.
-        let _ = spared_worker::real_time_for_host();
+        let _ = spared_process::worker::real_time_for_host();
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::process::to_line;
+use crate::worker::process::to_line;
 
 /// Maximum length of a line in bytes; a longer one is split.
 const LINE_MAX: usize = 1024;

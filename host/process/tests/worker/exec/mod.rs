@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use spared_contract::{FromPlugin, RootsFile, Surroundings, ToPlugin};
 use spared_message::load::Load;
-use spared_worker::process::{self, CheckError, Configuration};
+use spared_process::worker::process::{self, CheckError, Configuration};
 use std::os::fd::AsFd;
 
 use crate::confinement::has_accounts;

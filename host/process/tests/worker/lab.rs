@@ -13,7 +13,7 @@ use spared_contract::{
     ConfigTable, Descriptor, Directive, Failure, FromPlugin, Row, Surroundings, ToPlugin, Value,
 };
 use spared_message::load::Load;
-use spared_worker::process::Worker;
+use spared_process::worker::process::Worker;
 
 /// Generous time limit, because many tests share two cores.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -82,7 +82,7 @@ impl Lab {
     }
 
     pub fn probe(&self) -> PathBuf {
-        self.compile("probe", "host/worker/tests/plugins/probe.c", &[])
+        self.compile("probe", "host/process/tests/plugins/probe.c", &[])
     }
 
     /// Builds an example plugin in Rust and copies it to NAME.so.

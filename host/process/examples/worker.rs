@@ -1,5 +1,5 @@
 //! `spared worker` alone, because tests need an executable to start.
 
 fn main() -> std::process::ExitCode {
-    spared_worker::run()
+    spared_process::worker::run()
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use spared_contract::{FromPlugin, Surroundings, ToPlugin};
 use spared_message::load::Load;
-use spared_worker::process::Worker;
+use spared_process::worker::process::Worker;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();

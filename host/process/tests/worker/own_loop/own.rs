@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared_contract::{FromPlugin, Scope, ToPlugin};
 use spared_message::load::Load;
-use spared_worker::process::{self, CheckError, Configuration};
+use spared_process::worker::process::{self, CheckError, Configuration};
 
 use crate::lab::{Host, Lab, executable, load};
 

@@ -8,7 +8,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache};
 use spared_contract::{Descriptor, note};
 
-use crate::capabilities;
+use crate::worker::capabilities;
 
 /// Maximum number of program headers of a file; shared objects have about ten.
 const HEADERS_MAX: usize = 64;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::descriptor::is_name;
+use crate::worker::descriptor::is_name;
 
 #[test]
 fn names_follow_the_pattern() {

@@ -9,14 +9,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
+use crate::child::{Child, SOCKET_FD};
+use crate::starter::{Started, Starter};
 use spared_contract::{Call, Cause, Descriptor, FromPlugin, ToPlugin, Value};
 use spared_message::clean;
 use spared_message::load::Load;
-use spared_process::child::{Child, SOCKET_FD};
-use spared_process::starter::{Started, Starter};
 use spared_records::{ReceiveError, Receiver, SendError};
 
-use crate::errors::Errors;
+use crate::worker::errors::Errors;
 
 /// Descriptor of the plugin's file, in the worker.
 pub const PLUGIN_FD: RawFd = 4;

@@ -6,12 +6,12 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::poller::is_readable;
 use spared_contract::{ConfigTable, Descriptor, Failure, FromPlugin, Surroundings, ToPlugin};
 use spared_message::load::Load;
-use spared_process::poller::is_readable;
 
 use super::Worker;
-use crate::status;
+use crate::worker::status;
 
 /// Maximum time for the check.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -18,7 +18,7 @@ fn compiled(lab: &Lab, name: &str, source: &str) -> PathBuf {
 }
 
 pub fn probe(lab: &Lab) -> PathBuf {
-    compiled(lab, "probe", "host/worker/tests/plugins/probe.c")
+    compiled(lab, "probe", "host/process/tests/plugins/probe.c")
 }
 
 /// The probe as a program, without a worker: addresses and undefined behaviour are checked.
@@ -30,7 +30,7 @@ fn sanitized(lab: &Lab) -> PathBuf {
     cc.args(["-Iabi/c", "abi/c/spared_plugin.c", "-o"])
         .arg(&program);
     for source in ["probe.c", "bare.c"] {
-        cc.arg(format!("host/worker/tests/plugins/{source}"));
+        cc.arg(format!("host/process/tests/plugins/{source}"));
     }
     let output = cc.arg("-lpthread").current_dir(repository()).output();
     let output = output.unwrap();

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use spared_contract::{Descriptor, Failure};
-use spared_worker::process::{CheckError, Configuration, check};
+use spared_process::worker::process::{CheckError, Configuration, check};
 
 use crate::lab::{Lab, executable};
 

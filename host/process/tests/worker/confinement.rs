@@ -100,7 +100,7 @@ fn a_vendors_plugin_goes_first_when_memory_ends() {
         let mut load = as_nobody(&lab);
         load.name = name.to_owned();
         let named = format!("-DPROBE_NAME=\"{name}\"");
-        let probe = "host/worker/tests/plugins/probe.c";
+        let probe = "host/process/tests/plugins/probe.c";
         let plugin = lab.compile(name, probe, &[&named]);
         let mut host = Host::started(&plugin, &load, "");
         let found = host.query("confinement");

@@ -5,8 +5,8 @@ use std::path::{Component, Path};
 use spared_abi as abi;
 use spared_contract::{Descriptor, Verb};
 
-use crate::capabilities;
-use crate::confine;
+use crate::worker::capabilities;
+use crate::worker::confine;
 
 const NAME_MAX: usize = 32;
 

@@ -5,17 +5,17 @@ use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::child;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use signal_hook::consts::SIGTERM;
 use spared_contract::{Descriptor, FromPlugin, LogLevel};
 use spared_message::load::Load;
-use spared_process::child;
 use spared_records::Receiver;
 
-use crate::confine;
-use crate::loader::{self, Main};
-use crate::process::PLUGIN_FD;
+use crate::worker::confine;
+use crate::worker::loader::{self, Main};
+use crate::worker::process::PLUGIN_FD;
 
 /// Maximum wait for the starter's first message.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,7 +77,7 @@ fn serve(socket: OwnedFd, load: &Load) -> c_int {
 /// It is none, or asks for other rights than this process was started with.
 fn open(load: &Load, file: &OwnedFd) -> Result<(Descriptor, Main), String> {
     let name = &load.name;
-    let descriptor = crate::describe(name, file.as_fd())?;
+    let descriptor = crate::worker::describe(name, file.as_fd())?;
     if let Some(asks) = &load.asks {
         asks.permit(&descriptor)?;
     }

@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
-use crate::capabilities;
+use crate::worker::capabilities;
 
 pub const NET_ADMIN: u64 = CapabilitySet::NET_ADMIN.bits();
 /// To lock memory beyond the limit.

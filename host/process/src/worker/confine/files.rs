@@ -10,7 +10,7 @@ use landlock::{
 use spared_message::load::Load;
 
 use super::privileges::NET_ADMIN;
-use crate::process::PLUGIN_FD;
+use crate::worker::process::PLUGIN_FD;
 
 /// Programs and libraries, which may be read and executed.
 const PROGRAMS: [&str; 8] = [
