@@ -2234,7 +2234,7 @@ static void handle_status(struct span status)
 	uint64_t group_count = 0, finding_count = 0;
 	struct spared_group_status *of_groups;
 	struct spared_finding *of_findings;
-	struct spared_pair pair = {
+	struct spared_verdict pair = {
 		.verdict = verdict_of(status), .quality = (uint32_t)number_of(status, 1),
 		.ready = flag_of(status, 2), .link_up = flag_of(status, 3),
 		.node = text_of(status, 4), .peer = text_of(status, 5),

@@ -167,7 +167,7 @@ struct spared_finding {
 };
 
 /* The same as sparectl status. */
-struct spared_pair {
+struct spared_verdict {
 	uint32_t verdict, quality; /* the worst of all groups; of this node, 0-100 */
 	int ready, link_up;
 	struct spared_str node, peer;
@@ -219,7 +219,7 @@ struct spared_plugin {
 	spared_status (*partner_message)(void *self, size_t partner, struct spared_bytes message);
 	spared_status (*partner_writable)(void *self, size_t partner);
 	/* watch */
-	spared_status (*status)(void *self, const struct spared_pair *pair);
+	spared_status (*status)(void *self, const struct spared_verdict *pair);
 	spared_status (*event)(void *self, const struct spared_event *event);
 };
 

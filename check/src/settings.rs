@@ -1,6 +1,6 @@
 //! Checks kernel settings (sysctl) on which routing and answering for virtual addresses depend.
 
-use spared_pair::forwarding::{self, Need};
+use spared_verdict::forwarding::{self, Need};
 
 use super::wanted::Interface;
 use super::{Finding, Severity, System, Wanted};
@@ -128,7 +128,7 @@ fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
             .addresses
             .iter()
             .any(|net| net.addr().is_ipv4() && net.prefix_len() == 32);
-    spared_pair::ignores_arp(value, hosts_only).then(|| {
+    spared_verdict::ignores_arp(value, hosts_only).then(|| {
         let (name, at) = (conf.name, if conf.all("arp_ignore") == Some(value) { "all" } else { conf.name });
         let sentence = format!(
             "net.ipv4.conf.{at}.arp_ignore is {value}: ARP requests for the virtual addresses on {name} are not answered"

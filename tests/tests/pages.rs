@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use spared_pair::Id;
+use spared_verdict::Id;
 
 /// More than that nobody reads before deciding.
 const README_LINES: usize = 85;

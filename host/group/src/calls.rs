@@ -2,7 +2,7 @@
 
 use spared_contract::{Cause, Claims, Publication, Role};
 use spared_message::notice::{Kind, Notice};
-use spared_pair::{CauseKind, UNARMED};
+use spared_verdict::{CauseKind, UNARMED};
 
 use super::{
     EBUSY, ECANCELED, EIO, ENOENT, ETIMEDOUT, Group, Groups, KernelStep, Phase, Ticket, is_late,

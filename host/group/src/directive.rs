@@ -2,7 +2,7 @@
 
 use spared_contract::{Cause, Directive, Forced, Role};
 use spared_message::notice::{Kind, Notice};
-use spared_pair::{CauseKind, UNARMED};
+use spared_verdict::{CauseKind, UNARMED};
 
 use super::refusal::StandingOrder;
 use super::{Action, Groups, Phase};

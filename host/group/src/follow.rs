@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use spared_contract::{Cause, Role};
 use spared_message::notice::Kind;
-use spared_pair::CauseKind;
+use spared_verdict::CauseKind;
 
 use super::{Action, Group, Groups, KernelStep, Order, Phase, ROLE_DEADLINE_NS, name_of};
 

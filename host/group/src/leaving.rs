@@ -2,8 +2,8 @@
 //! become backup, and then the addresses are removed.
 
 use spared_contract::{Cause, Role};
-use spared_pair::CauseKind;
-use spared_pair::Sentence as _;
+use spared_verdict::CauseKind;
+use spared_verdict::Sentence as _;
 
 use super::switchover::Offer;
 use super::{Action, Groups, KernelStep, Phase, Ticket};

@@ -5,7 +5,7 @@
 //! then waits until the peer is ready again.
 
 use spared_contract::{Cause, Forced};
-use spared_pair::CauseKind;
+use spared_verdict::CauseKind;
 
 use super::{Group, Groups};
 

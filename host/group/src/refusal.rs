@@ -8,7 +8,7 @@
 use std::fmt;
 
 use spared_contract::{Forced, Role};
-use spared_pair::{Sentence as _, UNARMED};
+use spared_verdict::{Sentence as _, UNARMED};
 
 use super::{Group, Groups, Phase};
 

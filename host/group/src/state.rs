@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spared_contract::{Cause, Claims, Forced, Role};
-use spared_pair::CauseKind;
+use spared_verdict::CauseKind;
 
 use super::eligibility::Eligibility;
 use super::follow::Delivery;

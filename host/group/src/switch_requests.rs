@@ -6,8 +6,8 @@ use spared_contract::{Cause, Role};
 use spared_message::clean;
 use spared_message::notice::Kind;
 use spared_message::word::Word;
-use spared_pair::CauseKind;
-use spared_pair::Sentence as _;
+use spared_verdict::CauseKind;
+use spared_verdict::Sentence as _;
 
 use super::refusal::{Candidate, Insistence, judge};
 use super::session::PeerSession;

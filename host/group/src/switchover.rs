@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use spared_contract::{Cause, Role};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_pair::CauseKind;
-use spared_pair::Sentence as _;
+use spared_verdict::CauseKind;
+use spared_verdict::Sentence as _;
 
 use declined::Declined;
 pub(super) use ended::EndedSwitchovers;

@@ -11,7 +11,7 @@ mod switchover;
 mod unarmed;
 
 use spared_contract::{AddressClaim, Cause, Family, Forced, Publication, VirtualRouterClaim};
-use spared_pair::CauseKind;
+use spared_verdict::CauseKind;
 
 use super::*;
 

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use spared_pair::History;
+use spared_verdict::History;
 
 use crate::state_file::{self, BackgroundWriter};
 
@@ -65,7 +65,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use spared_pair::RoleChange;
+    use spared_verdict::RoleChange;
 
     use super::*;
 

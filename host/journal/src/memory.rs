@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use spared_pair::{Fitness, History, RoleChange};
+use spared_verdict::{Fitness, History, RoleChange};
 
 use crate::history::Store;
 

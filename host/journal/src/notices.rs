@@ -6,9 +6,9 @@ use crate::memory::Memory;
 use spared_contract::{Cause, Role};
 use spared_message::control::Event;
 use spared_message::notice::{Kind, Notice};
-use spared_pair::{Finding, FindingTimes, FirstFound, Fitness, RoleChange, Verdict};
 use spared_process::clock;
 use spared_process::token_bucket::TokenBucket;
+use spared_verdict::{Finding, FindingTimes, FirstFound, Fitness, RoleChange, Verdict};
 
 use crate::events::{Events, Recorded};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_netlink::Link;
-use spared_pair::forwarding::{self, Need};
+use spared_verdict::forwarding::{self, Need};
 
 use super::group::Group;
 use super::{Kernel, KernelEvent};

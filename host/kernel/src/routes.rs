@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use spared_contract::{AddressClaim, RouteClaim};
 use spared_netlink::constants::ROUTE_PROTOCOL;
 use spared_netlink::{Message, Requests, Route};
-use spared_pair::MissingRoute;
+use spared_verdict::MissingRoute;
 
 use super::KernelError;
 use super::group::Group;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use spared_contract::AddressClaim;
 use spared_netlink::Address;
-use spared_pair::{AddressStatus, ForeignAddress, MissingRoute};
+use spared_verdict::{AddressStatus, ForeignAddress, MissingRoute};
 
 use super::group::{Group, router_id};
 use super::{Kernel, routes};

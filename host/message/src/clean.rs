@@ -2,7 +2,7 @@
 //! and bounds the length.
 
 use serde_json::Value;
-use spared_pair::NodeFacts;
+use spared_verdict::NodeFacts;
 
 const TEXT_MAX: usize = 2048;
 const LIST_MAX: usize = 256;

@@ -11,7 +11,7 @@ use spared_contract::codec::Message;
 
 use crate::link::LinkPath;
 
-pub use spared_pair::{OwnTranslation, RuleDigests};
+pub use spared_verdict::{OwnTranslation, RuleDigests};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFirewall {

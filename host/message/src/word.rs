@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use spared_pair::{MachineFacts, NodeFacts};
+use spared_verdict::{MachineFacts, NodeFacts};
 
 /// Maximum bytes of a word, as JSON.
 pub const WORD_MAX: usize = 160 * 1024;

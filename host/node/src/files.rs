@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use spared_config::on_disk::{NotInForce, Stamps, Texts, key_faults, not_in_force, secret, stamps};
 use spared_config::{Options, Restart, Setup};
 use spared_journal::state_file::why_unwritable;
-use spared_pair::{FailsAfterRestart, UnusedFiles};
 use spared_process::clock;
+use spared_verdict::{FailsAfterRestart, UnusedFiles};
 
 use crate::needs;
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spared_netlink::Requests;
-use spared_pair::{Needs, setting_of};
+use spared_verdict::{Needs, setting_of};
 
 use crate::needs::{self, CheckedObjects, EarlierResults};
 

@@ -10,8 +10,8 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use spared_kernel::Answering;
 use spared_netlink::Requests;
-use spared_pair::{Needs, RealTimeLost, UnansweredArp, ignores_arp, setting_of};
 use spared_process::proc::real_time_priority;
+use spared_verdict::{Needs, RealTimeLost, UnansweredArp, ignores_arp, setting_of};
 
 const SETTINGS: &str = "/proc/sys";
 /// Folder whose settings are needed. The systemd unit itself mounts others read-only.

@@ -11,9 +11,9 @@ use spared_journal::unarmed::UnarmedMark;
 use spared_message::control::{Answer, ErrorCode, Force, refusal};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_pair::{Maintenance, OrderFacts};
 use spared_process::clock;
 use spared_requests::ForcePlan;
+use spared_verdict::{Maintenance, OrderFacts};
 
 /// Overrides in force, and their file.
 #[derive(Debug)]

@@ -16,11 +16,11 @@ use spared_message::clean;
 use spared_message::control::{Difference, LinkStatus};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_pair::quality::{self, Change, CheckReport, Quality, Refused};
-use spared_pair::{Fitness, MachineDifference, MachineFacts, NodeFacts};
 use spared_process::clock;
 use spared_process::pace::Pace;
 use spared_requests::questions::STATUS_TIMEOUT;
+use spared_verdict::quality::{self, Change, CheckReport, Quality, Refused};
+use spared_verdict::{Fitness, MachineDifference, MachineFacts, NodeFacts};
 
 use self::failing::Failing;
 use super::node_config::NodeConfig;
@@ -481,7 +481,7 @@ impl Pair {
 
     fn lacks(&self, own: &NodeFacts, peer: &str) -> Vec<String> {
         let link_down = (!self.peer.is_up()).then_some(self.link_down.as_str());
-        spared_pair::missing(own, peer, link_down, self.peer.differences())
+        spared_verdict::missing(own, peer, link_down, self.peer.differences())
     }
 
     // ---- time

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use spared_group::{Groups, name_of};
 use spared_journal::ring::{SecondRecord, Writer};
 use spared_message::control::LinkStatus;
-use spared_pair::SilentElector;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Unanswered};
 use spared_requests::rows::{Details, split_rows};
 use spared_supervisor::Supervisor;
+use spared_verdict::SilentElector;
 
 use super::view::NodeView;
 

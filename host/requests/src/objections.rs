@@ -2,7 +2,7 @@
 //! be active as well.
 
 use spared_message::control::Force;
-use spared_pair::Forced;
+use spared_verdict::Forced;
 
 use crate::View;
 use crate::switch::unless_anyway;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spared_contract::Row;
 use spared_message::control::{Answer, ErrorCode, Status, refusal};
-use spared_pair::RoleChange;
+use spared_verdict::RoleChange;
 
 use crate::rows::{kind, value};
 use crate::switch::{Planned, Switch};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spared_contract::{Cause, Claims, Publication};
 use spared_group::{Follower, Groups, Ticket};
 use spared_message::control::{Answer, ErrorCode, Force, Request};
-use spared_pair::{Forced, GroupFacts, Maintenance, NodeFacts, Role};
+use spared_verdict::{Forced, GroupFacts, Maintenance, NodeFacts, Role};
 
 use super::switch::Planned;
 use super::{Caller, ForcePlan, Relay, View};

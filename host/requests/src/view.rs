@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spared_contract::Role;
 use spared_group::{Candidate, Giver, Groups};
 use spared_message::control::{Answer, ErrorCode, refusal};
-use spared_pair::{Forced, NodeFacts, UNARMED};
+use spared_verdict::{Forced, NodeFacts, UNARMED};
 
 /// Knowledge of this node about both nodes.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl View<'_> {
     /// Returns true if the group is active on the peer, by its last report.
     pub fn is_active_there(&self, group: &str) -> bool {
         let there = self.there.and_then(|facts| facts.group(group));
-        there.is_some_and(|there| there.role == spared_pair::Role::Active)
+        there.is_some_and(|there| there.role == spared_verdict::Role::Active)
     }
 
     pub fn is_active_here(&self, group: &str) -> bool {

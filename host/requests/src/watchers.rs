@@ -8,9 +8,9 @@ use spared_abi::{WATCH_EVENTS, WATCH_STATUS};
 use spared_contract::{EventRecord, FindingRecord, GroupHeadline, LogLevel, PairStatus, ToPlugin};
 use spared_group::Groups;
 use spared_message::control::Event;
-use spared_pair::{Finding, Headline, Verdict};
 use spared_process::token_bucket::TokenBucket;
 use spared_records::encode;
+use spared_verdict::{Finding, Headline, Verdict};
 
 /// Maximum rate of events sent to a plugin, per second, and size of a burst.
 const EVENTS_PER_S: u32 = 20;

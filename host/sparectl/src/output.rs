@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 use spared_message::control::{Answer, AskError};
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use crate::EXIT_USAGE;
 use crate::left_over::LeftOver;

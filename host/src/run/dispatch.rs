@@ -11,9 +11,9 @@ use spared_link::host_end as link;
 use spared_link::word::Word;
 use spared_message::clean;
 use spared_message::notice::{Kind, Notice};
-use spared_pair::quality::{self, CheckReport, Refused};
 use spared_process::clock;
 use spared_supervisor::{PluginReport, Report};
+use spared_verdict::quality::{self, CheckReport, Refused};
 
 use super::r#loop::Loop;
 

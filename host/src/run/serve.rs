@@ -9,7 +9,6 @@ use spared_journal::Recorded;
 use spared_message::control::refusal;
 use spared_message::control::{Answer, ErrorCode, Request, Verdict};
 use spared_node::StatusRows;
-use spared_pair::CauseKind;
 use spared_process::clock;
 use spared_requests::questions::{
     Answered, Asker, Question, QuestionKind, STATUS_TIMEOUT, Unanswered,
@@ -17,6 +16,7 @@ use spared_requests::questions::{
 use spared_requests::server::Asked;
 use spared_requests::watchers::with_verdict;
 use spared_requests::{Caller, verbs};
+use spared_verdict::CauseKind;
 
 use super::r#loop::Loop;
 

@@ -2,9 +2,9 @@
 
 use spared_message::control::{Confinement, PluginStatus};
 use spared_message::starter::CONTROLLERS;
-use spared_pair::PluginState;
 use spared_process::proc::real_time_priority;
 use spared_process::worker::capabilities;
+use spared_verdict::PluginState;
 
 use super::Supervisor;
 use super::memory::used_mib;

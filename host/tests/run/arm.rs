@@ -3,7 +3,7 @@
 use std::fs;
 
 use spared_message::control::{Answer, Force, Request, Verdict};
-use spared_pair::{UNARMED, Word};
+use spared_verdict::{UNARMED, Word};
 
 use crate::lab::{HOT, Node, Pair, keyed};
 use crate::pair::VRRP;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use spared_key::public_text;
 use spared_message::control::Request;
-use spared_pair::{UNARMED, Word};
 use spared_tests::lab::signal_to;
+use spared_verdict::{UNARMED, Word};
 
 use crate::arm::{MESSENGER, headline, unarm};
 use crate::lab::{HOT, Node, Pair, key, keyed};

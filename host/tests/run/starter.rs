@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use spared_message::control::{Answer, Request};
-use spared_pair::Id;
 use spared_process::account::Accounts;
 use spared_process::proc::account;
 use spared_tests::lab::{Daemon, is_alive, signal_to};
+use spared_verdict::Id;
 
 use crate::lab::{Alone, Node, VRRP};
 

@@ -18,11 +18,11 @@ use spared_message::clean;
 use spared_message::control::refusal;
 use spared_message::control::{Answer, ErrorCode, Request};
 use spared_node::peer::{File, Peer, answer};
-use spared_pair::Sentence as _;
-use spared_pair::{
+use spared_requests::Caller;
+use spared_verdict::Sentence as _;
+use spared_verdict::{
     Fitness, GroupFacts, History, MachineFacts, NodeFacts, PairFacts, PeerLife, RoleChange,
 };
-use spared_requests::Caller;
 
 mod seeds;
 
@@ -208,9 +208,9 @@ impl Host {
         };
         assert_clean(&answer);
         if let Answer::History { changes, .. } = answer {
-            let all = spared_pair::history::merge(self.history.changes(), changes, Some(100));
+            let all = spared_verdict::history::merge(self.history.changes(), changes, Some(100));
             assert!(all.len() <= 100);
-            spared_pair::history::last_of_each_node(&all, GROUP);
+            spared_verdict::history::last_of_each_node(&all, GROUP);
             all.iter().for_each(|change| drop(sentence(change)));
         }
     }
@@ -244,13 +244,13 @@ impl Host {
             machine_differences: self.peer.machine_differences(self.now, Duration::ZERO),
             ..PairFacts::default()
         };
-        let verdict = spared_pair::verdict(NOW, &self.own, Some(&pair));
+        let verdict = spared_verdict::verdict(NOW, &self.own, Some(&pair));
         assert_clean(&verdict);
         for difference in self.peer.differences() {
             assert_clean(difference.sentence("r2"));
         }
         let differences = self.peer.differences();
-        let missing = spared_pair::missing(&self.own, "r2", None, differences);
+        let missing = spared_verdict::missing(&self.own, "r2", None, differences);
         self.groups.set_missing(missing);
     }
 

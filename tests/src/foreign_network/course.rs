@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spared_message::control::Status;
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use super::expected::{self, Circumstances};
 use super::fault::Fault;

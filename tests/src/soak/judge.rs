@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use super::Outcome;
 use super::faults::{Fault, Must, Place};

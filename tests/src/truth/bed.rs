@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spared_message::control::Status;
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use super::{ExpectedReport, State};
 use crate::Result;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A row: a broken state, the node that has it, and the expected reports.
 
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use super::Bed;
 use crate::Result;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use spared_pair::Id;
+use spared_verdict::Id;
 
 use super::BEDS;
 

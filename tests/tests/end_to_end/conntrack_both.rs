@@ -23,13 +23,13 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use spared_pair::Word;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Lab, VIRTUAL, Wire, is_disturbed, scenario};
 use spared_tests::random::number;
 use spared_tests::router::{Plan, Ruleset, VirtualRouter};
 use spared_tests::synced::plan;
+use spared_verdict::Word;
 
 use bed::Bed;
 use beside::Beside;

@@ -5,7 +5,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use spared_pair::Word;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::flows::{Ends, Eyes, Transfer};
@@ -13,6 +12,7 @@ use spared_tests::lab::{CLIENT, Lab, VIRTUAL, Wire, build_dir, scenario};
 use spared_tests::pair::Fault;
 use spared_tests::router::{Plan, Ruleset, VirtualRouter};
 use spared_tests::synced::{PUBLIC, SERVER, Synced, plan};
+use spared_verdict::Word;
 
 const RATE: u64 = 3_000_000;
 const LIMIT: Duration = Duration::from_secs(8);

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use spared_pair::Finding;
 use spared_tests::clock::Stamp;
 use spared_tests::lab::{EYE, VIRTUAL, Wire, disturbed, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::probe::Control;
 use spared_tests::router::{Plan, Spared, VirtualRouter};
+use spared_verdict::Finding;
 
 /// Within which both nodes name the machine.
 const NAMED: Duration = Duration::from_secs(5);

@@ -5,11 +5,11 @@
 use std::thread;
 use std::time::Duration;
 
-use spared_pair::Word;
 use spared_tests::Result;
 use spared_tests::lab::{Direction, Traffic, Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::router::Plan;
+use spared_verdict::Word;
 
 const WHILE: Duration = Duration::from_millis(1_200);
 

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_pair::Word;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{Lab, Wire, disturbed, scenario, signal_to};
 use spared_tests::linked::{INTERVAL, Linked, peer};
 use spared_tests::probe::Control;
 use spared_tests::router::Plan;
+use spared_verdict::Word;
 
 /// A second until the next ping, 1.5 s without its answer, and some for the way to the other node.
 const NOTICED: Duration = Duration::from_secs(3);

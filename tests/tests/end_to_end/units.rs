@@ -5,13 +5,13 @@
 use std::fs;
 use std::time::Duration;
 
-use spared_pair::Word;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Lab, Wire, scenario};
 use spared_tests::linked::INTERVAL;
 use spared_tests::machine::{Init, Machine, Node, Parts, wait_settled};
 use spared_tests::router::{Plan, PluginFile};
+use spared_verdict::Word;
 
 const STEP: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);

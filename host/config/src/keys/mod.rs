@@ -13,7 +13,7 @@ use spared_contract::Scope;
 use spared_message::control::Difference;
 use spared_message::word::ConfigValue;
 use spared_message::{clean, fingerprint};
-use spared_pair::DifferenceKind;
+use spared_verdict::DifferenceKind;
 use toml::{Table, Value};
 
 use crate::on_disk::HOST_FILE;

@@ -3,7 +3,7 @@
 //! The elector asks every few seconds as long as the peer is better, and the list of events is short. So the same
 //! failure is one event.
 
-use spared_pair::CauseKind;
+use spared_verdict::CauseKind;
 
 use super::Offer;
 use crate::{Group, Groups};

@@ -1,7 +1,7 @@
 //! Tests orders of an administrator, in the answer and in the directive.
 
 use spared_contract::Directive;
-use spared_pair::UNARMED;
+use spared_verdict::UNARMED;
 
 use super::*;
 

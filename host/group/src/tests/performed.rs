@@ -1,7 +1,7 @@
 //! Performs actions as host, kernel and link would.
 
 use spared_message::word::Word;
-use spared_pair::Sentence as _;
+use spared_verdict::Sentence as _;
 
 use super::pair::*;
 use super::*;

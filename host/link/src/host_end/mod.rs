@@ -21,13 +21,13 @@ use spared_message::control::LinkStatus;
 use spared_message::link::{FromLink, State, ToLink};
 use spared_message::starter::Start;
 use spared_message::word::{Introduction, Word};
-use spared_pair::LinkFacts;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::token_bucket::TokenBucket;
 use spared_process::{MessageHandler, PING_EVERY, Pings, Policy, Subprocess, Usage, nearest_tick};
 use spared_records::SendError;
+use spared_verdict::LinkFacts;
 
 use outbox::Outbox;
 use spared_message::notice::{Kind, Notice};

@@ -7,8 +7,8 @@ use spared_message::control::LinkStatus;
 use spared_message::link::{PathState, State};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Introduction;
-use spared_pair::LinkFacts;
 use spared_process::clock;
+use spared_verdict::LinkFacts;
 
 #[derive(Debug, Default)]
 pub(super) struct LinkState {

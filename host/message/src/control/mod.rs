@@ -20,7 +20,7 @@ mod status;
 pub use client::{AskError, Fault, ask};
 pub use place::{DEFAULT_RUNTIME_DIR, DEFAULT_STATE_DIR, UNARMED_MARK, state_dir};
 pub use spared_contract::{Unit, Verb};
-pub use spared_pair::{
+pub use spared_verdict::{
     AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, OrderFacts, RoleChange,
     Verdict,
 };

@@ -8,9 +8,9 @@ use spared_contract::{InterfaceEvent, ToPlugin};
 use spared_group::Ticket;
 use spared_kernel::ANY;
 use spared_message::notice::{Kind, Notice};
-use spared_pair::InterfaceLack;
 use spared_process::clock;
 use spared_supervisor::Supervisor;
+use spared_verdict::InterfaceLack;
 
 use super::Network;
 use super::follows::EventPart;

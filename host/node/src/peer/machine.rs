@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use spared_message::clean;
-use spared_pair::{MachineDifference, MachineFacts, RuleDigests, machine_differences};
+use spared_verdict::{MachineDifference, MachineFacts, RuleDigests, machine_differences};
 
 /// Maximum length of a name and of a value, in characters.
 const TEXT_MAX: usize = 300;

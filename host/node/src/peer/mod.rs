@@ -16,8 +16,8 @@ use spared_config::keys::{self, Keys};
 use spared_message::control::Difference;
 use spared_message::word::Word;
 use spared_message::{clean, fingerprint};
-use spared_pair::{MachineDifference, MachineFacts, NodeFacts};
 use spared_process::token_bucket::TokenBucket;
+use spared_verdict::{MachineDifference, MachineFacts, NodeFacts};
 
 pub use answer::{answer, answer_line};
 use machine::Machines;

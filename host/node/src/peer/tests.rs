@@ -1,5 +1,5 @@
 use spared_message::word::ConfigValue;
-use spared_pair::{GroupFacts, NodeFacts};
+use spared_verdict::{GroupFacts, NodeFacts};
 
 use super::*;
 

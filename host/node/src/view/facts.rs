@@ -8,15 +8,15 @@ use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_kernel::fence::is_link_local;
 use spared_message::control::Value;
-use spared_pair::{
+use spared_process::clock;
+use spared_records::monotonic::now_ns;
+use spared_requests::rows::Details;
+use spared_verdict::{
     AddressFaults, BareInterface, CauseKind, ConfigFaults, DuplicateAddress, Fence, Finding,
     GroupFacts, InterfaceFacts, LossKind, MachineDifference, MachineFaults, Needs, NetworkLoss,
     NodeFacts, OtherActive, PairFacts, PeerLife, ProcessFaults, Role, RouterFault, Verdict,
     VirtualCopy,
 };
-use spared_process::clock;
-use spared_records::monotonic::now_ns;
-use spared_requests::rows::Details;
 
 use super::NodeView;
 use super::status_rows::StatusRows;
@@ -28,15 +28,16 @@ impl NodeView<'_> {
     pub fn verdict(&self, rows: &StatusRows) -> Verdict {
         let own = self.node_facts(Some(rows));
         let pair = self.pair_facts(rows);
-        spared_pair::verdict(&clock::now(), &own, pair.as_ref())
+        spared_verdict::verdict(&clock::now(), &own, pair.as_ref())
     }
 
     /// Returns the findings without a look at the plugins' status rows. The flag is true if a look may find more.
     pub fn findings(&self) -> (Vec<Finding>, bool) {
         let rows = StatusRows::default();
         let (own, pair) = (self.node_facts(None), self.pair_facts(&rows));
-        let found = spared_pair::findings(&own, pair.as_ref());
-        let verdict = spared_pair::verdict_with(found.clone(), &clock::now(), &own, pair.as_ref());
+        let found = spared_verdict::findings(&own, pair.as_ref());
+        let verdict =
+            spared_verdict::verdict_with(found.clone(), &clock::now(), &own, pair.as_ref());
         let is_doubtful = verdict.findings.iter().any(|it| !found.contains(it));
         (found, is_doubtful)
     }

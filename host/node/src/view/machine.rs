@@ -7,7 +7,7 @@ use std::time::Duration;
 use spared_contract::{Claims, RouteClaim};
 use spared_group::Group;
 use spared_message::firewall::{NodeNames, OwnTranslation};
-use spared_pair::{MachineFacts, Role};
+use spared_verdict::{MachineFacts, Role};
 
 use super::NodeView;
 use crate::machine::{MachineState, ReadRequest};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use spared_config::OnFailure;
 use spared_contract::Descriptor;
-use spared_pair::PluginFacts;
+use spared_verdict::PluginFacts;
 
 use super::NodeView;
 

@@ -3,9 +3,9 @@
 use spared_contract::{Cause, Role};
 use spared_group::Group;
 use spared_message::control::{Answer, GroupWhy};
-use spared_pair::Sentence as _;
-use spared_pair::{Fitness, history, undo};
 use spared_requests::questions::PeerHistory;
+use spared_verdict::Sentence as _;
+use spared_verdict::{Fitness, history, undo};
 
 use super::NodeView;
 

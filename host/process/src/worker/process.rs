@@ -291,7 +291,7 @@ pub(crate) fn to_line(text: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use spared_pair::CauseKind;
+    use spared_verdict::CauseKind;
 
     use super::*;
     use spared_contract::{Cause, Failure, LogLevel, Publication, Role, Row};

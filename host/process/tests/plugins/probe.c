@@ -314,7 +314,7 @@ static spared_status settle(void *self, uint64_t token, uint64_t deadline_ns)
 	return 0;
 }
 
-static spared_status status(void *self, const struct spared_pair *pair)
+static spared_status status(void *self, const struct spared_verdict *pair)
 {
 	(void)self;
 	snprintf(last_status, sizeof(last_status), "%u %u %d %d %.*s %zu %zu", pair->verdict, pair->quality, pair->ready,

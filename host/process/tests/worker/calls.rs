@@ -8,7 +8,7 @@ use spared_contract::{
     CALL_TIMEOUT_MS, Call, Cause, Claims, Directive, Family, Forced, FromPlugin, InterfaceEvent,
     Publication, Role, SocketKind, Surroundings, ToPlugin,
 };
-use spared_pair::CauseKind;
+use spared_verdict::CauseKind;
 
 use crate::lab::{Host, Lab, eventually, load, table};
 

@@ -3,7 +3,7 @@
 use spared_contract::{
     AddressClaim, Call, Cause, Claims, Family, FromPlugin, Publication, Role, VirtualRouterClaim,
 };
-use spared_pair::CauseKind;
+use spared_verdict::CauseKind;
 
 /// Group with two virtual routers and four addresses, like most groups.
 fn usual(number: u8) -> (String, Option<Claims>) {

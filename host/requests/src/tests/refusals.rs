@@ -2,7 +2,7 @@
 
 use spared_group::{Action, Insistence};
 use spared_message::word::Word;
-use spared_pair::{CauseKind, OrderFacts, PluginFacts, PluginState};
+use spared_verdict::{CauseKind, OrderFacts, PluginFacts, PluginState};
 
 use super::*;
 
@@ -256,7 +256,7 @@ fn facts(node: &str, groups: &Groups, against: Against) -> NodeFacts {
         plugins: lacks.then_some(sets).into_iter().collect(),
         ..NodeFacts::default()
     };
-    facts.missing = spared_pair::missing(&facts, "the peer", None, &[]);
+    facts.missing = spared_verdict::missing(&facts, "the peer", None, &[]);
     facts
 }
 

@@ -3,7 +3,7 @@
 use spared_message::control::{Fitness, RoleChange};
 
 use super::moment;
-use spared_pair::time;
+use spared_verdict::time;
 
 /// Text with a line for each change, oldest first. `silent` is a node that did not answer.
 pub fn history(changes: &[RoleChange], silent: Option<&str>) -> String {

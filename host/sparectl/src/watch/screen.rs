@@ -1,7 +1,7 @@
 //! Contents of the screen, from the daemon's last answer.
 
 use spared_message::control::{Event, LinkStatus, Status};
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use super::line::{Line, Size, Style};
 use super::rates::{Rates, readable};

@@ -19,14 +19,14 @@ use spared_config::Setup;
 use spared_config::keys::flatten;
 use spared_contract::{Call, Cause, Descriptor, FromPlugin, Role, Surroundings, ToPlugin};
 use spared_group::{Action, Follower, Groups, KernelStep, Order, Ticket};
-use spared_pair::Sentence as _;
-use spared_pair::quality::{self, Quality};
 use spared_process::child::SOCKET_FD;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::{ProcessStarter, Starter};
 use spared_records::Receiver;
 use spared_supervisor::starter::{Files, Launcher};
 use spared_supervisor::{PluginReport, Report, Supervisor, WorkerSettings};
+use spared_verdict::Sentence as _;
+use spared_verdict::quality::{self, Quality};
 
 use super::choices::Choices;
 

@@ -4,10 +4,10 @@ use serde_json::to_string;
 use spared_config::keys::flatten;
 use spared_link::word::Word;
 use spared_message::control::{Answer, Request};
-use spared_pair::{
+use spared_requests::Caller;
+use spared_verdict::{
     CauseKind, Fitness, GroupFacts, NetworkFaults, NodeFacts, OrderFacts, RoleChange,
 };
-use spared_requests::Caller;
 
 use super::{GROUP, HOST_FILE, NOW, files, machine};
 use crate::control;
@@ -130,7 +130,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
 }
 
 fn change() -> RoleChange {
-    let cause = spared_pair::Cause::new(CauseKind::Quality, "lan1 \u{9b}down");
+    let cause = spared_verdict::Cause::new(CauseKind::Quality, "lan1 \u{9b}down");
     let node = |node: &str| Fitness {
         node: node.to_owned(),
         quality: 60,
@@ -140,7 +140,7 @@ fn change() -> RoleChange {
         at: NOW.to_owned(),
         group: GROUP.to_owned(),
         ..RoleChange::new(
-            spared_pair::Role::Active,
+            spared_verdict::Role::Active,
             cause,
             node("r2"),
             Some(node("r1")),
@@ -152,7 +152,7 @@ fn facts() -> NodeFacts {
     let text = |text: &str| text.to_owned();
     let group = GroupFacts {
         name: GROUP.to_owned(),
-        role: spared_pair::Role::Active,
+        role: spared_verdict::Role::Active,
         since: NOW.to_owned(),
         quality: 80,
         networks: NetworkFaults {
@@ -161,11 +161,11 @@ fn facts() -> NodeFacts {
         },
         ..GroupFacts::default()
     };
-    let plugin = spared_pair::PluginFacts {
+    let plugin = spared_verdict::PluginFacts {
         name: text("conntrack"),
         has_channel: true,
         lack: text("resync"),
-        ..spared_pair::PluginFacts::default()
+        ..spared_verdict::PluginFacts::default()
     };
     NodeFacts {
         node: text("r2"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use crate::Result;
 use crate::lab::{Direction, Lab, Traffic, VIRTUAL, Wire, build_dir};

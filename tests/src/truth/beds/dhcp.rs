@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use crate::Result;
 use crate::dhcp::{Duo, Guests4, Guests6, Host4, Host6, Make, Options, Server, Setup};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use crate::Result;
 use crate::lab::{Direction, Traffic, Wire, signal_to};

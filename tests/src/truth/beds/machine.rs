@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use crate::Result;
 use crate::lab::{Direction, Disk, Site, Traffic, VIRTUAL, Wire};

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use crate::Result;
 use crate::truth::{Bed, Found::*, On, State};

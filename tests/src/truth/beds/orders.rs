@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use crate::Result;
 use crate::lab::Wire;

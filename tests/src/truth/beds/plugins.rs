@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use spared_pair::Word;
+use spared_verdict::Word;
 
 use super::plain::{SET, service_toml};
 use crate::Result;

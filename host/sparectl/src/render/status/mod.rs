@@ -9,8 +9,8 @@ use spared_message::control::{
 };
 
 use super::{event_text, plain, wrap};
-use spared_pair::time::{between, clock};
-use spared_pair::{Headline, STATE_UNKNOWN, Verdict};
+use spared_verdict::time::{between, clock};
+use spared_verdict::{Headline, STATE_UNKNOWN, Verdict};
 use table::Table;
 
 /// `columns`: width of the terminal.

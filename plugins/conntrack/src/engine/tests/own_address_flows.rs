@@ -1,7 +1,7 @@
 //! Tests flows that are translated to an address of the node's own and end with it: they are counted as they come,
 //! change and go, and reported while this node is the active one.
 
-use spared_pair::sample::{assert_fine, assert_told, verdicts};
+use spared_verdict::sample::{assert_fine, assert_told, verdicts};
 
 use super::super::Translation;
 use super::states::reports;

@@ -1,7 +1,7 @@
 //! Tests flows that are translated to an address of the other node while both are active: the fence drops their
 //! packets, and the pair's verdict is not OK.
 
-use spared_pair::sample::{assert_fine, assert_told};
+use spared_verdict::sample::{assert_fine, assert_told};
 
 use super::groups::{carry, move_office, shared};
 use super::states::reports;

@@ -1,8 +1,8 @@
 //! Tests the replicated table in each of its states, on the active node and on the backup: no node reports OK when
 //! something is wrong, and both name the plugin.
 
-use spared_pair::STATE_LOSES;
-use spared_pair::sample::{Report, assert_fine, assert_told};
+use spared_verdict::STATE_LOSES;
+use spared_verdict::sample::{Report, assert_fine, assert_told};
 
 use super::*;
 

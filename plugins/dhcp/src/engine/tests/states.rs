@@ -1,7 +1,7 @@
 //! Tests a server of the file that is missing, failing or late, on the active node and on the backup: no node reports
 //! OK, and both name the server.
 
-use spared_pair::sample::{Report, assert_fine, assert_told};
+use spared_verdict::sample::{Report, assert_fine, assert_told};
 
 use super::*;
 

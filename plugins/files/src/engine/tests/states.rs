@@ -1,9 +1,9 @@
 //! Trees that are pending, in conflict, in error or not confirmed, on the active node and on the backup: no node
 //! reports that all is well, and both name the reason.
 
-use spared_pair::STATE_LOSES;
-use spared_pair::sample::{Report, assert_fine, assert_told};
 use spared_sdk::Engine as _;
+use spared_verdict::STATE_LOSES;
+use spared_verdict::sample::{Report, assert_fine, assert_told};
 
 use super::confirm::confirmed;
 use super::lab::{Lab, S, Tree, tree};

@@ -1,7 +1,7 @@
 //! Every kind of check in the file, missing, failing and late, on the active node and on the backup: no node reports
 //! that all is well, and both name the check.
 
-use spared_pair::sample::{Report, assert_fine, assert_told};
+use spared_verdict::sample::{Report, assert_fine, assert_told};
 
 use super::*;
 use crate::config::tables;

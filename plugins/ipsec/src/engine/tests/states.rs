@@ -1,7 +1,7 @@
 //! Tunnels of the file in all of their states, on the active node and on the backup: no node says that all is well if
 //! it is not, and both name what is missing, fails or is late.
 
-use spared_pair::sample::{Report, assert_fine, assert_told};
+use spared_verdict::sample::{Report, assert_fine, assert_told};
 
 use super::*;
 

@@ -1,8 +1,8 @@
 //! Sets of the file, missing, failing and late, on the active node and on the backup: no node reports that all is well,
 //! and both name the set.
 
-use spared_pair::sample::{Report, assert_fine, assert_told};
 use spared_sdk::Engine as _;
+use spared_verdict::sample::{Report, assert_fine, assert_told};
 
 use super::lab::*;
 use crate::element::Shape;

@@ -1,7 +1,7 @@
 //! Reports on every interface of the file, in every state that makes it useless, on the active node and on the backup:
 //! no node says that all is well, and both name the interface.
 
-use spared_pair::sample::{Report, assert_fine, assert_told};
+use spared_verdict::sample::{Report, assert_fine, assert_told};
 
 use super::lab::{Lab, SECOND};
 use super::linked::{LINKS, by_quality};

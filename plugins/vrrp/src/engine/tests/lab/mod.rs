@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spared_pair::{Fitness, Sentence as _};
 use spared_sdk::config::Config;
 use spared_sdk::{Cause, Forced, Role, Value};
 use spared_sim::{Agenda, Clock, Random};
+use spared_verdict::{Fitness, Sentence as _};
 
 use crate::config::{Settings, read};
 use crate::engine::{Action, Engine, InterfaceFacts, PacketId, SwitchoverAnswer, Table};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use spared_pair::{GroupFacts, NodeFacts};
+use spared_verdict::{GroupFacts, NodeFacts};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node_facts.json");
 

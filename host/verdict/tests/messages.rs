@@ -1,6 +1,6 @@
 //! Tests that docs/messages.md explains every finding, and nothing else.
 
-use spared_pair::Id;
+use spared_verdict::Id;
 
 const PAGE: &str = include_str!("../../../docs/messages.md");
 
