@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What systemd says of the packaged units: their exposure does not grow, and SECURITY.md has a reason for each point
-//! that they leave open, and for no other.
+//! that they leave open, and for no other. The files of the configuration are writable for the starter's alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,6 +61,25 @@ fn every_point_that_a_unit_leaves_open_has_a_reason_and_no_other_has_one() {
         let closed: Vec<_> = reasons.iter().filter(|reason| !is_open(reason)).collect();
         assert!(closed.is_empty(), "the unit does not leave open {closed:?}");
     }
+}
+
+#[test]
+fn root_alone_in_the_units_may_write_the_configuration() {
+    let [daemon, starter] = UNITS.map(|(unit, _)| written_by(unit));
+    // files that nobody confirmed go back there
+    assert!(starter.contains(&"-/etc/spared".to_owned()), "{starter:?}");
+    let is_configuration = |path: &String| path.trim_start_matches('-').starts_with("/etc");
+    assert!(!daemon.iter().any(is_configuration), "{daemon:?}");
+    assert_eq!(starter.iter().filter(|it| is_configuration(it)).count(), 1);
+}
+
+/// Paths that a unit may write.
+fn written_by(unit: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(unit)).expect("it is there");
+    let lines = text.lines();
+    let lists = lines.filter_map(|line| line.strip_prefix("ReadWritePaths="));
+    let paths = lists.flat_map(str::split_whitespace);
+    paths.map(str::to_owned).collect()
 }
 
 /// Points that a unit leaves open, each with the words for it.
