@@ -16,8 +16,8 @@ pub(crate) fn claims(group: &Group) -> Claims {
             Family::V6 => spared_sdk::Family::V6,
         },
         vrid: router.vrid,
-        vmac: router.vmac,
-        vmac_name: router.vmac_name.clone(),
+        vmac: router.vmac.is_some(),
+        vmac_name: router.vmac.clone().unwrap_or_default(),
         accept: router.accept,
         routed: router.min_ttl < TTL,
     });

@@ -54,8 +54,8 @@ reasons! {
         Version: "version", "another version";
         /// The message is not an advert.
         Type: "type", "not an advert";
-        /// Version 2 with a password or a hash, which RFC 3768 abolished.
-        Authentication: "authentication", "version 2 authentication is not supported";
+        /// Version 2 with a hash, or with a password that is not the configured one.
+        Authentication: "authentication", "another auth_pass, or a hash of version 2";
         /// The message has no address.
         Count: "count", "no address in it";
         /// The advert interval is zero.

@@ -77,6 +77,7 @@ pub(crate) fn adverts() -> Vec<Vec<u8>> {
                 interval_ns: 1_000_000_000,
                 addresses,
                 form: ChecksumForm::PseudoHeader,
+                password: None,
             };
             let source = match addresses[0] {
                 IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 3).into(),

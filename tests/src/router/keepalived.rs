@@ -67,6 +67,12 @@ fn instance(
     if router.vmac {
         writeln!(text, "  use_vmac vrrp.{}", router.vrid)?;
     }
+    if let Some(password) = &router.password {
+        writeln!(
+            text,
+            "  authentication {{\n    auth_type PASS\n    auth_pass {password}\n  }}"
+        )?;
+    }
     if let Some(peer) = router.peer {
         let own = if peer.is_ipv4() {
             router.wire.ipv4(site.host()).to_string()

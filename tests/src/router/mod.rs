@@ -111,6 +111,8 @@ pub struct VirtualRouter {
     pub vmac: bool,
     /// Unicast peer, instead of multicast.
     pub peer: Option<IpAddr>,
+    /// Password of version 2.
+    pub password: Option<String>,
     /// spared also sends heartbeats there.
     pub heartbeats: bool,
 }
@@ -125,6 +127,7 @@ impl VirtualRouter {
             addresses,
             vmac: false,
             peer: None,
+            password: None,
             heartbeats: true,
         }
     }
@@ -141,6 +144,7 @@ impl VirtualRouter {
             addresses,
             vmac: false,
             peer: None,
+            password: None,
             heartbeats: true,
         }
     }

@@ -275,6 +275,9 @@ fn router_toml(text: &mut String, router: &VirtualRouter) -> Result<()> {
     if router.vmac {
         writeln!(text, "vmac = true")?;
     }
+    if let Some(password) = &router.password {
+        writeln!(text, "auth_pass = \"{password}\"")?;
+    }
     if !router.heartbeats {
         writeln!(text, "heartbeats = false")?;
     }

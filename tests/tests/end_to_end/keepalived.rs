@@ -135,6 +135,27 @@ fn version_2_over_ipv4_the_other_way_round() {
     version_2(WAYS[1]);
 }
 
+// keepalived drops adverts without its password, and so would r2 be active beside r1.
+fn version_2_with_a_password(kinds: [Kind; 2]) {
+    let plan = |priority, _| {
+        let mut plan = any(Plan::lan(SECOND, priority));
+        plan.version = 2;
+        plan.routers[0].password = Some("s3cret".to_owned());
+        plan
+    };
+    scenario(2, |lab| election(lab, kinds, plan));
+}
+
+#[test]
+fn version_2_with_a_password_over_ipv4() {
+    version_2_with_a_password(WAYS[0]);
+}
+
+#[test]
+fn version_2_with_a_password_over_ipv4_the_other_way_round() {
+    version_2_with_a_password(WAYS[1]);
+}
+
 #[test]
 fn unicast_over_ipv4() {
     both_ways(|priority, site| {

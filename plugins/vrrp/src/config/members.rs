@@ -11,18 +11,26 @@ use super::{
 };
 use crate::wire::Family;
 use crate::wire::heartbeat::network_path;
-use crate::wire::vrrp::Version;
+use crate::wire::vrrp::{PASSWORD_LEN, Password, Version};
 
 /// Greatest weight of a check.
 const WEIGHT_MAX: u64 = 9999;
 const ADDRESS: &str = "an IPv4 or IPv6 address";
 
+/// Keys of a group that its interfaces share.
+pub(super) struct SharedKeys {
+    pub vrid: Option<u64>,
+    pub version: Version,
+    /// Adverts of routers outside `peers` count, too.
+    pub any_router: bool,
+    pub password: Option<Password>,
+}
+
 /// Returns the virtual routers of one `[[group.interface]]`: one for each family of its addresses.
 pub(super) fn virtual_routers(
     section_index: usize,
     section: &Section<'_>,
-    group_vrid: Option<u64>,
-    version: Version,
+    shared: &SharedKeys,
 ) -> Option<Vec<VirtualRouter>> {
     let interface = section.required(node("interface"), interface(section));
     let path = network_path(&section.every_text("interface"));
@@ -31,7 +39,7 @@ pub(super) fn virtual_routers(
     let unadvertised = section.cidrs("unadvertised").unwrap_or_default();
     let source = section.flag("source").unwrap_or(false);
     let vmac = section.flag("vmac").unwrap_or(false);
-    let vmac_name = device_name(section, vmac).unwrap_or_default();
+    let vmac_name = section.text("vmac_name");
     let accept = section.flag("accept").unwrap_or(true);
     let peers: Vec<IpAddr> = section.list("peers", ADDRESS).unwrap_or_default();
     let unicast = section.flag("unicast").unwrap_or(false);
@@ -40,8 +48,9 @@ pub(super) fn virtual_routers(
     let witnesses: Vec<IpAddr> = section.list("witnesses", ADDRESS).unwrap_or_default();
     let weight = weight(section);
     let heartbeats = section.flag("heartbeats").unwrap_or(true);
+    let own_password = password(section, shared);
 
-    let (interface, advertised, vrid) = (interface?, advertised?, byte(vrid.or(group_vrid)?));
+    let (interface, advertised, vrid) = (interface?, advertised?, byte(vrid.or(shared.vrid)?));
     if advertised.is_empty() {
         section.fault("addresses", "found none, allowed are one or more");
     }
@@ -49,7 +58,9 @@ pub(super) fn virtual_routers(
     check_addresses(section, "unadvertised", &unadvertised);
     check_unicast(section, unicast, &peers, min_ttl);
     let families = families_of(&advertised);
-    if version == Version::V2 && families.contains(&Family::V6) {
+    check_device_name(section, vmac, vmac_name.as_deref(), &families);
+    let vmac_name = vmac_name.unwrap_or_default();
+    if shared.version == Version::V2 && families.contains(&Family::V6) {
         section.fault("addresses", "IPv6 addresses need version = 3");
     }
     let routers = families.iter().map(|family| {
@@ -87,8 +98,8 @@ pub(super) fn virtual_routers(
             unicast,
             min_ttl: byte(min_ttl),
             advert_source: advert_source.iter().flatten().copied().find(of_family),
-            vmac,
-            vmac_name,
+            vmac: vmac.then_some(vmac_name),
+            password: own_password.or(shared.password),
             accept,
             witnesses: witnesses.iter().copied().filter(of_family).collect(),
             weight,
@@ -135,18 +146,42 @@ fn weight(section: &Section<'_>) -> u32 {
     u32::try_from(weight).unwrap_or(u32::MAX)
 }
 
-fn device_name(section: &Section<'_>, vmac: bool) -> Option<String> {
-    // Room for the suffix "v6".
-    const LETTERS_MAX: usize = 13;
-    let name = section.text("vmac_name")?;
+/// Checks the name of the device with the virtual MAC. With both families the name of IPv6's device has two letters more.
+fn check_device_name(section: &Section<'_>, vmac: bool, name: Option<&str>, families: &[Family]) {
+    let Some(name) = name else { return };
+    let letters_max = if families.len() > 1 { 13 } else { 15 };
     if !vmac {
         section.fault("vmac_name", "only with vmac = true");
-    } else if !is_interface(&name, LETTERS_MAX) {
+    } else if !is_interface(name, letters_max) {
         let why =
-            format!("found {name:?}, allowed is a device's name of up to {LETTERS_MAX} letters");
+            format!("found {name:?}, allowed is a device's name of up to {letters_max} letters");
         section.fault("vmac_name", why);
     }
-    Some(name)
+}
+
+/// Reads the password of version 2. Routers that speak with each other alone need none, so it is only for those that
+/// also hear others.
+pub(super) fn password(section: &Section<'_>, shared: &SharedKeys) -> Option<Password> {
+    let text = section.text("auth_pass")?;
+    if shared.version != Version::V2 || !shared.any_router {
+        section.fault(
+            "auth_pass",
+            "only with version = 2 and routers = \"any\": it is for the time beside keepalived",
+        );
+    }
+    if text.is_empty() || text.len() > PASSWORD_LEN {
+        let why = format!(
+            "found {} bytes, allowed 1-{PASSWORD_LEN} (keepalived uses the first {PASSWORD_LEN})",
+            text.len()
+        );
+        section.fault("auth_pass", why);
+        return None;
+    }
+    let mut password = [0; PASSWORD_LEN];
+    for (byte, found) in password.iter_mut().zip(text.bytes()) {
+        *byte = found;
+    }
+    Some(password)
 }
 
 fn is_interface(name: &str, letters_max: usize) -> bool {

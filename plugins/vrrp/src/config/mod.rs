@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use spared_sdk::config::IpNet;
 
 use crate::election::OWNER;
-use crate::wire::vrrp::{ChecksumForm, Version};
+use crate::wire::vrrp::{ChecksumForm, Password, Version};
 use crate::wire::{Family, virtual_mac};
 
 pub use read::read;
@@ -124,9 +124,10 @@ pub struct VirtualRouter {
     pub min_ttl: u8,
     /// Source address of adverts; None for the interface's first address.
     pub advert_source: Option<IpAddr>,
-    pub vmac: bool,
-    /// Name of the device with the virtual MAC; if empty, it is made of VRID and interface.
-    pub vmac_name: String,
+    /// Name of the device with the virtual MAC; if empty, it is made of VRID and interface. None: no virtual MAC.
+    pub vmac: Option<String>,
+    /// Password of version 2 in the adverts.
+    pub password: Option<Password>,
     pub accept: bool,
     /// Stations that answer if this network works.
     pub witnesses: Vec<IpAddr>,

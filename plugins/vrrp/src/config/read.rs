@@ -5,7 +5,7 @@ use std::time::Duration;
 use spared_sdk::config::{Config, Section, format_duration};
 use spared_sdk::nanoseconds;
 
-use super::members::{group_addresses, route, virtual_routers};
+use super::members::{SharedKeys, group_addresses, password, route, virtual_routers};
 use super::mode::election;
 use super::{Group, Settings, VirtualRouter, consistency, lease_ns};
 use crate::wire::vrrp::{ChecksumForm, Version};
@@ -84,9 +84,15 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
     if refresh.subsec_nanos() != 0 {
         section.fault("refresh", "allowed are whole seconds");
     }
-    let vrid = section.integer("vrid", 1..=255);
+    let mut shared = SharedKeys {
+        vrid: section.integer("vrid", 1..=255),
+        version,
+        any_router,
+        password: None,
+    };
+    shared.password = password(section, &shared);
 
-    let routers = group_routers(section, vrid, version);
+    let routers = group_routers(section, &shared);
     let addresses: Vec<_> = section
         .sections("address")
         .iter()
@@ -114,11 +120,7 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
 }
 
 /// Virtual routers of a group's interfaces; None for one with a fault.
-fn group_routers(
-    section: &Section<'_>,
-    vrid: Option<u64>,
-    version: Version,
-) -> Vec<Option<Vec<VirtualRouter>>> {
+fn group_routers(section: &Section<'_>, shared: &SharedKeys) -> Vec<Option<Vec<VirtualRouter>>> {
     let interfaces = section.sections("interface");
     if interfaces.is_empty() && !section.has("interface") {
         section.fault(
@@ -130,7 +132,7 @@ fn group_routers(
         if !section.has("vrid") && !interface.has("vrid") {
             interface.fault("vrid", "missing: give it to the interface or to its group");
         }
-        virtual_routers(index, interface, vrid, version)
+        virtual_routers(index, interface, shared)
     });
     routers.collect()
 }

@@ -407,6 +407,62 @@ fn ipv6_needs_version_3() {
 }
 
 #[test]
+fn a_password_is_of_version_2_beside_other_routers() {
+    let keys = "version = 2\nrouters = \"any\"\n";
+    let of = |group: &str, router: &str| {
+        one(&with(&format!("{keys}{group}"), router)).routers[0].password
+    };
+    assert_eq!(of("", ""), None);
+    assert_eq!(of("auth_pass = \"s3cret\"", ""), Some(*b"s3cret\0\0"));
+    let own = of("auth_pass = \"s3cret\"", "auth_pass = \"12345678\"");
+    assert_eq!(own, Some(*b"12345678"));
+    for (group, router, expected) in [
+        (
+            "version = 2\nauth_pass = \"a\"",
+            "",
+            "group.0.auth_pass: only with version = 2 and routers = \"any\": it is for the time \
+             beside keepalived",
+        ),
+        (
+            "routers = \"any\"",
+            "auth_pass = \"a\"",
+            "group.0.interface.0.auth_pass: only with version = 2 and routers = \"any\": it is for \
+             the time beside keepalived",
+        ),
+        (
+            "version = 2\nrouters = \"any\"\nauth_pass = \"123456789\"",
+            "",
+            "group.0.auth_pass: found 9 bytes, allowed 1-8 (keepalived uses the first 8)",
+        ),
+        (
+            "version = 2\nrouters = \"any\"\nauth_pass = \"\"",
+            "",
+            "group.0.auth_pass: found 0 bytes, allowed 1-8 (keepalived uses the first 8)",
+        ),
+    ] {
+        assert_eq!(faults(&with(group, router)), [expected], "{group} {router}");
+    }
+}
+
+#[test]
+fn the_device_of_one_family_has_a_name_of_up_to_15_letters() {
+    let of = |router: &str| one(&with("", router)).routers[0].vmac.clone();
+    assert_eq!(of(""), None);
+    assert_eq!(of("vmac = true"), Some(String::new()));
+    let name = of("vmac = true\nvmac_name = \"vrrp.50-outside\"");
+    assert_eq!(name.as_deref(), Some("vrrp.50-outside"));
+    let both = with("", "vmac = true\nvmac_name = \"vrrp.50-outside\"");
+    let both = both.replace("192.0.2.1/24", "192.0.2.1/24\", \"2001:db8::1/64");
+    assert_eq!(
+        faults(&both),
+        [
+            "group.0.interface.0.vmac_name: found \"vrrp.50-outside\", allowed is a device's name of \
+             up to 13 letters"
+        ]
+    );
+}
+
+#[test]
 fn more_addresses_than_an_advert_counts_are_refused() {
     let many: Vec<String> = (0..256)
         .map(|n| format!("\"10.0.{}.{}/16\"", n / 200 + 1, n % 200 + 1))

@@ -358,7 +358,7 @@ impl Engine {
             let mut addresses = router.config.addresses.iter();
             addresses.any(|it| it.address == address)
         });
-        let moved = of.filter(|router| router.config.vmac);
+        let moved = of.filter(|router| router.config.vmac.is_some());
         let moved = moved.map(|router| virtual_mac(router.config.family, router.config.vrid));
         Some(moved.unwrap_or(there.facts.mac))
     }

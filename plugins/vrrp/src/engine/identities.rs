@@ -190,7 +190,7 @@ impl Group {
             port.virtual_there
         };
         let mut routers = self.networks.routers_on(index);
-        let has_mac = routers.any(|router| router.config.vmac);
+        let has_mac = routers.any(|router| router.config.vmac.is_some());
         let told_ns = self.mutual_peer(now_ns).map(|peer| peer.heard_ns);
         let heard_at = Delivery::within(now_ns, self.proof_ns(), told_ns);
         let outward = match heard {

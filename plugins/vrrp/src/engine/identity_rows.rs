@@ -128,7 +128,8 @@ fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
 /// Virtual MAC addresses, as "00:00:5e:00:01:0a, 00:00:5e:00:02:0a".
 fn macs(group: &Group, port: usize, families: Families) -> String {
     let routers = group.networks.routers_on(port);
-    let dropped = routers.filter(|router| router.config.vmac && families.has(router.config.family));
+    let dropped =
+        routers.filter(|router| router.config.vmac.is_some() && families.has(router.config.family));
     let mac =
         |router: &VirtualRouter| mac_text(virtual_mac(router.config.family, router.config.vrid));
     dropped.map(mac).collect::<Vec<_>>().join(", ")

@@ -60,7 +60,7 @@ impl Networks {
                 Some(index) => old.swap_remove(index),
                 None => VirtualRouter::new(router.clone(), port, config.form),
             };
-            if one.config.vmac != router.vmac {
+            if one.config.vmac.is_some() != router.vmac.is_some() {
                 let port = self.ports.get_mut(port);
                 port.into_iter().for_each(Port::forget_identities);
             }

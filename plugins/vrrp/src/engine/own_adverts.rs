@@ -38,7 +38,7 @@ impl Packet {
                 // a packet to a peer that does not answer ARP never leaves and renews no lease;
                 // a frame to this node itself does, and no switch forwards it
                 None if config.unicast => emit_frame_to_self(own_mac, source, &repr, out),
-                None if config.vmac => {
+                None if config.vmac.is_some() => {
                     let mac = virtual_mac(config.family, config.vrid);
                     emit_frame(mac, source, &repr, out);
                 }
@@ -123,6 +123,7 @@ impl OwnAdverts {
             interval_ns: content.interval_ns,
             addresses,
             form: self.form,
+            password: config.password,
         };
         let own = &interface.facts.addresses;
         let peers = config.peers.iter().copied();

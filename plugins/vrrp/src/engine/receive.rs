@@ -45,6 +45,10 @@ impl Engine {
         if advert.version != group.config.version {
             return Err(Discard::Version);
         }
+        // without a password: a node of spared whose file no longer has one
+        if advert.password.is_some() && advert.password != router.config.password {
+            return Err(Discard::Authentication);
+        }
         if interface.is_broadcast(advert.source) || router.is_virtual(advert) {
             return Err(Discard::Source);
         }

@@ -118,7 +118,7 @@ impl VirtualIdentity {
         let heard_ns = self.advert_ns;
         let hears = heard_ns.is_some_and(|at_ns| now_ns < at_ns.saturating_add(patience_ns));
         // unicast adverts come from the node's own MAC address, so they prove nothing for the virtual one
-        let asks = config.vmac && config.min_ttl == TTL;
+        let asks = config.vmac.is_some() && config.min_ttl == TTL;
         self.is_doubted = is_settled && asks && (config.unicast || !hears);
         if !self.is_doubted {
             (self.unanswered, self.is_answered) = (0, false);

@@ -153,7 +153,7 @@ impl Group {
             return (false, told.map(|it| it.identity).unwrap_or_default());
         }
         let routers = self.networks.routers_on(index);
-        let asked = routers.filter(|router| router.config.vmac).map(|router| {
+        let asked = routers.filter(|it| it.config.vmac.is_some()).map(|router| {
             match router.answers.verdict(now_ns) {
                 Some(true) => Identity::Heard,
                 Some(false) => Identity::NoMac(Families::of(router.config.family)),
@@ -178,8 +178,10 @@ impl Group {
             port.is_some_and(|port| port.interface == interface)
         };
         let routers = self.routers();
-        routers
-            .filter(move |it| it.config.vmac && it.usable() && !it.adverts.is_lapsed() && here(it))
+        routers.filter(move |it| {
+            let sends = it.usable() && !it.adverts.is_lapsed();
+            it.config.vmac.is_some() && sends && here(it)
+        })
     }
 }
 

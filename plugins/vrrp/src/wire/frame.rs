@@ -18,7 +18,7 @@ use std::net::IpAddr;
 
 use spared_packet::{Error, ethernet, ipv4, ipv6};
 
-use super::vrrp::{self, Addresses, Checksums, Packet, Repr, Version};
+use super::vrrp::{self, Addresses, Checksums, Packet, Password, Repr, Version};
 use super::{Family, Mac};
 use crate::error::Discard;
 
@@ -43,6 +43,7 @@ pub struct Advert<'a> {
     pub checksums: Checksums,
     /// A signature follows, which is not verified here.
     pub is_signed: bool,
+    pub password: Option<Password>,
     pub addresses: Addresses<'a>,
 }
 
@@ -68,6 +69,7 @@ pub fn parse(frame: &[u8]) -> Result<Advert<'_>, Discard> {
         interval_ns: message.interval_ns(),
         checksums: message.verify(ip.source, ip.destination)?,
         is_signed: message.is_signed(),
+        password: message.password(),
         addresses: message.addresses(),
     })
 }

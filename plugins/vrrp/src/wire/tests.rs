@@ -32,6 +32,12 @@ const V2_IPV4: &str = "
     45c0 0028 0001 0000 ff70 1890 c000 0202 e000 0012
     2133 6401 0001 b8c6  c000 0203  0000 0000 0000 0000";
 
+// Sent by keepalived 2.2.7 with `auth_type PASS` and `auth_pass s3cret`: version 2, vrid 51, priority 100, 1 s.
+const V2_IPV4_PASSWORD: &str = "
+    0100 5e00 0012  0200 0000 000a  0800
+    45c0 0028 0001 0000 ff70 1890 c000 0202 e000 0012
+    2133 6401 0101 7bac  c000 0203  7333 6372 6574 0000";
+
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     let pairs = digits
@@ -55,6 +61,7 @@ fn v3(addresses: &[IpAddr]) -> Repr<'_> {
         interval_ns: 100_000_000,
         addresses,
         form: ChecksumForm::PseudoHeader,
+        password: None,
     }
 }
 
@@ -129,6 +136,32 @@ fn a_version_2_advert_of_keepalived_is_understood() {
     );
     assert_eq!(advert.interval_ns, 1_000_000_000);
     assert_eq!(advert.checksums.form(), Some(ChecksumForm::Message));
+}
+
+#[test]
+fn a_password_of_keepalived_is_read_and_ours_has_its_bytes() {
+    let golden = bytes(V2_IPV4_PASSWORD);
+    let advert = frame::parse(&golden).expect("valid");
+    assert_eq!(advert.password, Some(*b"s3cret\0\0"));
+    assert_eq!(advert.checksums.form(), Some(ChecksumForm::Message));
+    let mut wrong = golden.clone();
+    wrong[49] ^= 1;
+    assert_eq!(frame::parse(&wrong).err(), Some(Discard::Checksum));
+
+    let addresses = [ip("192.0.2.3")];
+    let ours = |version| Repr {
+        version,
+        vrid: 51,
+        priority: 100,
+        interval_ns: 1_000_000_000,
+        password: Some(*b"s3cret\0\0"),
+        ..v3(&addresses)
+    };
+    let mut out = Vec::new();
+    emit_frame(MAC, ip("192.0.2.2"), &ours(Version::V2), &mut out);
+    assert_eq!(out[34..], golden[34..]);
+    emit_frame(MAC, ip("192.0.2.2"), &ours(Version::V3), &mut out);
+    assert_eq!(frame::parse(&out).expect("ours").password, None);
 }
 
 /// The frame with a signature after its message, as keepalived 2.4 appends it with `auth_hmac`. The IP header includes
@@ -395,8 +428,8 @@ fn every_malformed_frame_has_its_reason() {
         ),
         ("a wrong checksum", flipped(43), Discard::Checksum),
         (
-            "version 2 with a password",
-            with(V2_IPV4, 38, 1),
+            "version 2 with a hash",
+            with(V2_IPV4, 38, 2),
             Discard::Authentication,
         ),
         (

@@ -11,9 +11,12 @@
 //!    +---------------+---------------+-------------------------------+
 //!    |        Addresses, Count times 4 bytes, or 16 for IPv6         |
 //!    +---------------------------------------------------------------+
-//! v2 |             Authentication data, 8 bytes of zero              |
+//! v2 |   Authentication data, 8 bytes: zero, or a clear password     |
 //!    +---------------------------------------------------------------+
 //! ```
+//!
+//! RFC 2338 section 5.3.6 knew a password in clear, authentication type 1. RFC 3768 abolished it, because everybody on
+//! the network can read it; keepalived still has it.
 //!
 //! keepalived 2.4 with `auth_hmac` (draft-cassen-vrrp-auth-hmac) appends a signature. Its checksum covers the signature
 //! with IPv6, but not with IPv4:
@@ -43,9 +46,20 @@ pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 const ADVERTISEMENT: u8 = 1;
 const HEADER_LEN: usize = 8;
 const AUTHENTICATION_LEN: usize = 8;
+/// Length of a password.
+pub const PASSWORD_LEN: usize = AUTHENTICATION_LEN;
 const SIGNATURE_LEN: usize = 28;
 const NS_PER_SECOND: u64 = 1_000_000_000;
 const NS_PER_CENTISECOND: u64 = 10_000_000;
+
+/// Password of version 2, filled up with zeros (RFC 2338 section 5.3.10).
+pub type Password = [u8; PASSWORD_LEN];
+
+/// Authentication types of version 2 (RFC 2338 section 5.3.6).
+mod authentication {
+    pub const NONE: u8 = 0;
+    pub const PASSWORD: u8 = 1;
+}
 
 /// Supported versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,7 +126,9 @@ impl<'a> Packet<'a> {
         if header[field::VERSION_TYPE] & 0x0f != ADVERTISEMENT {
             return Err(Discard::Type);
         }
-        if version == Version::V2 && header[field::AUTHENTICATION] != 0 {
+        let authentication = header[field::AUTHENTICATION];
+        let known = [authentication::NONE, authentication::PASSWORD];
+        if version == Version::V2 && !known.contains(&authentication) {
             return Err(Discard::Authentication);
         }
         let packet = Packet {
@@ -164,6 +180,14 @@ impl<'a> Packet<'a> {
             Version::V2 => u64::from(low) * NS_PER_SECOND,
             Version::V3 => u64::from(u16::from_be_bytes([high & 0x0f, low])) * NS_PER_CENTISECOND,
         }
+    }
+
+    /// Returns the password of version 2, if there is one.
+    pub fn password(&self) -> Option<Password> {
+        let has_password = self.version == Version::V2
+            && self.header[field::AUTHENTICATION] == authentication::PASSWORD;
+        let at = self.len().checked_sub(AUTHENTICATION_LEN)?;
+        has_password.then(|| array(self.bytes, at))?
     }
 
     pub fn addresses(&self) -> Addresses<'a> {
@@ -273,6 +297,8 @@ pub struct Repr<'a> {
     /// Addresses, all of `family`, at most 255.
     pub addresses: &'a [IpAddr],
     pub form: ChecksumForm,
+    /// Password, only sent with version 2.
+    pub password: Option<Password>,
 }
 
 impl Repr<'_> {
@@ -299,7 +325,7 @@ impl Repr<'_> {
             }
         }
         if self.version == Version::V2 {
-            out.extend_from_slice(&[0; AUTHENTICATION_LEN]);
+            out.extend_from_slice(&self.password.unwrap_or_default());
         }
         let message = out.get_mut(start..).unwrap_or_default();
         let sum = match (self.version, self.family, self.form) {
@@ -315,7 +341,10 @@ impl Repr<'_> {
     fn interval(&self) -> [u8; 2] {
         match self.version {
             Version::V2 => [
-                0,
+                match self.password {
+                    Some(_) => authentication::PASSWORD,
+                    None => authentication::NONE,
+                },
                 u8::try_from(self.interval_ns / NS_PER_SECOND)
                     .unwrap_or(u8::MAX)
                     .max(1),

@@ -24,6 +24,7 @@ pub fn advert(priority: u8, interval_ns: u64, source: &str) -> Vec<u8> {
         interval_ns,
         addresses: &addresses,
         form: ChecksumForm::PseudoHeader,
+        password: None,
     };
     let mut frame = Vec::new();
     emit_frame(
@@ -334,6 +335,7 @@ fn each_receive_check_has_its_counter() {
             interval_ns: 100 * MS,
             addresses: &addresses,
             form: ChecksumForm::Message,
+            password: None,
         };
         let mut frame = Vec::new();
         emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
@@ -349,6 +351,7 @@ fn each_receive_check_has_its_counter() {
             interval_ns: SECOND,
             addresses: &addresses,
             form: ChecksumForm::Message,
+            password: None,
         };
         let mut frame = Vec::new();
         emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
@@ -387,6 +390,55 @@ fn each_receive_check_has_its_counter() {
     }
 }
 
+/// Version 2 with `auth_pass`: the same password counts, and an advert without one, as of a node of spared whose file has
+/// no password any more. Another password is that of another virtual router.
+#[test]
+fn an_advert_with_another_password_is_dropped() {
+    let with_password = |password| {
+        let addresses: [IpAddr; 1] = [[10, 1, 0, 1].into()];
+        let repr = Repr {
+            version: Version::V2,
+            family: Family::V4,
+            vrid: 7,
+            priority: 250,
+            interval_ns: SECOND,
+            addresses: &addresses,
+            form: ChecksumForm::Message,
+            password,
+        };
+        let mut frame = Vec::new();
+        emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
+        frame
+    };
+    let keys = "version = 2\nrouters = \"any\"\nadvert_interval = \"1s\"";
+    let secret = format!("{keys}\nauth_pass = \"s3cret\"");
+    for (keys, password, is_heard) in [
+        (&*secret, Some(*b"s3cret\0\0"), true),
+        (&*secret, None, true),
+        (&*secret, Some(*b"s3cret!\0"), false),
+        (keys, None, true),
+        (keys, Some(*b"s3cret\0\0"), false),
+    ] {
+        let mut lab = alone(200, keys);
+        lab.run(5 * SECOND);
+        assert_eq!(lab.active(), [0], "{keys}");
+        lab.inject(0, "lan1", with_password(password));
+        let dropped = lab.nodes[0]
+            .engine
+            .rows(lab.clock.now_ns(), crate::engine::Table::Counters);
+        let key = "g.interface.lan1.dropped.authentication";
+        let dropped = dropped.iter().find(|(row, _)| row == key);
+        let dropped = dropped.map(|(_, value)| value.clone());
+        let dropped = dropped == Some(spared_sdk::Value::Counter(1));
+        let active = if is_heard { vec![] } else { vec![0] };
+        assert_eq!(
+            (lab.active(), dropped),
+            (active, !is_heard),
+            "{keys} {password:?}"
+        );
+    }
+}
+
 #[test]
 fn another_interval_or_address_list_is_counted_and_not_dropped() {
     let mut lab = alone(100, "");
@@ -400,6 +452,7 @@ fn another_interval_or_address_list_is_counted_and_not_dropped() {
         interval_ns: SECOND,
         addresses: &addresses,
         form: ChecksumForm::PseudoHeader,
+        password: None,
     };
     let mut frame = Vec::new();
     emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
@@ -427,6 +480,7 @@ fn the_peers_form_of_checksum_is_followed() {
         interval_ns: 100 * MS,
         addresses: &addresses,
         form: ChecksumForm::Message,
+        password: None,
     };
     let mut frame = Vec::new();
     emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);

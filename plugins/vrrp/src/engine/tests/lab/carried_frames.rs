@@ -274,7 +274,7 @@ impl Lab {
         let router = routers.find(has)?;
         let key: Key = (wire.to_owned(), router.family, router.vrid);
         let until_ns = node.leases.get(&key).copied().unwrap_or(0);
-        let mac = if router.vmac {
+        let mac = if router.vmac.is_some() {
             virtual_mac(router.family, router.vrid)
         } else {
             facts.mac

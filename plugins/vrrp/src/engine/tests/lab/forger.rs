@@ -102,6 +102,7 @@ impl Lab {
             interval_ns,
             addresses: &[virtual_one],
             form: ChecksumForm::Message,
+            password: None,
         };
         let mut frame = Vec::new();
         emit_frame(facts.mac, source, &repr, &mut frame);
