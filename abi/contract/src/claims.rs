@@ -29,6 +29,8 @@ record! {
         pub refresh_s: u32 = 3,
         /// Time for which one advert keeps the fence passing.
         pub lease_ns: u64 = 4,
+        /// Policy rules.
+        pub rules: Vec<RuleClaim> = 5,
     }
 }
 
@@ -69,6 +71,8 @@ record! {
         pub source: bool = 4,
         /// It is the node's own, as that of an owner of RFC 9568: a copy that others set is no fault.
         pub own: bool = 5,
+        /// Label of an IPv4 address, as `ip address` shows it; empty: the interface's name.
+        pub label: String = 6,
     }
 }
 
@@ -90,5 +94,34 @@ record! {
         pub metric: u32 = 5,
         /// Routing table; 0: main.
         pub table: u32 = 6,
+    }
+}
+
+record! {
+    /// One policy rule, which makes packets look up a routing table.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    pub struct RuleClaim {
+        /// Family of the packets.
+        pub family: Family = 0,
+        /// Priority; the rule with the smallest number comes first.
+        pub priority: u32 = 1,
+        /// Source network; None: all.
+        pub from: Option<IpAddr> = 2,
+        /// Prefix length of the source network.
+        pub from_prefix: u8 = 3,
+        /// Destination network; None: all.
+        pub to: Option<IpAddr> = 4,
+        /// Prefix length of the destination network.
+        pub to_prefix: u8 = 5,
+        /// Mark of the packets, of the bits in `mark_mask`.
+        pub mark: u32 = 6,
+        /// Bits of the mark that are compared; 0: none.
+        pub mark_mask: u32 = 7,
+        /// Interface on which the packets arrive; empty: any.
+        pub iif: String = 8,
+        /// Interface to which a socket is bound; empty: any.
+        pub oif: String = 9,
+        /// Routing table.
+        pub table: u32 = 10,
     }
 }

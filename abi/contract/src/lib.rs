@@ -32,7 +32,7 @@ mod row;
 pub mod schema;
 
 pub use cause::{Cause, CauseKind};
-pub use claims::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
+pub use claims::{AddressClaim, Claims, Family, RouteClaim, RuleClaim, VirtualRouterClaim};
 pub use config::{Failure, HOST_KEYS, RootsFile, Scope, Surroundings};
 pub use config_table::{ConfigTable, ConfigValue, Float, TABLE_DEPTH_MAX, TABLE_SIZE_MAX};
 pub use descriptor::{Descriptor, Verb};

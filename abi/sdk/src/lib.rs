@@ -95,6 +95,6 @@ pub use spared_config_reader as config;
 pub use spared_contract::{
     AddressClaim, Cause, CauseKind, Claims, Directive, Elapsed, EventRecord, Family, FindingRecord,
     Forced, GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Publication, Role, RoleEvent,
-    RouteClaim, SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim, nanoseconds,
+    RouteClaim, RuleClaim, SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim, nanoseconds,
 };
 pub use status::{Watch, WatchHandle, Watched};

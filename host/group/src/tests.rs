@@ -214,6 +214,7 @@ fn claims() -> Claims {
             prefix: 24,
             source: false,
             own: false,
+            label: String::new(),
         }],
         lease_ns: 250 * MS,
         ..Claims::default()

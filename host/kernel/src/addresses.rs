@@ -10,7 +10,7 @@ use spared_netlink::{Address, Event, Link, Message};
 use super::group::Desired;
 use super::misplaced::is_gone;
 use super::sysctl::On;
-use super::{Kernel, KernelError, frame, routes, vmac};
+use super::{Kernel, KernelError, frame, routes, rules, vmac};
 
 /// Result of an installation.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Kernel {
         })
     }
 
-    /// Removes routes and addresses of these groups, in reverse order: all addresses in one batch.
+    /// Removes rules, routes and addresses of these groups, in reverse order: all addresses in one batch.
     pub fn remove_all(&mut self, groups: &[&str]) -> Vec<KernelError> {
         let mut failures = Vec::new();
         let mut gone = Vec::new();
@@ -97,7 +97,9 @@ impl Kernel {
             state.schedule.stop();
             state.forget_deletions();
             let routes = std::mem::take(&mut state.routes);
+            let rules = std::mem::take(&mut state.rules);
             gone.push((*group, state.placed(&self.interfaces)));
+            failures.extend(rules::delete(&mut self.requests, &rules));
             failures.extend(routes::delete(&mut self.requests, &routes));
         }
         failures.extend(self.delete_addresses_of(&gone));
@@ -135,9 +137,7 @@ impl Kernel {
             wanted.retain(|it| !interfaces.is_in_place(it.index, it.address, it.prefix));
         }
         let missing = groups.iter().flat_map(|(_, wanted)| wanted);
-        let encoded: Result<Vec<Message>, _> = missing
-            .map(|w| Message::add_address(w.index, w.address, w.prefix, w.prefix_route))
-            .collect();
+        let encoded: Result<Vec<Message>, _> = missing.map(Desired::added).collect();
         let verdicts = encoded.and_then(|requests| self.requests.run(&requests));
         let mut verdicts = verdicts.map(Vec::into_iter);
         let mut results = Vec::new();
@@ -245,7 +245,7 @@ impl Kernel {
         )
     }
 
-    /// Adds and deletes routes of an installed group as needed.
+    /// Adds and deletes routes and policy rules of an installed group as needed.
     pub(super) fn sync_routes(&mut self, group: &str) -> Vec<KernelError> {
         let Some(state) = self.groups.get(group).filter(|state| state.installed) else {
             return Vec::new();
@@ -273,6 +273,27 @@ impl Kernel {
         let mut others = self.groups.iter();
         if is_new && others.any(|(name, it)| name != group && !it.refused_routes.is_empty()) {
             self.retries.retry_routes_at_once(Instant::now());
+        }
+        failures.extend(self.sync_rules(group));
+        failures
+    }
+
+    // All rules are added, as the deletion of a rule takes the first one with its attributes, which may have more.
+    fn sync_rules(&mut self, group: &str) -> Vec<KernelError> {
+        let Some(state) = self.groups.get(group) else {
+            return Vec::new();
+        };
+        let wanted = rules::desired(&state.claims);
+        let stale = state.rules.iter().filter(|rule| !wanted.contains(rule));
+        let stale: Vec<_> = stale.cloned().collect();
+        let mut failures = rules::delete(&mut self.requests, &stale);
+        let (refused, errors) = rules::add(&mut self.requests, &wanted);
+        if !refused.is_empty() {
+            self.retries.retry_routes(Instant::now());
+        }
+        failures.extend(errors);
+        if let Some(state) = self.groups.get_mut(group) {
+            (state.rules, state.refused_rules) = (wanted, refused);
         }
         failures
     }

@@ -1,10 +1,10 @@
 //! Checks the claims of a group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spared_contract::{AddressClaim, Claims};
+use spared_contract::{AddressClaim, Claims, Family, RuleClaim};
 
 use super::group::{Group, router_id};
 
@@ -17,6 +17,7 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
         .len()
         .max(claims.addresses.len())
         .max(claims.routes.len())
+        .max(claims.rules.len())
         > CLAIMS_MAX
     {
         return Err(format!("more than {CLAIMS_MAX} claims of a kind"));
@@ -31,7 +32,9 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
     }
     let mut routers = BTreeSet::new();
     let mut addresses = BTreeSet::new();
+    let mut rules = HashSet::new();
     for group in others {
+        rules.extend(group.claims.rules.iter().cloned());
         routers.extend(group.claims.routers.iter().map(router_id));
         addresses.extend(group.claims.addresses.iter().map(place));
     }
@@ -56,6 +59,7 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
         if !addresses.insert(place(address)) {
             return Err(format!("{} is claimed twice", address.address));
         }
+        check_label(address)?;
         let Some(router) = address.router else {
             continue;
         };
@@ -79,6 +83,46 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
                 route.destination, route.prefix
             ));
         }
+    }
+    for rule in &claims.rules {
+        check_rule(rule)?;
+        if !rules.insert(rule.clone()) {
+            return Err(format!("rule {} is claimed twice", rule.priority));
+        }
+    }
+    Ok(())
+}
+
+fn check_rule(rule: &RuleClaim) -> Result<(), String> {
+    for name in [&rule.iif, &rule.oif] {
+        if !name.is_empty() {
+            check_name(name)?;
+        }
+    }
+    let is_of_family = |it: &IpAddr| it.is_ipv4() == (rule.family == Family::V4);
+    for (network, prefix) in [(rule.from, rule.from_prefix), (rule.to, rule.to_prefix)] {
+        let Some(address) = network else { continue };
+        check_prefix(address, prefix)?;
+        if !is_of_family(&address) {
+            let number = rule.priority;
+            return Err(format!("rule {number}: {address} is of another family"));
+        }
+    }
+    // 0 is the priority of the rule that looks up the node's own addresses
+    if rule.priority == 0 || rule.table == 0 {
+        return Err(format!(
+            "rule {}: needs a priority and a table",
+            rule.priority
+        ));
+    }
+    Ok(())
+}
+
+// A label is shown in lists of the kernel, each in a line of its own.
+fn check_label(claim: &AddressClaim) -> Result<(), String> {
+    let label = &claim.label;
+    if label.len() > 15 || !label.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("{label:?} is no label of an address"));
     }
     Ok(())
 }

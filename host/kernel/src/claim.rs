@@ -176,15 +176,18 @@ impl Kernel {
         };
         let wanted = group.placed(&self.interfaces);
         let stale = |old: &&group::Desired| {
-            !wanted
-                .iter()
-                .any(|w| (w.index, w.address, w.prefix) == (old.index, old.address, old.prefix))
+            !wanted.iter().any(|w| {
+                (w.index, w.address, w.prefix, &w.label)
+                    == (old.index, old.address, old.prefix, &old.label)
+            })
         };
         let gone = old.iter().filter(stale).cloned();
-        // In IPv6 an interface has an address only once, whatever its prefix.
+        // In IPv6 an interface has an address only once, whatever its prefix. The kernel changes no label of an address.
         let replaced = |old: &group::Desired| {
             let again = |w: &group::Desired| (w.index, w.address) == (old.index, old.address);
-            old.address.is_ipv6() && wanted.iter().any(again)
+            let relabelled = |w: &group::Desired| w.prefix == old.prefix && w.label != old.label;
+            let mut same = wanted.iter().filter(|w| again(w));
+            same.any(|w| old.address.is_ipv6() || relabelled(w))
         };
         let (replaced, gone): (Vec<_>, Vec<_>) = gone.partition(replaced);
         let mut failures = self.prepare_devices(name, &mut BTreeSet::new());

@@ -1,11 +1,12 @@
 //! Stores the claims of a group, and which of them are in the kernel.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_contract::{AddressClaim, Claims, VirtualRouterClaim};
-use spared_netlink::Route;
+use spared_netlink::{Message, Route, Rule};
 
 use super::announcement::Schedule;
 use super::fence::{Guarded, LeaseKey, VirtualRouter};
@@ -37,6 +38,10 @@ pub struct Group {
     pub routes: Vec<Route>,
     /// Routes among `routes` that the kernel does not have.
     pub refused_routes: Vec<Route>,
+    /// Policy rules that were added for the group.
+    pub rules: Vec<Rule>,
+    /// Rules among `rules` that the kernel does not have.
+    pub refused_rules: Vec<Rule>,
     pub schedule: Schedule,
     /// Number of times that each address was restored after others had deleted it.
     pub restored: BTreeMap<IpAddr, u64>,
@@ -54,6 +59,23 @@ pub struct Desired {
     pub address: IpAddr,
     pub prefix: u8,
     pub prefix_route: bool,
+    /// Label of an IPv4 address; empty: the device's name.
+    pub label: String,
+}
+
+impl Desired {
+    /// Returns the request that adds the address.
+    pub fn added(&self) -> io::Result<Message> {
+        let Self {
+            index,
+            address,
+            prefix,
+            prefix_route,
+            label,
+            ..
+        } = self;
+        Message::add_labelled_address(*index, *address, *prefix, *prefix_route, label)
+    }
 }
 
 /// Meaning of the deletion of an address by another program.
@@ -217,6 +239,7 @@ impl Group {
                     address: claim.address,
                     prefix: if whole { host_prefix } else { claim.prefix },
                     prefix_route: !whole,
+                    label: claim.label.clone(),
                 })
             })
             .collect();
@@ -304,6 +327,7 @@ mod tests {
                 prefix: 24,
                 source: false,
                 own: false,
+                label: String::new(),
             }],
             lease_ns: 250_000_000,
             ..Claims::default()

@@ -111,7 +111,10 @@ impl Interfaces {
                 });
                 changes
             }
-            Event::Route(_) | Event::RouteGone(_) | Event::LocalRouteGone(_) => Vec::new(),
+            Event::Route(_)
+            | Event::RouteGone(_)
+            | Event::RuleGone(_)
+            | Event::LocalRouteGone(_) => Vec::new(),
             Event::Forwarding(it) => {
                 self.forwarding.insert((it.is_ipv6, it.index), it.is_on);
                 Vec::new()

@@ -7,7 +7,7 @@ use spared_netlink::Message;
 use spared_netlink::constants::ROUTE_PROTOCOL;
 
 use super::fence::{Guarded, LeaseKey};
-use super::{Kernel, KernelError, routes, vmac};
+use super::{Kernel, KernelError, routes, rules, vmac};
 
 impl Kernel {
     /// Removes leftovers and returns a list of them. Must be called before anything is claimed.
@@ -20,7 +20,8 @@ impl Kernel {
         let fence = self.fence.old().into_iter();
         let guarded = fence.flat_map(|fence| fence.link_local().unwrap_or_default());
         self.elsewhere.link_local.adopt(guarded);
-        let mut removed = self.remove_leftover_routes()?;
+        let mut removed = self.remove_leftover_rules()?;
+        removed.extend(self.remove_leftover_routes()?);
         removed.extend(self.remove_leftover_addresses()?);
         removed.extend(self.remove_leftover_devices()?);
         if self.fence.handle_start()? {
@@ -70,6 +71,29 @@ impl Kernel {
         });
         let left = left.collect();
         self.elsewhere.leave_copies(left);
+    }
+
+    fn remove_leftover_rules(&mut self) -> Result<Vec<String>, KernelError> {
+        let all = match self.requests.rules() {
+            Ok(all) => all,
+            // a kernel without policy routing
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Vec::new(),
+            Err(error) => {
+                let what = "read what an earlier run left";
+                return Err(KernelError::new("rules", what, error));
+            }
+        };
+        let left: Vec<_> = all
+            .into_iter()
+            .filter(|rule| rule.protocol == ROUTE_PROTOCOL)
+            .collect();
+        match rules::delete(&mut self.requests, &left).into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(left
+                .iter()
+                .map(|rule| format!("rule {}", rules::described(rule)))
+                .collect()),
+        }
     }
 
     fn remove_leftover_routes(&mut self) -> Result<Vec<String>, KernelError> {

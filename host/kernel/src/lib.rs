@@ -37,6 +37,7 @@ mod prepare_carry;
 mod renumbered;
 mod retries;
 mod routes;
+mod rules;
 mod sockets;
 mod status;
 mod sysctl;

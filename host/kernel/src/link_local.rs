@@ -121,6 +121,7 @@ mod tests {
             prefix: 64,
             source: false,
             own: false,
+            label: String::new(),
         }
     }
 

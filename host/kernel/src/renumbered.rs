@@ -68,7 +68,7 @@ impl Kernel {
 
     fn set_again(&mut self, it: &Desired) -> std::io::Result<()> {
         let delete = Message::delete_address(it.index, it.address, it.prefix)?;
-        let add = Message::add_address(it.index, it.address, it.prefix, it.prefix_route)?;
+        let add = it.added()?;
         let verdicts = self.requests.run(&[delete, add])?;
         self.interfaces
             .forget_address(it.index, it.address, it.prefix);

@@ -177,6 +177,7 @@ pub fn missing(group: &Group, interfaces: &Interfaces) -> Vec<MissingRoute> {
     let missing = missing.map(|claim| MissingRoute {
         route: described(claim),
         interface: claim.interface.clone().unwrap_or_default(),
+        is_rule: false,
     });
     missing.collect()
 }

@@ -7,7 +7,7 @@ use spared_netlink::Address;
 use spared_verdict::{AddressStatus, ForeignAddress, MissingRoute};
 
 use super::group::{Group, router_id};
-use super::{Kernel, routes};
+use super::{Kernel, routes, rules};
 
 impl Kernel {
     /// Returns all addresses of a group: if each is installed, and how often it was restored.
@@ -43,10 +43,15 @@ impl Kernel {
             .collect()
     }
 
-    /// Returns the claimed routes of an installed group that the kernel does not have.
+    /// Returns the claimed routes and rules of an installed group that the kernel does not have.
     pub fn missing_routes(&self, name: &str) -> Vec<MissingRoute> {
         let group = self.groups.get(name).filter(|group| group.installed);
-        group.map_or_else(Vec::new, |it| routes::missing(it, &self.interfaces))
+        let Some(group) = group else {
+            return Vec::new();
+        };
+        let mut missing = routes::missing(group, &self.interfaces);
+        missing.extend(rules::missing(&group.refused_rules));
+        missing
     }
 
     /// Returns copies of a group's addresses that somebody else set, on any device.

@@ -11,7 +11,7 @@ use super::filters::Admitted;
 use super::group::Deletion;
 use super::interfaces::{Change, LinkChange};
 use super::sockets::Place;
-use super::{Kernel, KernelError, KernelEvent};
+use super::{Kernel, KernelError, KernelEvent, rules};
 
 /// Pause before a contested address is restored.
 const CONTESTED_PACE: Duration = Duration::from_secs(1);
@@ -335,6 +335,7 @@ impl Kernel {
         let gone = |group: &super::Group| {
             lost || events.iter().any(|event| match event {
                 Event::RouteGone(gone) => group.routes.iter().any(|route| same_place(route, gone)),
+                Event::RuleGone(gone) => rules::are_among(&group.rules, gone),
                 _ => false,
             })
         };
@@ -369,7 +370,9 @@ impl Kernel {
 
     // Retries refused routes, without warnings: a lasting failure was reported when it occurred first.
     fn try_routes_again(&mut self) {
-        for name in self.installed_where(|group| !group.refused_routes.is_empty()) {
+        let refused =
+            |it: &super::Group| !(it.refused_routes.is_empty() && it.refused_rules.is_empty());
+        for name in self.installed_where(refused) {
             self.sync_routes(&name);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use spared_netlink::Rule;
-use spared_netlink::constants::TUNNEL_ROUTE_PROTOCOL;
+use spared_netlink::constants::{ROUTE_PROTOCOL, TUNNEL_ROUTE_PROTOCOL};
 
 /// Maximum number of rules. More are not compared, as a program makes them.
 const RULES_MAX: usize = 128;
@@ -18,7 +18,9 @@ pub fn rules(
     own: &BTreeSet<IpAddr>,
 ) -> Option<BTreeSet<String>> {
     let is_charons = |it: &Rule| it.table == CHARON && it.priority == CHARON;
-    let of_role = |it: &Rule| it.protocol == TUNNEL_ROUTE_PROTOCOL || is_charons(it);
+    let of_role = |it: &Rule| {
+        [ROUTE_PROTOCOL, TUNNEL_ROUTE_PROTOCOL].contains(&it.protocol) || is_charons(it)
+    };
     let compared = all.iter().filter(|it| !of_role(it));
     let found: BTreeSet<String> = compared.map(|it| words(it, interfaces, own)).collect();
     Some(found).filter(|it| it.len() <= RULES_MAX)
@@ -148,7 +150,11 @@ mod tests {
             protocol: TUNNEL_ROUTE_PROTOCOL,
             ..Rule::default()
         };
-        assert_eq!(told(&[charons, ours]), [""; 0]);
+        let of_group = Rule {
+            protocol: ROUTE_PROTOCOL,
+            ..Rule::default()
+        };
+        assert_eq!(told(&[charons, ours, of_group]), [""; 0]);
         let many = (0..200).map(|priority| Rule {
             priority,
             ..Rule::default()

@@ -156,7 +156,7 @@ pub struct OtherActive {
     pub is_peer: bool,
 }
 
-/// A route of a group that the kernel does not have.
+/// A route or policy rule of a group that the kernel does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MissingRoute {
@@ -164,4 +164,7 @@ pub struct MissingRoute {
     pub route: String,
     /// Interface of the route; empty if the file names none.
     pub interface: String,
+    /// True for a policy rule, as "100: from 192.0.2.0/24 lookup 100".
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_rule: bool,
 }

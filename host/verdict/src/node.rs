@@ -188,11 +188,20 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
     let routes = group.addresses.missing_routes.iter();
     for missing in routes.filter(|it| group.role == Role::Active && is_up(&it.interface)) {
         let route = &missing.route;
-        let text = format!("{node}: {name}: the route {route} is missing");
+        let (kind, todo) = if missing.is_rule {
+            (
+                "rule",
+                "See whether the kernel has policy routing: `ip rule`.",
+            )
+        } else {
+            (
+                "route",
+                "See whether its gateway is in a network of an interface that is up: `ip route get`.",
+            )
+        };
+        let text = format!("{node}: {name}: the {kind} {route} is missing");
         let finding = Finding::new(Id::RouteMissing, node, route, text);
-        found.push(finding.todo_there(
-            "See whether its gateway is in a network of an interface that is up: `ip route get`.",
-        ));
+        found.push(finding.todo_there(todo));
     }
     // a copy that is an interface's only address has SP-0204
     let is_told = |it: &ForeignAddress| group.addresses.bare.iter().any(|bare| bare.is_told(it));

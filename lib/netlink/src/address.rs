@@ -14,6 +14,7 @@ use crate::{Message, Requests, attributes, u32_of};
 const RTM_NEWADDR: u16 = 20;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_LABEL: u16 = 3;
 const IFA_CACHEINFO: u16 = 6;
 const FOREVER: u32 = u32::MAX;
 
@@ -91,6 +92,17 @@ impl Message {
         prefix: u8,
         prefix_route: bool,
     ) -> io::Result<Self> {
+        Self::add_labelled_address(index, address, prefix, prefix_route, "")
+    }
+
+    /// Adds an address of spared, with a label if it is an IPv4 address; an empty label is the device's name.
+    pub fn add_labelled_address(
+        index: u32,
+        address: IpAddr,
+        prefix: u8,
+        prefix_route: bool,
+        label: &str,
+    ) -> io::Result<Self> {
         let mut flags = IFA_F_NODAD;
         if !prefix_route {
             flags |= IFA_F_NOPREFIXROUTE;
@@ -103,6 +115,10 @@ impl Message {
             (IFA_PROTO, vec![ADDRESS_PROTOCOL]),
         ] {
             attributes.push(attribute(kind, value)?);
+        }
+        if address.is_ipv4() && !label.is_empty() {
+            let label = [label.as_bytes(), &[0]].concat();
+            attributes.push(attribute(IFA_LABEL, label)?);
         }
         if address.is_ipv6() && !is_link_local(address) {
             // struct ifa_cacheinfo: preferred and valid lifetime, two timestamps.

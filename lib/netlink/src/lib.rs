@@ -41,7 +41,7 @@ pub use packet::{PacketSocket, join_groups, link_state, raw_ip_socket};
 pub use packet_queue::{PacketQueue, Waiting};
 pub use reason::reason;
 pub use route::{LocalRoute, Route};
-pub use rule::Rule;
+pub use rule::{FR_ACT_TO_TBL, FRA_FWMARK, FRA_FWMASK, Rule};
 pub use socket::{Header, Requests, messages, receive};
 pub use transaction::{OUTDATED, Transactions};
 pub use watch::AddressWatch;

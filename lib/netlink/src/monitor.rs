@@ -13,14 +13,17 @@ use crate::constants::{
     RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
 use crate::route::{RT_TABLE_LOCAL, RTM_DELROUTE, RTN_LOCAL};
+use crate::rule::RTM_DELRULE;
 use crate::socket::{Header, borrow, messages, receive_from, set_receive_buffer};
-use crate::{Address, Forwarding, Link, LocalRoute, Route};
+use crate::{Address, Forwarding, Link, LocalRoute, Route, Rule};
 
 const RTNLGRP_LINK: u32 = 1;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV4_ROUTE: u32 = 7;
+const RTNLGRP_IPV4_RULE: u32 = 8;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
 const RTNLGRP_IPV6_ROUTE: u32 = 11;
+const RTNLGRP_IPV6_RULE: u32 = 19;
 
 const RECEIVE_BYTES: usize = 32 * 1024;
 /// Receive buffer in bytes, for bursts: a bridge with a thousand ports coming up.
@@ -41,6 +44,7 @@ pub enum Event {
     AddressGone(Address),
     Route(Route),
     RouteGone(Route),
+    RuleGone(Rule),
     LocalRouteGone(LocalRoute),
     Forwarding(Forwarding),
     ForwardingGone(Forwarding),
@@ -58,6 +62,7 @@ impl Event {
             RTM_DELROUTE => Route::parse(payload)
                 .map(Self::RouteGone)
                 .or_else(|| LocalRoute::parse(payload).map(Self::LocalRouteGone)),
+            RTM_DELRULE => Rule::parse(payload).map(Self::RuleGone),
             RTM_NEWNETCONF => Forwarding::parse(payload).map(Self::Forwarding),
             RTM_DELNETCONF => Forwarding::parse_gone(payload).map(Self::ForwardingGone),
             _ => None,
@@ -88,13 +93,21 @@ impl Monitor {
         Self::open(NlFamily::Route, &groups)
     }
 
-    /// Subscribes to routes of spared's protocol, and to deletions of local routes by programs. Other routes, of which
-    /// there may be a million, are dropped before they reach the socket's buffer.
+    /// Subscribes to routes of spared's protocol, to deletions of policy rules, and to deletions of local routes by
+    /// programs. Other routes, of which there may be a million, are dropped before they reach the socket's buffer.
     pub fn own_routes() -> io::Result<Self> {
-        let monitor = Self::open(NlFamily::Route, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE])?;
+        let groups = [
+            RTNLGRP_IPV4_ROUTE,
+            RTNLGRP_IPV6_ROUTE,
+            RTNLGRP_IPV4_RULE,
+            RTNLGRP_IPV6_RULE,
+        ];
+        let monitor = Self::open(NlFamily::Route, &groups)?;
         // nlmsg_type and nlmsg_pid are at 4 and 12 (struct nlmsghdr), rtm_table, rtm_protocol and rtm_type at 16 + 4, 5
         // and 7. When an address is deleted, the kernel itself deletes its route, and the notification names no port.
-        let program: [Instruction; 12] = [
+        let program: [Instruction; 14] = [
+            (LOAD_HALF, 0, 0, 4),
+            (JUMP_EQUAL, 10, 0, bpf::half_of(RTM_DELRULE)),
             (LOAD_BYTE, 0, 0, 21),
             (JUMP_EQUAL, 8, 0, u32::from(ROUTE_PROTOCOL)),
             (LOAD_HALF, 0, 0, 4),

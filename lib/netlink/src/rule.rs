@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
-use crate::address::{each_family, ip};
-use crate::{Message, Requests, attributes, text, u32_of};
+use crate::address::{each_family, ip, octets};
+use crate::{Message, Requests, attributes, put, text, u32_of};
 
 const RTM_NEWRULE: u16 = 32;
+pub(crate) const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
+const NLM_F_EXCL: u16 = 0x200;
+const NLM_F_CREATE: u16 = 0x400;
 /// Length of struct fib_rule_hdr in bytes.
 const HEADER: usize = 12;
 const FIB_RULE_INVERT: u32 = 2;
@@ -16,6 +19,12 @@ const FRA_DST: u16 = 1;
 const FRA_SRC: u16 = 2;
 const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
+/// Attribute of [`Rule::others`]: the mark of the packets.
+pub const FRA_FWMARK: u16 = 10;
+/// Attribute of [`Rule::others`]: the bits of the mark that are compared.
+pub const FRA_FWMASK: u16 = 16;
+/// Action of a rule that looks up a table.
+pub const FR_ACT_TO_TBL: u8 = 1;
 const FRA_SUPPRESS_IFGROUP: u16 = 13;
 const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
 const FRA_TABLE: u16 = 15;
@@ -90,6 +99,52 @@ impl Rule {
     }
 }
 
+impl Message {
+    /// Adds a rule. If the same one exists, the kernel answers EEXIST.
+    pub fn add_rule(rule: &Rule) -> Self {
+        Self::request(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &encode(rule))
+    }
+
+    /// Deletes the first rule with these attributes and this protocol; it may have more of them.
+    pub fn delete_rule(rule: &Rule) -> Self {
+        Self::request(RTM_DELRULE, 0, &encode(rule))
+    }
+}
+
+fn encode(rule: &Rule) -> Vec<u8> {
+    let family = if rule.is_ipv6 {
+        libc::AF_INET6
+    } else {
+        libc::AF_INET
+    };
+    let bits = |net: &Option<(IpAddr, u8)>| net.map_or(0, |(_, prefix)| prefix);
+    let flags = if rule.is_inverted { FIB_RULE_INVERT } else { 0 };
+    let mut out = vec![0; HEADER];
+    out[0] = family as u8;
+    out[1] = bits(&rule.to);
+    out[2] = bits(&rule.from);
+    out[3] = rule.tos;
+    out[7] = rule.action;
+    out[8..].copy_from_slice(&flags.to_ne_bytes());
+    for (kind, net) in [(FRA_DST, rule.to), (FRA_SRC, rule.from)] {
+        if let Some((address, _)) = net {
+            put(&mut out, kind, &octets(address));
+        }
+    }
+    for (kind, name) in [(FRA_IIFNAME, &rule.iif), (FRA_OIFNAME, &rule.oif)] {
+        if !name.is_empty() {
+            put(&mut out, kind, &[name.as_bytes(), &[0]].concat());
+        }
+    }
+    put(&mut out, FRA_PRIORITY, &rule.priority.to_ne_bytes());
+    put(&mut out, FRA_TABLE, &rule.table.to_ne_bytes());
+    put(&mut out, FRA_PROTOCOL, &[rule.protocol]);
+    for (kind, value) in &rule.others {
+        put(&mut out, *kind, value);
+    }
+    out
+}
+
 impl Requests {
     /// Rules of the namespace, of both families.
     pub fn rules(&mut self) -> io::Result<Vec<Rule>> {
@@ -142,6 +197,35 @@ mod tests {
             let _ = Rule::parse(&whole[..length]);
         }
         assert_eq!(Rule::parse(&[7; HEADER]), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let of = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let mask = [(FRA_FWMARK, 16_u32), (FRA_FWMASK, 255)];
+        let others = mask.map(|(kind, value)| (kind, value.to_ne_bytes().to_vec()));
+        for rule in [
+            Rule {
+                priority: 100,
+                from: Some((of("192.0.2.0"), 24)),
+                oif: "wan".to_owned(),
+                action: FR_ACT_TO_TBL,
+                table: 1000,
+                protocol: 213,
+                others: others.into(),
+                ..Rule::default()
+            },
+            Rule {
+                is_ipv6: true,
+                is_inverted: cfg!(target_endian = "little"),
+                to: Some((of("2001:db8::"), 32)),
+                iif: "lan".to_owned(),
+                ..Rule::default()
+            },
+        ] {
+            let message = Message::add_rule(&rule);
+            assert_eq!(Rule::parse(&message.bytes()[16..]), Some(rule));
+        }
     }
 
     #[test]

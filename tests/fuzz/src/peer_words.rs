@@ -394,9 +394,11 @@ fn claims() -> Claims {
             prefix: 24,
             source: false,
             own: false,
+            label: String::new(),
         }],
         routes: Vec::new(),
         refresh_s: 0,
         lease_ns: 400_000_000,
+        rules: Vec::new(),
     }
 }

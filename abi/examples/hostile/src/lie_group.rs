@@ -116,6 +116,7 @@ pub fn group_same_address() -> Status {
             prefix: 24,
             source: false,
             own: false,
+            label: String::new(),
         }],
         ..no_claims()
     };

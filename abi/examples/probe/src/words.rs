@@ -252,6 +252,7 @@ fn claims() -> Claims {
         prefix: 24,
         source: false,
         own: false,
+        label: String::new(),
     };
     Claims {
         routers: vec![router],

@@ -51,6 +51,7 @@ impl Plugin for Tunnel {
                     prefix: prefix as u8,
                     source: false,
                     own: false,
+                    label: String::new(),
                 },
             }),
             _ => Err(Error::Config(Vec::new())),

@@ -522,6 +522,45 @@ fn another_prefix_of_an_address_replaces_it_and_blames_nobody() {
     assert!(before.iter().all(|gone| !shown.contains(gone)), "{shown}");
 }
 
+fn labels(net: &Net) -> Vec<String> {
+    let shown = net.output("ip", "-o -4 addr show dev lan2");
+    let labels = shown.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| word.starts_with("valid_lft"));
+        let label = at.and_then(|at| words.get(at - 1)).unwrap_or(&"");
+        format!("{} {}", words[3], label.trim_end_matches('\\'))
+    });
+    labels.collect()
+}
+
+#[test]
+fn an_address_has_its_label_also_when_it_is_put_back_and_after_a_reload_with_another() {
+    let Some(net) = Net::new() else { return };
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    claims.addresses[0].label = "lan2:vip".to_owned();
+    let mut kernel = active(&net, claims.clone());
+    let own = "10.0.0.2/24 lan2".to_owned();
+    let with = |label: &str| vec![own.clone(), format!("10.0.0.1/24 {label}")];
+    assert_eq!(labels(&net), with("lan2:vip"));
+    net.ip("addr del 10.0.0.1/24 dev lan2");
+    drive_until(&mut kernel, |_, events| restored(events) > 0);
+    assert_eq!(labels(&net), with("lan2:vip"));
+    claims.addresses[0].label = "lan2:1".to_owned();
+    kernel.claim("office", claims.clone()).unwrap();
+    assert_eq!(labels(&net), with("lan2:1"));
+    let events = drive_for(&mut kernel, Duration::from_millis(200));
+    assert_eq!(restored(&events), 0, "nobody else deleted it");
+    claims.addresses[0].label = "lan2:a_long_name".to_owned();
+    let error = kernel.claim("office", claims).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "office: \"lan2:a_long_name\" is no label of an address"
+    );
+    let left = kernel.remove("office");
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(labels(&net), [own]);
+}
+
 #[test]
 fn claims_that_contradict_other_groups_are_refused_and_change_nothing() {
     let Some(net) = Net::new() else { return };

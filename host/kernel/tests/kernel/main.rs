@@ -13,4 +13,5 @@ mod link_local;
 mod links;
 mod moved;
 mod routes;
+mod rules;
 mod switchover;

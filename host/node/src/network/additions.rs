@@ -28,6 +28,7 @@ impl Additions {
             if of == group {
                 claims.addresses.extend(added.claims.addresses.clone());
                 claims.routes.extend(added.claims.routes.clone());
+                claims.rules.extend(added.claims.rules.clone());
             }
         }
         claims

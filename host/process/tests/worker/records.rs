@@ -23,6 +23,7 @@ fn usual(number: u8) -> (String, Option<Claims>) {
         prefix: 64,
         source: false,
         own: false,
+        label: String::new(),
     };
     let claims = Claims {
         routers: vec![router; 2],

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spared_contract::{
     AddressClaim, Call, Cause, Claims, Failure, Family, FromPlugin, Publication, Role, RouteClaim,
-    Row, Scope, Value, VirtualRouterClaim,
+    Row, RuleClaim, Scope, Value, VirtualRouterClaim,
 };
 
 use super::test_worker::{GROUP, returned};
@@ -228,6 +228,7 @@ impl Choices<'_> {
                 prefix: self.byte(),
                 source: self.flag(),
                 own: self.flag(),
+                label: self.text(),
             }],
             routes: vec![RouteClaim {
                 destination: self.address(),
@@ -240,6 +241,19 @@ impl Choices<'_> {
             }],
             refresh_s: self.short(),
             lease_ns: self.number(),
+            rules: vec![RuleClaim {
+                family: self.one(&[Family::V4, Family::V6]),
+                priority: self.short(),
+                from: self.flag().then(|| self.address()),
+                from_prefix: self.byte(),
+                to: self.flag().then(|| self.address()),
+                to_prefix: self.byte(),
+                mark: self.short(),
+                mark_mask: self.short(),
+                iif: self.text(),
+                oif: self.text(),
+                table: self.short(),
+            }],
         }
     }
 

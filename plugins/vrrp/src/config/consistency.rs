@@ -27,6 +27,7 @@ pub(super) fn check(settings: &Settings, sections: &[Section<'_>]) {
     }
     routers(settings, sections);
     addresses(settings, sections);
+    rules(settings, sections);
 }
 
 fn names(settings: &Settings, sections: &[Section<'_>]) {
@@ -73,7 +74,7 @@ fn addresses(settings: &Settings, sections: &[Section<'_>]) {
                 .iter()
                 .map(move |a| (key.clone(), a.address, interface))
         });
-        let group_addresses = group.addresses.iter().map(|group_address| {
+        let group_addresses = group.followers.addresses.iter().map(|group_address| {
             let key = format!("address.{}.addresses", group_address.section_index);
             (
                 key,
@@ -85,6 +86,21 @@ fn addresses(settings: &Settings, sections: &[Section<'_>]) {
             let place = is_link_local(address).then_some(interface);
             if seen.insert((address, place), ()).is_some() {
                 section.fault(&key, format!("found {address} twice"));
+            }
+        }
+    }
+}
+
+fn rules(settings: &Settings, sections: &[Section<'_>]) {
+    // the first group that leaves its role would take the rule away from the other
+    let mut seen = HashMap::new();
+    for (group, section) in settings.groups.iter().zip(sections) {
+        for (position, rule) in group.followers.rules.iter().enumerate() {
+            if let Some(other) = seen.insert(rule, &group.name) {
+                section.fault(
+                    &format!("rule.{position}"),
+                    format!("found twice, also in group {other:?}"),
+                );
             }
         }
     }

@@ -1,21 +1,18 @@
-//! Reads the members of a group: virtual routers, addresses without VRRP, routes.
+//! Reads the virtual routers of a group.
 
 use std::net::IpAddr;
 
 use spared_sdk::config::{IpNet, Section, node};
 
+use super::addresses::{Labels, check_addresses, mark_source};
+use super::followers::weight;
 use super::read::byte;
-use super::{
-    ADVERTISED_IPV6_MAX, Address, GroupAddress, Route, VirtualRouter, derived_link_local,
-    is_link_local,
-};
+use super::{ADVERTISED_IPV6_MAX, Address, VirtualRouter, derived_link_local, is_link_local};
 use crate::wire::Family;
 use crate::wire::heartbeat::network_path;
 use crate::wire::vrrp::{PASSWORD_LEN, Password, Version};
 
-/// Greatest weight of a check.
-const WEIGHT_MAX: u64 = 9999;
-const ADDRESS: &str = "an IPv4 or IPv6 address";
+pub(super) const ADDRESS: &str = "an IPv4 or IPv6 address";
 
 /// Keys of a group that its interfaces share.
 pub(super) struct SharedKeys {
@@ -32,13 +29,15 @@ pub(super) fn virtual_routers(
     section: &Section<'_>,
     shared: &SharedKeys,
 ) -> Option<Vec<VirtualRouter>> {
-    let interface = section.required(node("interface"), interface(section));
+    let interface = section.required(node("interface"), interface(section, "interface"));
     let path = network_path(&section.every_text("interface"));
     let vrid = section.integer("vrid", 1..=255);
-    let advertised: Option<Vec<IpNet>> = section.required("addresses", section.cidrs("addresses"));
-    let unadvertised = section.cidrs("unadvertised").unwrap_or_default();
-    let source = section.flag("source").unwrap_or(false);
     let vmac = section.flag("vmac").unwrap_or(false);
+    let mut labels = Labels::new(interface.as_deref(), vmac);
+    let advertised = labels.read(section, "addresses");
+    let advertised: Option<Vec<IpNet>> = section.required("addresses", advertised);
+    let unadvertised = labels.read(section, "unadvertised").unwrap_or_default();
+    let source = section.flag("source").unwrap_or(false);
     let vmac_name = section.text("vmac_name");
     let accept = section.flag("accept").unwrap_or(true);
     let peers: Vec<IpAddr> = section.list("peers", ADDRESS).unwrap_or_default();
@@ -75,7 +74,7 @@ pub(super) fn virtual_routers(
             .iter()
             .filter(|prefix| owning_family(prefix, &families) == Some(*family));
         let claimed = advertised.iter().chain(not_advertised);
-        let mut addresses: Vec<Address> = claimed.map(|prefix| without_source(*prefix)).collect();
+        let mut addresses: Vec<Address> = claimed.map(|prefix| labels.address(*prefix)).collect();
         if source {
             mark_source(&mut addresses);
         }
@@ -141,11 +140,6 @@ fn owning_family(prefix: &IpNet, families: &[Family]) -> Option<Family> {
     }
 }
 
-fn weight(section: &Section<'_>) -> u32 {
-    let weight = section.integer("weight", 0..=WEIGHT_MAX).unwrap_or(100);
-    u32::try_from(weight).unwrap_or(u32::MAX)
-}
-
 /// Checks the name of the device with the virtual MAC. With both families the name of IPv6's device has two letters more.
 fn check_device_name(section: &Section<'_>, vmac: bool, name: Option<&str>, families: &[Family]) {
     let Some(name) = name else { return };
@@ -184,17 +178,17 @@ pub(super) fn password(section: &Section<'_>, shared: &SharedKeys) -> Option<Pas
     Some(password)
 }
 
-fn is_interface(name: &str, letters_max: usize) -> bool {
+pub(super) fn is_interface(name: &str, letters_max: usize) -> bool {
     let is_allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
     !name.is_empty() && name.len() <= letters_max && name.chars().all(is_allowed)
 }
 
-fn interface(section: &Section<'_>) -> Option<String> {
+pub(super) fn interface(section: &Section<'_>, key: &str) -> Option<String> {
     const LETTERS_MAX: usize = 15;
-    let name = section.text(node("interface"))?;
+    let name = section.text(node(key))?;
     if !is_interface(&name, LETTERS_MAX) {
         section.fault(
-            "interface",
+            key,
             format!("found {name:?}, allowed is an interface's name"),
         );
         return None;
@@ -206,20 +200,6 @@ fn sources(section: &Section<'_>) -> Option<Vec<IpAddr>> {
     section
         .parsed::<IpAddr>(node("advert_source"), ADDRESS)
         .map(|address| vec![address])
-}
-
-fn check_addresses(section: &Section<'_>, key: &str, prefixes: &[IpNet]) {
-    for (position, prefix) in prefixes.iter().enumerate() {
-        let address = prefix.addr();
-        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-        if address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast
-        {
-            section.fault(
-                &format!("{key}.{position}"),
-                format!("found \"{prefix}\", allowed is an address of a host"),
-            );
-        }
-    }
 }
 
 /// Puts a link-local address first among the IPv6 addresses (erratum 8300 of RFC 9568).
@@ -240,101 +220,4 @@ fn link_local_first(family: Family, vrid: u8, advertised: &mut Vec<IpNet>) {
             advertised.splice(0..0, derived.ok());
         }
     }
-}
-
-fn without_source(prefix: IpNet) -> Address {
-    Address {
-        address: prefix.addr(),
-        prefix: prefix.prefix_len(),
-        source: false,
-    }
-}
-
-/// Marks one address of each family as the node's source address: the first that other stations can
-/// reach.
-fn mark_source(addresses: &mut [Address]) {
-    for family in [Family::V4, Family::V6] {
-        let first = addresses.iter_mut().find(|address| {
-            Family::of(address.address) == family && !is_link_local(address.address)
-        });
-        if let Some(first) = first {
-            first.source = true;
-        }
-    }
-}
-
-pub(super) fn group_addresses(
-    (section_index, section): (usize, &Section<'_>),
-) -> Option<Vec<GroupAddress>> {
-    let interface = section.required(node("interface"), interface(section));
-    let prefixes: Option<Vec<IpNet>> = section.required("addresses", section.cidrs("addresses"));
-    let source = section.flag("source").unwrap_or(false);
-    let weight = weight(section);
-    let (interface, prefixes) = (interface?, prefixes?);
-    if prefixes.is_empty() {
-        section.fault("addresses", "found none, allowed are one or more");
-    }
-    check_addresses(section, "addresses", &prefixes);
-    let mut addresses: Vec<Address> = prefixes.into_iter().map(without_source).collect();
-    if source {
-        mark_source(&mut addresses);
-    }
-    let group_address = |address| GroupAddress {
-        section_index,
-        interface: interface.clone(),
-        address,
-        weight,
-    };
-    Some(addresses.into_iter().map(group_address).collect())
-}
-
-/// Reads a network; the kernel refuses a route to an address with host bits.
-fn network(section: &Section<'_>, key: &str) -> Option<IpNet> {
-    let written = section.cidr(key)?;
-    if written != written.trunc() {
-        let why = format!(
-            "found \"{written}\", allowed is its network, \"{}\"",
-            written.trunc()
-        );
-        section.fault(key, why);
-        return None;
-    }
-    Some(written)
-}
-
-pub(super) fn route(section: &Section<'_>) -> Option<Route> {
-    let destination = section.required("destination", network(section, "destination"));
-    let gateway: Option<IpAddr> = section.parsed("gateway", ADDRESS);
-    let interface = interface(section);
-    let source: Option<IpAddr> = section.parsed("source", ADDRESS);
-    let number = |key| {
-        let found = section.integer(key, 0..=u64::from(u32::MAX)).unwrap_or(0);
-        u32::try_from(found).unwrap_or(u32::MAX)
-    };
-    let (metric, table) = (number("metric"), number("table"));
-    let weight = weight(section);
-    if !section.has("gateway") && !section.has(node("interface")) {
-        section.fault(
-            "gateway",
-            "missing: a route needs a gateway or an interface",
-        );
-    }
-    let destination = destination?;
-    for (key, address) in [("gateway", gateway), ("source", source)] {
-        if address.is_some_and(|a| Family::of(a) != Family::of(destination.addr())) {
-            section.fault(key, format!("is of another family than \"{destination}\""));
-        }
-    }
-    if gateway.is_some_and(is_link_local) && interface.is_none() {
-        section.fault("interface", "missing: a link-local gateway needs it");
-    }
-    Some(Route {
-        destination,
-        gateway,
-        interface,
-        source,
-        metric,
-        table,
-        weight,
-    })
 }

@@ -2,7 +2,9 @@
 //!
 //! [`read`] reads every key; `README.md` describes all of them.
 
+mod addresses;
 mod consistency;
+mod followers;
 mod members;
 mod mode;
 mod read;
@@ -10,6 +12,7 @@ mod read;
 mod tests;
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
 
 use spared_sdk::config::IpNet;
 
@@ -54,8 +57,15 @@ pub struct Group {
     pub lease_ns: u64,
     pub refresh_s: u32,
     pub routers: Vec<VirtualRouter>,
+    pub followers: Followers,
+}
+
+/// What follows a group without adverts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followers {
     pub addresses: Vec<GroupAddress>,
     pub routes: Vec<Route>,
+    pub rules: Vec<Rule>,
 }
 
 impl Group {
@@ -70,16 +80,16 @@ impl Group {
             let addresses = router.addresses.iter();
             addresses.map(|it| (router.interface.as_str(), it.address))
         });
-        let group_addresses = self.addresses.iter();
+        let group_addresses = self.followers.addresses.iter();
         of_routers.chain(group_addresses.map(|it| (it.interface.as_str(), it.address.address)))
     }
 
     /// Returns interfaces of `[[group.address]]` and `[[group.route]]` that count in the node's quality, with their
     /// weights.
     pub fn tracked(&self) -> impl Iterator<Item = (&str, u32)> {
-        let group_addresses = self.addresses.iter();
+        let group_addresses = self.followers.addresses.iter();
         let group_addresses = group_addresses.map(|it| (it.interface.as_str(), it.weight));
-        let routes = self.routes.iter();
+        let routes = self.followers.routes.iter();
         let routes = routes.filter_map(|it| Some((it.interface.as_deref()?, it.weight)));
         group_addresses
             .chain(routes)
@@ -140,12 +150,14 @@ pub struct VirtualRouter {
 }
 
 /// An address of a virtual router or of `[[group.address]]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub address: IpAddr,
     pub prefix: u8,
     /// This node uses it as source address of its own packets there.
     pub source: bool,
+    /// Label with the interface's name, as "lan2:vip"; empty without one.
+    pub label: String,
 }
 
 impl Address {
@@ -186,6 +198,49 @@ pub struct Route {
     pub table: u32,
     /// Weight of the interface in this node's quality: 0-9999; with 0 it is no check.
     pub weight: u32,
+}
+
+/// A policy rule that exists while the group is active.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    pub family: Family,
+    pub priority: u32,
+    pub from: Option<IpNet>,
+    pub to: Option<IpNet>,
+    pub mark: Option<Mark>,
+    pub iif: Option<String>,
+    pub oif: Option<String>,
+    pub table: u32,
+}
+
+/// Mark of packets, as "16" or "0x10/0xff".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark {
+    pub value: u32,
+    /// Bits that are compared, never 0.
+    pub mask: u32,
+}
+
+impl FromStr for Mark {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = |text: &str| match text.strip_prefix("0x") {
+            Some(digits) if digits.starts_with(|it: char| it.is_ascii_hexdigit()) => {
+                u32::from_str_radix(digits, 16).map_err(drop)
+            }
+            Some(_) => Err(()),
+            None => text.parse().map_err(drop),
+        };
+        let (value, mask) = match text.split_once('/') {
+            Some((value, mask)) => (number(value)?, number(mask)?),
+            None => (number(text)?, u32::MAX),
+        };
+        // the kernel compares the masked mark with the value, so a bit beyond the mask never matches
+        (mask != 0 && value & !mask == 0)
+            .then_some(Self { value, mask })
+            .ok_or(())
+    }
 }
 
 /// Returns the time for which an advert keeps the fence passing: the shortest time after which a peer takes over, minus

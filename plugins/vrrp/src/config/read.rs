@@ -5,9 +5,10 @@ use std::time::Duration;
 use spared_sdk::config::{Config, Section, format_duration};
 use spared_sdk::nanoseconds;
 
-use super::members::{SharedKeys, group_addresses, password, route, virtual_routers};
+use super::followers::{group_addresses, route, rule};
+use super::members::{SharedKeys, password, virtual_routers};
 use super::mode::election;
-use super::{Group, Settings, VirtualRouter, consistency, lease_ns};
+use super::{Followers, Group, Settings, VirtualRouter, consistency, lease_ns};
 use crate::wire::vrrp::{ChecksumForm, Version};
 
 pub(super) const ZERO: Duration = Duration::ZERO;
@@ -100,6 +101,7 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
         .map(group_addresses)
         .collect();
     let routes: Vec<_> = section.sections("route").iter().map(route).collect();
+    let rules: Vec<_> = section.sections("rule").iter().map(rule).collect();
     Some(Group {
         name: name?,
         election: election?,
@@ -114,8 +116,11 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
         lease_ns: lease?,
         refresh_s: u32::try_from(refresh.as_secs()).unwrap_or(u32::MAX),
         routers: flatten(routers)?,
-        addresses: flatten(addresses)?,
-        routes: routes.into_iter().collect::<Option<_>>()?,
+        followers: Followers {
+            addresses: flatten(addresses)?,
+            routes: routes.into_iter().collect::<Option<_>>()?,
+            rules: rules.into_iter().collect::<Option<_>>()?,
+        },
     })
 }
 

@@ -110,8 +110,11 @@ fn an_external_router_with_addresses_inside_and_outside_is_read() {
     assert_eq!(vrids, [("lan1", 50), ("lan2", 50)]);
     assert!(group.routers[0].addresses[0].source);
     assert!(!group.routers[1].addresses[0].source);
-    assert_eq!(group.addresses[0].address.address, ip("203.0.113.9"));
-    assert_eq!(group.routes[0].gateway, Some(ip("203.0.113.1")));
+    assert_eq!(
+        group.followers.addresses[0].address.address,
+        ip("203.0.113.9")
+    );
+    assert_eq!(group.followers.routes[0].gateway, Some(ip("203.0.113.1")));
 }
 
 #[test]
@@ -460,6 +463,120 @@ fn the_device_of_one_family_has_a_name_of_up_to_15_letters() {
              up to 13 letters"
         ]
     );
+}
+
+#[test]
+fn an_address_may_have_a_label_that_begins_with_its_interface() {
+    let text = with(
+        "",
+        "unadvertised = [\"192.0.2.9/32 label x\"]\n\
+         [[group.address]]\ninterface = \"wan1\"\naddresses = [\"203.0.113.9/29 label 1\"]",
+    );
+    let text = text.replace("192.0.2.1/24", "192.0.2.1/24 label vip\", \"2001:db8::1/64");
+    let group = one(&text);
+    let addresses = group.routers.iter().flat_map(|it| &it.addresses);
+    let labels: Vec<&str> = addresses.map(|it| it.label.as_str()).collect();
+    assert_eq!(labels, ["lan1:vip", "lan1:x", "", ""]);
+    assert_eq!(group.followers.addresses[0].address.label, "wan1:1");
+    assert_eq!(crate::claims::claims(&group).addresses[0].label, "lan1:vip");
+    let wrong =
+        |address: &str, keys: &str| faults(&with("", keys).replace("192.0.2.1/24", address));
+    for (address, keys, expected) in [
+        (
+            "2001:db8::1/64 label a",
+            "",
+            "label: only an IPv4 address has one",
+        ),
+        (
+            "192.0.2.1/24 label a",
+            "vmac = true",
+            "label: not with vmac = true, where the address is on another device",
+        ),
+        (
+            "192.0.2.1/24 label abcdefghijk",
+            "",
+            "label: found \"lan1:abcdefghijk\", allowed are up to 15 letters, digits and signs",
+        ),
+        (
+            "192.0.2.1/24 label a b",
+            "",
+            "label: found \"lan1:a b\", allowed are up to 15 letters, digits and signs",
+        ),
+        (
+            "192.0.2.1/24 label ",
+            "",
+            "found \"192.0.2.1/24 label \", allowed an address with its prefix, like \"192.0.2.1/24\"",
+        ),
+    ] {
+        let expected = format!("group.0.interface.0.addresses.0: {expected}");
+        assert_eq!(wrong(address, keys), [expected], "{address}");
+    }
+}
+
+#[test]
+fn a_rule_is_read_with_its_family() {
+    let rules = |text: &str| {
+        let text = format!("{}[[group.rule]]\n{text}\n", with("", ""));
+        read_as("r1", &text).map(|settings| {
+            let claims = crate::claims::claims(&settings.groups[0]);
+            claims.rules[0].clone()
+        })
+    };
+    let found = rules(
+        "priority = 100\nfrom = \"192.0.2.0/24\"\nto = \"0.0.0.0/0\"\nfwmark = \"0x10/0xff\"\n\
+         iif = { r1 = \"lan1\", r2 = \"lan2\" }\ntable = 1000",
+    );
+    let wanted = spared_sdk::RuleClaim {
+        family: spared_sdk::Family::V4,
+        priority: 100,
+        from: Some(ip("192.0.2.0")),
+        from_prefix: 24,
+        to: None,
+        to_prefix: 0,
+        mark: 16,
+        mark_mask: 255,
+        iif: "lan1".to_owned(),
+        oif: String::new(),
+        table: 1000,
+    };
+    assert_eq!(found, Ok(wanted));
+    let family =
+        |text: &str| rules(&format!("priority = 1\ntable = 2\n{text}")).map(|it| it.family);
+    assert_eq!(family(""), Ok(spared_sdk::Family::V4));
+    assert_eq!(family("family = \"ipv6\""), Ok(spared_sdk::Family::V6));
+    assert_eq!(family("to = \"2001:db8::/32\""), Ok(spared_sdk::Family::V6));
+    let marks = |text: &str| rules(&format!("priority = 1\ntable = 2\nfwmark = \"{text}\""));
+    assert_eq!(
+        marks("7").map(|it| (it.mark, it.mark_mask)),
+        Ok((7, u32::MAX))
+    );
+    for wrong in ["", "0x", "0x+1", "1/0", "0x100/0xff", "-1", "1/2/3"] {
+        assert!(marks(wrong).is_err(), "{wrong}");
+    }
+    for (text, expected) in [
+        (
+            "from = \"192.0.2.1/24\"\npriority = 0",
+            vec![
+                "group.0.rule.0.priority: found 0, allowed 1-4294967295",
+                "group.0.rule.0.table: missing",
+                "group.0.rule.0.from: found \"192.0.2.1/24\", allowed is its network, \"192.0.2.0/24\"",
+            ],
+        ),
+        (
+            "priority = 1\ntable = 2\nfrom = \"192.0.2.0/24\"\nto = \"2001:db8::/32\"",
+            vec!["group.0.rule.0.to: found \"2001:db8::/32\", the rule is for ipv4"],
+        ),
+        (
+            "priority = 1\ntable = 2\n[[group.rule]]\npriority = 1\ntable = 2",
+            vec!["group.0.rule.1: found twice, also in group \"g\""],
+        ),
+    ] {
+        let mut found = rules(text).expect_err("faults");
+        found.sort();
+        let mut expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+        expected.sort();
+        assert_eq!(found, expected, "{text}");
+    }
 }
 
 #[test]

@@ -272,6 +272,7 @@ pub fn address(interface: &str, text: &str, router: Option<u32>) -> AddressClaim
         prefix: prefix.parse().unwrap(),
         source: false,
         own: false,
+        label: String::new(),
     }
 }
 
