@@ -42,6 +42,8 @@ pub struct Program<'p> {
     pub executable: Option<&'p Path>,
     /// Environment in addition to `PATH` and `LANG=C.UTF-8`.
     pub env: &'p [(&'p str, &'p str)],
+    /// User id and group id of the program, which then has no other groups; None: those of the caller.
+    pub account: Option<(u32, u32)>,
     /// Working directory, default `/`.
     pub directory: &'p Path,
     /// Content of stdin, default empty.
@@ -62,6 +64,7 @@ impl Default for Program<'_> {
             argv: &[],
             executable: None,
             env: &[],
+            account: None,
             directory: Path::new("/"),
             input: &[],
             only_stdout: false,
@@ -122,7 +125,12 @@ impl Child {
         } else {
             Stdio::from(theirs.try_clone().map_err(shown)?)
         };
-        let child = Command::new(executable)
+        let mut command = Command::new(executable);
+        if let Some((user, group)) = program.account {
+            // without CAP_SETGID the program does not run; other groups are dropped with it
+            command.uid(user).gid(group);
+        }
+        let child = command
             .arg0(name)
             .args(words)
             .env_clear()

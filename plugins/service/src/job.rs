@@ -62,6 +62,8 @@ pub enum Job {
     Run {
         argv: Vec<String>,
         environment: Vec<(String, String)>,
+        /// Name of the user who runs it; None: root.
+        user: Option<String>,
     },
     Link {
         interface: String,

@@ -145,8 +145,9 @@ impl Io for Service {
                 engine.handle_sources(now_ns, &run::source_faults(&items))
             }
             Action::CheckHooks(folders) => {
+                let fault = engine.hook_user().and_then(|it| self.jobs.user_fault(it));
                 let refused = folders.iter().flat_map(|folder| run::hooks(folder).1);
-                engine.handle_refused_hooks(refused.collect());
+                engine.handle_refused_hooks(fault.into_iter().chain(refused).collect());
             }
             Action::ReadHooks {
                 group,

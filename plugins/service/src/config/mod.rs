@@ -35,6 +35,8 @@ pub struct Settings {
     /// Folder that contains active.d, backup.d and fault.d.
     pub hooks: PathBuf,
     pub hook_timeout_ns: u64,
+    /// Name of the user who runs hooks; None: root.
+    pub hook_user: Option<String>,
     pub notify: Notify,
     /// Items in the order in which a node becomes active.
     pub items: Vec<Item>,
@@ -48,6 +50,7 @@ impl Default for Settings {
             poll_interval_ns: read::POLL_NS,
             hooks: PathBuf::from(read::HOOKS),
             hook_timeout_ns: read::TIMEOUT_NS,
+            hook_user: None,
             notify: Notify::Spared,
             items: Vec::new(),
         }

@@ -31,6 +31,8 @@ pub fn read(config: &Config) -> Option<Settings> {
     let poll = root.duration("poll_interval", Duration::from_secs(1)..=hour);
     let hooks = path(&root, "hooks");
     let hook_timeout = root.duration("hook_timeout", Duration::from_millis(100)..=hour);
+    let hook_user = root.text("hook_user");
+    let hook_user = hook_user.filter(|name| fitting_name(&root, "hook_user", name));
     let notify = root.choice(
         "notify",
         &[
@@ -45,6 +47,7 @@ pub fn read(config: &Config) -> Option<Settings> {
         poll_interval_ns: poll.map_or(defaults.poll_interval_ns, nanoseconds),
         hooks: hooks.unwrap_or(defaults.hooks),
         hook_timeout_ns: hook_timeout.map_or(defaults.hook_timeout_ns, nanoseconds),
+        hook_user,
         notify: notify.unwrap_or(defaults.notify),
         items: items?,
     })

@@ -105,6 +105,18 @@ fn relative_paths_and_shell_words_are_faults() {
 }
 
 #[test]
+fn hooks_have_a_user() {
+    assert_eq!(read_ok("").hook_user, None);
+    let named = read_ok("hook_user = \"keepalived_script\"\n").hook_user;
+    assert_eq!(named.as_deref(), Some("keepalived_script"));
+    let allowed = "allowed up to 64 letters, digits and signs, no space";
+    assert_eq!(
+        faults("hook_user = \"a b\"\n"),
+        [format!("hook_user: found \"a b\", {allowed}")]
+    );
+}
+
+#[test]
 fn faults_name_the_key_and_what_is_allowed() {
     let found = faults(
         "notify = \"vrrp\"\npoll_interval = \"1ms\"\n[[service]]\nunits = [\"a/b\"]\n\

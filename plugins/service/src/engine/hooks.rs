@@ -82,6 +82,11 @@ impl Engine {
         }
     }
 
+    /// Name of the user who runs hooks; None: root.
+    pub fn hook_user(&self) -> Option<&str> {
+        self.settings.hook_user.as_deref()
+    }
+
     pub(super) fn folder(&self, role: Role) -> PathBuf {
         self.settings.hooks.join(format!("{role}.d"))
     }
@@ -106,7 +111,11 @@ impl Engine {
                 .to_vec(),
         });
         let environment = self.environment(Some(name), role, previous);
-        let job = Job::Run { argv, environment };
+        let job = Job::Run {
+            argv,
+            environment,
+            user: self.settings.hook_user.clone(),
+        };
         self.actions.push_back(Action::Begin { number, job });
     }
 

@@ -93,6 +93,7 @@ impl Engine {
                 Some(Job::Run {
                     argv: argv.clone(),
                     environment: self.environment(group, role, item.membership.previous()),
+                    user: None,
                 })
             }
             JobKind::Task(Task::Job(job)) | JobKind::Keep(job) => Some(job.clone()),

@@ -42,6 +42,7 @@ impl TestTarget<'_> {
             Self::Command(argv) => Job::Run {
                 argv: argv.to_vec(),
                 environment: Vec::new(),
+                user: None,
             },
             Self::Rules(file) => Job::CheckRules {
                 file: file.to_path_buf(),

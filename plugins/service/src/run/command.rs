@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use spared_sdk::child::{self, Child, Program};
 
+use super::account::account;
 use super::transient_units::TransientUnits;
 
 /// Paths of the machine; tests have others.
@@ -31,8 +32,24 @@ impl Default for MachinePaths {
 pub(super) enum Command {
     /// Program of the system.
     System(Vec<String>),
-    /// Command of the administrator, with its environment; runs outside of the daemon's confinement.
-    Unconfined(Vec<String>, Vec<(String, String)>),
+    /// Command of the administrator, which runs outside of the daemon's confinement.
+    Unconfined {
+        argv: Vec<String>,
+        environment: Vec<(String, String)>,
+        /// Name of the user who runs it; None: root.
+        user: Option<String>,
+    },
+}
+
+impl Command {
+    /// Command of the administrator that root runs, with the environment of a plugin.
+    pub(super) fn unconfined(argv: Vec<String>) -> Self {
+        Self::Unconfined {
+            argv,
+            environment: Vec::new(),
+            user: None,
+        }
+    }
 }
 
 /// Starts commands.
@@ -73,13 +90,22 @@ impl Starter {
             outlived,
             ..Program::default()
         };
-        let (argv, environment) = match command {
+        let (argv, environment, user) = match command {
             Command::System(argv) => return Ok((self.start_system(argv, program)?, None)),
-            Command::Unconfined(argv, environment) => (argv, environment),
+            Command::Unconfined {
+                argv,
+                environment,
+                user,
+            } => (argv, environment, user),
         };
         let name = argv.first().ok_or("names no program")?;
         let path = child::trusted(Path::new(name)).map_err(|it| it.to_string())?;
-        if let Some((words, unit)) = self.transient_units.wrap(argv, environment, !outlived) {
+        let account = user.as_deref().map(|user| account(&self.paths.root, user));
+        let account = account.transpose()?;
+        let wrapped = self
+            .transient_units
+            .wrap(argv, environment, account, !outlived);
+        if let Some((words, unit)) = wrapped {
             return Ok((self.start_system(&words, program)?, Some(unit)));
         }
         let pairs = environment.iter();
@@ -88,6 +114,7 @@ impl Starter {
             argv,
             executable: Some(&path),
             env: &env,
+            account,
             ..program
         };
         Ok((Child::start(&program)?, None))

@@ -1,5 +1,6 @@
 //! Jobs in progress: children that end by themselves or are killed, and calls to the kernel that end at once.
 
+mod account;
 mod bounce;
 mod command;
 mod copy;
@@ -120,18 +121,28 @@ impl Jobs {
         }
     }
 
+    /// Reason why no program can run as this user, as a sentence.
+    pub fn user_fault(&self, user: &str) -> Option<String> {
+        account::account(self.starter.root(), user).err()
+    }
+
     /// Begins a job; [`Jobs::poll_event`] also returns jobs that end at once.
     pub fn begin(&mut self, number: u64, job: Job) {
         let result = match job {
             Job::Service { service, verb } => {
                 return self.begin_service_job(number, &service, verb);
             }
-            Job::Run { argv, environment } => {
-                return self.run_next_command(
-                    number,
-                    [Command::Unconfined(argv, environment)].into(),
-                    true,
-                );
+            Job::Run {
+                argv,
+                environment,
+                user,
+            } => {
+                let command = Command::Unconfined {
+                    argv,
+                    environment,
+                    user,
+                };
+                return self.run_next_command(number, [command].into(), true);
             }
             Job::Rules { file } => return self.nft(number, &["-f"], &file),
             Job::CheckRules { file } => return self.nft(number, &["-c", "-f"], &file),
@@ -140,7 +151,7 @@ impl Jobs {
                 // /etc is read-only for the daemon
                 Err(_) if self.starter.has_systemd() => {
                     let steps = copy::commands(&from, &to);
-                    let steps = steps.map(|argv| Command::Unconfined(argv, Vec::new()));
+                    let steps = steps.map(Command::unconfined);
                     return self.run_next_command(number, steps.into(), true);
                 }
                 Err(why) => Err(why),
@@ -290,7 +301,7 @@ impl Jobs {
         };
         let command = |argv| match service {
             Service::Unit { .. } => Command::System(argv),
-            Service::Commands { .. } => Command::Unconfined(argv, Vec::new()),
+            Service::Commands { .. } => Command::unconfined(argv),
         };
         self.run_next_command(number, commands.into_iter().map(command).collect(), false);
     }

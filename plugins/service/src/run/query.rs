@@ -71,9 +71,7 @@ impl Jobs {
                 return;
             };
             let command = match query.services.first() {
-                Some(Service::Commands { .. }) => {
-                    Command::Unconfined(query.argv.clone(), Vec::new())
-                }
+                Some(Service::Commands { .. }) => Command::unconfined(query.argv.clone()),
                 _ => Command::System(query.argv.clone()),
             };
             match self.starter.start(&command, ANSWER_MAX, false) {

@@ -53,6 +53,7 @@ impl TransientUnits {
         &mut self,
         argv: &[String],
         environment: &[(String, String)],
+        account: Option<(u32, u32)>,
         quiet: bool,
     ) -> Option<(Vec<String>, String)> {
         // a query needs the exit code, which only the bus reports
@@ -78,6 +79,10 @@ impl TransientUnits {
         ];
         let mut words: Vec<String> = parts.concat().into_iter().map(str::to_owned).collect();
         words.push(format!("--unit={unit}"));
+        if let Some((user, group)) = account {
+            words.push(format!("--uid={user}"));
+            words.push(format!("--gid={group}"));
+        }
         words.push("--property=KillMode=process".to_owned());
         // so that it may start while the machine shuts down: for example the hooks of a backup
         words.push("--property=DefaultDependencies=no".to_owned());

@@ -198,6 +198,7 @@ pub fn command(argv: &[&str]) -> Job {
     Job::Run {
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         environment: vec![("SPARED_ROLE".to_owned(), "active".to_owned())],
+        user: None,
     }
 }
 

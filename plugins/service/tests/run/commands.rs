@@ -35,6 +35,62 @@ fn a_command_succeeds_or_says_why_not() {
 }
 
 #[test]
+fn a_hook_runs_as_its_user_with_no_other_group() {
+    let Some(mut bench) = Bench::new("user", "FOLDER/root") else {
+        return;
+    };
+    let script = bench.script("hook", "echo $(id -u) $(id -g) $(id -G); exit 3");
+    fs::create_dir_all(bench.folder.join("root/etc")).expect("our own folder");
+    let as_user = |bench: &mut Bench, user: &str| {
+        let Job::Run {
+            argv, environment, ..
+        } = command(&[&script])
+        else {
+            unreachable!("a command");
+        };
+        bench.job(Job::Run {
+            argv,
+            environment,
+            user: Some(user.to_owned()),
+        })
+    };
+    let fault =
+        "user \"alerts\": /etc/passwd cannot be read: No such file or directory (os error 2)";
+    assert_eq!(as_user(&mut bench, "alerts"), Err(fault.to_owned()));
+    let passwd =
+        "root:x:0:0:root:/root:/bin/sh\nalert:x:1:1\nalerts:x:12345:12346:a:/:/bin/false\n";
+    fs::write(bench.folder.join("root/etc/passwd"), passwd).expect("our own folder");
+    let fault = Err("user \"alarms\" is not in /etc/passwd".to_owned());
+    assert_eq!(as_user(&mut bench, "alarms"), fault);
+    assert_eq!(bench.jobs.user_fault("alarms"), fault.err());
+    assert_eq!(bench.jobs.user_fault("alerts"), None);
+
+    // systemd starts it
+    bench.script(
+        "bin/systemd-run",
+        "while [ \"$1\" != -- ]; do echo \"$1\"; shift; done >\"$(dirname \"$0\")/../words\"; exit 0",
+    );
+    assert_eq!(as_user(&mut bench, "alerts"), Ok(()));
+    let words = bench.read("words");
+    assert!(words.contains("--uid=12345\n--gid=12346\n"), "{words}");
+    assert_eq!(bench.run(&[&script]), Ok(()));
+    assert!(
+        !bench.read("words").contains("id="),
+        "root needs no account"
+    );
+
+    // without systemd, in a namespace with all users
+    fs::remove_dir_all(bench.folder.join("root/run")).expect("our own folder");
+    bench.jobs = bench.another();
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if users.split_whitespace().nth(2) == Some("1") {
+        return eprintln!("skipped: no other users here");
+    }
+    let said = Err("12345 12346 12346 (exit code 3)".to_owned());
+    assert_eq!(as_user(&mut bench, "alerts"), said);
+}
+
+#[test]
 fn what_others_may_change_is_not_run() {
     let Some(mut bench) = Bench::new("trust", "/nowhere") else {
         return;
