@@ -4,7 +4,11 @@
 
 mod page;
 
-use page::assert_page_names;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use page::{assert_page_names, docs};
 use spared_sdk::config::Config;
 use spared_service::config::{self, Kind, Settings};
 
@@ -76,4 +80,58 @@ fn services(name: &str, text: &str, node: &str) -> usize {
     services
         .filter(|item| matches!(item.kind, Kind::Service { .. }))
         .count()
+}
+
+/// Runs a hook of docs/examples for a group that became active.
+fn hook(name: &str, folder: &std::path::Path) -> Output {
+    let mut command = Command::new(docs().join("examples").join(name));
+    let settings = [
+        ("SPARED_GROUP", "office"),
+        ("SPARED_ROLE", "active"),
+        ("SPARED_PREVIOUS", "backup"),
+        ("SPARED_NODE", "r1"),
+        (
+            "SPARED_WHY",
+            "r1 is active because $HOME and `r2` are silent",
+        ),
+        ("TO", "admin@example.net"),
+    ];
+    command.envs(settings);
+    command.env("FIFO", folder.join("fifo"));
+    command.env("SENDMAIL", folder.join("sendmail"));
+    command.output().expect("a shell")
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("our own folder");
+    folder
+}
+
+#[test]
+fn the_hook_for_a_fifo_writes_a_line_of_keepalived_and_does_not_wait_for_ever() {
+    let folder = folder("hook-fifo");
+    let fifo = folder.join("fifo");
+    // nobody reads: the time is over, as the exit code of timeout(1) says
+    assert_eq!(hook("hook-fifo", &folder).status.code(), Some(124));
+    let reader = std::thread::spawn(move || fs::read_to_string(fifo).expect("the hook made it"));
+    assert_eq!(hook("hook-fifo", &folder).status.code(), Some(0));
+    let line = reader.join().expect("no panic");
+    assert_eq!(line, "GROUP \"office\" MASTER 0\n");
+}
+
+#[test]
+fn the_hook_for_mail_hands_a_message_to_sendmail() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder("hook-mail");
+    let sendmail = folder.join("sendmail");
+    let text = "#!/bin/sh\necho \"$*\" >\"$0.said\"\ncat >>\"$0.said\"\n";
+    fs::write(&sendmail, text).expect("our own folder");
+    fs::set_permissions(&sendmail, fs::Permissions::from_mode(0o755)).expect("our own file");
+    assert_eq!(hook("hook-mail", &folder).status.code(), Some(0));
+    let said = fs::read_to_string(folder.join("sendmail.said")).expect("it ran");
+    let wanted = "-i -t\nTo: admin@example.net\nSubject: [r1] office: active, was backup\n\n\
+                  r1 is active because $HOME and `r2` are silent\n";
+    assert_eq!(said, wanted);
 }
