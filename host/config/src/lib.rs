@@ -66,7 +66,8 @@ pub use link_keys::LinkKeys;
 pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, LOADED, Options, Unread, loaded, state_dir};
 pub use order::by_order;
 pub use plugin::{Allow, OnFailure, Plugin, table_of};
-pub use restart::{Restart, RestartFault};
+pub use restart::{PROGRAM, Restart, RestartFault};
+pub use spared_worker::Build;
 use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;
 

@@ -2,12 +2,14 @@
 //! missing program, a missing library of a plugin, another host name, an unreadable file. `on_disk` does the same for
 //! the keys.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use spared_process::worker::Build;
 use spared_process::worker::file::open_plugin;
 
 use super::on_disk::{Stamps, Texts, place_of, stamps_of};
@@ -25,6 +27,9 @@ pub struct Restart {
     program: Option<PathBuf>,
 }
 
+/// Name of the program among the plugins.
+pub const PROGRAM: &str = "spared";
+
 /// Thing that would be lost by a restart, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestartFault {
@@ -34,6 +39,11 @@ pub struct RestartFault {
 }
 
 impl Restart {
+    /// Build of the program that runs, also if its file was replaced.
+    pub fn running() -> Option<Build> {
+        Build::of(Path::new("/proc/self/exe"))
+    }
+
     /// Uses the paths in `options`, and the program that runs.
     pub fn new(options: &Options) -> Self {
         Self {
@@ -46,10 +56,24 @@ impl Restart {
     /// Identities of the files, and the host's name. If they are the same, so is the result of
     /// [`restart_faults`](Self::restart_faults).
     pub fn stamps(&self, in_force: &Texts) -> (Stamps, String) {
-        let libraries = plugins(in_force).map(|name| self.plugin_dir.join(format!("{name}.so")));
+        let libraries = plugins(in_force).map(|name| self.library(name));
         let folder = self.plugin_dir.clone();
         let places = libraries.chain([folder]).chain(self.program.clone());
         (stamps_of(places), spared_key::default_name())
+    }
+
+    /// Builds that a restart with these texts would run: of the program, by the name [`PROGRAM`], and of plugins.
+    pub fn builds(&self, in_force: &Texts) -> BTreeMap<String, Build> {
+        let libraries = plugins(in_force).map(|name| (name, self.library(name)));
+        let program = self.program.clone().map(|program| (PROGRAM, program));
+        let files = libraries.chain(program);
+        files
+            .filter_map(|(name, path)| Some((name.to_owned(), Build::of(&path)?)))
+            .collect()
+    }
+
+    fn library(&self, name: &str) -> PathBuf {
+        self.plugin_dir.join(format!("{name}.so"))
     }
 
     /// Things that a restart with these texts would lose.
@@ -62,7 +86,7 @@ impl Restart {
             });
         };
         if let Some(why) = self.program.as_deref().and_then(no_program) {
-            add("spared", why);
+            add(PROGRAM, why);
         }
         for name in in_force.keys() {
             if let Some(error) = unreadable(&place_of(&self.config, name)) {
@@ -218,6 +242,19 @@ mod tests {
         assert_eq!(site.restart_faults(&texts), [gone]);
         let deleted = without_deleted(PathBuf::from("/usr/sbin/spared (deleted)"));
         assert_eq!(deleted, Path::new("/usr/sbin/spared"));
+    }
+
+    #[test]
+    fn what_a_restart_would_run_is_told_by_its_builds() {
+        let site = site("builds");
+        let texts = site.texts();
+        let before = site.restart().builds(&texts);
+        let names: Vec<_> = before.keys().map(String::as_str).collect();
+        assert_eq!(names, ["sets", PROGRAM]);
+        site.write("sets.so", "\x7fELF of the next version");
+        let after = site.restart().builds(&texts);
+        assert_ne!(after.get("sets"), before.get("sets"));
+        assert_eq!(after.get(PROGRAM), before.get(PROGRAM));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Checks configuration files that were changed and are not in use, keys that the next start would refuse, what else
-//! that start would lack, and the state folder. A thread does this, as a disk may hang.
+//! that start would lack or run in another build, and the state folder. A thread does this, as a disk may hang.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,11 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spared_config::on_disk::{NotInForce, Stamps, Texts, key_faults, not_in_force, secret, stamps};
-use spared_config::{Options, Restart, Setup};
+use spared_config::{Build, Options, Restart, Setup};
 use spared_journal::state_file::why_unwritable;
 use spared_process::clock;
 use spared_verdict::{FailsAfterRestart, UnusedFiles};
 
+use crate::builds::Builds;
 use crate::needs;
 
 /// Interval of the checks. Each reads the times of some files and the free space of a disk.
@@ -34,6 +36,7 @@ struct Found {
     /// Number of the configuration in force to which the result belongs.
     number: u64,
     seen: Seen,
+    builds: Builds,
     /// Reason why nothing can be written in the state folder.
     unwritable: Option<String>,
 }
@@ -46,6 +49,8 @@ struct Seen {
     keys: Vec<String>,
     /// Other objects that would fail after a restart.
     restart_faults: Vec<FailsAfterRestart>,
+    /// Builds that a restart would run.
+    builds: BTreeMap<String, Build>,
 }
 
 /// An edit that is not in force.
@@ -60,7 +65,11 @@ impl Files {
     /// Starts to check the files and the state folder. `setup` is the configuration in force.
     pub fn start(options: &Options, state: PathBuf, setup: &Setup) -> Self {
         let (in_force, changes) = channel();
-        let found = Arc::new(Mutex::new(Found::default()));
+        let found = Found {
+            builds: Builds::new(Restart::running()),
+            ..Found::default()
+        };
+        let found = Arc::new(Mutex::new(found));
         let watch = Watch::new(options.config(), Restart::new(options), setup.texts());
         let result = Arc::clone(&found);
         let thread = thread::Builder::new()
@@ -108,6 +117,11 @@ impl Files {
     pub fn lost_by_restart(&self) -> Vec<FailsAfterRestart> {
         lock(&self.found).seen.restart_faults.clone()
     }
+
+    /// Returns the names of what runs in another build than is installed: the program, and plugins by their workers.
+    pub fn outdated<'n>(&self, workers: impl Iterator<Item = (&'n str, u32)>) -> Vec<String> {
+        lock(&self.found).builds.outdated(workers)
+    }
 }
 
 fn work(mut watch: Watch, state: &Path, changes: &Receiver<(u64, Texts)>, result: &Mutex<Found>) {
@@ -131,6 +145,7 @@ fn work(mut watch: Watch, state: &Path, changes: &Receiver<(u64, Texts)>, result
         found.unwritable = unwritable;
         // a result about an earlier configuration is dropped
         if found.number == number {
+            found.builds.set_installed(seen.builds.clone());
             found.seen = seen;
         }
     }
@@ -195,6 +210,7 @@ impl Watch {
             return self.seen.clone();
         }
         self.seen.restart_faults = self.restart_faults();
+        self.seen.builds = self.restart.builds(&self.in_force);
         self.stamps = self.seen.restart_faults.is_empty().then_some(stamps);
         let edit = self.seen.not_in_force.take();
         self.seen.not_in_force =

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod builds;
 pub mod files;
 pub mod machine;
 mod needs;

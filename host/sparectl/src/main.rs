@@ -112,13 +112,7 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
     let columns = output::columns().unwrap_or(render::wrap::UNLIMITED);
     let text = match answer {
         Answer::Status(status) => {
-            let text = render::status(status, args.verbose, columns);
-            let text = match args.node {
-                // the version that is installed there is unknown
-                Some(_) => text,
-                None => text + &render::outdated(status, env!("CARGO_PKG_VERSION")),
-            };
-            output::verdict(&text);
+            output::verdict(&render::status(status, args.verbose, columns));
             return exit_code(answer);
         }
         Answer::Why { groups } => render::why(groups),

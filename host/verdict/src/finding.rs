@@ -166,6 +166,8 @@ ids! {
     RealTimeLost = "SP-0892",
     /// Both nodes have the same own address or MAC address.
     SharedIdentity = "SP-0893",
+    /// The daemon or a plugin runs in another build than is installed.
+    Outdated = "SP-0894",
 }
 
 /// Findings whose sentence is followed by "since" and the begin.

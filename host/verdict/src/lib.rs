@@ -28,6 +28,7 @@ mod machine;
 mod needs;
 mod node;
 mod node_faults;
+mod outdated;
 mod own_packets;
 mod peer;
 mod pending;

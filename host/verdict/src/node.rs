@@ -11,6 +11,7 @@ use crate::forwarding;
 use crate::identity;
 use crate::links;
 use crate::needs;
+use crate::outdated;
 use crate::pending;
 use crate::ready::plugin_lack;
 use crate::time;
@@ -36,6 +37,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .into_iter()
         .chain(elector(node))
         .chain(starter(node))
+        .chain(outdated::finding(node))
         .chain(groups)
         .chain(identity::findings(node, peer))
         .chain(plugins)

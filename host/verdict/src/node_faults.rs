@@ -38,6 +38,9 @@ pub struct ProcessFaults {
     pub link_filtered: Option<String>,
     /// Reason why the firewall process does not run, which keeps the link's rule and detects what drops the link.
     pub firewall_down: Option<String>,
+    /// Names of what runs in another build than is installed: "spared" for the daemon, and plugins.
+    #[serde(skip_serializing_if = "is_default")]
+    pub outdated: Vec<String>,
 }
 
 /// Elector that does not answer.

@@ -74,13 +74,13 @@ fn last_heard(now: &str, pair: &PairFacts, is_advertised: bool) -> String {
     let ago = time::between(at, now).map_or(String::new(), |ago| format!(" ({ago} ago)"));
     let on = match pair.heard_on.as_slice() {
         [] => String::new(),
-        paths => format!(" on {}", listed(paths)),
+        paths => format!(" on {}", joined(paths)),
     };
     format!("{node} was last heard {}{ago}{on}{ping}", time::clock(at))
 }
 
 /// Joins names: "lan3, lan1 and lan2".
-fn listed(names: &[String]) -> String {
+pub(crate) fn joined(names: &[String]) -> String {
     match names {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
         names => names.join(""),

@@ -23,6 +23,7 @@ const FACTS: &str = r#"{
     "maintenance": {"by": "root"}, "frozen_until": "later", "unarmed": true,
     "unconfirmed_until": "soon", "fence_gone": "flushed",
     "elector_silent": {"plugin": "vrrp"}, "starter_silent": true, "link_filtered": "a rule", "firewall_down": "ended",
+    "outdated": ["spared"],
     "key_faults": ["h"], "next_key_faults": ["i"], "not_in_force": ["fence"], "unused_files": {"files": ["spared.toml"]},
     "not_forwarding": ["net.ipv4.ip_forward"],
     "own_translations": [{"chain": "nat", "handle": 7, "rule": "snat", "address": "192.0.2.1"}],
@@ -52,7 +53,7 @@ fn facts_of_other_versions_may_lack_any_key_and_have_more() {
     let serde_json::Value::Object(keys) = &facts else {
         panic!("{facts}");
     };
-    assert_eq!(keys.len(), 28);
+    assert_eq!(keys.len(), 29);
     for key in keys.keys() {
         let mut other = keys.clone();
         other.remove(key);

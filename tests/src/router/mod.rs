@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 pub use ruleset::Ruleset;
-pub use spared::{Files, Spared, vrrp_toml};
+pub use spared::{Files, Spared, install_other_build, vrrp_toml};
 
 use crate::Result;
 use crate::lab::{Daemon, Lab, Site, VIRTUAL, Wire};

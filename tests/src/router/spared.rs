@@ -150,6 +150,23 @@ impl Files<'_> {
     }
 }
 
+/// Installs another build in place of a program or plugin: the same code with another build id, in a file of its own.
+pub fn install_other_build(path: &Path) -> Result<()> {
+    let mut bytes = fs::read(path)?;
+    let note = [
+        [4u32, 20, 3].map(u32::to_ne_bytes).concat(),
+        b"GNU\0".to_vec(),
+    ]
+    .concat();
+    let found = bytes.windows(note.len()).position(|it| it == note);
+    let id = found.ok_or_else(|| format!("{}: no build id", path.display()))? + note.len();
+    bytes[id] ^= 1;
+    let new = path.with_extension("new");
+    fs::write(&new, bytes)?;
+    fs::set_permissions(&new, fs::metadata(path)?.permissions())?;
+    Ok(fs::rename(new, path)?)
+}
+
 impl Files<'_> {
     /// Returns arguments before a program that sees a folder of this node under a path of the machine.
     fn with_own(&self, folder: &Path) -> Result<Vec<OsString>> {

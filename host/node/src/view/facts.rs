@@ -66,6 +66,7 @@ impl NodeView<'_> {
                 starter_silent: self.supervisor.is_starter_silent(),
                 link_filtered: self.firewall.filtered(),
                 firewall_down: self.firewall.down(),
+                outdated: self.files.outdated(self.workers()),
             },
             config: ConfigFaults {
                 key_faults: self.key_faults(),

@@ -20,6 +20,12 @@ impl NodeView<'_> {
         plugins.map(|plugin| self.facts_of(&plugin.name))
     }
 
+    /// Returns the plugins that have a worker, with its process id.
+    pub(super) fn workers(&self) -> impl Iterator<Item = (&str, u32)> {
+        let plugins = self.config.setup().plugins.iter();
+        plugins.filter_map(|it| Some((it.name.as_str(), self.supervisor.pid(&it.name)?)))
+    }
+
     fn facts_of(&self, name: &str) -> PluginFacts {
         let descriptor = self.supervisor.descriptor(name);
         let (state, why) = self.supervisor.state(name);

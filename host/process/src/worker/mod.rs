@@ -4,6 +4,7 @@
 //! that can be trusted). The worker's half is [`run()`], the whole of `spared worker`: it confines itself, loads the
 //! plugin, and drives it from one loop. `spared_contract` defines the messages between both halves.
 
+mod build;
 pub mod capabilities;
 mod confine;
 mod descriptor;
@@ -74,6 +75,7 @@ pub fn describe(name: &str, file: std::os::fd::BorrowedFd<'_>) -> Result<Descrip
     Ok(descriptor)
 }
 
+pub use build::Build;
 pub use confine::{group_names, is_refusal};
 pub use descriptor::is_name;
 pub use run::run;

@@ -57,21 +57,6 @@ fn compare(path: &Path, text: &str, differing: &mut Vec<String>) {
     }
 }
 
-#[test]
-fn another_version_than_the_installed_one_is_said() {
-    let status = spared_message::control::Status {
-        node: "r1".to_owned(),
-        run: spared_message::control::DaemonRun {
-            version: "0.1.0".to_owned(),
-            ..Default::default()
-        },
-        ..Default::default()
-    };
-    let line = "\nspared 0.2.0 is installed, 0.1.0 runs on r1: restart it while r1 is backup.\n";
-    assert_eq!(super::outdated(&status, "0.2.0"), line);
-    assert_eq!(super::outdated(&status, "0.1.0"), "");
-}
-
 /// Checks every recorded status: no line is wider than the terminal, and no word is lost or cut.
 #[test]
 fn a_status_fits_into_terminals_of_any_width() {

@@ -12,7 +12,7 @@ use super::plain::{SET, service_toml};
 use crate::Result;
 use crate::clock::poll;
 use crate::lab::{build_dir, signal_to};
-use crate::router::Files;
+use crate::router::{Files, install_other_build};
 use crate::truth::{Bed, Found::*, On, State};
 
 const NO_SET: &str = "delete set inet filter bans";
@@ -30,6 +30,17 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.tell(at, &["messenger", "check", "good"]),
     )
     .reads("can take over; see the findings below."),
+    State::warns(
+        "another build of a plugin is installed than runs",
+        On::Either,
+        &[Struck("SP-0894")],
+        |bed, at| {
+            let library = bed.pair.routers[at].dir.join("plugins/sets.so");
+            bed.put_aside(library.clone())?;
+            install_other_build(&library)
+        },
+        |bed, _| bed.restore(),
+    ),
     State::warns(
         "a health check fails",
         On::Either,

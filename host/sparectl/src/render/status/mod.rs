@@ -34,17 +34,6 @@ pub fn status(status: &Status, verbose: bool, columns: usize) -> String {
     text + &table.render(columns)
 }
 
-/// Line about a daemon of another version than `installed`, the version of this program and its package.
-pub fn outdated(status: &Status, installed: &str) -> String {
-    let (node, runs) = (&status.node, &status.run.version);
-    if runs == installed || runs.is_empty() {
-        return String::new();
-    }
-    format!(
-        "\nspared {installed} is installed, {runs} runs on {node}: restart it while {node} is backup.\n"
-    )
-}
-
 /// Status of this node, and of the other node if it is heard.
 fn nodes(status: &Status) -> Vec<&Status> {
     let peer = status.peer.as_deref();
