@@ -18,7 +18,8 @@ const TICK: Duration = Duration::from_millis(4);
 
 #[test]
 fn the_page_of_vrrp_names_every_key_with_its_scope() {
-    let text = "[[group]]\n[[group.interface]]\n[[group.address]]\n[[group.route]]\n[[group.rule]]\n";
+    let text =
+        "[[group]]\n[[group.interface]]\n[[group.address]]\n[[group.route]]\n[[group.rule]]\n";
     let config = Config::parse(text, "r1", &[]).expect("TOML");
     let _ = spared_vrrp::config::read(&config, TICK);
     assert_page_names("spared-vrrp.5.scd", &config);

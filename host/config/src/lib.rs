@@ -67,9 +67,9 @@ pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, LOADED, Options, Unread, l
 pub use order::by_order;
 pub use plugin::{Allow, OnFailure, Plugin, table_of};
 pub use restart::{PROGRAM, Restart, RestartFault};
-pub use spared_worker::Build;
 use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;
+pub use spared_process::worker::Build;
 
 /// Contents of all files.
 #[derive(Clone, Debug, PartialEq, Eq)]

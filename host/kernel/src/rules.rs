@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use spared_contract::{Claims, Family, RuleClaim};
 use spared_netlink::constants::ROUTE_PROTOCOL;
 use spared_netlink::{FR_ACT_TO_TBL, FRA_FWMARK, FRA_FWMASK, Message, Requests, Rule};
-use spared_pair::MissingRoute;
+use spared_verdict::MissingRoute;
 
 use super::KernelError;
 

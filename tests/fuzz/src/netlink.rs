@@ -33,6 +33,9 @@ pub fn run(datagram: &[u8]) {
             Some(Event::Link(link) | Event::LinkGone(link)) => {
                 assert!(link.name.len() <= 3 * payload.len());
             }
+            Some(Event::RuleGone(rule)) => {
+                assert!(rule.iif.len() + rule.oif.len() <= 3 * payload.len());
+            }
             Some(Event::LocalRouteGone(_) | Event::Forwarding(_) | Event::ForwardingGone(_))
             | None => {}
         }

@@ -177,6 +177,7 @@ fn a_station_is_near_an_address_of_its_network() {
             address: address.parse().unwrap(),
             prefix,
             source: false,
+            label: String::new(),
         };
         address.is_in_network(station.parse().unwrap())
     };
