@@ -24,6 +24,7 @@ fn the_page_of_health_names_every_key_with_its_scope() {
         "conntrack",
         "pressure",
         "route",
+        "number",
     ];
     let text: String = kinds.map(|kind| format!("[[{kind}]]\n")).concat();
     let config = Config::parse(&text, "r1", &[]).expect("TOML");

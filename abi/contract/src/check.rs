@@ -4,6 +4,8 @@
 pub const NAME_MAX: usize = 64;
 /// Maximum weight of a check.
 pub const WEIGHT_MAX: u32 = 9999;
+/// Maximum number of points that checks take off: with as many, a priority is the least.
+pub const POINTS_MAX: u32 = 253;
 /// State of a good check.
 pub const STATE_MAX: u32 = 100;
 

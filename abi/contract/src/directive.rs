@@ -38,6 +38,8 @@ record! {
         pub held: bool = 12,
         /// The reason.
         pub why: String = 13,
+        /// Points that checks take off this node's priority, 0-253. They are taken off `quality` already.
+        pub points: u8 = 14,
     }
 }
 
@@ -59,6 +61,7 @@ impl Default for Directive {
             prepared: false,
             held: false,
             why: String::new(),
+            points: 0,
         }
     }
 }

@@ -148,6 +148,8 @@ messages! {
             state: u32 = 2,
             /// Sentence about the state.
             why: String = 3,
+            /// Points that the check takes off the node's quality and priority now, 0-253, besides its weight.
+            points: u32 = 4,
         } = 5,
         /// Withdraws a check.
         ForgetCheck {

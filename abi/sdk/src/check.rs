@@ -52,6 +52,9 @@ impl Trouble {
 pub struct Checks(pub(crate) Host);
 
 impl Checks {
+    /// Greatest number of points that checks take off.
+    pub const POINTS_MAX: u32 = spared_contract::check::POINTS_MAX;
+
     /// Reports a check. `name` is unique in the plugin, 1-64 bytes. `weight` is 0-9999; with 0 the check does not make
     /// this node less fit. `state` is 0 (failed) to 100 (good), [`abi::CHECK_UNKNOWN`] or [`abi::CHECK_LOSES`].
     ///
@@ -59,6 +62,22 @@ impl Checks {
     /// A value is out of bounds; the reason is logged.
     pub fn report(&self, name: &str, weight: u32, state: u32, why: &str) -> Result<(), Error> {
         let status = self.0.core().report_check(name, weight, state, why);
+        check(&format!("report check {name}"), status)
+    }
+
+    /// Reports a check that takes points off this node's quality, and off its priority in an election by priority, other
+    /// than a share of the weights: `points` now, 0-253. `state` is as for [`report`](Self::report).
+    ///
+    /// # Errors
+    /// A value is out of bounds; the reason is logged.
+    pub fn report_points(
+        &self,
+        name: &str,
+        points: u32,
+        state: u32,
+        why: &str,
+    ) -> Result<(), Error> {
+        let status = self.0.core().report_points(name, points, state, why);
         check(&format!("report check {name}"), status)
     }
 

@@ -11,6 +11,8 @@ use super::{Action, Groups, Phase};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
     quality: u8,
+    /// Points that checks take off a priority.
+    points: u8,
     peer_quality: Option<u8>,
     /// Reasons why a failover to this node would lose something, one sentence each.
     pub(super) missing: Vec<String>,
@@ -25,6 +27,7 @@ impl Default for Condition {
     fn default() -> Self {
         Self {
             quality: 100,
+            points: 0,
             peer_quality: None,
             missing: vec!["there is no link to a peer".to_owned()],
             maintenance: false,
@@ -38,8 +41,9 @@ impl Default for Condition {
 impl Groups {
     // ---- the state of this node
 
-    pub fn set_quality(&mut self, quality: u8) {
-        self.change(|condition| condition.quality = quality);
+    /// Sets this node's quality, and the points that checks take off it and a priority.
+    pub fn set_quality(&mut self, quality: u8, points: u8) {
+        self.change(|condition| (condition.quality, condition.points) = (quality, points));
     }
 
     pub fn set_peer_quality(&mut self, quality: Option<u8>) {
@@ -293,6 +297,7 @@ impl Groups {
             held: group.eligibility.was_active(),
             prepared: group.is_prepared(),
             why: reason_not_active.unwrap_or(wanted),
+            points: condition.points,
         })
     }
 

@@ -438,7 +438,7 @@ impl Pair {
     ) {
         self.readiness.want();
         self.tell_differences(config.peer(), notices);
-        groups.set_quality(self.quality.number());
+        groups.set_quality(self.quality.number(), self.quality.points());
         orders.apply(groups);
         groups.set_peer_quality(self.peer.facts().map(|facts| facts.quality));
         groups.set_joining(behind.is_some_and(|behind| self.joining.update(now, behind)));

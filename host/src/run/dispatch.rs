@@ -83,12 +83,14 @@ impl Loop {
                 weight,
                 state,
                 why,
+                points,
             } => {
                 let said = CheckReport {
                     name: &check,
                     weight,
                     state,
                     why: &why,
+                    points,
                 };
                 self.handle_check(&plugin, said);
             }

@@ -63,6 +63,8 @@ pub enum PluginReport {
         weight: u32,
         state: u32,
         why: String,
+        /// Points that it takes off the quality now, besides its weight.
+        points: u32,
     },
     ForgetCheck(String),
     /// The plugin is in sync or not.

@@ -170,12 +170,14 @@ impl Supervisor {
                 weight,
                 state,
                 why,
+                points,
             } => {
                 let result = PluginReport::Check {
                     check,
                     weight,
                     state,
                     why,
+                    points,
                 };
                 self.report(name, result);
             }

@@ -233,6 +233,9 @@ pub struct CheckStatus {
     pub state: u32,
     /// Reason for the state: "3.1 ms", "no carrier".
     pub why: String,
+    /// Points that the check takes off the quality now, besides its weight.
+    #[serde(skip_serializing_if = "is_default")]
+    pub points: u32,
     /// Time since which the check has this state.
     pub since: String,
     /// True if another plugin of the node has a check of the same name.

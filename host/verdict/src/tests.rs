@@ -524,6 +524,7 @@ fn failed(name: &str, state: u32) -> CheckStatus {
         weight: 0,
         state,
         why: "no such unit".to_owned(),
+        points: 0,
         since: SINCE.to_owned(),
         is_shared: false,
     }

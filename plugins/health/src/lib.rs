@@ -172,9 +172,19 @@ impl Io for Health {
             }
             Action::Report {
                 name,
+                weight: 0,
+                points,
+                state,
+                why,
+            } => self
+                .checks
+                .report_points(&name, points, state.into(), &why)?,
+            Action::Report {
+                name,
                 weight,
                 state,
                 why,
+                ..
             } => self.checks.report(&name, weight, state.into(), &why)?,
             Action::Unknown { name, weight, why } => {
                 self.checks

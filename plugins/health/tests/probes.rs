@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spared_health::config::{
-    Amount, File, Kind, Measured, Members, Pressure, Process, Resource, Sensor,
+    Amount, File, Kind, Measured, Members, Number, Pressure, Process, Resource, Sensor, Worse,
 };
 use spared_health::engine::Finding;
 use spared_health::probe::{Root, read, tcp};
@@ -584,4 +584,37 @@ fn a_port_accepts_connections_or_refuses_them() {
             refused.why
         );
     }
+}
+
+#[test]
+fn a_number_is_as_much_worse_as_it_is_beyond_the_best_one() {
+    let tree = Tree::new("number");
+    let read = |text: Option<&str>, best, worse| {
+        let path = match text {
+            Some(text) => tree.put("run/number", text),
+            None => tree.0.join("run/nothing"),
+        };
+        let found = tree.read(&Kind::Number(Number { path, best, worse }));
+        assert_eq!(found.len(), 1, "{found:?}");
+        (found[0].level, found[0].excess, found[0].why.clone())
+    };
+    let told = |level, excess, why: &str| (level, Some(excess), why.to_owned());
+    let above = |text| read(text, 0, Worse::Above);
+    assert_eq!(above(None), told(100, 0, "is 0"));
+    assert_eq!(above(Some("")), told(100, 0, "is 0"));
+    assert_eq!(above(Some("-7\n")), told(100, 0, "is -7"));
+    assert_eq!(above(Some(" 3 \n")), told(0, 3, "is 3, at most 0 is good"));
+    assert_eq!(above(Some("three")), told(0, 1, "gives no whole number"));
+    let most = i64::MAX.to_string();
+    assert_eq!(read(Some(&most), i64::MIN, Worse::Above).1, Some(u32::MAX));
+    let below = |text| read(text, 2, Worse::Below);
+    assert_eq!(below(Some("2")), told(100, 0, "is 2"));
+    assert_eq!(below(Some("-1")), told(0, 3, "is -1, at least 2 is good"));
+    assert_eq!(below(None), told(0, 2, "is 0, at least 2 is good"));
+    let folder = Kind::Number(Number {
+        path: tree.0.clone(),
+        best: 0,
+        worse: Worse::Above,
+    });
+    assert!(tree.one(&folder).1.starts_with("cannot be read: "));
 }

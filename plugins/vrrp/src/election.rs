@@ -56,8 +56,11 @@ pub fn priority(facts: &PriorityInputs<'_>) -> u8 {
         Election::Priority { priority, .. } => {
             let hurt = u8::try_from(facts.hurt).unwrap_or(u8::MAX);
             let weight = facts.carrier_weight.saturating_mul(hurt);
-            let lost = 100 - facts.directive.quality.min(100);
-            priority.saturating_sub(weight.max(lost)).max(LEAST)
+            let points = facts.directive.points;
+            // the quality has lost the points as well, as far as it had any
+            let lost = (100 - facts.directive.quality.min(100)).saturating_sub(points);
+            let lost = weight.max(lost).saturating_add(points);
+            priority.saturating_sub(lost).max(LEAST)
         }
         Election::Quality { preferred, .. } => {
             QUALITY_BASE + 2 * facts.directive.quality.min(100) + u8::from(preferred == Some(true))

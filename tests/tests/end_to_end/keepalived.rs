@@ -7,7 +7,7 @@ use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{Lab, Wire, scenario};
 use spared_tests::probe::Watch;
-use spared_tests::router::{Kind, Plan, Router, Spared, VirtualRouter};
+use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared, VirtualRouter};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
@@ -154,6 +154,48 @@ fn version_2_with_a_password_over_ipv4() {
 #[test]
 fn version_2_with_a_password_over_ipv4_the_other_way_round() {
     version_2_with_a_password(WAYS[1]);
+}
+
+/// A number in a file takes points off the priority, as keepalived's track_file does, and gives the role to keepalived.
+#[test]
+fn points_of_a_check_give_the_role_to_keepalived_and_take_it_back() {
+    scenario(2, |lab| {
+        let watch = Watch::start(lab)?;
+        let file = lab.dir.join("fault");
+        let plan = |priority| {
+            let mut plan = any(Plan::lan(INTERVAL, priority));
+            plan.plugins.push(PluginFile {
+                name: "health".to_owned(),
+                toml: format!(
+                    "[[number]]\nname = \"fault\"\npath = {file:?}\nweight = -60\ninterval = \"100ms\"\n"
+                ),
+                file: "libspared_health.so".to_owned(),
+            });
+            plan
+        };
+        let start = |site: usize, kind, priority| {
+            Router::start(lab, &lab.sites[site], kind, &plan(priority))
+        };
+        let first = start(0, Kind::Spared, 200)?;
+        let _second = start(1, Kind::Keepalived, 100)?;
+        let quiet = INTERVAL * 5 / 2 + Duration::from_millis(50);
+        watch.wait_active(0, Wire::Lan, quiet, LIMIT)?;
+        // 200 - 60 is more than 100, and 200 - 120 is less
+        for (number, active) in [("1", 0), ("2", 1), ("0", 0)] {
+            std::fs::write(&file, number)?;
+            let spared = Spared(&first);
+            let is_known = || {
+                let status = spared.status().unwrap_or_default();
+                let mut checks = status.checks.iter();
+                let points = number.parse::<u32>().unwrap_or_default() * 60;
+                checks.any(|it| it.name == "fault" && it.points == points)
+            };
+            assert!(poll(LIMIT, INTERVAL, is_known), "{:?}", spared.status());
+            std::thread::sleep(INTERVAL * 5);
+            watch.wait_active(active, Wire::Lan, quiet, LIMIT)?;
+        }
+        Ok(())
+    });
 }
 
 #[test]

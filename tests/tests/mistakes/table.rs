@@ -391,7 +391,7 @@ pub const MISTAKES: &[Mistake] = &[
         )],
         says: &[
             "plugins/health.toml:1: ping: found [ping], allowed [[ping]]",
-            "plugins/health.toml:4: ping.weight: found \"50%\", allowed 0-9999",
+            "plugins/health.toml:4: ping.weight: found \"50%\", allowed -253 to 9999",
             "2 faults in 1 file",
         ],
     },

@@ -71,6 +71,7 @@ fn report(name: String, number: u32) -> bool {
         weight: 0,
         state: number % 101,
         why: "of a flood".to_owned(),
+        points: 0,
     })
 }
 

@@ -270,11 +270,41 @@ impl Core {
         if let Err(why) = spared_contract::check::fits(name, weight, state) {
             return self.refuse("report", &why);
         }
+        self.send_check(name, (weight, 0), state, why)
+    }
+
+    /// Reports a check of this node that has no weight, and takes points off.
+    pub(crate) fn report_points(
+        &self,
+        name: &str,
+        points: u32,
+        state: u32,
+        why: &str,
+    ) -> abi::Status {
+        use spared_contract::check::{POINTS_MAX, fits};
+        if let Err(why) = fits(name, 0, state) {
+            return self.refuse("report_points", &why);
+        }
+        if points > POINTS_MAX {
+            let why = format!("check {name}: {points} points, allowed 0-{POINTS_MAX}");
+            return self.refuse("report_points", &why);
+        }
+        self.send_check(name, (0, points), state, why)
+    }
+
+    fn send_check(
+        &self,
+        name: &str,
+        (weight, points): (u32, u32),
+        state: u32,
+        why: &str,
+    ) -> abi::Status {
         self.outbound.send(&FromPlugin::Check {
             name: name.to_owned(),
             weight,
             state,
             why: why.to_owned(),
+            points,
         });
         0
     }

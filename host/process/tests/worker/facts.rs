@@ -26,6 +26,7 @@ fn check(name: &str, weight: u32, state: u32) -> FromPlugin {
         weight,
         state,
         why: "because".to_owned(),
+        points: 0,
     }
 }
 

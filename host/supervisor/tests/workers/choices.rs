@@ -109,6 +109,7 @@ impl Choices<'_> {
                 weight: self.short(),
                 state: self.short(),
                 why: self.text(),
+                points: self.short(),
             },
             8 => FromPlugin::ForgetCheck { name: self.text() },
             9 => FromPlugin::InSync {

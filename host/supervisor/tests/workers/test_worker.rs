@@ -183,7 +183,7 @@ impl TestWorker {
                 7,
             ),
             3 => supervisor.reconfigure(now, NAME),
-            4 => self.groups.set_quality(now_byte(self.now_ns)),
+            4 => self.groups.set_quality(now_byte(self.now_ns), 0),
             5 => supervisor.role(now, NAME, order(), String::new()),
             _ => supervisor.stop(now, NAME),
         }
@@ -313,12 +313,14 @@ impl TestWorker {
                 weight,
                 state,
                 why,
+                points,
             } => {
                 let said = quality::CheckReport {
                     name: &check,
                     weight,
                     state,
                     why: &why,
+                    points,
                 };
                 let kind = quality::Kind::Other;
                 let _ = self

@@ -1,6 +1,6 @@
 //! Stores a check as it was last reported.
 
-use spared_contract::check::{STATE_MAX, WEIGHT_MAX, check_name};
+use spared_contract::check::{POINTS_MAX, STATE_MAX, WEIGHT_MAX, check_name};
 
 use crate::{CheckStatus, STATE_LOSES, STATE_UNKNOWN};
 
@@ -27,6 +27,8 @@ pub struct Check {
     /// State: 0-100, [`STATE_UNKNOWN`] or [`STATE_LOSES`].
     pub(super) state: u32,
     why: String,
+    /// Points that it takes off the quality, 0-253.
+    pub(super) points: u32,
     since: String,
     /// True if the worker has ended and the next one has not reported the check again.
     pub(super) stale: bool,
@@ -44,6 +46,8 @@ pub struct CheckReport<'s> {
     pub state: u32,
     /// Sentence about the state.
     pub why: &'s str,
+    /// Points that it takes off the quality now, besides its weight.
+    pub points: u32,
 }
 
 impl Check {
@@ -53,6 +57,7 @@ impl Check {
             weight,
             state,
             why,
+            points,
         } = said;
         let printable = why.chars().filter(|c| !c.is_control());
         Self {
@@ -64,6 +69,10 @@ impl Check {
                 state => state.min(STATE_MAX),
             },
             why: printable.take(WHY_MAX).collect(),
+            points: match state {
+                STATE_LOSES | STATE_UNKNOWN => 0,
+                _ => points.min(POINTS_MAX),
+            },
             since: at,
             stale: false,
         }
@@ -86,9 +95,10 @@ impl Check {
         self.state.min(100)
     }
 
-    /// Returns the cost of the check: its weight times the difference between 100 and its state.
+    /// Returns the cost of the check, for an order: its weight times the difference between 100 and its state. Points
+    /// cost more, as they do not depend on the other checks.
     pub(super) fn cost(&self) -> u32 {
-        self.weight * (100 - self.counted())
+        self.weight * (100 - self.counted()) + self.points * 100 * WEIGHT_MAX
     }
 
     /// Returns a sentence such as `interface "in" has no carrier` or `check "internet" fails: 3 of
@@ -123,6 +133,7 @@ impl Check {
             weight: self.weight,
             state: self.state,
             why: self.why.clone(),
+            points: self.points,
             since: self.since.clone(),
             is_shared,
         }

@@ -1,7 +1,7 @@
 //! Computes the quality of this node, 0 to 100, from the checks of all plugins.
 //!
 //! By Stormshield's formula the quality is the weighted mean of the states of all checks, rounded down, and 100 if no
-//! check has a weight. No input or output; times are arguments.
+//! check has a weight. Points of checks are taken off that. No input or output; times are arguments.
 //!
 //! A plugin's checks stay as they are while its worker is restarted: a crash says nothing about the uplink. A check is
 //! removed if the new worker has not reported it again within [`GRACE`] after it runs. Reported checks stay until the
@@ -14,6 +14,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+
+use spared_contract::check::POINTS_MAX;
 
 use crate::CheckStatus;
 
@@ -39,6 +41,7 @@ pub struct Quality {
     /// Restarted plugins, with the end of their grace time.
     grace: BTreeMap<String, Instant>,
     number: u8,
+    points: u8,
 }
 
 /// A change of the quality.
@@ -68,6 +71,7 @@ impl Default for Quality {
             failed: BTreeMap::new(),
             grace: BTreeMap::new(),
             number: 100,
+            points: 0,
         }
     }
 }
@@ -76,6 +80,11 @@ impl Quality {
     /// Returns the quality, 0 to 100.
     pub fn number(&self) -> u8 {
         self.number
+    }
+
+    /// Returns the points that checks take off the quality and a priority, 0 to 253.
+    pub fn points(&self) -> u8 {
+        self.points
     }
 
     /// Handles a plugin's report of a check.
@@ -155,6 +164,7 @@ impl Quality {
             weight: if is_aside { 0 } else { PLUGIN_WEIGHT },
             state: 0,
             why,
+            points: 0,
         };
         let check = Check::new(Kind::Plugin, said, at);
         self.failed.insert(plugin.to_owned(), check);
@@ -251,7 +261,10 @@ impl Quality {
 
     fn weigh(&mut self, why: String) -> Option<Change> {
         let from = self.number;
-        self.number = weighed(self.checks.values().chain(self.failed.values()));
+        let points = self.checks.values().map(|check| check.points).sum::<u32>();
+        self.points = u8::try_from(points.min(POINTS_MAX)).unwrap_or(u8::MAX);
+        let share = weighed(self.checks.values().chain(self.failed.values()));
+        self.number = share.saturating_sub(self.points);
         (from != self.number).then_some(Change {
             from,
             to: self.number,

@@ -8,6 +8,7 @@ fn said<'s>(name: &'s str, weight: u32, state: u32, why: &'s str) -> CheckReport
         weight,
         state,
         why,
+        points: 0,
     }
 }
 
@@ -25,6 +26,35 @@ fn stormshields_example_is_63() {
     report(&mut quality, "out", 100, 0, "no carrier");
     report(&mut quality, "dmz", 75, 100, "up");
     assert_eq!(quality.number(), 63);
+}
+
+/// As keepalived's negative weights: they do not depend on other checks.
+#[test]
+fn points_are_taken_off_whatever_else_is_checked() {
+    let mut quality = Quality::default();
+    let mut points = |name: &'static str, points, state| {
+        let said = CheckReport {
+            points,
+            ..said(name, 0, state, "why")
+        };
+        let plugin = if name == "dhcp" { "dhcp" } else { "health" };
+        let change = quality.handle_report(plugin, Kind::Other, said, String::new());
+        let change = change.unwrap().map(|it| (it.from, it.to));
+        (change, quality.points(), quality.failing().len())
+    };
+    assert_eq!(points("dns", 20, 0), (Some((100, 80)), 20, 1));
+    assert_eq!(points("web", 30, 50), (Some((80, 50)), 50, 2));
+    assert_eq!(points("web", 0, 100), (Some((50, 80)), 20, 1));
+    assert_eq!(points("vpn", 5, STATE_UNKNOWN), (None, 20, 1));
+    assert_eq!(points("dhcp", 90, 0), (Some((80, 0)), 110, 2));
+    assert_eq!(points("web", 9999, 0), (None, 253, 3));
+    assert_eq!(points("web", 0, 100), (None, 110, 2));
+    let mut quality = quality;
+    report(&mut quality, "lan", 100, 50, "");
+    assert_eq!((quality.number(), quality.points()), (0, 110));
+    quality.handle_removed("dhcp");
+    assert_eq!((quality.number(), quality.points()), (30, 20));
+    assert_eq!(quality.status()[0].points, 20, "the most costly first");
 }
 
 #[test]

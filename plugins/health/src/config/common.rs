@@ -6,7 +6,7 @@ use std::time::Duration;
 use spared_sdk::config::{Key, Section, format_duration};
 use spared_sdk::nanoseconds;
 
-use super::{Check, Kind, Only, Timing};
+use super::{Check, Kind, Only, POINTS_MAX, Timing, Weight};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const NAME_MAX: usize = 64;
@@ -19,6 +19,8 @@ pub(super) struct Defaults {
     pub timeout_ms: Option<u64>,
     /// Default rise and fall; None: the kernel's report counts at once, and the kind has no keys for them.
     pub rise_fall: Option<(u64, u64)>,
+    /// The kind has the key `reverse`.
+    pub has_reverse: bool,
 }
 
 /// Reads the keys that every kind has, and combines them with the kind's own.
@@ -29,14 +31,15 @@ pub(super) fn check(
     kind: Option<Kind>,
 ) -> Option<(Check, bool)> {
     let name = name.and_then(|name| fitting(section, name));
-    let weight = section.integer("weight", 0..=9999);
-    let weight = weight.unwrap_or(defaults.weight);
+    let weight = weight(section, defaults);
     let timing = timing(section, defaults);
     let only = only(section);
     let enabled = section.flag("enabled").unwrap_or(true);
+    let reverse = defaults.has_reverse && section.flag("reverse").unwrap_or(false);
     let check = Check {
         name: name?,
-        weight: u32::try_from(weight).unwrap_or(100),
+        weight,
+        reverse,
         timing: timing?,
         only,
         kind: kind?,
@@ -58,6 +61,21 @@ fn fitting(section: &Section<'_>, name: String) -> Option<String> {
         return None;
     }
     Some(name)
+}
+
+/// Reads the weight: a negative one is a number of points.
+fn weight(section: &Section<'_>, defaults: &Defaults) -> Weight {
+    let points_max = i64::from(POINTS_MAX);
+    let found = section.signed("weight", -points_max..=9999);
+    let Some(found) = found else {
+        return Weight::Share(u32::try_from(defaults.weight).unwrap_or(100));
+    };
+    let amount = u32::try_from(found.unsigned_abs()).unwrap_or(100);
+    if found < 0 {
+        Weight::Points(amount)
+    } else {
+        Weight::Share(amount)
+    }
 }
 
 fn timing(section: &Section<'_>, defaults: &Defaults) -> Option<Timing> {

@@ -9,8 +9,8 @@ use spared_sdk::nanoseconds;
 use super::common::{DAY, Defaults, check, path, required_name};
 use super::read::Reader;
 use super::{
-    Amount, Check, File, Kind, Measured, Members, Need, Ping, Pressure, Process, Protocol,
-    Resource, Route, Sensor,
+    Amount, Check, File, Kind, Measured, Members, Need, Number, Ping, Pressure, Process, Protocol,
+    Resource, Route, Sensor, Worse,
 };
 
 /// Tables of the file, each with its reader.
@@ -29,6 +29,7 @@ pub(super) const READERS: &[(&str, Reader)] = &[
     ("conntrack", conntrack),
     ("pressure", pressure),
     ("route", route),
+    ("number", number),
 ];
 
 const fn polled(interval_ms: u64, timeout_ms: u64, rise: u64, fall: u64) -> Defaults {
@@ -37,6 +38,7 @@ const fn polled(interval_ms: u64, timeout_ms: u64, rise: u64, fall: u64) -> Defa
         interval_ms,
         timeout_ms: Some(timeout_ms),
         rise_fall: Some((rise, fall)),
+        has_reverse: true,
     }
 }
 
@@ -60,6 +62,7 @@ fn interface(section: &Section<'_>) -> Option<(Check, bool)> {
         interval_ms: 10_000,
         timeout_ms: None,
         rise_fall: None,
+        has_reverse: true,
     };
     check(section, name, &defaults, kind)
 }
@@ -333,4 +336,25 @@ fn route(section: &Section<'_>) -> Option<(Check, bool)> {
         .or_else(|| Some(format!("route:{}", to?)));
     let kind = to.map(|to| Kind::Route(Route { to, protocol }));
     check(section, name, &polled(2000, 1000, 2, 2), kind)
+}
+
+fn number(section: &Section<'_>) -> Option<(Check, bool)> {
+    const NUMBER_MAX: i64 = 1_000_000;
+    let path = path(section, node("path"));
+    let best = section.signed("best", -NUMBER_MAX..=NUMBER_MAX);
+    let directions = [("above", Worse::Above), ("below", Worse::Below)];
+    let worse = section.choice("worse", &directions);
+    let kind = path.map(|path| {
+        Kind::Number(Number {
+            path,
+            best: best.unwrap_or(0),
+            worse: worse.unwrap_or(Worse::Above),
+        })
+    });
+    // a number has its directions
+    let defaults = Defaults {
+        has_reverse: false,
+        ..polled(1000, 1000, 1, 1)
+    };
+    check(section, required_name(section), &defaults, kind)
 }

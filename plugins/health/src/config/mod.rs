@@ -13,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use spared_sdk::Checks;
+
 /// Names of all tables of the file.
 #[cfg(test)]
 pub fn tables() -> Vec<&'static str> {
@@ -23,15 +25,49 @@ pub fn tables() -> Vec<&'static str> {
 pub(crate) use read::CHECKS_MAX;
 pub use read::{Settings, read};
 
+/// Greatest number of points that a check takes off.
+pub(crate) const POINTS_MAX: u32 = Checks::POINTS_MAX;
+
 /// A check: its object, schedule and weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// Name, unique in the file.
     pub name: String,
-    pub weight: u32,
+    pub weight: Weight,
+    /// The check is good while its object has failed, and the other way round.
+    pub reverse: bool,
     pub timing: Timing,
     pub only: Option<Only>,
     pub kind: Kind,
+}
+
+/// Weight of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// Weight in the mean of all checks, 0-9999.
+    Share(u32),
+    /// Points that a failed check takes off, 1-253: a negative weight of the file.
+    Points(u32),
+}
+
+impl Weight {
+    /// Weight for the daemon.
+    pub fn share(self) -> u32 {
+        match self {
+            Self::Share(weight) => weight,
+            Self::Points(_) => 0,
+        }
+    }
+
+    /// Points for the daemon of a check with this state; `excess` is that of a number.
+    pub fn points(self, state: u8, excess: Option<u32>) -> u32 {
+        let Self::Points(points) = self else { return 0 };
+        let lost = match excess {
+            Some(excess) => points.saturating_mul(excess),
+            None => points * u32::from(100 - state.min(100)) / 100,
+        };
+        lost.min(POINTS_MAX)
+    }
 }
 
 /// Schedule of runs, and rules for when results count.
@@ -92,6 +128,7 @@ pub enum Kind {
     },
     Pressure(Pressure),
     Route(Route),
+    Number(Number),
 }
 
 /// Treatment of the members of a bond or bridge.
@@ -197,6 +234,22 @@ pub struct Route {
     pub to: IpAddr,
     /// Protocol of the routes that count; None: all routes.
     pub protocol: Option<Protocol>,
+}
+
+/// Whole number in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Number {
+    pub path: PathBuf,
+    /// Number up to which, or from which on, nothing is lost.
+    pub best: i64,
+    pub worse: Worse,
+}
+
+/// Direction in which numbers are worse than the best one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worse {
+    Above,
+    Below,
 }
 
 /// Origin of a route, by its number in rtnetlink(7).

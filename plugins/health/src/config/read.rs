@@ -31,6 +31,9 @@ impl Settings {
                 Kind::File(file) => {
                     files.insert(&file.path);
                 }
+                Kind::Number(number) => {
+                    files.insert(&number.path);
+                }
                 Kind::Process(Process::PidFile(path)) | Kind::Smart { path, .. } => {
                     files.insert(path);
                 }

@@ -29,7 +29,10 @@ fn the_file_of_a_dial_up_pair_is_read() {
     let [lan1, internet] = &settings.checks[..] else {
         panic!("{settings:?}");
     };
-    assert_eq!((lan1.name.as_str(), lan1.weight), ("lan1", 100));
+    assert_eq!(
+        (lan1.name.as_str(), lan1.weight),
+        ("lan1", Weight::Share(100))
+    );
     assert_eq!(internet.only, Some(Only { group: None }));
     let Kind::Ping(ping) = &internet.kind else {
         panic!("{internet:?}");
@@ -98,7 +101,9 @@ fn what_would_move_along_with_the_role_is_shown_and_weighs_nothing() {
          [[route]]\nto = \"2001:db8::1\"\nprotocol = \"186\"\n",
     );
     let checks = settings.checks.into_iter();
-    let checks: Vec<_> = checks.map(|it| (it.name, it.weight, it.kind)).collect();
+    let checks: Vec<_> = checks
+        .map(|it| (it.name, it.weight.share(), it.kind))
+        .collect();
     let pressure = |resource, max| Kind::Pressure(Pressure { resource, max });
     let route = Kind::Route(Route {
         to: "2001:db8::1".parse().expect("an address"),
@@ -118,6 +123,69 @@ fn what_would_move_along_with_the_role_is_shown_and_weighs_nothing() {
         faults("[[route]]\nto = \"127.0.0.1\"\nprotocol = \"BGP\"\n").len(),
         2
     );
+}
+
+#[test]
+fn a_negative_weight_is_a_number_of_points() {
+    let settings = settings(
+        "[[unit]]\nunit = \"a\"\nweight = -20\nreverse = true\n\
+         [[number]]\nname = \"up\"\npath = \"/run/up\"\nbest = -3\nworse = \"below\"\nweight = -253\n\
+         [[number]]\nname = \"down\"\npath = \"/run/down\"\n",
+    );
+    let checks = settings.checks.iter();
+    let read: Vec<_> = checks.map(|it| (it.weight, it.reverse)).collect();
+    let wanted = [
+        (Weight::Points(20), true),
+        (Weight::Points(253), false),
+        (Weight::Share(100), false),
+    ];
+    assert_eq!(read, wanted);
+    let number = |path: &str, best, worse| {
+        Kind::Number(Number {
+            path: path.into(),
+            best,
+            worse,
+        })
+    };
+    assert_eq!(settings.checks[1].kind, number("/run/up", -3, Worse::Below));
+    assert_eq!(
+        settings.checks[2].kind,
+        number("/run/down", 0, Worse::Above)
+    );
+    assert!(settings.files().contains(std::path::Path::new("/run/up")));
+    for (text, wanted) in [
+        (
+            "[[unit]]\nunit = \"a\"\nweight = -254\n",
+            "unit.0.weight: found -254, allowed -253 to 9999",
+        ),
+        (
+            "[[number]]\nname = \"a\"\npath = \"/a\"\nworse = \"up\"\n",
+            "number.0.worse: found \"up\", allowed \"above\", \"below\"",
+        ),
+        (
+            "[[number]]\nname = \"a\"\npath = \"/a\"\nreverse = true\n",
+            "number.0.reverse: unknown key, allowed: best, down_delay, enabled, fall, group, interval, \
+             name, only, path, rise, timeout, up_delay, weight, worse",
+        ),
+    ] {
+        assert_eq!(faults(text), [wanted], "{text}");
+    }
+}
+
+#[test]
+fn points_follow_the_state_or_the_number() {
+    let points = Weight::Points(20);
+    for (state, excess, expected) in [
+        (0, None, 20),
+        (100, None, 0),
+        (50, None, 10),
+        (0, Some(3), 60),
+        (0, Some(u32::MAX), 253),
+        (100, Some(0), 0),
+    ] {
+        assert_eq!(points.points(state, excess), expected, "{state} {excess:?}");
+        assert_eq!(Weight::Share(20).points(state, excess), 0);
+    }
 }
 
 #[test]
@@ -194,7 +262,7 @@ fn rules_between_keys_are_told() {
         (
             "[[interface]]\nname = \"e1\"\nrise = 3\n",
             "interface.0.rise: unknown key, allowed: down_delay, enabled, group, interval, members, \
-             name, only, up_delay, weight",
+             name, only, reverse, up_delay, weight",
         ),
         (
             "[[unit]]\nunit = \"x/y\"\n",

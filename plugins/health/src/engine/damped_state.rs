@@ -1,7 +1,8 @@
 //! Damped state of a check: a result counts after `rise` or `fall` results in a row and the delay, so that a check that
 //! flaps changes nothing. Also decides when the daemon is told.
 
-use crate::config::Timing;
+use super::Finding;
+use crate::config::{Timing, Weight};
 
 /// Minimum time in ns between reports that change only the reason: a round trip differs each time.
 pub(super) const REASON_INTERVAL_NS: u64 = 10_000_000_000;
@@ -12,6 +13,8 @@ pub(super) struct DampedState {
     /// State that counts; None until there are enough results.
     state: Option<u8>,
     why: String,
+    /// Excess of a number, as of the last result that counts.
+    excess: Option<u32>,
     candidate: Option<Candidate>,
     pub(super) changed_ns: u64,
     pub(super) runs: u64,
@@ -28,13 +31,17 @@ struct Candidate {
     count: u32,
     since_ns: u64,
     why: String,
+    excess: Option<u32>,
 }
 
+/// A state as the daemon knows it.
 #[derive(Clone, Debug)]
-struct Reported {
-    state: u8,
-    weight: u32,
-    why: String,
+pub(super) struct Reported {
+    pub(super) state: u8,
+    /// Points that the check takes off.
+    pub(super) points: u32,
+    pub(super) why: String,
+    weight: Weight,
     at_ns: u64,
 }
 
@@ -63,8 +70,9 @@ impl DampedState {
         self.last_report.is_some()
     }
 
-    /// Takes a result: `level` from 0 (failed) to 100 (good).
-    pub(super) fn handle_result(&mut self, now_ns: u64, timing: &Timing, level: u8, why: &str) {
+    /// Takes a result.
+    pub(super) fn handle_result(&mut self, now_ns: u64, timing: &Timing, finding: &Finding) {
+        let (level, excess, why) = (finding.level, finding.excess, &finding.why);
         self.runs += 1;
         if level == 0 {
             self.failures += 1;
@@ -72,6 +80,7 @@ impl DampedState {
         let better = match self.state {
             Some(state) if level == state => {
                 self.candidate = None;
+                self.excess = excess;
                 why.clone_into(&mut self.why);
                 return;
             }
@@ -79,7 +88,7 @@ impl DampedState {
             // no state was reported yet, so a good result needs no confirmation
             None if level > 0 => {
                 self.candidate = None;
-                return self.set_state(now_ns, level, why.to_owned());
+                return self.set_state(now_ns, level, excess, why.clone());
             }
             None => false,
         };
@@ -91,6 +100,7 @@ impl DampedState {
                 } else {
                     candidate.level.max(level)
                 };
+                candidate.excess = excess;
                 why.clone_into(&mut candidate.why);
             }
             _ => {
@@ -99,7 +109,8 @@ impl DampedState {
                     level,
                     count: 1,
                     since_ns: now_ns,
-                    why: why.to_owned(),
+                    why: why.clone(),
+                    excess,
                 });
             }
         }
@@ -114,7 +125,7 @@ impl DampedState {
             due_ns.is_some_and(|due_ns| now_ns >= due_ns)
         };
         if let Some(candidate) = self.candidate.take_if(due) {
-            self.set_state(now_ns, candidate.level, candidate.why);
+            self.set_state(now_ns, candidate.level, candidate.excess, candidate.why);
         }
     }
 
@@ -123,39 +134,44 @@ impl DampedState {
         self.candidate = None;
     }
 
-    fn set_state(&mut self, now_ns: u64, level: u8, why: String) {
+    fn set_state(&mut self, now_ns: u64, level: u8, excess: Option<u32>, why: String) {
         self.state = Some(level);
+        self.excess = excess;
         self.why = why;
         self.changed_ns = now_ns;
     }
 
-    /// State and reason to report to the daemon now.
-    pub(super) fn poll_report(&mut self, now_ns: u64, weight: u32) -> Option<(u8, String)> {
+    /// State to report to the daemon now.
+    pub(super) fn poll_report(&mut self, now_ns: u64, weight: Weight) -> Option<Reported> {
         let state = self.state?;
         if self.report_due_ns(weight)? > now_ns {
             return None;
         }
         self.last_report = Some(Reported {
             state,
-            weight,
+            points: weight.points(state, self.excess),
             why: self.why.clone(),
+            weight,
             at_ns: now_ns,
         });
-        Some((state, self.why.clone()))
+        self.last_report.clone()
     }
 
-    pub(super) fn next_timeout(&self, timing: &Timing, weight: u32) -> Option<u64> {
+    pub(super) fn next_timeout(&self, timing: &Timing, weight: Weight) -> Option<u64> {
         let candidate = self.candidate.as_ref();
         let delayed = candidate.and_then(|it| it.due_ns(timing, self.state.is_none()));
         let report = self.report_due_ns(weight);
         delayed.into_iter().chain(report).min()
     }
 
-    fn report_due_ns(&self, weight: u32) -> Option<u64> {
+    fn report_due_ns(&self, weight: Weight) -> Option<u64> {
         let state = self.state?;
+        let points = weight.points(state, self.excess);
         match &self.last_report {
             None => Some(0),
-            Some(last) if last.state != state || last.weight != weight => Some(0),
+            Some(last) if (last.state, last.points, last.weight) != (state, points, weight) => {
+                Some(0)
+            }
             Some(last) if last.why != self.why => {
                 Some(last.at_ns.saturating_add(REASON_INTERVAL_NS))
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::damped_state::DampedState;
 use super::ping::{Answer, Round};
+use super::damped_state::Reported;
 use super::{ANY_INTERFACE, Action, Finding, Job, KEPT_NS, Link};
 use crate::config::{Check, Kind, Members};
 
@@ -222,8 +223,13 @@ impl Item {
                 Some(part) => format!("{}.{part}", self.check.name),
                 None => self.check.name.clone(),
             };
-            let state = self.states.entry(name).or_default();
-            state.handle_result(now_ns, &self.check.timing, finding.level, &finding.why);
+            let damped = self.states.entry(name).or_default();
+            let finding = if self.check.reverse {
+                finding.reversed()
+            } else {
+                finding
+            };
+            damped.handle_result(now_ns, &self.check.timing, &finding);
         }
         self.run_soon(now_ns);
         gone
@@ -305,11 +311,14 @@ impl Item {
 
     pub(super) fn reports(&mut self, now_ns: u64) -> Vec<Action> {
         let weight = self.check.weight;
-        let report = |(name, state): (&String, &mut DampedState)| {
-            let (state, why) = state.poll_report(now_ns, weight)?;
+        let report = |(name, damped): (&String, &mut DampedState)| {
+            let Reported {
+                state, points, why, ..
+            } = damped.poll_report(now_ns, weight)?;
             Some(Action::Report {
                 name: name.clone(),
-                weight,
+                weight: weight.share(),
+                points,
                 state,
                 why,
             })
@@ -327,7 +336,7 @@ impl Item {
         }
         self.unknown.clone_from(&why);
         let name = self.check.name.clone();
-        let weight = self.check.weight;
+        let weight = self.check.weight.share();
         match why {
             Some(why) => Some(Action::Unknown { name, weight, why }),
             // a result with that name has replaced it

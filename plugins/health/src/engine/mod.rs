@@ -61,6 +61,8 @@ pub enum Action {
     Report {
         name: String,
         weight: u32,
+        /// Points that it takes off now.
+        points: u32,
         state: u8,
         why: String,
     },
@@ -96,6 +98,8 @@ pub struct Finding {
     /// Level from 0 (failed) to 100 (good).
     pub level: u8,
     pub why: String,
+    /// Difference of a number from the best one, in the direction of worse ones; None for other checks.
+    pub excess: Option<u32>,
 }
 
 impl Finding {
@@ -104,6 +108,7 @@ impl Finding {
             part: None,
             level,
             why: why.into(),
+            excess: None,
         }
     }
 
@@ -113,6 +118,14 @@ impl Finding {
 
     pub fn failed(why: impl Into<String>) -> Self {
         Self::new(0, why)
+    }
+
+    /// The finding of a check with `reverse`.
+    fn reversed(self) -> Self {
+        Self {
+            level: 100 - self.level.min(100),
+            ..self
+        }
     }
 }
 

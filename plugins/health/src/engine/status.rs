@@ -5,6 +5,7 @@ use spared_sdk::Value;
 use super::Engine;
 use super::damped_state::DampedState;
 use super::item::Item;
+use crate::config::Weight;
 
 impl Engine {
     /// Rows of every check, in the order of the file's kinds.
@@ -49,7 +50,10 @@ fn add(rows: &mut Vec<(String, Value)>, now_ns: u64, item: &Item, name: &str, st
     if item.is_paused {
         put("paused", Value::Text(paused(item).to_owned()));
     }
-    put("weight", Value::Number(item.check.weight.into()));
+    match item.check.weight {
+        Weight::Share(weight) => put("weight", Value::Number(weight.into())),
+        Weight::Points(points) => put("points", Value::Number(points.into())),
+    }
     put("runs", Value::Counter(state.runs));
     put("failures", Value::Counter(state.failures));
 }

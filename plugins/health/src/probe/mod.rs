@@ -6,6 +6,7 @@ pub mod child;
 mod content;
 mod load;
 mod members;
+mod number;
 mod process;
 mod route;
 mod sensor;
@@ -49,6 +50,7 @@ pub fn read(root: &Root, kind: &Kind) -> Vec<Finding> {
         Kind::Conntrack { max_used } => found(load::connections(root, *max_used)),
         Kind::Pressure(pressure) => found(load::pressure(root, *pressure)),
         Kind::Route(route) => vec![route::read(*route)],
+        Kind::Number(number) => vec![number::read(number)],
         Kind::Ping(_) | Kind::Tcp { .. } | Kind::Unit { .. } | Kind::Script { .. } => Vec::new(),
     }
 }

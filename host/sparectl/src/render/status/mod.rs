@@ -128,7 +128,7 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
 }
 
 // Label of a check. It contains the plugin if another one has a check of the same name, on either node, and the weight
-// for interfaces, and for other checks if it is not the default.
+// for interfaces, and for other checks if it is not the default; if the check takes points off, these.
 fn check_label(nodes: &[&Status], own: &Status, check: &CheckStatus) -> String {
     let is_other = |it: &CheckStatus| it.name == check.name && it.plugin != check.plugin;
     let is_shared = nodes.iter().any(|node| node.checks.iter().any(is_other));
@@ -138,6 +138,9 @@ fn check_label(nodes: &[&Status], own: &Status, check: &CheckStatus) -> String {
         check.name.clone()
     };
     let interface = own.interfaces.iter().any(|it| it.name == check.name);
+    if check.points > 0 {
+        return format!("{name} (-{})", check.points);
+    }
     if interface || check.weight != 100 {
         format!("{name} ({})", check.weight)
     } else {

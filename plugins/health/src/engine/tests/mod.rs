@@ -26,6 +26,8 @@ struct Lab {
     clock: Clock,
     /// Last report by name.
     reported: BTreeMap<String, (u8, String)>,
+    /// Points as last reported.
+    points: BTreeMap<String, u32>,
     /// Checks of which nothing is known, with the reason.
     unknown: BTreeMap<String, String>,
     reports: usize,
@@ -41,6 +43,7 @@ impl Lab {
             engine: Engine::new(&RandomState::new()),
             clock: Clock::at(S),
             reported: BTreeMap::new(),
+            points: BTreeMap::new(),
             unknown: BTreeMap::new(),
             reports: 0,
             jobs: Vec::new(),
@@ -69,9 +72,14 @@ impl Lab {
                 Action::Follow { interface, ping } => self.followed.push((interface, ping)),
                 Action::Unfollow(interface) => self.followed.retain(|it| it.0 != interface),
                 Action::Report {
-                    name, state, why, ..
+                    name,
+                    state,
+                    why,
+                    points,
+                    ..
                 } => {
                     self.reports += 1;
+                    self.points.insert(name.clone(), points);
                     self.unknown.remove(&name);
                     self.reported.insert(name, (state, why));
                 }
@@ -321,6 +329,42 @@ fn a_reload_keeps_what_is_the_same_and_forgets_what_left() {
     );
     lab.configure("[[unit]]\nunit = \"a\"\nweight = 500\n");
     assert_eq!(lab.reports, before + 1);
+}
+
+#[test]
+fn a_failed_check_with_a_negative_weight_takes_its_points_off() {
+    let mut lab = Lab::new("[[unit]]\nunit = \"a\"\nweight = -20\nfall = 1\n");
+    lab.conclude(Finding::good("active"));
+    assert_eq!(lab.points.get("a"), Some(&0));
+    lab.conclude(Finding::failed("inactive"));
+    assert_eq!((lab.state("a"), lab.points.get("a")), (Some(0), Some(&20)));
+    lab.configure("[[unit]]\nunit = \"a\"\nweight = -30\nfall = 1\n");
+    assert_eq!(lab.points.get("a"), Some(&30), "a reload holds at once");
+    lab.configure("[[unit]]\nunit = \"a\"\nweight = 30\nfall = 1\n");
+    assert_eq!(lab.points.get("a"), Some(&0));
+}
+
+#[test]
+fn a_reversed_check_is_good_while_its_object_has_failed() {
+    let mut lab = Lab::new("[[unit]]\nunit = \"a\"\nweight = -20\nreverse = true\nfall = 1\n");
+    lab.conclude(Finding::failed("inactive"));
+    assert_eq!((lab.state("a"), lab.why("a")), (Some(100), "inactive"));
+    lab.conclude(Finding::good("active"));
+    assert_eq!((lab.state("a"), lab.points.get("a")), (Some(0), Some(&20)));
+}
+
+#[test]
+fn another_number_is_told_at_once_although_the_state_is_the_same() {
+    let number = "[[number]]\nname = \"n\"\npath = \"/run/n\"\nweight = -20\n";
+    let mut lab = Lab::new(number);
+    let is = |excess: u32| Finding {
+        excess: Some(excess),
+        ..Finding::new(if excess == 0 { 100 } else { 0 }, format!("is {excess}"))
+    };
+    for (excess, points) in [(0, 0), (1, 20), (3, 60), (2, 40), (0, 0)] {
+        lab.conclude(is(excess));
+        assert_eq!(lab.points.get("n"), Some(&points), "{excess}");
+    }
 }
 
 #[test]

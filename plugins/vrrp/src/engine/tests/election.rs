@@ -505,6 +505,42 @@ fn a_returning_router_of_higher_priority_preempts() {
     assert!(took < 400 * MS);
 }
 
+/// As a keepalived with `weight -20` says it, whatever other checks there are.
+#[test]
+fn points_of_checks_lower_the_priority() {
+    for (quality_now, points, expected) in [
+        (100, 0, 200),
+        (80, 20, 180),
+        // 10 of the quality are lost by other checks
+        (70, 20, 170),
+        (0, 150, 50),
+        (0, 253, 1),
+    ] {
+        let mut lab = Lab::new(&by_priority(&[200, 100], "", ""), 2);
+        lab.nodes[0].directive = Directive {
+            points,
+            ..quality(quality_now)
+        };
+        lab.start(0);
+        lab.run(SECOND);
+        assert_eq!(
+            lab.sent_by(0)[0].priority,
+            expected,
+            "{quality_now} {points}"
+        );
+    }
+    let mut lab = Lab::settled(&by_priority(&[200, 100], "", ""), 2);
+    lab.directive(
+        0,
+        Directive {
+            points: 101,
+            ..quality(0)
+        },
+    );
+    lab.run(2 * SECOND);
+    assert_eq!(lab.active(), [1], "99 is less than 100");
+}
+
 #[test]
 fn without_preempt_it_stays_backup() {
     let mut lab = Lab::settled(&by_priority(&[200, 100], "preempt = false", ""), 2);
