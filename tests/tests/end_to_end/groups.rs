@@ -20,14 +20,15 @@ fn start(lab: &Lab, plans: &[Plan]) -> Result<Vec<Router>> {
 }
 
 #[test]
-fn addresses_routes_and_sources_follow_the_group() {
+fn addresses_routes_rules_and_sources_follow_the_group() {
     scenario(2, |lab| {
         let watch = Watch::start(lab)?;
         let plans = [200, 100].map(|priority| {
             let mut plan = Plan::lan(INTERVAL, priority);
             plan.sections = "source = true\n\
                  unadvertised = [\"10.1.0.200/24\", \"fd01::200/64\"]\n\
-                 [[group.address]]\ninterface = \"wan\"\naddresses = [\"10.2.0.1/24\"]\n\
+                 [[group.address]]\ninterface = \"wan\"\naddresses = [\"10.2.0.1/24 label vip\"]\n\
+                 [[group.rule]]\npriority = 100\nfrom = \"10.1.0.0/24\"\ntable = 77\n\
                  [[group.route]]\ndestination = \"10.8.0.0/16\"\ngateway = \"10.2.0.2\"\n\
                  metric = 7\n"
                 .to_owned();
@@ -58,7 +59,16 @@ fn addresses_routes_and_sources_follow_the_group() {
                 "{}",
                 used()
             );
+            let shown = || {
+                let shown = ns.shell("ip rule show priority 100; ip -4 -o address show dev wan");
+                shown.unwrap_or_default()
+            };
+            let is_there = |shown: &str| {
+                shown.contains("from 10.1.0.0/24 lookup 77") && shown.contains(" wan:vip")
+            };
+            assert!(poll(LIMIT, INTERVAL, || is_there(&shown())), "{}", shown());
             let other = &lab.sites[1 - active].ns;
+            assert_eq!(other.shell("ip rule show priority 100")?, "");
             assert_eq!(other.shell("ip route show 10.8.0.0/16")?, "");
             assert!(
                 !other

@@ -60,7 +60,7 @@ pub struct Group {
     pub followers: Followers,
 }
 
-/// What follows a group without adverts.
+/// Addresses, routes and rules that follow a group without adverts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followers {
     pub addresses: Vec<GroupAddress>,
