@@ -59,6 +59,7 @@ mod lacks;
 mod leftovers;
 mod link;
 mod malformed;
+mod migrating;
 mod networks;
 mod overload;
 mod own_packets;
