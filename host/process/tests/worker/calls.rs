@@ -382,6 +382,7 @@ fn a_directive_arrives_whole() {
         joining: true,
         ready: false,
         frozen: false,
+        points: 20,
         release: true,
         prepared: false,
         held: true,

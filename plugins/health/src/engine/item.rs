@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::damped_state::DampedState;
+use super::damped_state::{DampedState, Reported};
 use super::ping::{Answer, Round};
-use super::damped_state::Reported;
 use super::{ANY_INTERFACE, Action, Finding, Job, KEPT_NS, Link};
 use crate::config::{Check, Kind, Members};
 

@@ -81,6 +81,7 @@ fn clear_limits(kind: &mut Kind) {
         | Kind::Unit { .. }
         | Kind::Process(_)
         | Kind::Script { .. }
-        | Kind::ReadOnly { .. } => {}
+        | Kind::ReadOnly { .. }
+        | Kind::Number(_) => {}
     }
 }
