@@ -22,8 +22,10 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// Time in which a fresh link-local address becomes usable (RFC 4862).
 const ADDRESS: Duration = Duration::from_secs(4);
 const CONNECT: Duration = Duration::from_secs(3);
-/// Flags of an address that cannot be used yet, or ever (IFA_F_TENTATIVE, IFA_F_DADFAILED).
-const UNUSABLE: u32 = 0x40 | 0x08;
+/// Flag of an address that cannot be used yet (IFA_F_TENTATIVE).
+const TENTATIVE: u32 = 0x40;
+/// Flag of an address that another node has (IFA_F_DADFAILED).
+const DUPLICATE: u32 = 0x08;
 
 /// An interface with its link-local address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,14 @@ pub struct Port {
     has_network: bool,
 }
 
+/// Ethernet interfaces that are up.
+struct Ports {
+    /// Those with a usable link-local address.
+    ready: Vec<Port>,
+    /// One more will have such an address soon.
+    is_any_tentative: bool,
+}
+
 impl Port {
     /// Finds an interface, and waits for its address.
     ///
@@ -44,7 +54,7 @@ impl Port {
         let begun = Instant::now();
         loop {
             let all = Self::all().map_err(|error| format!("{interface}: {error}"))?;
-            match all.into_iter().find(|it| it.interface == interface) {
+            match all.ready.into_iter().find(|it| it.interface == interface) {
                 Some(port) => return Ok(port),
                 None if begun.elapsed() > ADDRESS => return Err(why_none(interface)),
                 None => sleep(INTERVAL / 5),
@@ -53,12 +63,19 @@ impl Port {
     }
 
     /// Interfaces on which the first node may be: those of this node's links, else those without an address of a network,
-    /// else all. A network may have a stranger who answers in its place, and a try costs a code.
+    /// else all. A network may have a stranger who answers in its place, and a try costs a code. Addresses that are
+    /// checked for duplicates are waited for: the cable may just have been connected.
     ///
     /// # Errors
     /// The kernel does not answer.
     pub fn likely(links: &[String]) -> io::Result<Vec<Self>> {
-        let all = Self::all()?;
+        let begun = Instant::now();
+        let mut all = Self::all()?;
+        while all.is_any_tentative && begun.elapsed() < ADDRESS {
+            sleep(INTERVAL / 5);
+            all = Self::all()?;
+        }
+        let all = all.ready;
         let is_link = |it: &&Self| links.contains(&it.interface);
         let is_free = |it: &&Self| !it.has_network;
         let of_links: Vec<Self> = all.iter().filter(is_link).cloned().collect();
@@ -67,20 +84,27 @@ impl Port {
         Ok(choices.find(|it| !it.is_empty()).unwrap_or_default())
     }
 
-    /// Ethernet interfaces that are up and have a link-local address.
-    fn all() -> io::Result<Vec<Self>> {
+    /// Ethernet interfaces that are up.
+    fn all() -> io::Result<Ports> {
         let mut kernel = Requests::open()?;
         let links = kernel.links()?;
         let addresses = kernel.addresses()?;
         let usable = links
             .into_iter()
             .filter(|it| it.up && it.carrier && it.is_ethernet);
-        let port = |link: spared_netlink::Link| {
-            let mut own = addresses.iter().filter(|it| it.index == link.index);
-            let address = own.find_map(|it| match it.address {
-                IpAddr::V6(v6) if is_link_local(v6) && it.flags & UNUSABLE == 0 => Some(v6),
+        let mut is_any_tentative = false;
+        let mut port = |link: spared_netlink::Link| {
+            let own = addresses.iter().filter(|it| it.index == link.index);
+            let mut own = own.filter_map(|it| match it.address {
+                IpAddr::V6(v6) if is_link_local(v6) => Some((v6, it.flags)),
                 _ => None,
-            })?;
+            });
+            let usable = own
+                .clone()
+                .find(|(_, flags)| flags & (TENTATIVE | DUPLICATE) == 0);
+            is_any_tentative |= usable.is_none()
+                && own.any(|(_, flags)| flags & (TENTATIVE | DUPLICATE) == TENTATIVE);
+            let (address, _) = usable?;
             let mut here = addresses.iter().filter(|it| it.index == link.index);
             let has_network = here.any(|it| match it.address {
                 IpAddr::V4(_) => true,
@@ -93,7 +117,11 @@ impl Port {
                 address,
             })
         };
-        Ok(usable.filter_map(port).collect())
+        let ready = usable.filter_map(&mut port).collect();
+        Ok(Ports {
+            ready,
+            is_any_tentative,
+        })
     }
 
     fn at(&self, address: Ipv6Addr, port: u16) -> SocketAddr {
