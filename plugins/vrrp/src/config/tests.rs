@@ -617,7 +617,7 @@ fn a_route_leads_to_a_network() {
 /// The manual's table has every key, and no others.
 #[test]
 fn the_manual_lists_every_key() {
-    let text = with("", "[[group.address]]\n[[group.route]]\n");
+    let text = with("", "[[group.address]]\n[[group.route]]\n[[group.rule]]\n");
     let config = Config::parse(&text, "r1", &[]).expect("TOML");
     let _ = read(&config, TICK);
     let manual = include_str!("../../README.md");
@@ -625,7 +625,7 @@ fn the_manual_lists_every_key() {
         let Some(key) = key.strip_prefix("group.") else {
             continue;
         };
-        if matches!(key, "interface" | "address" | "route") {
+        if matches!(key, "interface" | "address" | "route" | "rule") {
             continue;
         }
         let scope = format!("{scope:?}").to_lowercase();
