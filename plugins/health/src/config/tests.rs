@@ -162,14 +162,14 @@ fn a_negative_weight_is_a_number_of_points() {
             "[[number]]\nname = \"a\"\npath = \"/a\"\nworse = \"up\"\n",
             "number.0.worse: found \"up\", allowed \"above\", \"below\"",
         ),
-        (
-            "[[number]]\nname = \"a\"\npath = \"/a\"\nreverse = true\n",
-            "number.0.reverse: unknown key, allowed: best, down_delay, enabled, fall, group, interval, \
-             name, only, path, rise, timeout, up_delay, weight, worse",
-        ),
     ] {
         assert_eq!(faults(text), [wanted], "{text}");
     }
+    let reversed = faults("[[number]]\nname = \"a\"\npath = \"/a\"\nreverse = true\n");
+    assert!(
+        reversed[0].starts_with("number.0.reverse: unknown key"),
+        "{reversed:?}"
+    );
 }
 
 #[test]

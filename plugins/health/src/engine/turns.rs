@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::Job;
-use crate::config::{Amount, Kind};
+use crate::config::{Amount, Kind, Worse};
 
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -76,6 +76,7 @@ fn clear_limits(kind: &mut Kind) {
         Kind::Conntrack { max_used } => *max_used = 0,
         Kind::Pressure(pressure) => pressure.max = 0,
         Kind::Route(route) => route.protocol = None,
+        Kind::Number(number) => (number.best, number.worse) = (0, Worse::Above),
         Kind::Ping(_)
         | Kind::Tcp { .. }
         | Kind::Unit { .. }

@@ -25,6 +25,7 @@ const CHECKS: &[(&str, &str)] = &[
     ("conntrack", "name = \"thing\""),
     ("pressure", "name = \"thing\"\nkind = \"memory\""),
     ("route", "name = \"thing\"\nto = \"192.0.2.1\""),
+    ("number", "name = \"thing\"\npath = \"/run/thing\""),
 ];
 
 #[derive(Clone, Copy, Debug)]
