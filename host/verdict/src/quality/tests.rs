@@ -49,7 +49,6 @@ fn points_are_taken_off_whatever_else_is_checked() {
     assert_eq!(points("dhcp", 90, 0), (Some((80, 0)), 110, 2));
     assert_eq!(points("web", 9999, 0), (None, 253, 3));
     assert_eq!(points("web", 0, 100), (None, 110, 2));
-    let mut quality = quality;
     report(&mut quality, "lan", 100, 50, "");
     assert_eq!((quality.number(), quality.points()), (0, 110));
     quality.handle_removed("dhcp");
