@@ -218,9 +218,9 @@ pub struct Flow {
     pub tcp: Option<Tcp>,
     /// State of SCTP or DCCP.
     pub state: Option<u8>,
-    /// Time in s that a packet gives the flow, if it comes from a timeout policy; else 0. The kernel does not report
-    /// it.
-    pub given_s: u32,
+    /// Timeout in s that a packet gives the flow by a policy (`ct timeout`); 0 if it is the protocol's. The kernel does
+    /// not report it.
+    pub policy_timeout_s: u32,
     /// Incarnation of the tuple, below [`INCARNATIONS`]. The kernel does not know it.
     pub incarnation: u8,
     /// Further attributes in the kernel's encoding: labels, sequence adjustment, helper, master, and the tracking of
@@ -257,6 +257,25 @@ impl Flow {
         } else {
             end(&plain, place) != end(&self.reply, place)
         }
+    }
+
+    /// Takes an event of the flow: what it leaves out stays.
+    pub fn apply_event(&mut self, event: &Flow) {
+        self.status = event.status;
+        self.mark = event.mark;
+        self.timeout_s = event.timeout_s.or(self.timeout_s);
+        self.tcp = event.tcp.or(self.tcp);
+        self.state = event.state.or(self.state);
+        if event.extra.is_empty() {
+            return;
+        }
+        let mut extra = event.extra.clone();
+        for (kind, value) in attributes(&self.extra) {
+            if attributes(&event.extra).all(|(newer, _)| newer != kind) {
+                attribute(kind, value, &mut extra);
+            }
+        }
+        self.extra = extra;
     }
 
     /// Removes the attributes whose kind is unwanted.
@@ -301,4 +320,30 @@ pub fn hash(original: &Tuple, zone: Zone, key: Key) -> u64 {
     bytes[at + 7] = zone.of as u8;
     hasher.write(&bytes[..at + 8]);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_replaces_only_what_it_says() {
+        let mut known = Flow {
+            timeout_s: Some(30),
+            ..Flow::default()
+        };
+        attribute(22, &[1; 16], &mut known.extra);
+        attribute(15, &[2; 4], &mut known.extra);
+        let mut event = Flow {
+            mark: 7,
+            ..Flow::default()
+        };
+        attribute(22, &[3; 16], &mut event.extra);
+        known.apply_event(&event);
+        assert_eq!((known.mark, known.timeout_s), (7, Some(30)));
+        let kinds: Vec<(u16, u8)> = attributes(&known.extra)
+            .map(|(kind, it)| (kind, it[0]))
+            .collect();
+        assert_eq!(kinds, [(22, 3), (15, 2)]);
+    }
 }

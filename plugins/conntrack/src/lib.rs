@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod act;
-mod calls;
 pub mod codec;
 pub mod config;
 pub mod engine;

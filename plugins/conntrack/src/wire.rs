@@ -10,7 +10,7 @@
 //!                                           heard the role of that serial
 //!   alive      hash (8) ...                 unchanged since they were sent
 //!   resynced   number, flows (4)            all that there is has been sent
-//!   lost       hash (8) ...                 not in the kernel here: send them again
+//!   missing    hash (8) ...                 not in the kernel here: send them again
 //!   expect     yes or no, attributes        of the kernel, as they are
 //!   addresses  width, address ...           that flows of `dynamic_nat` are translated to
 //!   pulse      flows (4), yes or no            notifications were lost, and no resync has made up for them
@@ -27,13 +27,13 @@
 //!   head: bits 0-1 kind (whole, part, gone), then IPv6, translated, zone, mark, TCP, extra
 //!   zone: of, id (2)              translated: source, destination, ends of the reply
 //!   gone: why (4 bits low), incarnation (3 bits above)
-//!   the others: status (4 bits low), incarnation (3 bits above), given (the highest bit), time left in s (LEB128;
-//!   0 unknown, else plus one), given: time that packets give it, which is not its protocol's (LEB128; not 0),
+//!   the others: status (4 bits low), incarnation (3 bits above), policy (the highest bit), time left in s (LEB128;
+//!   0 unknown, else plus one), policy: timeout that packets give it by a policy (LEB128; not 0),
 //!   mark (4), TCP: state, scales (4 bits each), flags of both directions;
 //!   extra: length (2), attributes
 //! ```
 //!
-//! Version 1 has no times by a policy (given times).
+//! Version 1 has no timeouts by a policy.
 //!
 //! A plain TCP flow over IPv4 takes 20 to 24 bytes, four more with a mark. The parser cannot panic on any bytes.
 
@@ -46,9 +46,9 @@ use crate::codec::expectation;
 use crate::engine::table::status_byte;
 use crate::flow::{Flow, Tuple, Zone};
 
-/// Newest version, and the first one with given times.
+/// Newest version, and the first one with timeouts by a policy.
 pub const VERSION: u32 = 2;
-pub const WITH_GIVEN: u32 = 2;
+pub const WITH_POLICY_TIMEOUTS: u32 = 2;
 /// Limit of a message in bytes: about a thousand flows, so that it blocks the peer's loop only briefly.
 pub const MESSAGE_BYTES: usize = 24_000;
 /// Size limit of a record in bytes: two IPv6 tuples and all attributes.
@@ -63,7 +63,7 @@ const CHANGES: u8 = OWN;
 const RESYNC: u8 = OWN + 1;
 const ALIVE: u8 = OWN + 2;
 const RESYNCED: u8 = OWN + 3;
-const LOST: u8 = OWN + 4;
+const MISSING: u8 = OWN + 4;
 const EXPECT: u8 = OWN + 5;
 const ADDRESSES: u8 = OWN + 6;
 const PULSE: u8 = OWN + 7;
@@ -91,7 +91,7 @@ pub enum Message<'a> {
         number: u8,
         flows: u32,
     },
-    Lost(&'a [u8]),
+    Missing(&'a [u8]),
     Expect {
         yes: bool,
         request: &'a [u8],
@@ -99,7 +99,7 @@ pub enum Message<'a> {
     Addresses(Vec<Address>),
     Pulse {
         flows: u32,
-        unsettled: bool,
+        has_lost_events: bool,
     },
     Compare {
         id: u32,
@@ -157,8 +157,8 @@ mod head {
     pub const EXTRA: u8 = 1 << 7;
 }
 
-/// Bit above status and incarnation: a given time follows.
-const GIVEN: u8 = 1 << 7;
+/// Bit above status and incarnation: a timeout by a policy follows.
+const POLICY_TIMEOUT: u8 = 1 << 7;
 
 impl Message<'_> {
     pub fn encode(&self) -> Vec<u8> {
@@ -187,16 +187,19 @@ impl Message<'_> {
                 out.extend([RESYNCED, *number]);
                 out.extend(flows.to_be_bytes());
             }
-            Self::Lost(hashes) => put(out, LOST, hashes),
+            Self::Missing(hashes) => put(out, MISSING, hashes),
             Self::Expect { yes, request } => {
                 out.extend([EXPECT, u8::from(*yes)]);
                 out.extend_from_slice(request);
             }
             Self::Addresses(addresses) => put_addresses(out, ADDRESSES, addresses),
             Self::Holds(addresses) => put_addresses(out, HOLDS, addresses),
-            Self::Pulse { flows, unsettled } => {
+            Self::Pulse {
+                flows,
+                has_lost_events,
+            } => {
                 put(out, PULSE, &flows.to_be_bytes());
-                out.push(u8::from(*unsettled));
+                out.push(u8::from(*has_lost_events));
             }
             Self::Compare { id } => put(out, COMPARE, &id.to_be_bytes()),
             Self::Compared { id, records } => {
@@ -228,7 +231,7 @@ impl Message<'_> {
                 number: read.u8()?,
                 flows: read.u32()?,
             },
-            LOST => Message::Lost(reader::hashes(&mut read)?),
+            MISSING => Message::Missing(reader::hashes(&mut read)?),
             EXPECT => {
                 let (yes, request) = (read.flag("flag")?, read.rest());
                 if expectation::is_valid(request) {
@@ -240,7 +243,7 @@ impl Message<'_> {
             ADDRESSES => Message::Addresses(reader::addresses(&mut read)?),
             PULSE => Message::Pulse {
                 flows: read.u32()?,
-                unsettled: read.flag("flag")?,
+                has_lost_events: read.flag("flag")?,
             },
             COMPARE => Message::Compare { id: read.u32()? },
             COMPARED => Message::Compared {
@@ -303,15 +306,19 @@ pub fn record(out: &mut Vec<u8>, kind: Kind, flow: &Flow) {
 
 fn state(out: &mut Vec<u8>, flow: &Flow) -> u8 {
     let mut head = 0;
-    let given = if flow.given_s > 0 { GIVEN } else { 0 };
-    out.push(status_byte(flow.status) | flow.incarnation << 4 | given);
+    let policy = if flow.policy_timeout_s > 0 {
+        POLICY_TIMEOUT
+    } else {
+        0
+    };
+    out.push(status_byte(flow.status) | flow.incarnation << 4 | policy);
     leb128(
         out,
         flow.timeout_s
             .map_or(0, |timeout_s| timeout_s.saturating_add(1)),
     );
-    if flow.given_s > 0 {
-        leb128(out, flow.given_s);
+    if flow.policy_timeout_s > 0 {
+        leb128(out, flow.policy_timeout_s);
     }
     if flow.mark != 0 {
         head |= head::MARK;

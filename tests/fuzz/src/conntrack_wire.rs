@@ -6,7 +6,7 @@
 
 use spared_conntrack::codec::{build, expectation, parse};
 use spared_conntrack::config::Settings;
-use spared_conntrack::engine::local::{By, Event};
+use spared_conntrack::engine::kernel_events::{By, Event};
 use spared_conntrack::engine::{Action, Engine, KernelChange, Question, Source};
 use spared_conntrack::filter::Selection;
 use spared_conntrack::flow::{Flow, Tcp, Tuple};
@@ -256,7 +256,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             flows: 2,
         }
         .encode(),
-        Message::Lost(&[1; 8]).encode(),
+        Message::Missing(&[1; 8]).encode(),
         Message::Expect {
             yes: true,
             request: &[2, 0, 0, 0],
@@ -265,7 +265,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Message::Addresses(vec![address]).encode(),
         Message::Pulse {
             flows: 3,
-            unsettled: true,
+            has_lost_events: true,
         }
         .encode(),
         Message::Compare { id: 4 }.encode(),

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Engine;
+use super::group_roles::LINGER_NS;
 use super::own_address_flows::OwnAddressFlows;
 use super::peer_address_flows::PeerAddressFlows;
-use super::restore;
-use super::roles::OFFERING_NS;
 use crate::wire::Address;
 
 /// Time for which an address that has gone counts as the router's. Its group's role goes soon before or after it, and
 /// then this node still sends changes for a while.
-const REMOVED_NS: u64 = 2 * OFFERING_NS;
+const REMOVED_NS: u64 = 2 * LINGER_NS;
 
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
@@ -78,11 +77,23 @@ impl Engine {
         if dynamic.any(|name| name == interface) {
             let known = &mut self.addresses.dynamic;
             let before = known.entry(interface.to_owned()).or_default();
-            let addresses = restore::with_gone(before, addresses);
+            let addresses = with_gone(before, addresses);
             if *before != addresses {
                 *before = addresses;
                 self.tell_addresses();
             }
         }
     }
+}
+
+/// Returns an interface's addresses, and its earlier ones that no other of their family has replaced: when a line
+/// fails, its addresses go first, one by one, and then the role.
+pub(super) fn with_gone(before: &[Address], now: Vec<Address>) -> Vec<Address> {
+    let is_replaced = |(is_ipv6, _): &Address| {
+        let mut family = now.iter().filter(|it| it.0 == *is_ipv6);
+        family.any(|it| !before.contains(it))
+    };
+    let gone = before.iter().filter(|it| !now.contains(it));
+    let gone: Vec<Address> = gone.filter(|it| !is_replaced(it)).copied().collect();
+    [now, gone].concat()
 }

@@ -2,7 +2,7 @@
 
 use spared_netlink::{attributes, constants as c};
 
-use super::walks::Due;
+use super::walk_queue::Due;
 use super::{Action, Engine, How, KernelChange, Question, SECOND_NS};
 use crate::flow::{Flow, status};
 
@@ -21,10 +21,10 @@ impl Engine {
     /// Counts a change that the kernel accepted.
     pub fn handle_written(&mut self, change: &KernelChange) {
         self.full.see_written(change);
-        if !self.session.orphans.has_no_flow() {
+        if !self.channel.orphans.has_no_flow() {
             // what waits is older
             let hash = self.table.hash(&change.flow);
-            self.session.orphans.remove(hash);
+            self.channel.orphans.remove(hash);
         }
         let counters = &mut self.counters;
         match change.how {
@@ -45,7 +45,7 @@ impl Engine {
                 How::Create { .. } | How::Update { .. } if self.table.find(hash).is_some() => {
                     self.drop_entry(hash);
                     self.request_missing(now_ns, hash);
-                    self.session.synchrony.set_complete(false);
+                    self.channel.synchrony.set_complete(false);
                 }
                 // the flow may be there still
                 How::Delete | How::DeleteReply => self.walks.request(Due::Strays),
@@ -157,11 +157,11 @@ impl Engine {
         self.drop_entry(hash);
         if errno == ENOMEM {
             self.full.note_refused(now_ns, &change.flow);
-            self.session.missing.insert(hash);
+            self.channel.missing.insert(hash);
             return self.wait_for_resync(now_ns);
         }
         log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
-        if is_known && !self.session.missing.refuse(hash) {
+        if is_known && !self.channel.missing.refuse(hash) {
             self.wait_for_resync(now_ns);
         }
     }
@@ -169,7 +169,7 @@ impl Engine {
     /// Waits until the next resync, since the kernel's table is full: each request for missing flows would cost the
     /// peer a resync.
     fn wait_for_resync(&mut self, now_ns: u64) {
-        self.session.synchrony.set_complete(false);
+        self.channel.synchrony.set_complete(false);
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
         self.full.wait_until(now_ns.saturating_add(interval_ns));
         self.tell_synchrony(now_ns);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::walks::{Due, Walk, Work};
+use super::walk_queue::{Due, Walk, Work};
 use super::{Action, Engine};
 use crate::filter::Selection;
 use crate::flow::{Flow, TCP, Tcp};
@@ -84,20 +84,20 @@ impl Engine {
         if self.peer.as_ref().is_none_or(|peer| peer.active.is_none()) {
             return Err("the peer is not connected");
         }
-        if self.session.comparisons.running.is_some() {
+        if self.channel.comparisons.running.is_some() {
             return Err("a comparison is already running");
         }
-        self.session.comparisons.running = Some(Comparison::new(FLOWS_MAX, selection));
+        self.channel.comparisons.running = Some(Comparison::new(FLOWS_MAX, selection));
         self.look(now_ns);
         Ok(())
     }
 
     fn look(&mut self, now_ns: u64) {
-        let Some(comparison) = &mut self.session.comparisons.running else {
+        let Some(comparison) = &mut self.channel.comparisons.running else {
             return;
         };
         // a late answer to an earlier pass must not count for this one
-        let looks = &mut self.session.comparisons.looks;
+        let looks = &mut self.channel.comparisons.looks;
         *looks = looks.wrapping_add(1);
         comparison.id = *looks;
         comparison.look += 1;
@@ -147,7 +147,7 @@ impl Engine {
             return;
         }
         let hash = self.table.hash(&flow);
-        let comparison = self.session.comparisons.running.as_mut();
+        let comparison = self.channel.comparisons.running.as_mut();
         if let Some(comparison) = comparison.filter(|it| it.selection.has(&flow)) {
             comparison.here.insert(hash, digest(&flow));
             comparison.name(hash, &flow);
@@ -159,7 +159,7 @@ impl Engine {
     fn end_large_comparison(&mut self) {
         let is_large = |it: &Comparison| it.here.len().max(it.there.len()) > it.limit;
         if self
-            .session
+            .channel
             .comparisons
             .running
             .as_ref()
@@ -174,7 +174,7 @@ impl Engine {
     pub(super) fn handle_compared(&mut self, id: u32, records: &[u8]) {
         let key = self.table.key;
         let Some(comparison) = self
-            .session
+            .channel
             .comparisons
             .running
             .as_mut()
@@ -196,7 +196,7 @@ impl Engine {
 
     pub(super) fn handle_compared_end(&mut self, now_ns: u64, id: u32) {
         if let Some(comparison) = self
-            .session
+            .channel
             .comparisons
             .running
             .as_mut()
@@ -212,7 +212,7 @@ impl Engine {
             self.walks.request(Due::Compare);
         }
         if let Some(comparison) = self
-            .session
+            .channel
             .comparisons
             .running
             .as_mut()
@@ -224,7 +224,7 @@ impl Engine {
     }
 
     fn conclude(&mut self, now_ns: u64) {
-        let Some(comparison) = &mut self.session.comparisons.running else {
+        let Some(comparison) = &mut self.channel.comparisons.running else {
             return;
         };
         if !comparison.own_ended || !comparison.peer_ended {
@@ -241,7 +241,7 @@ impl Engine {
     }
 
     pub(super) fn end_comparison(&mut self, rows: Result<Rows, Fault>) {
-        if self.session.comparisons.running.take().is_some() {
+        if self.channel.comparisons.running.take().is_some() {
             self.actions.push_back(Action::Compared(rows));
         }
     }

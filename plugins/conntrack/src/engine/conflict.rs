@@ -13,7 +13,7 @@ use crate::wire::{Address, Message};
 impl Engine {
     /// Handles a flow of the peer that the kernel refuses because of a conflicting one. Returns the change to make, if
     /// the peer's flow stays.
-    pub(super) fn settle_conflict(&mut self, change: KernelChange) -> Option<KernelChange> {
+    pub(super) fn decide_conflict(&mut self, change: KernelChange) -> Option<KernelChange> {
         self.counters.conflicts += 1;
         if self.roles.is_active() && self.decides(&change.flow) {
             self.drop_entry(self.table.hash(&change.flow));
@@ -40,10 +40,10 @@ impl Engine {
     pub(super) fn tell_held_addresses(&mut self) {
         if self.peer.as_ref().is_some_and(|peer| peer.active.is_some()) {
             let held = held(&self.filter.own);
-            self.session
+            self.channel
                 .outbox
                 .push_message(Message::Holds(held).encode());
-            self.session.outbox.flush_now();
+            self.channel.outbox.flush_now();
         }
     }
 }

@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 
-use super::local::{By, seconds};
+use super::kernel_events::By;
 use super::merge::is_over;
 use super::outbox::PULSE_NS;
 use super::table::{Entry, flag};
-use super::{Engine, SECOND_NS};
+use super::{Engine, SECOND_NS, seconds};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::Why;
 
@@ -27,7 +27,7 @@ const WAITING_MAX: usize = 16_384;
 /// masqueraded there, and the role goes soon afterwards. So the peer keeps its copies until it is clear that this node
 /// stays active.
 #[derive(Clone, Debug)]
-struct Ending {
+struct DroppedFlow {
     until_ns: u64,
     hash: u64,
     last: Option<Box<(Flow, Why)>>,
@@ -35,16 +35,16 @@ struct Ending {
 
 /// Flows that the kernel dropped before their time, of which the peer is not informed yet.
 #[derive(Debug, Default)]
-pub(super) struct Endings {
-    waiting: VecDeque<Ending>,
+pub(super) struct DroppedFlows {
+    waiting: VecDeque<DroppedFlow>,
     /// Earliest time at which the peer is informed of any of them.
     held_until_ns: u64,
 }
 
-impl Endings {
+impl DroppedFlows {
     fn push(&mut self, now_ns: u64, hash: u64, flow: Flow, why: Why) {
         let is_told = self.waiting.len() < WAITING_MAX;
-        self.waiting.push_back(Ending {
+        self.waiting.push_back(DroppedFlow {
             until_ns: now_ns + WAIT_NS,
             hash,
             last: is_told.then(|| Box::new((flow, why))),
@@ -60,18 +60,18 @@ impl Endings {
         Some(first.until_ns.max(self.held_until_ns))
     }
 
-    fn pop_due(&mut self, now_ns: u64) -> Option<Ending> {
+    fn pop_due(&mut self, now_ns: u64) -> Option<DroppedFlow> {
         self.next_ns().filter(|due_ns| now_ns >= *due_ns)?;
         self.waiting.pop_front()
     }
 
     fn hashes(&self) -> Vec<u64> {
-        self.waiting.iter().map(|ending| ending.hash).collect()
+        self.waiting.iter().map(|dropped| dropped.hash).collect()
     }
 
     fn take_hashes(&mut self) -> Vec<u64> {
         let waiting = std::mem::take(&mut self.waiting).into_iter();
-        waiting.map(|ending| ending.hash).collect()
+        waiting.map(|dropped| dropped.hash).collect()
     }
 }
 
@@ -115,47 +115,58 @@ impl Engine {
         }
     }
 
+    /// Removes an entry that is gone, and its waiting changes.
+    pub(super) fn drop_entry(&mut self, hash: u64) {
+        self.channel.orphans.remove(hash);
+        let Some(slot) = self.table.find(hash) else {
+            return;
+        };
+        let waiting = self.table.get(slot).waiting();
+        self.unqueue(waiting);
+        self.table.remove(slot);
+    }
+
     fn wait_for_another(&mut self, now_ns: u64, slot: u32, mut flow: Flow, why: Why) {
         let entry = self.table.get_mut(slot);
         entry.set(flag::DROPPED_HERE, true);
         flow.incarnation = entry.incarnation();
         let (hash, waiting) = (entry.hash, entry.stop_waiting());
         self.unqueue(waiting);
-        self.session.endings.push(now_ns, hash, flow, why);
+        self.channel.dropped_flows.push(now_ns, hash, flow, why);
     }
 
     /// Reports the ends that no new flow followed.
-    pub(super) fn end_endings(&mut self, now_ns: u64) {
+    pub(super) fn report_dropped_flows(&mut self, now_ns: u64) {
         if self.is_draining() {
-            self.session.endings.hold(now_ns + WAIT_NS + PULSE_NS);
+            self.channel.dropped_flows.hold(now_ns + WAIT_NS + PULSE_NS);
         }
-        while let Some(ending) = self.session.endings.pop_due(now_ns) {
-            self.end(now_ns, ending);
+        while let Some(dropped) = self.channel.dropped_flows.pop_due(now_ns) {
+            self.report_dropped_flow(now_ns, dropped);
         }
     }
 
-    fn end(&mut self, now_ns: u64, ending: Ending) {
-        let Some(slot) = self.ending_slot(ending.hash) else {
+    fn report_dropped_flow(&mut self, now_ns: u64, dropped: DroppedFlow) {
+        let Some(slot) = self.dropped_slot(dropped.hash) else {
             return;
         };
-        match ending.last.map(|last| *last) {
+        match dropped.last.map(|last| *last) {
             Some((flow, why)) if flow.incarnation == self.table.get(slot).incarnation() => {
                 self.forget_flow(now_ns, slot, flow, why);
             }
             Some(_) => {}
-            None => self.drop_entry(ending.hash),
+            None => self.drop_entry(dropped.hash),
         }
     }
 
     /// Holds ends back when a group has gone and others stay: a flow continues if its packets pass the peer.
-    pub(super) fn hold_endings_of_moved(&mut self, now_ns: u64) {
-        self.session.endings.hold(now_ns + WAIT_OF_MOVED_NS);
+    pub(super) fn hold_dropped_flows_of_moved_group(&mut self, now_ns: u64) {
+        self.channel.dropped_flows.hold(now_ns + WAIT_OF_MOVED_NS);
     }
 
     /// Reports flows as alive whose end is not to be reported yet.
-    pub(super) fn tell_endings_alive(&mut self, now_ns: u64) {
-        for hash in self.session.endings.hashes() {
-            let slot = self.ending_slot(hash);
+    pub(super) fn tell_dropped_flows_alive(&mut self, now_ns: u64) {
+        for hash in self.channel.dropped_flows.hashes() {
+            let slot = self.dropped_slot(hash);
             if slot.is_some_and(|slot| self.table.get(slot).has(flag::KNOWN_TO_PEER)) {
                 self.tell_alive(now_ns, hash);
             }
@@ -164,8 +175,8 @@ impl Engine {
 
     /// Requests the flows that the kernel here dropped from the peer, when this node carries nothing any more.
     pub(super) fn request_dropped_flows(&mut self, now_ns: u64) {
-        for hash in self.session.endings.take_hashes() {
-            if self.ending_slot(hash).is_some() {
+        for hash in self.channel.dropped_flows.take_hashes() {
+            if self.dropped_slot(hash).is_some() {
                 self.request_dropped_flow(now_ns, hash);
             }
         }
@@ -177,23 +188,23 @@ impl Engine {
         if self.peer.is_some() {
             self.counters.lost += 1;
             self.request_missing(now_ns, hash);
-            if self.session.synchrony.set_complete(false) {
+            if self.channel.synchrony.set_complete(false) {
                 self.tell_synchrony(now_ns);
             }
         }
     }
 
     /// Forgets all ends, since there is no peer to inform.
-    pub(super) fn forget_endings(&mut self) {
-        let mut endings = std::mem::take(&mut self.session.endings);
-        for hash in endings.take_hashes() {
-            if self.ending_slot(hash).is_some() {
+    pub(super) fn forget_dropped_flows(&mut self) {
+        let mut dropped_flows = std::mem::take(&mut self.channel.dropped_flows);
+        for hash in dropped_flows.take_hashes() {
+            if self.dropped_slot(hash).is_some() {
                 self.drop_entry(hash);
             }
         }
     }
 
-    fn ending_slot(&self, hash: u64) -> Option<u32> {
+    fn dropped_slot(&self, hash: u64) -> Option<u32> {
         let slot = self.table.find(hash)?;
         self.table.get(slot).has(flag::DROPPED_HERE).then_some(slot)
     }

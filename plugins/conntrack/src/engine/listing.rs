@@ -9,10 +9,9 @@ use std::collections::BTreeMap;
 use spared_sdk::Value;
 
 use super::conflict::translated_to;
-use super::local::seconds;
 use super::table::{Entry, NOT_WAITING, flag};
-use super::walks::Due;
-use super::{Action, Engine, Translation};
+use super::walk_queue::Due;
+use super::{Action, Engine, Translation, seconds};
 use crate::config::state_name;
 use crate::filter::{Refusal, Selection};
 use crate::flow::{Flow, address, protocol_name};
@@ -149,7 +148,7 @@ impl Engine {
             NOT_WAITING if !entry.is_own(now_s) && entry.is_peers(now_s) => Fate::Copy,
             NOT_WAITING if entry.has(flag::KNOWN_TO_PEER) => Fate::Replicated,
             NOT_WAITING => Fate::Untold,
-            number if self.session.outbox.is_young(number) => Fate::Young,
+            number if self.channel.outbox.is_young(number) => Fate::Young,
             _ => Fate::Waiting,
         }
     }

@@ -232,7 +232,7 @@ mod tests {
             ..in_state(SYN_SENT)
         };
         assert_eq!(relate(&entry, Kind::Whole, &syn), IncarnationOrder::Newer);
-        entry.set(super::super::table::flag::LATELY, true);
+        entry.set(super::super::table::flag::PACKET_LAST_RESYNC, true);
         assert_eq!(relate(&entry, Kind::Whole, &syn), IncarnationOrder::InUse);
     }
 }

@@ -15,30 +15,33 @@
 
 mod addresses;
 mod apply;
+mod ask_kernel;
 mod compare;
 mod conflict;
 mod counters;
 mod evidence;
-mod full;
+mod full_table;
 mod gone;
-mod keep;
+mod group_roles;
+pub mod kernel_events;
 mod listing;
-pub mod local;
+mod loosen;
 mod merge;
 mod missing;
 mod orphans;
 mod outbox;
 mod own_address_flows;
 mod packet;
-mod pause;
 mod peer_address_flows;
 mod peer_reports;
+mod peer_resync;
 pub mod queue;
-pub mod restore;
+mod renew_copies;
+mod restore;
 mod resync;
-mod resyncs;
+mod resync_schedule;
 mod role;
-mod roles;
+mod runner;
 mod send;
 mod session;
 mod status;
@@ -46,18 +49,21 @@ mod synchrony;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod tidy;
+pub mod timeouts;
 mod walk;
-mod walks;
+mod walk_pause;
+mod walk_queue;
 
 use std::collections::{HashSet, VecDeque};
 
+pub use ask_kernel::Question;
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
-pub use evidence::Question;
 pub use listing::{ListKind, Listed};
 pub use own_address_flows::{NodeAddresses, Translation};
 pub use peer_address_flows::EgressCounts;
-pub use restore::Timeouts;
+pub use timeouts::Timeouts;
 
 use spared_replica::Config;
 use spared_sdk::replicated::{Map, Replicated};
@@ -68,20 +74,25 @@ use crate::flow::{Flow, Key, Tuple};
 use crate::wire::{self, Address};
 use addresses::Addresses;
 use compare::Comparisons;
-use full::FullTable;
-use gone::Endings;
-use keep::Keeping;
+use full_table::FullTable;
+use gone::DroppedFlows;
+use group_roles::Roles;
 use listing::Listing;
 use missing::Missing;
 use orphans::Orphans;
 use outbox::Outbox;
-use resyncs::Resyncs;
-use roles::Roles;
+use renew_copies::CopyRenewal;
+use resync_schedule::ResyncSchedule;
 use synchrony::Synchrony;
 use table::Table;
-use walks::{Due, Walks};
+use walk_queue::{Due, WalkQueue};
 
 pub const SECOND_NS: u64 = 1_000_000_000;
+
+/// Time of the engine's clock in s, as entries of the table store it.
+fn seconds(now_ns: u64) -> u32 {
+    (now_ns / SECOND_NS) as u32
+}
 
 /// Actions for the driver, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +175,7 @@ struct Peer {
     active: Option<bool>,
     flows: u32,
     /// The peer's kernel lost notifications, and no resync has found their changes yet.
-    unsettled: bool,
+    has_lost_events: bool,
     /// Number of the peer's latest resync.
     resync: u8,
     resync_begun: bool,
@@ -195,34 +206,34 @@ struct Reports {
 
 /// State that lives as long as the channel to the peer.
 #[derive(Debug)]
-struct Session {
+struct ChannelState {
     outbox: Outbox,
-    resyncs: Resyncs,
+    resyncs: ResyncSchedule,
     synchrony: Synchrony,
     /// Flows that the peer has and this kernel lacks, since the peer's resync began.
     missing: Missing,
-    endings: Endings,
+    dropped_flows: DroppedFlows,
     /// Changed flows of which too little is known: the kernel is queried.
     unknown: Vec<Flow>,
     orphans: Orphans,
     comparisons: Comparisons,
 }
 
-impl Session {
-    fn new(now_ns: u64, wire: u32, resyncs: Resyncs) -> Self {
+impl ChannelState {
+    fn new(now_ns: u64, wire: u32, resyncs: ResyncSchedule) -> Self {
         Self {
             outbox: Outbox::new(now_ns, wire),
             resyncs,
             synchrony: Synchrony::default(),
             missing: Missing::default(),
-            endings: Endings::default(),
+            dropped_flows: DroppedFlows::default(),
             unknown: Vec::new(),
             orphans: Orphans::default(),
             comparisons: Comparisons::default(),
         }
     }
 
-    /// Returns the session that follows this one.
+    /// Returns the state for the next channel.
     fn next(&self, now_ns: u64, wire: u32) -> Self {
         Self::new(now_ns, wire, self.resyncs.for_new_peer())
     }
@@ -235,10 +246,10 @@ pub struct Engine {
     /// Roles and keys of both nodes. Its tables are not used here.
     replica: Replicated<Map>,
     peer: Option<Peer>,
-    session: Session,
+    channel: ChannelState,
     table: Table,
-    walks: Walks,
-    keeping: Keeping,
+    walks: WalkQueue,
+    renewal: CopyRenewal,
     full: FullTable,
     reports: Reports,
     addresses: Addresses,
@@ -257,10 +268,10 @@ impl Engine {
             roles: Roles::default(),
             replica: Replicated::with(Config::new(run, node, []), Map::new(0)),
             peer: None,
-            session: Session::new(0, wire::VERSION, Resyncs::default()),
+            channel: ChannelState::new(0, wire::VERSION, ResyncSchedule::default()),
             table: Table::new(own_key),
-            walks: Walks::default(),
-            keeping: Keeping::default(),
+            walks: WalkQueue::default(),
+            renewal: CopyRenewal::default(),
             full: FullTable::default(),
             reports: Reports::default(),
             addresses: Addresses::default(),
@@ -310,14 +321,14 @@ impl Engine {
         self.expire_removed_addresses(now_ns);
         self.pulse(now_ns);
         self.queue_aged(now_ns);
-        self.end_endings(now_ns);
-        self.keep_again(now_ns);
+        self.report_dropped_flows(now_ns);
+        self.renew_if_due(now_ns);
         self.walks.handle_timeout(now_ns);
         self.try_for_room(now_ns);
-        if self.session.resyncs.is_due(now_ns) {
+        if self.channel.resyncs.is_due(now_ns) {
             let informs_peer = self.request_resync(now_ns);
             let next_ns = now_ns.saturating_add(self.resync_interval_ns());
-            self.session
+            self.channel
                 .resyncs
                 .schedule(informs_peer.then_some(next_ns));
             if !informs_peer {
@@ -330,21 +341,22 @@ impl Engine {
     /// Returns the time of the next [`handle_timeout`](Self::handle_timeout).
     pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         if self.peer.is_none() {
-            let times = [self.next_keep_ns(), self.walks.next_ns(now_ns)];
+            let times = [self.next_renewal_ns(), self.walks.next_ns(now_ns)];
             return times.into_iter().flatten().min();
         }
-        let offering_end_ns = self.roles.offering_end_ns();
-        let offering = offering_end_ns.filter(|_| self.reports.subscription == Subscription::All);
+        let linger_end_ns = self.roles.linger_end_ns();
+        let linger_end_ns =
+            linger_end_ns.filter(|_| self.reports.subscription == Subscription::All);
         [
-            self.session.outbox.next_flush_ns(now_ns),
-            offering,
-            self.session.resyncs.next_ns(),
+            self.channel.outbox.next_flush_ns(now_ns),
+            linger_end_ns,
+            self.channel.resyncs.next_ns(),
             self.replica.next_timeout(now_ns),
             self.next_ripe_ns(),
-            self.session.endings.next_ns(),
+            self.channel.dropped_flows.next_ns(),
             self.next_try_ns(now_ns),
             self.walks.next_ns(now_ns),
-            Some(self.session.outbox.pulse_at_ns()),
+            Some(self.channel.outbox.pulse_at_ns()),
         ]
         .into_iter()
         .flatten()

@@ -72,9 +72,9 @@ impl Engine {
     /// Keeps a flow or an expectation whose master is not there until later records bring it.
     pub(super) fn queue_orphan(&mut self, change: KernelChange) {
         let is_expectation = matches!(change.how, How::Expect(..));
-        if !self.session.orphans.is_full() {
+        if !self.channel.orphans.is_full() {
             let hash = (!is_expectation).then(|| self.table.hash(&change.flow));
-            self.session.orphans.push(hash, change);
+            self.channel.orphans.push(hash, change);
         } else if !is_expectation {
             self.without(change, c::CTA_TUPLE_MASTER);
         }
@@ -85,7 +85,7 @@ impl Engine {
         if self.peer.as_ref().is_some_and(|peer| peer.resync_begun) {
             return;
         }
-        for change in self.session.orphans.take_all() {
+        for change in self.channel.orphans.take_all() {
             let is_expectation = matches!(change.how, How::Expect(..));
             if !is_expectation && self.table.find(self.table.hash(&change.flow)).is_none() {
                 continue; // a walk has dropped it

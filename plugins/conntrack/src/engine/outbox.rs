@@ -21,7 +21,7 @@ pub(super) struct Outbox {
     /// Message that the channel has not accepted yet.
     outgoing: Option<Vec<u8>>,
     /// Hashes of flows that the peer has to send again.
-    lost: Vec<u64>,
+    requests: Vec<u64>,
     flush_at_ns: u64,
     pulse_at_ns: u64,
     is_draining: bool,
@@ -37,7 +37,7 @@ impl Outbox {
             ready: Queue::new(0),
             young: Queue::new(1),
             outgoing: None,
-            lost: Vec::new(),
+            requests: Vec::new(),
             flush_at_ns: 0,
             pulse_at_ns: now_ns + PULSE_NS,
             is_draining: false,
@@ -90,13 +90,13 @@ impl Outbox {
     }
 
     /// Adds a hash. Returns true if there are as many as a message holds.
-    pub(super) fn push_lost(&mut self, hash: u64) -> bool {
-        self.lost.push(hash);
-        self.lost.len() >= HASHES_MAX
+    pub(super) fn push_request(&mut self, hash: u64) -> bool {
+        self.requests.push(hash);
+        self.requests.len() >= HASHES_MAX
     }
 
-    pub(super) fn take_lost(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.lost)
+    pub(super) fn take_requests(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.requests)
     }
 
     /// Sends everything in the outbox before further messages of the session.

@@ -10,14 +10,13 @@ use std::collections::HashSet;
 use spared_sdk::Trouble;
 
 use super::conflict::translated_to;
-use super::local::seconds;
 use super::own_address_flows::{Report, Told, Translation};
-use super::{Action, Engine, SECOND_NS};
+use super::{Action, Engine, SECOND_NS, seconds};
 use crate::flow::{Flow, address};
 use crate::wire::Address;
 
 /// Time after a change: packets of a group that moves pass the old node for a second at most.
-const SETTLED_NS: u64 = 2 * SECOND_NS;
+const AFTER_MOVE_NS: u64 = 2 * SECOND_NS;
 /// Number of destinations whose route is looked up at a time.
 const SAMPLE_MAX: usize = 64;
 
@@ -100,13 +99,13 @@ impl Engine {
     /// Returns the other node's address with which a packet has just left, and its destination. `flow` is from the
     /// event that the packet caused.
     pub(super) fn leaves_there(&self, now_ns: u64, flow: &Flow) -> Option<(Address, Address)> {
-        let is_settled = now_ns
+        let is_quiet = now_ns
             >= self
                 .addresses
                 .peer_address_flows
                 .changed_ns
-                .saturating_add(SETTLED_NS);
-        let to = self.answered_there(flow).filter(|_| is_settled)?;
+                .saturating_add(AFTER_MOVE_NS);
+        let to = self.answered_there(flow).filter(|_| is_quiet)?;
         Some((to, destination(flow)))
     }
 
@@ -120,12 +119,12 @@ impl Engine {
         moved: bool,
     ) -> Option<(Translation, Address)> {
         let entry = self.table.get(slot);
-        let settled_ns = self
+        let quiet_ns = self
             .addresses
             .peer_address_flows
             .changed_ns
-            .saturating_add(SETTLED_NS);
-        let is_seen = moved && self.addresses.peer_address_flows.walked_ns >= settled_ns;
+            .saturating_add(AFTER_MOVE_NS);
+        let is_seen = moved && self.addresses.peer_address_flows.walked_ns >= quiet_ns;
         let counts = is_seen || entry.translation() == Translation::ToPeer;
         let to = self.answered_there(flow)?;
         (counts && entry.is_own(seconds(now_ns))).then_some((Translation::ToPeer, to))

@@ -2,11 +2,10 @@
 
 use spared_replica::Malformed;
 
-use super::local::seconds;
 use super::merge::{self, IncarnationOrder};
 use super::table::{APART_S, Entry, digest, flag};
-use super::walks::Due;
-use super::{Action, Engine, How, KernelChange};
+use super::walk_queue::Due;
+use super::{Action, Engine, How, KernelChange, seconds};
 use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message, Why};
 
@@ -15,7 +14,11 @@ const RESYNCS_PER_TRY: u8 = 8;
 
 impl Engine {
     /// Applies a message of the peer about flows.
-    pub(super) fn take(&mut self, now_ns: u64, message: Message<'_>) -> Result<(), Malformed> {
+    pub(super) fn apply_message(
+        &mut self,
+        now_ns: u64,
+        message: Message<'_>,
+    ) -> Result<(), Malformed> {
         let Some(peer) = &mut self.peer else {
             return Ok(());
         };
@@ -24,7 +27,7 @@ impl Engine {
                 peer.behind_us = age_us;
                 for record in wire::records(records) {
                     let (kind, flow) = record?;
-                    self.take_record(now_ns, kind, flow);
+                    self.apply_record(now_ns, kind, flow);
                 }
                 self.retry_orphans();
             }
@@ -33,27 +36,30 @@ impl Engine {
                 lease_s,
                 serial,
             } => {
-                self.session.missing.clear();
+                self.channel.missing.clear();
                 self.table.begin_round();
                 peer.resync = number;
                 peer.answered_serial = serial;
                 peer.resync_begun = true;
                 peer.lease_s = lease_s;
-                self.keeping.set_lease_s(lease_s);
+                self.renewal.set_lease_s(lease_s);
             }
             Message::Alive(hashes) => {
                 wire::hashes(hashes).for_each(|hash| self.handle_unchanged(now_ns, hash))
             }
             Message::Resynced { number, .. } => self.handle_resynced(now_ns, number),
-            Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
+            Message::Missing(hashes) => self.resend(now_ns, wire::hashes(hashes)),
             Message::Expect { yes, request } => self.expect_here(yes, request),
             Message::Addresses(addresses) => self.addresses.set_dynamic_there(addresses),
-            Message::Pulse { flows, unsettled } => {
+            Message::Pulse {
+                flows,
+                has_lost_events,
+            } => {
                 peer.flows = flows;
                 peer.behind_us = 0;
-                peer.unsettled = unsettled;
-                if unsettled {
-                    self.session.synchrony.set_complete(false);
+                peer.has_lost_events = has_lost_events;
+                if has_lost_events {
+                    self.channel.synchrony.set_complete(false);
                 }
                 self.retry_orphans();
             }
@@ -70,37 +76,37 @@ impl Engine {
         Ok(())
     }
 
-    fn take_record(&mut self, now_ns: u64, kind: Kind, flow: Flow) {
+    fn apply_record(&mut self, now_ns: u64, kind: Kind, flow: Flow) {
         let hash = self.table.hash(&flow);
         let slot = self.table.find(hash).or_else(|| self.recall(hash, &flow));
         if matches!(kind, Kind::Gone(_)) {
             self.full.handle_gone(&flow);
         }
         match (kind, slot) {
-            (Kind::Gone(why), Some(slot)) => self.take_gone(slot, why, flow),
+            (Kind::Gone(why), Some(slot)) => self.apply_gone(slot, why, flow),
             (Kind::Gone(_), None) => {
-                self.session.missing.remove(hash);
+                self.channel.missing.remove(hash);
             }
             (_, Some(slot)) if self.table.get(slot).has(flag::DROPPED_HERE) => {
                 // the kernel here has dropped it, and the peer's kernel has not
                 self.drop_entry(hash);
-                self.take_unknown(now_ns, hash, kind, flow);
+                self.apply_unknown(now_ns, hash, kind, flow);
             }
-            (_, Some(slot)) => self.take_known(now_ns, slot, kind, flow),
-            (_, None) => self.take_unknown(now_ns, hash, kind, flow),
+            (_, Some(slot)) => self.apply_known(now_ns, slot, kind, flow),
+            (_, None) => self.apply_unknown(now_ns, hash, kind, flow),
         }
     }
 
-    fn take_unknown(&mut self, now_ns: u64, hash: u64, kind: Kind, flow: Flow) {
+    fn apply_unknown(&mut self, now_ns: u64, hash: u64, kind: Kind, flow: Flow) {
         match kind {
-            Kind::Whole => self.take_new(now_ns, hash, flow),
-            _ if self.session.missing.is_refused(hash) => {}
+            Kind::Whole => self.create_copy(now_ns, hash, flow),
+            _ if self.channel.missing.is_refused(hash) => {}
             _ => self.request_missing(now_ns, hash),
         }
     }
 
-    pub(super) fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        self.session.missing.remove(hash);
+    pub(super) fn create_copy(&mut self, now_ns: u64, hash: u64, flow: Flow) {
+        self.channel.missing.remove(hash);
         let slot = self.table.insert(Entry::new(hash, 0));
         self.store_report(now_ns, slot, &flow);
         self.table.get_mut(slot).extra = digest(&flow);
@@ -109,7 +115,7 @@ impl Engine {
         self.write_record(How::Create { exclusive }, flow, timeout_s, true);
     }
 
-    fn take_known(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
+    fn apply_known(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
         let before = *self.table.get(slot);
         match merge::relate(&before, kind, &flow) {
             IncarnationOrder::Same => {}
@@ -160,21 +166,21 @@ impl Engine {
             return self.request_missing(now_ns, hash);
         }
         self.write(How::Delete, flow.clone(), 0);
-        self.take_new(now_ns, hash, flow);
+        self.create_copy(now_ns, hash, flow);
     }
 
-    fn take_gone(&mut self, slot: u32, why: Why, flow: Flow) {
+    fn apply_gone(&mut self, slot: u32, why: Why, flow: Flow) {
         let before = *self.table.get(slot);
         if merge::relate(&before, Kind::Gone(why), &flow) == IncarnationOrder::Older {
             return; // the flow here has begun since
         }
-        let is_ending = before.has(flag::DROPPED_HERE);
-        if self.is_sole() && !is_ending {
+        let is_dropped_here = before.has(flag::DROPPED_HERE);
+        if self.is_sole() && !is_dropped_here {
             return self.resend_whole(slot, flow); // a peer that carries nothing cannot end a flow
         }
-        if !self.roles.is_active() || why == Why::Deleted || is_ending {
+        if !self.roles.is_active() || why == Why::Deleted || is_dropped_here {
             self.drop_entry(before.hash);
-            return if !is_ending {
+            return if !is_dropped_here {
                 self.write(How::Delete, flow, 0)
             };
         }
@@ -202,7 +208,7 @@ impl Engine {
         let entry = self.table.get_mut(slot);
         entry.set_incarnation(flow.incarnation);
         entry.learn(flow);
-        self.settle_times(slot);
+        self.own_if_sole(slot);
     }
 
     /// Stores the time at which the flow ends at the peer.
@@ -223,12 +229,12 @@ impl Engine {
             entry.peer_s = now_s.saturating_add(lease_s);
             entry.tell(entry.told_s().max(now_s.saturating_add(left_s)));
         }
-        self.hear_given(now_ns, slot, flow.given_s);
+        self.store_policy_timeout(now_ns, slot, flow.policy_timeout_s);
     }
 
     /// Takes over a flow's time, if this node alone carries flows: a flow offered by the peer then belongs to this
     /// node.
-    pub(super) fn settle_times(&mut self, slot: u32) {
+    pub(super) fn own_if_sole(&mut self, slot: u32) {
         if self.is_sole() {
             let entry = self.table.get_mut(slot);
             entry.own_s = entry.ends_s();
@@ -276,10 +282,10 @@ impl Engine {
                 }
             }
             // retried now and then, without delaying the sync state
-            None if self.session.missing.is_refused(hash) => {
+            None if self.channel.missing.is_refused(hash) => {
                 let number = self.peer.as_ref().map_or(0, |peer| peer.resync);
                 if number % RESYNCS_PER_TRY == 0 {
-                    self.ask_for(now_ns, hash);
+                    self.request_flow(now_ns, hash);
                 }
             }
             None => self.request_missing(now_ns, hash),
@@ -305,7 +311,7 @@ impl Engine {
         if self.settings.expectations && (!self.roles.is_active() || self.peer_is_active()) {
             self.counters.expectations += 1;
             if !yes {
-                self.session.orphans.remove_expectation(request);
+                self.channel.orphans.remove_expectation(request);
             }
             self.write(How::Expect(yes, request.to_vec()), Flow::default(), 0);
         }

@@ -2,9 +2,6 @@
 
 use std::collections::VecDeque;
 
-use spared_netlink::attributes;
-
-use crate::codec::parse::attribute;
 use crate::flow::Flow;
 use crate::wire::Kind;
 
@@ -192,25 +189,6 @@ fn after(number: u32, steps: u32) -> u32 {
     (number - 1 + steps % (NUMBERS - 1)) % (NUMBERS - 1) + 1
 }
 
-/// Merges an event into the known state of a flow.
-pub fn apply_event(known: &mut Flow, event: &Flow) {
-    known.status = event.status;
-    known.mark = event.mark;
-    known.timeout_s = event.timeout_s.or(known.timeout_s);
-    known.tcp = event.tcp.or(known.tcp);
-    known.state = event.state.or(known.state);
-    if event.extra.is_empty() {
-        return;
-    }
-    let mut extra = event.extra.clone();
-    for (kind, value) in attributes(&known.extra) {
-        if attributes(&event.extra).all(|(newer, _)| newer != kind) {
-            attribute(kind, value, &mut extra);
-        }
-    }
-    known.extra = extra;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,26 +254,5 @@ mod tests {
         queue.pop();
         queue.pop();
         assert_eq!(queue.get_mut(1).map(|it| it.hash), Some(3));
-    }
-
-    #[test]
-    fn an_event_replaces_only_what_it_says() {
-        let mut known = Flow {
-            timeout_s: Some(30),
-            ..Flow::default()
-        };
-        attribute(22, &[1; 16], &mut known.extra);
-        attribute(15, &[2; 4], &mut known.extra);
-        let mut event = Flow {
-            mark: 7,
-            ..Flow::default()
-        };
-        attribute(22, &[3; 16], &mut event.extra);
-        apply_event(&mut known, &event);
-        assert_eq!((known.mark, known.timeout_s), (7, Some(30)));
-        let kinds: Vec<(u16, u8)> = attributes(&known.extra)
-            .map(|(kind, it)| (kind, it[0]))
-            .collect();
-        assert_eq!(kinds, [(22, 3), (15, 2)]);
     }
 }

@@ -1,11 +1,10 @@
-//! Resyncs: this node reports every flow in the shortest form, and the peer drops the flows that were not reported.
+//! ResyncSchedule: this node reports every flow in the shortest form, and the peer drops the flows that were not reported.
 
-use super::local::{differs_as_a_whole, seconds};
-use super::queue::OutgoingChange;
-use super::table::{Entry, NOT_WAITING, digest, flag, status_byte};
-use super::walks::{Due, Walk};
-use super::{Action, Engine, SECOND_NS, Source};
-use crate::flow::Flow;
+use super::kernel_events::differs_as_a_whole;
+use super::table::{Entry, NOT_WAITING, ROUNDING_S, digest, flag, status_byte};
+use super::walk_queue::{Due, Walk};
+use super::{Action, Engine, How, SECOND_NS, Source, seconds};
+use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message, Why};
 
 impl Engine {
@@ -13,7 +12,7 @@ impl Engine {
         self.counters.resyncs += 1;
         self.table.age();
         let next_ns = now_ns.saturating_add(self.resync_interval_ns());
-        self.session.resyncs.schedule(Some(next_ns));
+        self.channel.resyncs.schedule(Some(next_ns));
         let resync = Message::Resync {
             number,
             lease_s: self.lease_s(),
@@ -52,7 +51,7 @@ impl Engine {
                 self.renew_waiting(&entry, flow);
             }
             // its record goes first; a young flow has no record yet
-            if self.session.outbox.is_ready(entry.waiting()) {
+            if self.channel.outbox.is_ready(entry.waiting()) {
                 // if it ends before its record leaves, the peer has to hear that: its hash may be on the way
                 self.table.set_flag(slot, flag::KNOWN_TO_PEER, true);
                 self.tell_alive(now_ns, hash);
@@ -77,9 +76,29 @@ impl Engine {
         self.tell_alive(now_ns, hash);
     }
 
+    /// Handles a flow that outlives the peer's copy: if the peer lost it, it is sent again; if no packets pass here, it
+    /// is kept as long as the peer reports it.
+    fn extend_to_peer_end(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+        let two_resyncs_s = self.two_resyncs_s();
+        let entry = self.table.get(slot);
+        let Some(left_s) = flow.timeout_s.filter(|left_s| *left_s < two_resyncs_s) else {
+            return;
+        };
+        let ends_s = seconds(now_ns).saturating_add(left_s);
+        let is_fixed = flow.status & status::FIXED_TIMEOUT != 0;
+        if is_fixed
+            || entry.has(flag::ENDED_AT_PEER)
+            || entry.peer_s < ends_s.saturating_add(ROUNDING_S)
+        {
+            return;
+        }
+        let wanted_s = entry.peer_s - seconds(now_ns);
+        self.write(How::Refresh, flow.clone(), wanted_s);
+    }
+
     /// Puts what the dump shows into a change that waits and is older: the event of it may have been lost.
     fn renew_waiting(&mut self, entry: &Entry, flow: Flow) {
-        let Some(waiting) = self.session.outbox.change_mut(entry.waiting()) else {
+        let Some(waiting) = self.channel.outbox.change_mut(entry.waiting()) else {
             return;
         };
         let known = &waiting.flow;
@@ -92,13 +111,6 @@ impl Engine {
         };
         if !(is_known && is_whole) {
             (waiting.kind, waiting.flow) = (Kind::Whole, flow);
-        }
-    }
-
-    /// Makes TCP tracking liberal while both nodes are active, since packets may take the other router at any time.
-    fn loosen_shared(&mut self, flow: &Flow) {
-        if self.is_shared() {
-            self.loosen(flow);
         }
     }
 
@@ -126,20 +138,6 @@ impl Engine {
         flow.tcp = None;
         flow.extra = Vec::new();
         self.push(now_ns, slot, flow, Kind::Part);
-    }
-
-    /// Queues a record. Returns the number under which it waits.
-    pub(super) fn push(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) -> u32 {
-        let hash = self.table.get(slot).hash;
-        let change = OutgoingChange {
-            kind,
-            hash,
-            flow,
-            since_ns: now_ns,
-        };
-        let number = self.push_ready(now_ns, change);
-        self.table.get_mut(slot).wait(number);
-        number
     }
 
     /// Returns true if the peer's copy would expire before the resync after the next one.
@@ -195,7 +193,7 @@ impl Engine {
         }
         self.walks.resume(walk);
         if first {
-            self.tell_endings_alive(now_ns);
+            self.tell_dropped_flows_alive(now_ns);
         }
         self.send_alive(now_ns);
         let Some(mut walk) = self.walks.take_walk() else {
@@ -208,121 +206,25 @@ impl Engine {
             return;
         }
         let took_ns = now_ns.saturating_sub(walk.began_ns);
-        self.session.resyncs.handle_end(took_ns);
+        self.channel.resyncs.handle_end(took_ns);
         let next_ns = walk.began_ns.saturating_add(self.resync_interval_ns());
-        self.session.resyncs.schedule(Some(next_ns));
+        self.channel.resyncs.schedule(Some(next_ns));
         if walk.repeats {
             self.resync_soon(now_ns);
         }
         self.drop_absent(now_ns, |_| false);
-        let is_unsettled = self.counters.local.overruns > walk.overruns;
-        self.session.resyncs.set_unsettled(is_unsettled);
-        if is_unsettled {
+        let has_lost_events = self.counters.local.overruns > walk.overruns;
+        self.channel.resyncs.set_lost_events(has_lost_events);
+        if has_lost_events {
             self.walks.request(Due::Resync);
         }
         self.push_pulse(now_ns);
         let flows = self.table.len() as u32;
         self.push_message(now_ns, &Message::Resynced { number, flows });
-        self.session.outbox.end_report();
+        self.channel.outbox.end_report();
         self.table.forget_former();
         self.note_walked(walk.began_ns);
         self.roles.note_reported();
-        self.end_offering(now_ns);
-    }
-
-    /// Drops flows that a walk did not find: they have ended without an event. Those that live at the peer are
-    /// requested.
-    fn drop_absent(&mut self, now_ns: u64, is_known: impl Fn(&Entry) -> bool) {
-        let present = flag::PRESENT | flag::DROPPED_HERE;
-        let absent = self.table.iter().filter(|(_, entry)| !entry.has(present));
-        let absent: Vec<Entry> = absent.map(|(_, entry)| *entry).collect();
-        let now_s = seconds(now_ns);
-        for entry in absent {
-            self.drop_entry(entry.hash);
-            if entry.is_peers(now_s) && !is_known(&entry) {
-                self.counters.lost += 1;
-                self.request_missing(now_ns, entry.hash);
-                if !self.roles.is_active() {
-                    self.session.synchrony.set_complete(false);
-                }
-            }
-        }
-    }
-
-    // ---- at the peer
-
-    /// Handles the end of the peer's resync: it has reported all flows that it carries.
-    pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8) {
-        let Some(peer) = &mut self.peer else { return };
-        if number != peer.resync || !std::mem::take(&mut peer.resync_begun) {
-            return; // it began before this node listened
-        }
-        peer.has_resynced = true;
-        // every master that comes has come
-        self.retry_orphans();
-        let Some(peer) = &self.peer else { return };
-        if Some(peer.answered_serial) != self.replica.replica().serial() {
-            return; // or before the peer knew this node's present role: another one follows
-        }
-        let carries = self.informs_peer(now_ns);
-        if !carries {
-            // the role that the peer answers was sent after everything else
-            self.roles.note_heard();
-        }
-        self.send_lost(now_ns);
-        if !self.peer_is_active() {
-            return;
-        }
-        self.forget_unnamed_refused();
-        let is_settled = self.peer.as_ref().is_some_and(|peer| !peer.unsettled);
-        let is_complete = self.session.missing.count() == 0 && is_settled;
-        self.session.synchrony.set_complete(is_complete);
-        self.session.synchrony.set_split(false);
-        self.keeping.end();
-        if !carries {
-            self.table.give_all();
-            self.table.forget_former();
-        }
-        let doomed = self.table.end_unnamed(seconds(now_ns));
-        if doomed || self.walks.is_due(Due::Strays) && !carries {
-            self.walks.request(Due::Prune);
-        }
-        self.tell_synchrony(now_ns);
-    }
-
-    /// Marks one flow of the kernel's table as present, or deletes it.
-    pub(super) fn tidy(&mut self, now_ns: u64, flow: Flow, prune: bool, strays: bool) {
-        let hash = self.table.hash(&flow);
-        let Some(slot) = self.table.find(hash) else {
-            if strays && !self.informs_peer(now_ns) && self.filter.admits(&flow) {
-                self.write(super::How::Delete, flow, 0);
-            }
-            return;
-        };
-        let before = *self.table.get(slot);
-        self.table.set_flag(slot, flag::PRESENT, true);
-        if !prune || !before.is_doomed(seconds(now_ns)) || before.has(flag::DROPPED_HERE) {
-            return;
-        }
-        if self.informs_peer(now_ns) {
-            self.observe(now_ns, slot, &before, &flow);
-            if self.table.get(slot).is_own(seconds(now_ns)) {
-                self.counters.applied.kept += 1;
-                self.table.set_flag(slot, flag::KNOWN_TO_PEER, false);
-                return self.tell_again(now_ns, slot, flow, Kind::Whole);
-            }
-        }
-        self.drop_entry(hash);
-        self.write(super::How::Delete, flow, 0);
-    }
-
-    pub(super) fn end_tidy(&mut self, now_ns: u64, prune: bool, verify: bool) {
-        let now_s = seconds(now_ns);
-        if verify {
-            self.drop_absent(now_ns, |entry| entry.is_doomed(now_s));
-        } else if prune {
-            self.table.drop_doomed(now_s);
-        }
-        self.tell_synchrony(now_ns);
+        self.end_lingering(now_ns);
     }
 }

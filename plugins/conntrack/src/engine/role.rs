@@ -4,11 +4,10 @@
 //! once the other one has reported all flows.
 
 use super::compare::Fault;
-use super::local::seconds;
-use super::roles::Move;
+use super::group_roles::Move;
 use super::table::flag;
-use super::walks::{Due, Work};
-use super::{Action, Engine, Peer, Subscription};
+use super::walk_queue::{Due, Work};
+use super::{Action, Engine, Peer, Subscription, seconds};
 use crate::flow::Flow;
 use crate::wire;
 
@@ -21,33 +20,33 @@ impl Engine {
             ..Peer::default()
         });
         self.table.disconnect();
-        self.session = self.session.next(now_ns, wire);
-        self.roles.forget_offering();
+        self.channel = self.channel.next(now_ns, wire);
+        self.roles.forget_lingering();
         self.full.handle_session();
-        self.roles.note_unheard();
+        self.roles.note_peer_may_lack();
         self.stop_walk_if(Work::needs_peer);
         self.walks.keep_own();
-        self.session.synchrony.set_complete(self.roles.is_active());
+        self.channel.synchrony.set_complete(self.roles.is_active());
         self.replica.handle_up();
         self.tell_synchrony(now_ns);
     }
 
     /// Handles the loss of the channel. The peer's flows stay: they may be needed now.
     pub fn handle_down(&mut self, now_ns: u64) {
-        self.forget_endings();
+        self.forget_dropped_flows();
         self.end_comparison(Err(Fault::Gone));
         self.table.disconnect();
         let was_active = self.peer_is_active();
         self.replica.handle_down();
         self.peer = None;
-        self.session = self.session.next(now_ns, wire::VERSION);
+        self.channel = self.channel.next(now_ns, wire::VERSION);
         self.walks.end_pause();
         if was_active {
             self.handle_peer_lost(now_ns)
         } else {
-            self.keep_on(now_ns)
+            self.continue_renewal(now_ns)
         }
-        self.roles.note_unheard();
+        self.roles.note_peer_may_lack();
         self.stop_walk_if(Work::needs_peer);
         self.walks.cancel_those_for_the_peer();
         self.subscribe(now_ns);
@@ -65,7 +64,7 @@ impl Engine {
             Some(Move::Fewer) => {
                 // its flows may return, and their windows will be outdated
                 self.roles.set_restored(false);
-                self.hold_endings_of_moved(now_ns);
+                self.hold_dropped_flows_of_moved_group(now_ns);
                 self.begin_loosening();
             }
             None => {}
@@ -110,7 +109,7 @@ impl Engine {
         if self.roles.has_all() {
             self.take_over_flows(now_ns)
         } else {
-            self.keep_copies(now_ns)
+            self.begin_renewal(now_ns)
         }
     }
 
@@ -118,10 +117,6 @@ impl Engine {
         if !self.table.is_empty() {
             self.walks.request(Due::Restore);
         }
-    }
-
-    fn begin_loosening(&mut self) {
-        self.walks.request(Due::Loosen);
     }
 
     fn take_over(&mut self, now_ns: u64) {
@@ -145,11 +140,11 @@ impl Engine {
             ));
         }
         if self.peer.is_none() {
-            self.roles.note_unheard();
+            self.roles.note_peer_may_lack();
         }
         // flows that another active node carries may still be in transit
         if !self.peer_is_active() {
-            self.session.synchrony.set_complete(true);
+            self.channel.synchrony.set_complete(true);
         }
         self.roles.set_restored(self.roles.has_all());
         self.take_over_flows(now_ns);
@@ -165,14 +160,14 @@ impl Engine {
         self.walks.request(Due::Strays);
         self.begin_loosening();
         if self.peer.is_some() {
-            self.roles.begin_offering(now_ns);
-            if self.session.synchrony.set_split(false) {
-                self.session.synchrony.set_complete(false);
+            self.roles.begin_lingering(now_ns);
+            if self.channel.synchrony.set_split(false) {
+                self.channel.synchrony.set_complete(false);
             }
         }
         self.request_dropped_flows(now_ns);
-        self.ask_for_kept(now_ns);
-        if self.session.resyncs.set_unsettled(false) {
+        self.request_kept(now_ns);
+        if self.channel.resyncs.set_lost_events(false) {
             // this kernel's flows are not those that the peer was informed of
             self.replica.split().0.request_repeat();
         }
@@ -180,12 +175,13 @@ impl Engine {
     }
 
     /// Requests the flows that were kept unchanged, once the peer turns out to be the node that carries them.
-    fn ask_for_kept(&mut self, now_ns: u64) {
+    fn request_kept(&mut self, now_ns: u64) {
         let now_s = seconds(now_ns);
         let kept = self.table.iter().map(|(_, entry)| entry);
-        let kept = kept.filter(|entry| entry.has(flag::STALE) && !entry.is_own(now_s));
+        let kept = kept.filter(|entry| entry.has(flag::NEEDS_WHOLE) && !entry.is_own(now_s));
         let kept: Vec<u64> = kept.map(|entry| entry.hash).collect();
-        kept.into_iter().for_each(|hash| self.ask_for(now_ns, hash));
+        kept.into_iter()
+            .for_each(|hash| self.request_flow(now_ns, hash));
     }
 
     /// Handles the peer's roles, or its report that everything was sent under its earlier ones.
@@ -196,17 +192,17 @@ impl Engine {
         peer.active = Some(active);
         self.addresses.peer_address_flows.changed_ns = now_ns;
         if !active {
-            self.keeping.end();
+            self.renewal.end();
         }
         if active {
             self.roles.set_restored(false);
         }
         if first {
-            self.session
+            self.channel
                 .synchrony
                 .set_split(active && self.roles.is_active());
             let is_complete = self.roles.is_active() && !active;
-            self.session.synchrony.set_complete(is_complete);
+            self.channel.synchrony.set_complete(is_complete);
             let peer_key = self.replica.replica().peer_key();
             self.table.meet(peer_key.unwrap_or_default());
             self.walks.request(Due::Strays);
@@ -230,16 +226,16 @@ impl Engine {
     /// Returns the slot of a flow that was known before the peer's restart.
     pub(super) fn recall(&mut self, hash: u64, flow: &Flow) -> Option<u32> {
         let slot = self.table.recall(hash, flow)?;
-        self.settle_times(slot);
+        self.own_if_sole(slot);
         Some(slot)
     }
 
     pub(super) fn subscribe(&mut self, now_ns: u64) {
-        self.end_offering(now_ns);
+        self.end_lingering(now_ns);
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
         let wanted = match heard {
             false => Subscription::Nothing,
-            true if self.roles.is_active() || self.roles.is_offering(now_ns) => Subscription::All,
+            true if self.roles.is_active() || self.roles.is_lingering(now_ns) => Subscription::All,
             true => Subscription::Copies,
         };
         if wanted != self.reports.subscription {
@@ -249,8 +245,8 @@ impl Engine {
     }
 
     /// Ends the time after stepping down, when everything was sent.
-    pub(super) fn end_offering(&mut self, now_ns: u64) {
-        if self.roles.end_offering(now_ns) {
+    pub(super) fn end_lingering(&mut self, now_ns: u64) {
+        if self.roles.end_lingering(now_ns) {
             self.renew_session();
         }
     }

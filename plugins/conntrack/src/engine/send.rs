@@ -1,10 +1,9 @@
 //! Sends messages to the peer: changes in batches, in order. Computes the lifetime of the peer's copies.
 
-use super::local::seconds;
 use super::queue::OutgoingChange;
 use super::table::{APART_S, digest, flag};
-use super::{Engine, SECOND_NS};
-use crate::flow::status;
+use super::{Engine, SECOND_NS, seconds};
+use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
 /// Lifetime of the peer's copy without a report, in resync intervals.
@@ -17,29 +16,29 @@ const LACKING_NS: u64 = 10 * SECOND_NS;
 impl Engine {
     /// Returns the next message, the session's first. It stays until [`message_sent`](Self::message_sent).
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
-        while self.session.outbox.outgoing().is_none() {
-            if !self.session.outbox.is_ahead() && self.replica.poll_message(now_ns).is_some() {
+        while self.channel.outbox.outgoing().is_none() {
+            if !self.channel.outbox.is_ahead() && self.replica.poll_message(now_ns).is_some() {
                 return self.replica.poll_message(now_ns);
             }
-            if self.session.outbox.is_due(now_ns) {
+            if self.channel.outbox.is_due(now_ns) {
                 let message = self.next_message(now_ns);
-                self.session.outbox.set_outgoing(message);
+                self.channel.outbox.set_outgoing(message);
             } else if !self.ask_whether_drained() {
                 return None;
             }
         }
-        self.session.outbox.outgoing()
+        self.channel.outbox.outgoing()
     }
 
     /// Takes note that the channel accepted the message.
     pub fn message_sent(&mut self, now_ns: u64) {
-        match self.session.outbox.take_outgoing() {
+        match self.channel.outbox.take_outgoing() {
             Some(message) => {
                 self.counters.sent.bytes += message.len() as u64;
-                self.session.outbox.put_pulse_off(now_ns);
+                self.channel.outbox.put_pulse_off(now_ns);
                 // if the session is lost, an active node reports everything anyway; any other one waits for the answer
-                if self.roles.is_active() && !self.session.outbox.has_report() {
-                    self.roles.note_heard();
+                if self.roles.is_active() && !self.channel.outbox.has_report() {
+                    self.roles.note_peer_has_all();
                 }
             }
             None => self.replica.message_sent(),
@@ -48,20 +47,20 @@ impl Engine {
 
     /// Returns true if the outbox is full: events and dumps stay in the kernel.
     pub fn is_congested(&self) -> bool {
-        self.session.outbox.is_congested()
+        self.channel.outbox.is_congested()
     }
 
     /// Returns the next message; None if later changes replaced all waiting ones.
     fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
-        let oldest_ns = self.session.outbox.oldest_ns().unwrap_or(now_ns);
+        let oldest_ns = self.channel.outbox.oldest_ns().unwrap_or(now_ns);
         let age_us = u32::try_from(now_ns.saturating_sub(oldest_ns) / 1000).unwrap_or(u32::MAX);
-        let is_ahead = self.session.outbox.is_ahead();
-        if let Some(message) = self.session.outbox.pop_message(is_ahead) {
+        let is_ahead = self.channel.outbox.is_ahead();
+        if let Some(message) = self.channel.outbox.pop_message(is_ahead) {
             return Some(message);
         }
         let mut message = Vec::new();
         while message.len() + RECORD_BYTES_MAX <= MESSAGE_BYTES {
-            let Some(change) = self.session.outbox.pop_change(is_ahead) else {
+            let Some(change) = self.channel.outbox.pop_change(is_ahead) else {
                 break;
             };
             if message.is_empty() {
@@ -87,11 +86,12 @@ impl Engine {
             change.flow.incarnation = entry.incarnation();
             let left_s = entry.own_s.saturating_sub(seconds(now_ns));
             change.flow.timeout_s = Some(left_s);
-            change.flow.given_s = if self.session.outbox.wire() >= wire::WITH_GIVEN {
-                self.table.given(change.hash)
-            } else {
-                0
-            };
+            change.flow.policy_timeout_s =
+                if self.channel.outbox.wire() >= wire::WITH_POLICY_TIMEOUTS {
+                    self.table.policy_timeout_s(change.hash)
+                } else {
+                    0
+                };
         }
         wire::record(message, change.kind, &change.flow);
         self.counters.sent.flows += 1;
@@ -99,11 +99,11 @@ impl Engine {
         let lease_s = self.lease_s();
         let entry = self.table.get_mut(slot);
         entry.stop_waiting();
-        entry.flags = entry.flags & !flag::STALE | flag::KNOWN_TO_PEER;
+        entry.flags = entry.flags & !flag::NEEDS_WHOLE | flag::KNOWN_TO_PEER;
         match change.kind {
             Kind::Whole => entry.extra = digest(&change.flow),
             // an event names the present attributes, but not the earlier ones
-            _ if !change.flow.extra.is_empty() => entry.flags |= flag::STALE,
+            _ if !change.flow.extra.is_empty() => entry.flags |= flag::NEEDS_WHOLE,
             _ => {}
         }
         entry.learn(&change.flow);
@@ -117,10 +117,24 @@ impl Engine {
         });
     }
 
+    /// Queues a record. Returns the number under which it waits.
+    pub(super) fn push(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) -> u32 {
+        let hash = self.table.get(slot).hash;
+        let change = OutgoingChange {
+            kind,
+            hash,
+            flow,
+            since_ns: now_ns,
+        };
+        let number = self.push_ready(now_ns, change);
+        self.table.get_mut(slot).wait(number);
+        number
+    }
+
     pub(super) fn push_ready(&mut self, now_ns: u64, change: OutgoingChange) -> u32 {
         self.roles.note_change_told();
         self.flush_soon(now_ns);
-        self.session.outbox.push_change(change)
+        self.channel.outbox.push_change(change)
     }
 
     pub(super) fn push_message(&mut self, now_ns: u64, message: &Message<'_>) {
@@ -129,7 +143,7 @@ impl Engine {
 
     pub(super) fn push_bytes(&mut self, now_ns: u64, message: Vec<u8>) {
         self.flush_soon(now_ns);
-        self.session.outbox.push_message(message);
+        self.channel.outbox.push_message(message);
     }
 
     fn flush_soon(&mut self, now_ns: u64) {
@@ -138,13 +152,13 @@ impl Engine {
         } else {
             0
         };
-        self.session.outbox.flush_soon(now_ns, batch_ns);
+        self.channel.outbox.flush_soon(now_ns, batch_ns);
     }
 
     /// Returns true if changes are gathered. With both nodes active they are not: the answer to a new flow's first
     /// packet may arrive at the other node at once.
     pub fn gathers(&self) -> bool {
-        self.settings.batch_ns > 0 && !self.session.outbox.is_draining() && !self.is_shared()
+        self.settings.batch_ns > 0 && !self.channel.outbox.is_draining() && !self.is_shared()
     }
 
     /// Returns the lifetime of a flow at the peer without a report, in seconds.
@@ -164,16 +178,16 @@ impl Engine {
     }
 
     pub(super) fn pulse(&mut self, now_ns: u64) {
-        if now_ns < self.session.outbox.pulse_at_ns() {
+        if now_ns < self.channel.outbox.pulse_at_ns() {
             return;
         }
         self.counters.measure(now_ns);
-        self.session.outbox.put_pulse_off(now_ns);
+        self.channel.outbox.put_pulse_off(now_ns);
         self.tell_synchrony(now_ns);
         self.warn_of_full_table(now_ns);
         self.tell_translated(now_ns);
         // they would pile up behind a channel that accepts nothing
-        if self.peer.is_some() && self.session.outbox.outgoing().is_none() {
+        if self.peer.is_some() && self.channel.outbox.outgoing().is_none() {
             self.push_pulse(now_ns);
         }
     }
@@ -181,7 +195,7 @@ impl Engine {
     pub(super) fn push_pulse(&mut self, now_ns: u64) {
         let pulse = Message::Pulse {
             flows: self.table.len() as u32,
-            unsettled: self.session.resyncs.is_unsettled(),
+            has_lost_events: self.channel.resyncs.has_lost_events(),
         };
         self.push_message(now_ns, &pulse);
     }
@@ -189,25 +203,25 @@ impl Engine {
     /// Requests a flow that is missing here; one message requests many. If the channel is full, the next resync finds
     /// it missing again.
     pub(super) fn request_missing(&mut self, now_ns: u64, hash: u64) {
-        self.session.missing.insert(hash);
-        self.ask_for(now_ns, hash);
+        self.channel.missing.insert(hash);
+        self.request_flow(now_ns, hash);
     }
 
-    pub(super) fn ask_for(&mut self, now_ns: u64, hash: u64) {
+    pub(super) fn request_flow(&mut self, now_ns: u64, hash: u64) {
         // there is no room for it either: a later resync may find some
         if self.is_congested() || self.full.is_full(now_ns) {
             return;
         }
-        if self.session.outbox.push_lost(hash) {
-            self.send_lost(now_ns);
+        if self.channel.outbox.push_request(hash) {
+            self.send_requests(now_ns);
         }
     }
 
-    pub(super) fn send_lost(&mut self, now_ns: u64) {
-        let lost = self.session.outbox.take_lost().into_iter();
-        let bytes: Vec<u8> = lost.flat_map(u64::to_be_bytes).collect();
+    pub(super) fn send_requests(&mut self, now_ns: u64) {
+        let requests = self.channel.outbox.take_requests().into_iter();
+        let bytes: Vec<u8> = requests.flat_map(u64::to_be_bytes).collect();
         if !bytes.is_empty() {
-            self.push_message(now_ns, &Message::Lost(&bytes));
+            self.push_message(now_ns, &Message::Missing(&bytes));
         }
     }
 
@@ -223,7 +237,7 @@ impl Engine {
         // an empty list is a message too: there were some before
         if heard {
             let addresses = self.addresses.dynamic().collect();
-            self.session
+            self.channel
                 .outbox
                 .push_message(Message::Addresses(addresses).encode());
         }

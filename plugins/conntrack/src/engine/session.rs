@@ -28,7 +28,7 @@ impl Engine {
         };
         // flows in it may be missing here
         if heard.is_err() && !self.roles.is_active() {
-            self.session.synchrony.set_complete(false);
+            self.channel.synchrony.set_complete(false);
         }
         self.follow_session(now_ns);
         heard
@@ -36,7 +36,9 @@ impl Engine {
 
     fn handle_own(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
         let heard = match self.replica.replica().peer_role() {
-            Some(_) => Message::decode(bytes).and_then(|message| self.take(now_ns, message)),
+            Some(_) => {
+                Message::decode(bytes).and_then(|message| self.apply_message(now_ns, message))
+            }
             None => Err(Malformed::Order("of flows")),
         };
         heard.inspect_err(|why| self.replica.split().0.reject(now_ns, *why))
@@ -51,7 +53,7 @@ impl Engine {
         if session.take_repeat_request() {
             // its role follows, and the resync that answers it
             self.table.clear_flag(flag::KNOWN_TO_PEER);
-            self.roles.note_unheard();
+            self.roles.note_peer_may_lack();
         }
         if let (Some(peer), Some((serial, groups))) = (&mut self.peer, session.peer_role()) {
             if peer.active.is_none() || peer.serial != serial {
@@ -66,14 +68,14 @@ impl Engine {
     pub(super) fn tell_role(&mut self, group: &str, active: bool) {
         let role = if active { Role::Active } else { Role::Backup };
         self.replica.handle_role(group, role);
-        self.session.outbox.go_ahead();
+        self.channel.outbox.go_ahead();
     }
 
     /// Renews the session after everything was sent that waited when the last group was given up: only a resync that
     /// begins after the peer has received this reports which flows the peer has.
     pub(super) fn renew_session(&mut self) {
         self.replica.split().0.renew_serial();
-        self.session.outbox.go_ahead();
+        self.channel.outbox.go_ahead();
     }
 
     // ---- drain
@@ -84,26 +86,26 @@ impl Engine {
         if self.peer.is_none() || !self.roles.is_active() {
             return true;
         }
-        self.session.outbox.start_drain();
+        self.channel.outbox.start_drain();
         self.queue_aged(now_ns);
-        self.end_endings(now_ns);
+        self.report_dropped_flows(now_ns);
         false
     }
 
     pub fn is_draining(&self) -> bool {
-        self.session.outbox.is_draining() || !self.replica.is_drained()
+        self.channel.outbox.is_draining() || !self.replica.is_drained()
     }
 
     /// Takes note that no notification waits in the kernel.
     pub fn handle_heard_all(&mut self) {
-        self.session.outbox.handle_heard_all();
+        self.channel.outbox.handle_heard_all();
     }
 
     /// Asks the peer if it has everything, once nothing waits here any more.
     pub(super) fn ask_whether_drained(&mut self) -> bool {
-        let is_due = self.session.unknown.is_empty()
-            && !self.session.resyncs.is_unsettled()
-            && self.session.outbox.end_drain();
+        let is_due = self.channel.unknown.is_empty()
+            && !self.channel.resyncs.has_lost_events()
+            && self.channel.outbox.end_drain();
         if is_due {
             self.replica.start_drain();
         }

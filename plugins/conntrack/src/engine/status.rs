@@ -2,9 +2,8 @@
 
 use spared_sdk::{Trouble, Value};
 
-use super::local::seconds;
-use super::walks::Due;
-use super::{Action, Engine, Translation};
+use super::walk_queue::Due;
+use super::{Action, Engine, Translation, seconds};
 
 impl Engine {
     /// Returns the line for `sparectl status`.
@@ -14,7 +13,7 @@ impl Engine {
             Some(peer)
                 if !self.roles.is_active()
                     && peer.active == Some(true)
-                    && self.session.synchrony.is_complete() =>
+                    && self.channel.synchrony.is_complete() =>
             {
                 format!("{flows}, {} ms behind", peer.behind_us.div_ceil(1000))
             }
@@ -45,7 +44,7 @@ impl Engine {
     pub fn rows(&self, now_ns: u64) -> Vec<(&'static str, Value)> {
         let counters = &self.counters;
         let waiting_ns = self
-            .session
+            .channel
             .outbox
             .oldest_ns()
             .map_or(0, |since| now_ns.saturating_sub(since));
@@ -75,7 +74,7 @@ impl Engine {
                 "flows.kernel_limit",
                 u64::from(counters.kernel.limit).into(),
             ),
-            ("backlog", (self.session.outbox.len() as u64).into()),
+            ("backlog", (self.channel.outbox.len() as u64).into()),
             ("lag_ms", (waiting_ns / 1_000_000).into()),
             ("rate.sent", sent.into()),
             ("rate.applied", applied.into()),
@@ -88,7 +87,7 @@ impl Engine {
             ("resyncs", Value::Counter(counters.resyncs)),
             (
                 "resync.last_ms",
-                (self.session.resyncs.took_ns() / 1_000_000).into(),
+                (self.channel.resyncs.took_ns() / 1_000_000).into(),
             ),
             ("sent.flows", Value::Counter(counters.sent.flows)),
             ("sent.deletes", Value::Counter(counters.sent.deletes)),
@@ -174,7 +173,7 @@ impl Engine {
     }
 
     fn sync_word(&self) -> String {
-        match self.session.synchrony.reported() {
+        match self.channel.synchrony.reported() {
             None => "no: its peer is not connected".to_owned(),
             Some(Ok(())) => "yes".to_owned(),
             Some(Err(why)) => format!("no: {why}"),

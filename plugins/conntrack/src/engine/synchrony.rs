@@ -48,16 +48,16 @@ impl Synchrony {
 impl Engine {
     pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
         if let Some(state) = self.sync_state() {
-            self.session.synchrony.report(now_ns, state);
+            self.channel.synchrony.report(now_ns, state);
         }
     }
 
     /// Returns whether this node holds everything that a failover needs; None until received changes are written, and
     /// while flows wait for their master that may not come.
     pub fn in_sync(&self) -> Option<Result<(), String>> {
-        let reported = self.session.synchrony.reported().cloned();
+        let reported = self.channel.synchrony.reported().cloned();
         reported.filter(|state| {
-            let is_written = state.is_err() || self.session.orphans.has_no_flow();
+            let is_written = state.is_err() || self.channel.orphans.has_no_flow();
             is_written && !self.has_actions()
         })
     }
@@ -72,13 +72,13 @@ impl Engine {
                 no("it prepares its own flows")
             }
             Some(false) => Ok(()),
-            Some(true) if self.session.synchrony.is_complete => Ok(()),
+            Some(true) if self.channel.synchrony.is_complete => Ok(()),
             Some(true) if self.replica.replica().serial().is_none() => self.replica.in_sync(),
-            Some(true) if self.session.missing.count() > 0 => Err(format!(
+            Some(true) if self.channel.missing.count() > 0 => Err(format!(
                 "{} flows are missing",
-                self.session.missing.count()
+                self.channel.missing.count()
             )),
-            Some(true) if peer.unsettled => no("the other node reads its flows again"),
+            Some(true) if peer.has_lost_events => no("the other node reads its flows again"),
             Some(true) if peer.flows == 0 => no("it is receiving the flows"),
             Some(true) => {
                 let percent = (self.table.len() as u64 * 100 / u64::from(peer.flows)).min(99);

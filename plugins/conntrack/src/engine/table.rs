@@ -11,8 +11,8 @@ use crate::flow::{Flow, Key};
 pub use entry::{APART_S, Entry, NOT_WAITING, ROUNDING_S, digest, flag, status_bits, status_byte};
 use entry::{ROUNDS, TRANSLATION_AT};
 
-/// Limit of flows with a given time of their own: 1.5 megabytes.
-const GIVEN_MAX: usize = 65_536;
+/// Limit of flows with a timeout by a policy: 1.5 megabytes.
+const POLICY_TIMEOUTS_MAX: usize = 65_536;
 
 #[derive(Debug, Default)]
 pub struct Table {
@@ -22,8 +22,8 @@ pub struct Table {
     entries: Vec<Entry>,
     /// First free slot, plus one.
     free: u32,
-    /// Times that packets give flows, in s, for flows whose time is not their protocol's.
-    given: HashMap<u64, u32>,
+    /// Timeouts in s that packets give flows by a policy (`ct timeout`), if they are not those of the protocol.
+    policy_timeouts: HashMap<u64, u32>,
     /// Number of flows of each [`Translation`].
     translated: [usize; Translation::KINDS],
     /// Table from before the peer's restart, with the key of that time.
@@ -59,12 +59,13 @@ impl Table {
 
     /// Moves a flow that was known before the peer's restart to its present hash, and returns its slot.
     pub fn recall(&mut self, hash: u64, flow: &Flow) -> Option<u32> {
-        let (mut entry, given_s) = self.take_former(flow)?;
+        let (mut entry, policy_timeout_s) = self.take_former(flow)?;
         entry.hash = hash;
-        entry.flags = entry.flags & (flag::RECENT | flag::LATELY) | flag::PRESENT;
+        entry.flags =
+            entry.flags & (flag::PACKET_THIS_RESYNC | flag::PACKET_LAST_RESYNC) | flag::PRESENT;
         entry.set_incarnation(0);
         let slot = self.insert(entry);
-        self.set_given(slot, given_s);
+        self.set_policy_timeout(slot, policy_timeout_s);
         Some(slot)
     }
 
@@ -129,9 +130,9 @@ impl Table {
         let found = self.index.find_entry(entry.hash, |it| *it == slot);
         if let Ok(found) = found {
             found.remove();
-            if !self.given.is_empty() {
+            if !self.policy_timeouts.is_empty() {
                 let hash = entry.hash;
-                self.given.remove(&hash);
+                self.policy_timeouts.remove(&hash);
             }
             self.translated[entry.translation() as usize] -= 1;
             self.entries[slot as usize] = Entry {
@@ -146,24 +147,26 @@ impl Table {
         self.entries[slot as usize].set(flag, on);
     }
 
-    /// Returns the time that packets give a flow, if it is not its protocol's; else 0.
-    pub fn given(&self, hash: u64) -> u32 {
-        if self.given.is_empty() {
+    /// Returns the timeout that packets give a flow by a policy; 0 if it is the protocol's.
+    pub fn policy_timeout_s(&self, hash: u64) -> u32 {
+        if self.policy_timeouts.is_empty() {
             0
         } else {
-            self.given.get(&hash).copied().unwrap_or(0)
+            self.policy_timeouts.get(&hash).copied().unwrap_or(0)
         }
     }
 
-    /// Stores a given time; 0 if it is the protocol's. Nothing is stored beyond the limit, which a rule for a few flows
-    /// does not reach.
-    pub fn set_given(&mut self, slot: u32, given_s: u32) {
+    /// Stores the timeout by a policy; 0 if it is the protocol's. Nothing is stored beyond the limit, which a rule for
+    /// a few flows does not reach.
+    pub fn set_policy_timeout(&mut self, slot: u32, policy_timeout_s: u32) {
         let hash = self.entries[slot as usize].hash;
-        match given_s {
-            0 if self.given.is_empty() => {}
-            0 => drop(self.given.remove(&hash)),
-            _ if self.given.len() < GIVEN_MAX || self.given.contains_key(&hash) => {
-                self.given.insert(hash, given_s);
+        match policy_timeout_s {
+            0 if self.policy_timeouts.is_empty() => {}
+            0 => drop(self.policy_timeouts.remove(&hash)),
+            _ if self.policy_timeouts.len() < POLICY_TIMEOUTS_MAX
+                || self.policy_timeouts.contains_key(&hash) =>
+            {
+                self.policy_timeouts.insert(hash, policy_timeout_s);
             }
             _ => {}
         }
@@ -193,13 +196,14 @@ impl Table {
     /// dump is newer than any report.
     pub fn age(&mut self) {
         for entry in &mut self.entries {
-            let lately = if entry.has(flag::RECENT) {
-                flag::LATELY
+            let before = if entry.has(flag::PACKET_THIS_RESYNC) {
+                flag::PACKET_LAST_RESYNC
             } else {
                 0
             };
-            let aged = flag::RECENT | flag::LATELY | flag::PRESENT | flag::FRESH;
-            entry.flags = entry.flags & !aged | lately;
+            let aged =
+                flag::PACKET_THIS_RESYNC | flag::PACKET_LAST_RESYNC | flag::PRESENT | flag::FRESH;
+            entry.flags = entry.flags & !aged | before;
         }
     }
 
@@ -219,7 +223,7 @@ impl Table {
         for entry in &mut self.entries {
             entry.peer_s = entry.ends_s();
             entry.own_s = 0;
-            entry.flags &= !(flag::RECENT | flag::LATELY);
+            entry.flags &= !(flag::PACKET_THIS_RESYNC | flag::PACKET_LAST_RESYNC);
         }
     }
 
@@ -277,14 +281,14 @@ impl Table {
         slots.map(|slot| (slot, &self.entries[slot as usize]))
     }
 
-    /// Removes a flow from the old table. Returns its entry and its given time.
+    /// Removes a flow from the old table. Returns its entry and its timeout by a policy.
     fn take_former(&mut self, flow: &Flow) -> Option<(Entry, u32)> {
         let former = self.former.as_mut()?;
         let slot = former.find(former.hash(flow))?;
         let entry = *former.get(slot);
-        let given_s = former.given(entry.hash);
+        let policy_timeout_s = former.policy_timeout_s(entry.hash);
         former.remove(slot);
-        Some((entry, given_s))
+        Some((entry, policy_timeout_s))
     }
 
     fn take_slot(&mut self) -> u32 {

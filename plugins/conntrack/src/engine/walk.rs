@@ -1,21 +1,21 @@
-//! Walks through the kernel's table, one at a time: for a resync, to delete flows that the peer
+//! WalkQueue through the kernel's table, one at a time: for a resync, to delete flows that the peer
 //! does not have and to find those missing here, to restore times after a failover, to compare.
 
 use super::table::flag;
-use super::walks::{Due, Work};
+use super::walk_queue::{Due, Work};
 use super::{Action, Engine, Source};
 use crate::flow::Flow;
 
 impl Engine {
     /// Begins work that is due; called after every input, before actions are polled.
     pub fn go_on(&mut self, now_ns: u64) {
-        self.send_lost(now_ns);
+        self.send_requests(now_ns);
         if self.is_resync_futile(now_ns) {
-            self.session.resyncs.handle_stop();
+            self.channel.resyncs.handle_stop();
             self.stop_walk();
         }
-        if !self.session.unknown.is_empty() {
-            let unknown = std::mem::take(&mut self.session.unknown);
+        if !self.channel.unknown.is_empty() {
+            let unknown = std::mem::take(&mut self.channel.unknown);
             self.actions.push_back(Action::Find(unknown));
         }
         let informs_peer = self.informs_peer(now_ns);
@@ -23,7 +23,7 @@ impl Engine {
             return;
         };
         match work {
-            Work::Restore | Work::Keep => {
+            Work::Restore | Work::RenewCopies => {
                 self.table.clear_flag(flag::FRESH);
                 self.actions.push_back(Action::ReadTimeouts);
             }
@@ -43,7 +43,7 @@ impl Engine {
     /// than at its end.
     fn is_resync_futile(&self, now_ns: u64) -> bool {
         self.walks.is_resync_overrun(self.counters.local.overruns)
-            && self.session.resyncs.may_stop(now_ns)
+            && self.channel.resyncs.may_stop(now_ns)
     }
 
     /// Stops the walk. A walk whose result is needed starts again.
@@ -70,7 +70,7 @@ impl Engine {
         match work {
             Work::Resync { .. } => self.resync(now_ns, flow),
             Work::Restore => self.restore(now_ns, flow),
-            Work::Keep => self.keep(now_ns, &flow),
+            Work::RenewCopies => self.renew_copy(now_ns, &flow),
             Work::Loosen => self.loosen(&flow),
             Work::Tidy { prune, strays, .. } => self.tidy(now_ns, flow, prune, strays),
             Work::Answer { id } => self.answer_with(now_ns, id, &flow),
@@ -99,8 +99,8 @@ impl Engine {
         match walk.work {
             Work::Resync { number } => self.end_resync(now_ns, number, walk, complete),
             Work::Restore => self.end_restore(&walk, complete),
-            Work::Keep if !complete => self.walks.request(Due::Keep),
-            Work::Keep => {}
+            Work::RenewCopies if !complete => self.walks.request(Due::RenewCopies),
+            Work::RenewCopies => {}
             Work::Loosen => self.end_loosen(now_ns, complete),
             Work::Tidy {
                 prune,
@@ -132,12 +132,12 @@ impl Engine {
     }
 
     pub(super) fn resync_interval_ns(&self) -> u64 {
-        self.session.resyncs.interval_ns(self.settings.resync_ns)
+        self.channel.resyncs.interval_ns(self.settings.resync_ns)
     }
 
     /// Schedules another resync soon after the one under way.
     pub(super) fn resync_soon(&mut self, now_ns: u64) {
         self.walks.repeat_resync();
-        self.session.resyncs.hasten(now_ns);
+        self.channel.resyncs.hasten(now_ns);
     }
 }

@@ -84,7 +84,17 @@ pub fn any_flow() -> impl Strategy<Value = Flow> {
         prop_oneof![Just(0), 1..u32::MAX],
     )
         .prop_map(
-            |((original, reply), zone, bits, timeout_s, mark, tcp, extra, incarnation, given_s)| {
+            |(
+                (original, reply),
+                zone,
+                bits,
+                timeout_s,
+                mark,
+                tcp,
+                extra,
+                incarnation,
+                policy_timeout_s,
+            )| {
                 Flow {
                     tcp: (original.protocol == TCP).then_some(tcp),
                     status: bits & status::SHARED,
@@ -96,7 +106,7 @@ pub fn any_flow() -> impl Strategy<Value = Flow> {
                     extra,
                     state: None,
                     incarnation,
-                    given_s,
+                    policy_timeout_s,
                 }
             },
         )

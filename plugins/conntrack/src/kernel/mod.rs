@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use spared_netlink::{Dump, Notifications, Progress, Verdict, Writer, constants as c};
 
 use crate::codec::{self, build, expectation, parse};
-use crate::engine::local::{By, Event};
+use crate::engine::kernel_events::{By, Event};
 use crate::engine::{Engine, KernelChange, Question, Source, Subscription};
 use crate::error::Error;
 use crate::flow::{Flow, Tuple};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::engine::Timeouts;
-use crate::engine::restore::{DCCP_NAMES, SCTP_NAMES, TCP_NAMES};
+use crate::engine::timeouts::{DCCP_NAMES, SCTP_NAMES, TCP_NAMES};
 
 const DIR: &str = "/proc/sys/net/netfilter/nf_conntrack_";
 

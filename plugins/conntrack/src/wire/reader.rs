@@ -3,7 +3,7 @@
 use spared_netlink::attributes;
 use spared_replica::{Malformed, Reader};
 
-use super::{ADDRESSES_MAX, Address, EXTRA_BYTES_MAX, GIVEN, Kind, Why, head};
+use super::{ADDRESSES_MAX, Address, EXTRA_BYTES_MAX, Kind, POLICY_TIMEOUT, Why, head};
 use crate::codec::{is_passed_on, parse};
 use crate::engine::table::status_bits;
 use crate::flow::{Direction, Flow, INCARNATIONS, TCP, Tcp, Tuple, Zone};
@@ -114,13 +114,13 @@ pub(super) fn record(read: &mut Reader<'_>) -> Result<(Kind, Flow), Malformed> {
 
 fn state(read: &mut Reader<'_>, head: u8, flow: &mut Flow) -> Result<(), Malformed> {
     let byte = read.u8()?;
-    let (status, incarnation) = halves(byte & !GIVEN)?;
+    let (status, incarnation) = halves(byte & !POLICY_TIMEOUT)?;
     flow.status = status_bits(status);
     flow.incarnation = incarnation;
     flow.timeout_s = leb128(read)?.checked_sub(1);
-    if byte & GIVEN != 0 {
-        flow.given_s = leb128(read)?;
-        check(flow.given_s > 0, "time")?;
+    if byte & POLICY_TIMEOUT != 0 {
+        flow.policy_timeout_s = leb128(read)?;
+        check(flow.policy_timeout_s > 0, "time")?;
     }
     if head & head::MARK != 0 {
         flow.mark = read.u32()?;

@@ -60,7 +60,7 @@ fn each_kind_of_message_is_these_bytes() {
             "83 07 00030d40",
         ),
         (
-            Message::Lost(&hashes),
+            Message::Missing(&hashes),
             "84 0102030405060708 1112131415161718",
         ),
         (
@@ -77,7 +77,7 @@ fn each_kind_of_message_is_these_bytes() {
         (
             Message::Pulse {
                 flows: 18_204,
-                unsettled: true,
+                has_lost_events: true,
             },
             "87 0000471c 01",
         ),
@@ -257,7 +257,7 @@ fn each_kind_of_record_is_these_bytes() {
             Kind::Whole,
             Flow {
                 timeout_s: Some(40),
-                given_s: 77,
+                policy_timeout_s: 77,
                 ..connection()
             },
             "40 06  c0000202 c6336402  9c41 0050  86  29 4d  03 a7 23 23".to_owned(),
@@ -363,11 +363,11 @@ fn records_that_cannot_be_are_refused() {
         ),
         (
             "40 06 c0000202 c6336402 9c41 0050 86 81af1a 03 a7 23 23",
-            "a given time that is missing",
+            "a timeout by a policy that is missing",
         ),
         (
             "40 06 c0000202 c6336402 9c41 0050 86 81af1a 00 03 a7 23 23",
-            "a given time that is none",
+            "a timeout by a policy that is none",
         ),
         ("02 00 c0000202 c6336402 9c41 0050", "no protocol"),
         (

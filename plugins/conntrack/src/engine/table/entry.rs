@@ -10,16 +10,16 @@ pub const NOT_WAITING: u32 = 0;
 pub mod flag {
     /// The peer has it, or was informed of it.
     pub const KNOWN_TO_PEER: u8 = 1;
-    /// Something changed that only a whole record contains.
-    pub const STALE: u8 = 2;
+    /// The peer needs a whole record, or this node needs one of it: something differs that no other record contains.
+    pub const NEEDS_WHOLE: u8 = 2;
     /// An event or a report is newer than the dump, which may be older.
     pub const FRESH: u8 = 4;
     /// A walk has found it in the kernel here.
     pub const PRESENT: u8 = 8;
     /// A packet passed here since this node's latest resync began.
-    pub const RECENT: u8 = 16;
-    /// A packet passed here during the resync before.
-    pub const LATELY: u8 = 32;
+    pub const PACKET_THIS_RESYNC: u8 = 16;
+    /// A packet passed here between the beginnings of the resync before and of the latest one.
+    pub const PACKET_LAST_RESYNC: u8 = 32;
     /// The kernel here dropped it before its time: a new one may follow at once.
     pub const DROPPED_HERE: u8 = 64;
     /// The peer no longer has it: the peer's end is the one that was written, without a report behind it.
@@ -177,7 +177,7 @@ impl Entry {
 
     /// Returns true if a packet passed here since the resync before the latest one began.
     pub fn is_busy(&self) -> bool {
-        self.has(flag::RECENT | flag::LATELY)
+        self.has(flag::PACKET_THIS_RESYNC | flag::PACKET_LAST_RESYNC)
     }
 
     pub fn incarnation(&self) -> u8 {

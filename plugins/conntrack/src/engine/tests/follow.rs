@@ -1,6 +1,6 @@
 //! Tests that the backup's table follows the active node's.
 
-use super::super::local::{By, Event};
+use super::super::kernel_events::{By, Event};
 use super::*;
 
 #[test]
@@ -33,7 +33,7 @@ fn what_lives_and_dies_within_a_batch_costs_nothing() {
     let before = pair.nodes[0].engine.counters.sent.bytes;
     pair.nodes[0]
         .engine
-        .session
+        .channel
         .outbox
         .flush_at(pair.now_ns + SECOND_NS / 100);
     pair.traffic(0, &tcp(1));
@@ -225,7 +225,7 @@ fn a_comparison_of_too_many_flows_ends_with_a_word() {
             pair.nodes[0].engine.compare(now_ns, Selection::default()),
             Ok(())
         );
-        let comparison = pair.nodes[0].engine.session.comparisons.running_mut();
+        let comparison = pair.nodes[0].engine.channel.comparisons.running_mut();
         comparison.expect("it has begun").limit = 25;
         pair.step();
         let words = pair.nodes[0].compared.take().and_then(Result::err);
@@ -256,11 +256,11 @@ fn flows_that_die_young_leave_no_room_taken() {
         engine.handle_event(now_ns, Event::Gone(tcp(number)), By::Traffic);
     }
     engine.handle_event(now_ns, Event::New(tcp(2)), By::Traffic);
-    let young = engine.session.outbox.young_mut().len();
+    let young = engine.channel.outbox.young_mut().len();
     assert!(young < 100_000, "{young}");
     // flows that still exist are found by their numbers
     engine.handle_event(now_ns, Event::Gone(tcp(1)), By::Traffic);
-    let waiting = engine.session.outbox.young_mut().take_all();
+    let waiting = engine.channel.outbox.young_mut().take_all();
     let hashes: Vec<u64> = waiting.iter().map(|it| it.hash).collect();
     assert_eq!(hashes, [engine.table.hash(&tcp(2))]);
 }

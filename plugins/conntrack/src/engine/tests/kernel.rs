@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use spared_netlink::attributes;
 
-use super::super::local::{By, Event};
+use super::super::kernel_events::{By, Event};
 use super::super::{How, KernelChange, Subscription};
 use crate::codec::expectation;
 use crate::flow::{Flow, TCP, Tcp, status};
@@ -200,7 +200,7 @@ impl Kernel {
                 self.creates += 1;
                 let flow = Flow {
                     incarnation: 0,
-                    given_s: 0,
+                    policy_timeout_s: 0,
                     ..flow.clone()
                 };
                 self.flows.insert(key, (flow, ends_s));

@@ -3,7 +3,7 @@
 use spared_replica::wire::OWN;
 
 use super::super::Due;
-use super::super::local::Event;
+use super::super::kernel_events::Event;
 use super::groups::{alive, shared};
 use super::*;
 use crate::codec::parse::attribute;
@@ -418,7 +418,7 @@ fn what_the_kernel_refuses_for_ever_keeps_nobody_from_being_ready() {
     pair.pass_ms(400_000);
     pair.assert_equal();
     let engine = &pair.nodes[1].engine;
-    let is_refused = |flow: &Flow| engine.session.missing.is_refused(engine.table.hash(flow));
+    let is_refused = |flow: &Flow| engine.channel.missing.is_refused(engine.table.hash(flow));
     assert!(!odd.iter().any(is_refused));
 }
 
@@ -589,12 +589,12 @@ fn a_slow_channel_holds_back_no_more_than_it_may() {
         pair.pass_ms(100);
     }
     assert!(
-        pair.nodes[0].engine.session.outbox.len() <= super::super::outbox::WAITING_MAX + 10_000
+        pair.nodes[0].engine.channel.outbox.len() <= super::super::outbox::WAITING_MAX + 10_000
     );
     // neither time alone nor the peer's requests fill it
-    let waiting = pair.nodes[0].engine.session.outbox.len();
+    let waiting = pair.nodes[0].engine.channel.outbox.len();
     pair.pass_ms(20_000);
-    assert_eq!(pair.nodes[0].engine.session.outbox.len(), waiting);
+    assert_eq!(pair.nodes[0].engine.channel.outbox.len(), waiting);
     pair.room = usize::MAX;
     pair.pass_ms(1000);
     pair.assert_equal();

@@ -20,7 +20,7 @@ mod times;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::local::By;
+use super::kernel_events::By;
 use super::{
     Action, EgressCounts, Engine, Fault, KernelChange, Listed, Rows, SECOND_NS, Source,
     Subscription,

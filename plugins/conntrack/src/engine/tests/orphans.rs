@@ -3,7 +3,7 @@
 use spared_netlink::attributes;
 use spared_netlink::constants as c;
 
-use super::super::local::Event;
+use super::super::kernel_events::Event;
 use super::kernel::MASTER;
 use super::*;
 use crate::codec::GENERIC_HEADER;

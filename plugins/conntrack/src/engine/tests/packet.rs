@@ -1,9 +1,9 @@
 //! Tests times that a policy gives flows (`ct timeout`): after a failover copies have them, as the packets' events
 //! showed.
 
-use super::super::local::Event;
-use super::super::packet::Given;
-use super::super::restore::Timeouts;
+use super::super::kernel_events::Event;
+use super::super::packet::PacketTimeout;
+use super::super::timeouts::Timeouts;
 use super::groups::carry;
 use super::*;
 
@@ -90,7 +90,7 @@ fn what_a_hand_made_and_what_was_found_says_nothing_of_a_policy() {
         .handle_event(now_ns, Event::New(by_policy(2)), By::Request);
     pair.pass_ms(1000);
     let table = &pair.nodes[0].engine.table;
-    let given = [by_policy(1), by_policy(2)].map(|flow| table.given(table.hash(&flow)));
+    let given = [by_policy(1), by_policy(2)].map(|flow| table.policy_timeout_s(table.hash(&flow)));
     assert_eq!(given, [0, 0]);
     assert!(table.find(table.hash(&by_policy(1))).is_some());
 }
@@ -100,17 +100,17 @@ fn times_that_any_flow_may_have_are_no_policys() {
     let timeouts = Timeouts::default();
     let given = |flow: Flow, left_s| {
         let timeout_s = Some(left_s);
-        timeouts.given(&Flow { timeout_s, ..flow })
+        timeouts.given_by_packet(&Flow { timeout_s, ..flow })
     };
     for (left_s, wanted) in [
-        (432_000, Given::Usual),
-        (431_999, Given::Usual),
+        (432_000, PacketTimeout::Protocol),
+        (431_999, PacketTimeout::Protocol),
         // unacknowledged data, and a reset
-        (300, Given::Unknown),
-        (10, Given::Unknown),
-        (0, Given::Unknown),
-        (77, Given::Other(77)),
-        (600_000, Given::Other(600_000)),
+        (300, PacketTimeout::Unknown),
+        (10, PacketTimeout::Unknown),
+        (0, PacketTimeout::Unknown),
+        (77, PacketTimeout::Policy(77)),
+        (600_000, PacketTimeout::Policy(600_000)),
     ] {
         assert_eq!(given(tcp(1), left_s), wanted, "{left_s}");
     }
@@ -118,22 +118,22 @@ fn times_that_any_flow_may_have_are_no_policys() {
         status: 0,
         ..udp(1)
     };
-    assert_eq!(given(unanswered.clone(), 30), Given::Usual);
-    assert_eq!(given(unanswered, 120), Given::Other(120));
-    assert_eq!(given(udp(1), 120), Given::Usual);
+    assert_eq!(given(unanswered.clone(), 30), PacketTimeout::Protocol);
+    assert_eq!(given(unanswered, 120), PacketTimeout::Policy(120));
+    assert_eq!(given(udp(1), 120), PacketTimeout::Protocol);
     let fixed = Flow {
         status: status::FIXED_TIMEOUT,
         ..udp(1)
     };
-    assert_eq!(given(fixed, 77), Given::Unknown);
+    assert_eq!(given(fixed, 77), PacketTimeout::Unknown);
     let part = Flow {
         tcp: None,
         ..tcp(1)
     };
-    assert_eq!(given(part, 77), Given::Unknown, "no state");
+    assert_eq!(given(part, 77), PacketTimeout::Unknown, "no state");
     let offloaded = Flow {
         timeout_s: None,
         ..tcp(1)
     };
-    assert_eq!(timeouts.given(&offloaded), Given::Unknown);
+    assert_eq!(timeouts.given_by_packet(&offloaded), PacketTimeout::Unknown);
 }

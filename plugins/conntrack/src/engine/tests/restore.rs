@@ -1,6 +1,6 @@
 //! Tests that a walk that restores times leaves those that are newer than its dump.
 
-use super::super::local::Event;
+use super::super::kernel_events::Event;
 use super::*;
 use crate::flow::CLOSE;
 

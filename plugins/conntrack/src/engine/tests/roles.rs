@@ -1,7 +1,7 @@
 //! Tests failovers, switchovers, and two nodes that were both active.
 
-use super::super::local::Event;
-use super::super::walks::Due;
+use super::super::kernel_events::Event;
+use super::super::walk_queue::Due;
 use super::groups::{alive, carry, shared};
 use super::*;
 use crate::wire::Address;
@@ -275,7 +275,7 @@ fn flows_translated_to_an_address_that_went_are_dropped_at_failover() {
 
 #[test]
 fn an_address_that_another_one_replaced_is_forgotten() {
-    use super::super::restore::with_gone;
+    use super::super::addresses::with_gone;
     let address = |last: u8| (false, [last; 16]);
     let ipv6 = (true, [6; 16]);
     let before = [address(1), address(2), ipv6];

@@ -273,11 +273,11 @@ fn a_flow_that_is_missing_counts_once_and_only_until_it_comes() {
         engine.drop_entry(hash);
         engine.request_missing(now_ns, hash);
     }
-    assert_eq!(engine.session.missing.count(), 2);
-    engine.take_new(now_ns, tcp(0).hash(key), tcp(0));
-    assert_eq!(engine.session.missing.count(), 1);
+    assert_eq!(engine.channel.missing.count(), 2);
+    engine.create_copy(now_ns, tcp(0).hash(key), tcp(0));
+    assert_eq!(engine.channel.missing.count(), 1);
     pair.settle();
-    assert_eq!(pair.nodes[1].engine.session.missing.count(), 0);
+    assert_eq!(pair.nodes[1].engine.channel.missing.count(), 0);
 }
 
 /// The kernel drops refused flows at once; the other node must not give them back.

@@ -497,7 +497,7 @@ fn a_full_table_is_told_with_the_number_of_flows_that_are_missing() {
     pair.pass_ms(75_000);
     let (told, engine) = (&pair.nodes[1].warnings, &pair.nodes[1].engine);
     assert!(engine.counters.refused.full > 25);
-    assert_eq!((told.len(), engine.session.missing.count()), (2, 20));
+    assert_eq!((told.len(), engine.channel.missing.count()), (2, 20));
     let names = |text: &String| text.contains("20 flows of the other node are not here");
     assert!(told.iter().all(names), "{told:?}");
 }

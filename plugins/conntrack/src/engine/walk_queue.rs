@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::pause::Pause;
+use super::walk_pause::Pause;
 use super::{SECOND_NS, Source};
 use crate::flow::{Flow, status};
 use crate::wire::HASHES_MAX;
@@ -12,7 +12,7 @@ use crate::wire::HASHES_MAX;
 pub(super) enum Due {
     Restore,
     /// The peer is gone: the flows that it carried keep their full time.
-    Keep,
+    RenewCopies,
     /// The kernel's own entries become liberal, as copies are.
     Loosen,
     /// Flows that no node reports as alive are deleted.
@@ -33,7 +33,7 @@ pub(super) enum Work {
         number: u8,
     },
     Restore,
-    Keep,
+    RenewCopies,
     Loosen,
     Tidy {
         prune: bool,
@@ -51,7 +51,10 @@ pub(super) enum Work {
 impl Work {
     /// Returns true if the walk is useless without the peer.
     pub(super) fn needs_peer(self) -> bool {
-        !matches!(self, Self::Restore | Self::Keep | Self::Loosen | Self::List)
+        !matches!(
+            self,
+            Self::Restore | Self::RenewCopies | Self::Loosen | Self::List
+        )
     }
 }
 
@@ -107,7 +110,7 @@ impl Walk {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Walks {
+pub(super) struct WalkQueue {
     walk: Option<Walk>,
     due: BTreeSet<Due>,
     /// Reasons for walks whose changes the kernel did not make, and the time from which they count again.
@@ -122,7 +125,7 @@ pub(super) struct Walks {
     resync: u8,
 }
 
-impl Walks {
+impl WalkQueue {
     // ---- what is due
 
     pub(super) fn request(&mut self, due: Due) {
@@ -193,7 +196,7 @@ impl Walks {
         }
         let simple = [
             (Due::Restore, Work::Restore),
-            (Due::Keep, Work::Keep),
+            (Due::RenewCopies, Work::RenewCopies),
             (Due::Loosen, Work::Loosen),
         ];
         if let Some((_, work)) = simple.into_iter().find(|(due, _)| self.take(*due)) {
@@ -250,7 +253,7 @@ impl Walks {
             Work::Answer { id } => self.request_answer_again(id),
             Work::Tidy { verify: true, .. } => self.request(Due::Verify),
             Work::Resync { .. } => self.request(Due::Resync),
-            Work::Tidy { .. } | Work::Restore | Work::Keep | Work::Loosen => {}
+            Work::Tidy { .. } | Work::Restore | Work::RenewCopies | Work::Loosen => {}
         }
         self.destroyed.clear();
         true

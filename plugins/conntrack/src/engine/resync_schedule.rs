@@ -3,7 +3,7 @@
 use super::SECOND_NS;
 
 #[derive(Debug)]
-pub(super) struct Resyncs {
+pub(super) struct ResyncSchedule {
     next_ns: u64,
     /// Duration of the last resync.
     took_ns: u64,
@@ -12,24 +12,24 @@ pub(super) struct Resyncs {
     /// A resync was stopped early, and none has been completed since.
     is_stopped: bool,
     /// Notifications were lost, and no resync has found their changes yet.
-    is_unsettled: bool,
+    has_lost_events: bool,
     overrun_ns: u64,
 }
 
-impl Default for Resyncs {
+impl Default for ResyncSchedule {
     fn default() -> Self {
         Self {
             next_ns: u64::MAX,
             took_ns: 0,
             is_first: true,
             is_stopped: false,
-            is_unsettled: false,
+            has_lost_events: false,
             overrun_ns: 0,
         }
     }
 }
 
-impl Resyncs {
+impl ResyncSchedule {
     /// Returns the schedule for a new peer.
     pub(super) fn for_new_peer(&self) -> Self {
         Self {
@@ -88,12 +88,12 @@ impl Resyncs {
     }
 
     /// Sets whether a resync has to find the changes of lost notifications; returns the earlier value.
-    pub(super) fn set_unsettled(&mut self, is_unsettled: bool) -> bool {
-        std::mem::replace(&mut self.is_unsettled, is_unsettled)
+    pub(super) fn set_lost_events(&mut self, has_lost_events: bool) -> bool {
+        std::mem::replace(&mut self.has_lost_events, has_lost_events)
     }
 
-    pub(super) fn is_unsettled(&self) -> bool {
-        self.is_unsettled
+    pub(super) fn has_lost_events(&self) -> bool {
+        self.has_lost_events
     }
 
     /// Returns true if a resync in which notifications were lost may be stopped: the burst is over, and the one before

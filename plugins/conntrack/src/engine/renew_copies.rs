@@ -3,27 +3,26 @@
 //! A link may be cut for a long time before the node behind it fails. Meanwhile no report and no packet renews these
 //! flows here.
 
-use super::local::seconds;
 use super::table::flag;
-use super::walks::Due;
-use super::{Engine, How, SECOND_NS};
+use super::walk_queue::Due;
+use super::{Engine, How, SECOND_NS, seconds};
 use crate::flow::{Flow, status};
 
 /// Time for which copies are renewed. Later they expire, so that a flow whose end was not reported is not kept forever.
-const KEEPING_NS: u64 = 3600 * SECOND_NS;
+const RENEWAL_NS: u64 = 3600 * SECOND_NS;
 
 /// Renewal of copies while there is no peer.
 #[derive(Debug, Default)]
-pub(super) struct Keeping {
+pub(super) struct CopyRenewal {
     next_ns: u64,
     until_ns: u64,
     /// Minimum lifetime of copies, as last reported by the peer.
     lease_s: u32,
 }
 
-impl Keeping {
+impl CopyRenewal {
     fn begin(&mut self, now_ns: u64, interval_ns: u64) {
-        self.until_ns = now_ns + KEEPING_NS;
+        self.until_ns = now_ns + RENEWAL_NS;
         self.next_ns = now_ns + interval_ns;
     }
 
@@ -48,38 +47,38 @@ impl Keeping {
 
 impl Engine {
     /// Begins to renew copies, after the connection to an active peer was lost.
-    pub(super) fn keep_copies(&mut self, now_ns: u64) {
+    pub(super) fn begin_renewal(&mut self, now_ns: u64) {
         if self.table.has_peer_reports() {
-            self.walks.request(Due::Keep);
+            self.walks.request(Due::RenewCopies);
             let interval_ns = self.resync_interval_ns();
-            self.keeping.begin(now_ns, interval_ns);
+            self.renewal.begin(now_ns, interval_ns);
         }
     }
 
     /// Continues to renew copies, after the peer has gone again before it had reported all flows.
-    pub(super) fn keep_on(&mut self, now_ns: u64) {
+    pub(super) fn continue_renewal(&mut self, now_ns: u64) {
         let interval_ns = self.resync_interval_ns();
-        if self.keeping.go_on(now_ns, interval_ns) {
-            self.walks.request(Due::Keep);
+        if self.renewal.go_on(now_ns, interval_ns) {
+            self.walks.request(Due::RenewCopies);
         }
     }
 
-    pub(super) fn next_keep_ns(&self) -> Option<u64> {
-        let Keeping {
+    pub(super) fn next_renewal_ns(&self) -> Option<u64> {
+        let CopyRenewal {
             next_ns, until_ns, ..
-        } = self.keeping;
+        } = self.renewal;
         let keeps = self.peer.is_none() && next_ns < until_ns;
         keeps.then_some(next_ns)
     }
 
-    pub(super) fn keep_again(&mut self, now_ns: u64) {
-        if self.next_keep_ns().is_some_and(|at_ns| now_ns >= at_ns) {
-            self.keep_on(now_ns);
+    pub(super) fn renew_if_due(&mut self, now_ns: u64) {
+        if self.next_renewal_ns().is_some_and(|at_ns| now_ns >= at_ns) {
+            self.continue_renewal(now_ns);
         }
     }
 
     /// Renews one flow of the kernel's table.
-    pub(super) fn keep(&mut self, now_ns: u64, flow: &Flow) {
+    pub(super) fn renew_copy(&mut self, now_ns: u64, flow: &Flow) {
         let Some(slot) = self.table.find(self.table.hash(flow)) else {
             return;
         };
@@ -95,7 +94,7 @@ impl Engine {
         if flow.status & status::FIXED_TIMEOUT != 0 {
             return;
         }
-        let full_s = full_s.max(self.keeping.lease_s());
+        let full_s = full_s.max(self.renewal.lease_s());
         if left_s < full_s {
             entry.peer_s = now_s.saturating_add(full_s);
             self.write(How::Refresh, flow.clone(), full_s);

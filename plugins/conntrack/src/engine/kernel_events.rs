@@ -1,18 +1,16 @@
 //! Handles events of flows in the kernel here, and reports them to the peer.
 
 use super::merge::is_ending;
-use super::queue::{OutgoingChange, apply_event};
+use super::queue::OutgoingChange;
 use super::table::{Entry, digest, flag, status_byte};
-use super::walks::Due;
-use super::{Engine, How, SECOND_NS};
+use super::walk_queue::Due;
+use super::{Engine, How, seconds};
 use crate::codec::{expectation, only_at_creation};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::{Kind, Why};
 
 /// Limit of flows that are queried one by one. For more, a resync is cheaper.
 const UNKNOWN_MAX: usize = 4096;
-/// Number of TCP's state.
-const ESTABLISHED: u8 = 3;
 
 /// A notification of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ impl Engine {
             self.write(How::Delete, flow, 0);
             self.request_missing(now_ns, entry.hash);
         } else if differs_beside_attributes(&entry, &flow) {
-            self.ask_for(now_ns, entry.hash);
+            self.request_flow(now_ns, entry.hash);
         }
     }
 
@@ -77,10 +75,10 @@ impl Engine {
     /// Handles lost notifications: a resync finds the changes.
     pub fn handle_overrun(&mut self, now_ns: u64) {
         self.counters.local.overruns += 1;
-        self.session.resyncs.handle_overrun(now_ns);
+        self.channel.resyncs.handle_overrun(now_ns);
         if self.informs_peer(now_ns) {
             self.walks.request(Due::Resync);
-            if !self.session.resyncs.set_unsettled(true) {
+            if !self.channel.resyncs.set_lost_events(true) {
                 self.push_pulse(now_ns);
             }
         }
@@ -128,9 +126,9 @@ impl Engine {
     /// unheard and began again, the peer would take it for ended.
     fn name_waiting(&mut self, now_ns: u64, slot: u32, entry: &Entry) {
         let number = entry.waiting();
-        let waiting = self.session.outbox.change_mut(number);
+        let waiting = self.channel.outbox.change_mut(number);
         let is_older = waiting.is_some_and(|it| self.walks.is_resync_since(it.since_ns));
-        if is_older && self.session.outbox.is_ready(number) {
+        if is_older && self.channel.outbox.is_ready(number) {
             self.table.set_flag(slot, flag::KNOWN_TO_PEER, true);
             self.tell_alive(now_ns, entry.hash);
         }
@@ -159,7 +157,7 @@ impl Engine {
             since_ns: now_ns,
         };
         let number = if is_young {
-            self.session.outbox.push_young(&mut self.table, change)
+            self.channel.outbox.push_young(&mut self.table, change)
         } else {
             self.push_ready(now_ns, change)
         };
@@ -169,7 +167,7 @@ impl Engine {
     /// Returns true if flows wait until they have the minimum age. With both nodes active they do not, since answers
     /// arrive at the other node earlier.
     fn waits_for_min_age(&self) -> bool {
-        self.settings.min_age_ns > 0 && !self.session.outbox.is_draining() && !self.is_shared()
+        self.settings.min_age_ns > 0 && !self.channel.outbox.is_draining() && !self.is_shared()
     }
 
     fn handle_changed(&mut self, now_ns: u64, mut flow: Flow, by: By) {
@@ -193,29 +191,18 @@ impl Engine {
         self.tell_again(now_ns, slot, flow, Kind::Part);
     }
 
-    /// Makes TCP tracking liberal early: packets may take the other router at any time, which does not know the
-    /// windows.
-    fn loosen_early(&mut self, flow: &Flow) {
-        let is_strict = flow
-            .tcp
-            .is_some_and(|tcp| tcp.state == ESTABLISHED && !tcp.is_liberal());
-        if is_strict && self.is_shared() {
-            self.write(How::Loosen, flow.clone(), 0);
-        }
-    }
-
     /// Queues changes of a flow that the peer knows, or will know, if they are worth a record.
     pub(super) fn tell_again(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) {
         let entry = *self.table.get(slot);
         if !entry.is_own(seconds(now_ns)) {
             return; // it lives by the peer's report alone, which is not sent back
         }
-        if let Some(waiting) = self.session.outbox.change_mut(entry.waiting()) {
+        if let Some(waiting) = self.channel.outbox.change_mut(entry.waiting()) {
             if kind == Kind::Whole {
                 waiting.kind = Kind::Whole;
                 waiting.flow.reply = flow.reply;
             }
-            apply_event(&mut waiting.flow, &flow);
+            waiting.flow.apply_event(&flow);
             return self.check_admission(now_ns, slot, entry.waiting());
         }
         let kind = if entry.has(flag::KNOWN_TO_PEER) {
@@ -236,7 +223,7 @@ impl Engine {
     /// Excludes the flow if a mark, a label or a state no longer matches.
     fn check_admission(&mut self, now_ns: u64, slot: u32, number: u32) {
         let state = self.table.get(slot).state();
-        let waiting = self.session.outbox.change_mut(number);
+        let waiting = self.channel.outbox.change_mut(number);
         let Some(waiting) = waiting.filter(|it| !self.filter.still_admits(&it.flow, state)) else {
             return;
         };
@@ -273,10 +260,10 @@ impl Engine {
     }
 
     pub(super) fn look_up(&mut self, flow: Flow) {
-        if self.session.unknown.len() < UNKNOWN_MAX {
-            self.session.unknown.push(flow);
+        if self.channel.unknown.len() < UNKNOWN_MAX {
+            self.channel.unknown.push(flow);
         } else {
-            self.session.unknown.clear();
+            self.channel.unknown.clear();
             self.walks.request(Due::Resync);
         }
     }
@@ -307,15 +294,15 @@ impl Engine {
 
     /// Adds a flow that a walk found. Those of the first resync count as old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        let is_young = self.waits_for_min_age() && !self.session.resyncs.is_first();
+        let is_young = self.waits_for_min_age() && !self.channel.resyncs.is_first();
         self.insert_new(now_ns, hash, flow, is_young);
         if let Some(slot) = self
             .table
             .find(hash)
-            .filter(|_| self.session.resyncs.is_first())
+            .filter(|_| self.channel.resyncs.is_first())
         {
             // it is unknown which packet set its time
-            self.table.set_flag(slot, flag::RECENT, false);
+            self.table.set_flag(slot, flag::PACKET_THIS_RESYNC, false);
         }
     }
 
@@ -326,13 +313,13 @@ impl Engine {
 
     /// Removes a waiting change.
     pub(super) fn unqueue(&mut self, number: u32) {
-        self.session.outbox.remove(number);
+        self.channel.outbox.remove(number);
     }
 
     // ---- flows that are too young
 
     pub(super) fn next_ripe_ns(&self) -> Option<u64> {
-        self.session.outbox.next_ripe_ns(self.settings.min_age_ns)
+        self.channel.outbox.next_ripe_ns(self.settings.min_age_ns)
     }
 
     /// Queues young flows that have the minimum age, or all of them if none has to wait any more.
@@ -342,7 +329,7 @@ impl Engine {
         } else {
             0
         };
-        while let Some(change) = self.session.outbox.pop_ripe(now_ns, min_age_ns) {
+        while let Some(change) = self.channel.outbox.pop_ripe(now_ns, min_age_ns) {
             let hash = change.hash;
             let number = self.push_ready(now_ns, change);
             if let Some(slot) = self.table.find(hash) {
@@ -364,12 +351,8 @@ pub(super) fn differs_as_a_whole(entry: &Entry, flow: &Flow) -> bool {
 
 fn differs_beside_attributes(entry: &Entry, flow: &Flow) -> bool {
     let state = flow.state();
-    entry.has(flag::STALE)
+    entry.has(flag::NEEDS_WHOLE)
         || entry.mark != flow.mark
         || entry.status() != status_byte(flow.status)
         || state.is_some_and(|state| state != entry.state())
-}
-
-pub(super) fn seconds(now_ns: u64) -> u32 {
-    (now_ns / SECOND_NS) as u32
 }

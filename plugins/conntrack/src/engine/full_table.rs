@@ -153,11 +153,11 @@ impl Engine {
 
     /// Tries one flow to learn if the kernel has room: a resync for that purpose would name all flows.
     pub(super) fn try_for_room(&mut self, now_ns: u64) {
-        if self.session.synchrony.is_complete() && self.full.room.refused.is_some() {
+        if self.channel.synchrony.is_complete() && self.full.room.refused.is_some() {
             self.full.room = Room::default();
         }
         if self.full.room.is_there && self.lacks_flows() {
-            return self.ask_for_the_rest(now_ns);
+            return self.request_the_rest(now_ns);
         }
         let is_due = self
             .full
@@ -172,9 +172,9 @@ impl Engine {
         };
         let hash = self.table.hash(&flow);
         match self.table.find(hash) {
-            None => self.take_new(now_ns, hash, flow),
+            None => self.create_copy(now_ns, hash, flow),
             // the peer has sent it again, and it has been written
-            Some(_) => self.ask_for_the_rest(now_ns),
+            Some(_) => self.request_the_rest(now_ns),
         }
     }
 
@@ -187,32 +187,32 @@ impl Engine {
             .as_ref()
             .map(|flow| self.table.hash(flow));
         let is_named =
-            |hash| self.table.find(hash).is_some() || self.session.missing.may_have(hash);
+            |hash| self.table.find(hash).is_some() || self.channel.missing.may_have(hash);
         if hash.is_some_and(|hash| !is_named(hash)) {
             self.full.room.forget();
         }
     }
 
     fn lacks_flows(&self) -> bool {
-        !self.session.synchrony.is_complete() && self.peer_is_active()
+        !self.channel.synchrony.is_complete() && self.peer_is_active()
     }
 
     /// Requests the missing flows: the peer answers the request for one flow by a resync, which names all.
-    fn ask_for_the_rest(&mut self, now_ns: u64) {
+    fn request_the_rest(&mut self, now_ns: u64) {
         let longest_ns = self.resync_interval_ns();
         self.full.room.end(longest_ns);
         self.full.until_ns = 0;
         let refused = self.full.room.refused.as_ref();
         let tried = refused.map(|flow| self.table.hash(flow));
         // it may have ended since
-        if let Some(hash) = tried.or_else(|| self.session.missing.first()) {
-            self.session.outbox.push_lost(hash);
+        if let Some(hash) = tried.or_else(|| self.channel.missing.first()) {
+            self.channel.outbox.push_request(hash);
         }
-        self.send_lost(now_ns);
+        self.send_requests(now_ns);
     }
 
     pub(super) fn warn_of_full_table(&mut self, now_ns: u64) {
-        let missing = self.session.missing.count();
+        let missing = self.channel.missing.count();
         if !self.full.is_warning_due(now_ns, missing) {
             return;
         }

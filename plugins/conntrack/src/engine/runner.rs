@@ -1,6 +1,6 @@
-//! Implements the trait through which the SDK's runner calls the engine.
+//! Implements the trait through which the SDK's runner drives the engine.
 
-use crate::engine::{Action, Engine};
+use super::{Action, Engine};
 
 impl spared_sdk::Engine for Engine {
     type Action = Action;

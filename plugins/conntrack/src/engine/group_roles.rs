@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::SECOND_NS;
 
 /// Time for which a node still sends changes after it has stepped down.
-pub(super) const OFFERING_NS: u64 = 2 * SECOND_NS;
+pub(super) const LINGER_NS: u64 = 2 * SECOND_NS;
 
 /// Change of the set of active groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,9 @@ pub(super) struct Roles {
     groups: BTreeMap<String, bool>,
     is_active: bool,
     time_alone: TimeAlone,
-    offering_until_ns: u64,
+    linger_until_ns: u64,
     /// Something was sent while no group was active here.
-    has_offered: bool,
+    has_sent_as_backup: bool,
     /// Times were restored, and the peer has not been active since.
     is_restored: bool,
 }
@@ -80,11 +80,11 @@ impl Roles {
     /// Returns true if the peer is informed of changes here.
     pub(super) fn informs_peer(&self, now_ns: u64) -> bool {
         let is_unreported = self.time_alone == TimeAlone::Unreported;
-        self.is_active || is_unreported || self.is_offering(now_ns)
+        self.is_active || is_unreported || self.is_lingering(now_ns)
     }
 
     /// Takes note that the peer may lack what this node did or sent: it is not connected, or has missed messages.
-    pub(super) fn note_unheard(&mut self) {
+    pub(super) fn note_peer_may_lack(&mut self) {
         if self.is_active || self.time_alone == TimeAlone::Reported {
             self.time_alone = TimeAlone::Unreported;
         }
@@ -98,37 +98,37 @@ impl Roles {
     }
 
     /// Takes note that the peer has received everything that was reported.
-    pub(super) fn note_heard(&mut self) {
+    pub(super) fn note_peer_has_all(&mut self) {
         if self.time_alone == TimeAlone::Reported {
             self.time_alone = TimeAlone::Known;
         }
     }
 
-    pub(super) fn begin_offering(&mut self, now_ns: u64) {
-        self.offering_until_ns = now_ns + OFFERING_NS;
+    pub(super) fn begin_lingering(&mut self, now_ns: u64) {
+        self.linger_until_ns = now_ns + LINGER_NS;
     }
 
-    pub(super) fn is_offering(&self, now_ns: u64) -> bool {
-        now_ns < self.offering_until_ns
+    pub(super) fn is_lingering(&self, now_ns: u64) -> bool {
+        now_ns < self.linger_until_ns
     }
 
     /// Returns the time until which a node that has stepped down still sends changes.
-    pub(super) fn offering_end_ns(&self) -> Option<u64> {
-        (!self.is_active).then_some(self.offering_until_ns)
+    pub(super) fn linger_end_ns(&self) -> Option<u64> {
+        (!self.is_active).then_some(self.linger_until_ns)
     }
 
     pub(super) fn note_change_told(&mut self) {
-        self.has_offered |= !self.is_active;
+        self.has_sent_as_backup |= !self.is_active;
     }
 
     /// Returns true once, when everything was sent that waited after stepping down.
-    pub(super) fn end_offering(&mut self, now_ns: u64) -> bool {
-        !self.informs_peer(now_ns) && std::mem::take(&mut self.has_offered)
+    pub(super) fn end_lingering(&mut self, now_ns: u64) -> bool {
+        !self.informs_peer(now_ns) && std::mem::take(&mut self.has_sent_as_backup)
     }
 
     /// Forgets what was sent after stepping down, for a new peer.
-    pub(super) fn forget_offering(&mut self) {
-        (self.offering_until_ns, self.has_offered) = (0, false);
+    pub(super) fn forget_lingering(&mut self) {
+        (self.linger_until_ns, self.has_sent_as_backup) = (0, false);
     }
 
     // ---- restored times

@@ -1,0 +1,46 @@
+//! The end of the peer's resync: flows that it did not name have ended there. Its messages are applied by
+//! `peer_reports.rs`.
+
+use super::walk_queue::Due;
+use super::{Engine, seconds};
+
+impl Engine {
+    /// Handles the end of the peer's resync: it has reported all flows that it carries.
+    pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8) {
+        let Some(peer) = &mut self.peer else { return };
+        if number != peer.resync || !std::mem::take(&mut peer.resync_begun) {
+            return; // it began before this node listened
+        }
+        peer.has_resynced = true;
+        // every master that comes has come
+        self.retry_orphans();
+        let Some(peer) = &self.peer else { return };
+        if Some(peer.answered_serial) != self.replica.replica().serial() {
+            return; // or before the peer knew this node's present role: another one follows
+        }
+        let carries = self.informs_peer(now_ns);
+        if !carries {
+            // the role that the peer answers was sent after everything else
+            self.roles.note_peer_has_all();
+        }
+        self.send_requests(now_ns);
+        if !self.peer_is_active() {
+            return;
+        }
+        self.forget_unnamed_refused();
+        let has_all_events = self.peer.as_ref().is_some_and(|peer| !peer.has_lost_events);
+        let is_complete = self.channel.missing.count() == 0 && has_all_events;
+        self.channel.synchrony.set_complete(is_complete);
+        self.channel.synchrony.set_split(false);
+        self.renewal.end();
+        if !carries {
+            self.table.give_all();
+            self.table.forget_former();
+        }
+        let doomed = self.table.end_unnamed(seconds(now_ns));
+        if doomed || self.walks.is_due(Due::Strays) && !carries {
+            self.walks.request(Due::Prune);
+        }
+        self.tell_synchrony(now_ns);
+    }
+}
