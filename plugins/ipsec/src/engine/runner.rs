@@ -1,4 +1,4 @@
-//! The engine as the SDK's runner drives it.
+//! Implements the trait through which the SDK's runner drives the engine.
 
 use spared_sdk::{Role, Trouble};
 

@@ -1,6 +1,6 @@
 //! SAs and policies of the kernel here, by its last reports.
 
-use super::rate::Rate;
+use super::packet_rate::Rate;
 use crate::sa::{ChildName, Direction, Life, Pace, Policy, Sa};
 use crate::wire::{Numbers, Origin};
 

@@ -1,4 +1,4 @@
-//! Enters the SAs and policies of the kernel here in the store, from its reports.
+//! Handles events of SAs and policies in the kernel here: enters them in the store, and updates their records.
 
 use super::{Change, Deleter, Engine};
 use crate::codec::body::blocked_id;
@@ -25,7 +25,8 @@ impl Engine {
         }
     }
 
-    /// Enters an SA of the kernel, new or different from before; `threshold` is that of [`LocalSa`].
+    /// Enters an SA of the kernel, new or different from before; `threshold` is that of [`LocalSa`]. Its record is updated
+    /// at once: `store/records_to_update.rs` relies on that.
     pub(super) fn enter_sa(&mut self, now_ns: u64, sa: Sa, threshold: u32) {
         let id = sa.id;
         if sa.body.bytes().len() > BODY_MAX {
