@@ -1,7 +1,7 @@
 //! Decides what only DHCP knows, without I/O: when leases are written, the order of steps when a role comes and goes,
 //! and what is reported. The replica keeps the leases equal.
 //!
-//! The SDK's runner drives it (`driven.rs`). Further inputs: [`configure`](Engine::configure),
+//! The SDK's runner drives it (`runner.rs`). Further inputs: [`configure`](Engine::configure),
 //! [`handle_role`](Engine::handle_role), [`handle_event`](Engine::handle_event) (reports of a server's thread),
 //! [`handle_diff`](Engine::handle_diff) and [`handle_stop`](Engine::handle_stop).
 //!
@@ -16,7 +16,6 @@ mod copy;
 mod deferred;
 mod diff;
 mod disk;
-mod driven;
 mod following;
 mod leases;
 mod news;
@@ -24,6 +23,7 @@ mod reading;
 mod receive;
 mod refusals;
 mod role;
+mod runner;
 mod save;
 mod setup;
 mod silence;
