@@ -6,9 +6,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod disk_operations;
 #[cfg(test)]
-mod cut;
-mod disk;
+mod power_cut;
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use disk::{Disk, Kernel};
+use disk_operations::{Disk, Kernel};
 
 /// Owner and mode of a new file. Until its content is complete, only this process's user may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

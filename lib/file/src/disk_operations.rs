@@ -1,7 +1,7 @@
 //! Operations whose order and flushes decide what a power cut leaves of a file.
 //!
-//! It is a trait, so that a test can record the operations (`cut.rs`). All other code calls the one implementation,
-//! [`Kernel`], directly.
+//! It is a trait, so that a test can record the operations (`power_cut.rs`). All other code calls the one
+//! implementation, [`Kernel`], directly.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};

@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Kernel};
+use super::disk_operations::{Disk, Kernel};
 use super::{Access, remove_on, replace_on};
 
 type Name = String;
