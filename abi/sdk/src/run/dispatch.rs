@@ -10,7 +10,7 @@ use spared_contract::{FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin};
 use super::core::{End, errno};
 use super::pending::To;
 use super::roots::Roots;
-use super::{Driver, limit};
+use super::{Driver, resign_limit};
 use crate::config::{Config, ConfigTable, Scope};
 use crate::{Answer, Applied, Error, Plugin, Progress, Token};
 
@@ -211,7 +211,7 @@ impl<T: Plugin> Driver<T> {
         if self.core.is_gone.replace(true) {
             return;
         }
-        limit::limit_remaining_time(Arc::downgrade(&self.running));
+        resign_limit::limit_remaining_time(Arc::downgrade(&self.running));
         self.core.remove_own(self.core.outbound.socket());
         if !self.core.is_stopping() {
             self.stop(GONE);

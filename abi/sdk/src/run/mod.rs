@@ -10,13 +10,13 @@ pub(crate) mod clock;
 mod core;
 mod dispatch;
 mod interfaces;
-mod limit;
 mod note;
 mod outbound;
 mod partners;
 mod parts;
 mod peer;
 mod pending;
+mod resign_limit;
 #[cfg(test)]
 pub(crate) mod rig;
 mod roots;
