@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A type has at most 15 fields: what lives for another time, or changes for another reason, is a value of its own. At
 //! most three files touch a private field: the others ask its owner.
+//!
+//! Two files of a folder do not differ by an s alone: nobody guesses what is in role.rs and what in roles.rs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -248,6 +250,21 @@ fn no_field_gets_touched_by_more_files_than_it_may_be() {
         "fields that more than {TOUCHES_MAX} files touch: give their owner a method, or correct OPEN"
     );
     compare(&found, &OPEN, &what);
+}
+
+#[test]
+fn no_two_files_of_a_folder_differ_by_an_s_alone() {
+    let sources = sources();
+    let files: BTreeSet<&str> = sources.iter().map(|it| it.file.as_str()).collect();
+    let plural = |file: &str| file.strip_suffix(".rs").map(|it| format!("{it}s.rs"));
+    let both = files
+        .iter()
+        .filter(|it| plural(it).is_some_and(|other| files.contains(other.as_str())));
+    let both: Vec<&&str> = both.collect();
+    assert!(
+        both.is_empty(),
+        "name what each of them has: {both:?}, and the file with an s more"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@
 
 mod changes;
 mod digest;
-mod element;
+mod element_text;
 mod elements;
 pub mod host_end;
 mod own;
@@ -37,7 +37,7 @@ use spared_records::{ReceiveError, Receiver, SendError};
 
 use changes::Changes;
 pub use digest::digests;
-use element::Words;
+use element_text::Words;
 use elements::{ChangedSets, Elements};
 pub use own::own_translations;
 pub use packet::Advert;
@@ -233,7 +233,7 @@ impl Keeper {
         for set in due {
             // a set that changes meanwhile is read again soon, one that is gone is forgotten soon
             if let Ok(read) = sets::elements(&set.name) {
-                let digests = read.map(|it| element::digests(&it, set.types, &words));
+                let digests = read.map(|it| element_text::digests(&it, set.types, &words));
                 self.elements.set_digests(now, &set.name, digests);
             }
         }

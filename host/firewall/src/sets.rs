@@ -8,7 +8,7 @@ use spared_netlink::{
 };
 
 use super::digest::is_foreign_table;
-use super::element::Types;
+use super::element_text::Types;
 
 /// Maximum number of elements of a set that is compared; an interval has two, one for each end. Reading stops there.
 const ELEMENTS_MAX: usize = 8192;
