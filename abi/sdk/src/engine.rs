@@ -203,7 +203,8 @@ pub trait Engine {
 /// ```
 ///
 /// A runner has the parts `roles`, `transfer`, `query`, `interfaces`, `peer` and `local` of
-/// [`plugin!`](crate::plugin); the methods of a part that is not named there are not called.
+/// [`plugin!`](crate::plugin); the methods of a part that is not named there are not called. The part `query` is a trait
+/// of its own, [`Commands`].
 pub trait Io: Sized {
     /// Configuration as the plugin uses it; `()` if it has none.
     type Settings: PartialEq;
@@ -364,7 +365,10 @@ pub trait Io: Sized {
     fn partner_writable(&mut self, engine: &mut Self::Engine, now_ns: u64, partner: usize) {
         let _ = (engine, now_ns, partner);
     }
+}
 
+/// The words that administrators may say to a plugin, for the part `query`: `sparectl NAME WORD ...`.
+pub trait Commands: Io {
     /// Words that [`query`](Self::query) answers. It gets no other words.
     const VERBS: &'static [crate::Verb] = &[crate::Verb::ROWS, crate::Verb::STATUS];
 
@@ -378,8 +382,5 @@ pub trait Io: Sized {
         now_ns: u64,
         argv: &[&str],
         answer: &mut Answer,
-    ) -> Result<Progress, Error> {
-        let _ = (engine, now_ns, argv, answer);
-        Err(Error::Usage("there is nothing to ask".to_owned()))
-    }
+    ) -> Result<Progress, Error>;
 }

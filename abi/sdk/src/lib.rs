@@ -76,7 +76,7 @@ pub mod run;
 
 pub use alarm::Alarm;
 pub use check::{Checks, Trouble};
-pub use engine::{Engine, Io};
+pub use engine::{Commands, Engine, Io};
 pub use error::Error;
 pub use group::{Additions, GroupHandle, Groups};
 pub use host::{Host, Waker};

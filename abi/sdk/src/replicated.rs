@@ -21,7 +21,9 @@
 //!     fn start(host: Host, _settings: &()) -> Result<(Self, Self::Engine), Error> {
 //!         Ok((Self, Replicated::new(host, ["notes"], Map::new(life()))))
 //!     }
+//! }
 //!
+//! impl Commands for Notes {
 //!     const VERBS: &'static [Verb] = &[
 //!         Verb::ROWS,
 //!         Verb::STATUS,

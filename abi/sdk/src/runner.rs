@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::engine::{Engine, Io};
+use crate::engine::{Commands, Engine, Io};
 use crate::{
     Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Local, OpenSockets,
     Partner, Peer, PeerHandle, Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token,
@@ -178,7 +178,7 @@ impl<I: Io> Transfer for Runner<I> {
     }
 }
 
-impl<I: Io> Query for Runner<I> {
+impl<I: Commands> Query for Runner<I> {
     const VERBS: &'static [crate::Verb] = I::VERBS;
 
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {

@@ -20,7 +20,7 @@ use std::os::fd::RawFd;
 use spared_sdk::CauseKind;
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, Host, Interest, InterfaceEvent, Io, OpenSockets, Progress, Ready, Role,
+    Applied, Error, Host, Interest, InterfaceEvent, Io, OpenSockets, Progress, Ready, Role,
     RoleEvent, Runner, Token,
 };
 
@@ -180,18 +180,6 @@ impl Io for Conntrack {
         let addresses = event.addresses.iter();
         let addresses = addresses.map(|(address, _)| kernel::bytes_of(*address));
         engine.handle_dynamic_addresses(&event.name, addresses.collect());
-    }
-
-    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
-
-    fn query(
-        &mut self,
-        engine: &mut Engine,
-        now_ns: u64,
-        argv: &[&str],
-        answer: &mut Answer,
-    ) -> Result<Progress, Error> {
-        self.answer(engine, now_ns, argv, answer)
     }
 
     fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {

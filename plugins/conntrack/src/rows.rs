@@ -2,24 +2,11 @@
 
 use std::ffi::CStr;
 
-use spared_sdk::{Answer, Error, Progress, Verb};
+use spared_sdk::{Answer, Commands, Error, Progress, Verb};
 
 use crate::Conntrack;
 use crate::engine::{Engine, Fault, ListKind, Listed, Rows};
 use crate::filter::Selection;
-
-pub const VERBS: &[Verb] = &[
-    Verb::ROWS,
-    Verb::STATUS,
-    Verb::asks(
-        c"flows",
-        FILTER,
-        c"lists flows, and whether each is replicated",
-    ),
-    Verb::asks(c"stats", FILTER, c"counts flows by protocol"),
-    Verb::asks(c"diff", ENDS, c"compares the flows of both nodes"),
-    Verb::changes(c"resync", c"", c"sends the peer every flow again"),
-];
 
 /// Options as in conntrack(8).
 const FILTER: &CStr = c"[--src ADDRESS] [--dst ADDRESS] [--proto PROTOCOL] [--sport PORT] [--dport PORT] [--zone ZONE] \
@@ -37,9 +24,21 @@ pub struct Waiting {
 const NO_RESYNC: &str =
     "no resync: the peer is not connected, or this node is backup (the active one resyncs)";
 
-impl Conntrack {
-    /// Answers a verb.
-    pub(super) fn answer(
+impl Commands for Conntrack {
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::asks(
+            c"flows",
+            FILTER,
+            c"lists flows, and whether each is replicated",
+        ),
+        Verb::asks(c"stats", FILTER, c"counts flows by protocol"),
+        Verb::asks(c"diff", ENDS, c"compares the flows of both nodes"),
+        Verb::changes(c"resync", c"", c"sends the peer every flow again"),
+    ];
+
+    fn query(
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
@@ -83,7 +82,7 @@ impl Conntrack {
                 self.waiting.list = Some(answer.later());
                 return Ok(Progress::Pending);
             }
-            _ => return Err(Verb::usage("conntrack", VERBS)),
+            _ => return Err(Verb::usage("conntrack", Self::VERBS)),
         }
         Ok(Progress::Done)
     }

@@ -159,18 +159,6 @@ impl Io for Servers {
         engine.handle_role(now_ns, token.into(), &event.group, is_active);
         Ok(Progress::Pending)
     }
-
-    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
-
-    fn query(
-        &mut self,
-        engine: &mut Engine,
-        now_ns: u64,
-        argv: &[&str],
-        answer: &mut Answer,
-    ) -> Result<Progress, Error> {
-        self.answer(engine, now_ns, argv, answer)
-    }
 }
 
 // chown, dac_override, fowner: files of the servers' accounts; lease: to detect whether a server runs

@@ -1,25 +1,24 @@
 //! Implements the verbs and rows of `sparectl dhcp`.
 
-use spared_sdk::{Answer, Error, Progress, Verb};
+use spared_sdk::{Answer, Commands, Error, Progress, Verb};
 
 use crate::Servers;
 use crate::engine::{Difference, Engine};
 
-pub const VERBS: &[Verb] = &[
-    Verb::ROWS,
-    Verb::STATUS,
-    Verb::asks(c"check", c"", c"names servers that cannot be replicated"),
-    Verb::asks(c"diff", c"", c"compares the leases of both nodes"),
-    Verb::asks(
-        c"conflicts",
-        c"",
-        c"lists addresses that both nodes had leased",
-    ),
-];
+impl Commands for Servers {
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::asks(c"check", c"", c"names servers that cannot be replicated"),
+        Verb::asks(c"diff", c"", c"compares the leases of both nodes"),
+        Verb::asks(
+            c"conflicts",
+            c"",
+            c"lists addresses that both nodes had leased",
+        ),
+    ];
 
-impl Servers {
-    /// Answers a verb.
-    pub(super) fn answer(
+    fn query(
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
@@ -42,11 +41,13 @@ impl Servers {
                 engine.handle_diff(now_ns);
                 return Ok(Progress::Pending);
             }
-            _ => return Err(Verb::usage("dhcp", VERBS)),
+            _ => return Err(Verb::usage("dhcp", Self::VERBS)),
         }
         Ok(Progress::Done)
     }
+}
 
+impl Servers {
     /// Ends the answers that wait for a comparison.
     pub(super) fn end_answers(&mut self, found: &Result<Difference, String>) {
         for mut answer in self.answers.drain(..) {

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 use spared_sdk::CauseKind;
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, Host, Io, Partner, Progress, RoleEvent, Runner, SendError, Token, Verb,
+    Answer, Applied, Commands, Error, Host, Io, Partner, Progress, RoleEvent, Runner, SendError,
+    Token, Verb,
 };
 use spared_tree::config::{self, Settings};
 use spared_tree::{builtin, local};
@@ -184,7 +185,9 @@ impl Io for Files {
             Err(why) => log::error!("files-root sent {} bytes: {why}", message.len()),
         }
     }
+}
 
+impl Commands for Files {
     const VERBS: &'static [Verb] = &verbs::ALL;
 
     fn query(

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Checks, Engine as _, Error, Host, InterfaceEvent, InterfaceHandle, Io,
-    OpenSockets, Progress, Ready, Runner, Sockets,
+    Applied, Checks, Engine as _, Error, Host, InterfaceEvent, InterfaceHandle, Io, OpenSockets,
+    Ready, Runner, Sockets,
 };
 
 use config::Settings;
@@ -131,18 +131,6 @@ impl Io for Health {
             carrier: event.carrier,
         };
         engine.handle_interface(now_ns, &event.name, link);
-    }
-
-    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
-
-    fn query(
-        &mut self,
-        engine: &mut Engine,
-        now_ns: u64,
-        argv: &[&str],
-        answer: &mut Answer,
-    ) -> Result<Progress, Error> {
-        self.answer(engine, now_ns, argv, answer)
     }
 
     fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {

@@ -1,19 +1,18 @@
 //! Commands and rows of `sparectl health`.
 
-use spared_sdk::{Answer, Error, Progress, Verb};
+use spared_sdk::{Answer, Commands, Error, Progress, Verb};
 
 use crate::Health;
 use crate::engine::Engine;
 
-pub const VERBS: &[Verb] = &[
-    Verb::ROWS,
-    Verb::STATUS,
-    Verb::changes(c"probe", c"NAME", c"runs a check now"),
-];
+impl Commands for Health {
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::changes(c"probe", c"NAME", c"runs a check now"),
+    ];
 
-impl Health {
-    /// Answers a command.
-    pub(super) fn answer(
+    fn query(
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
@@ -26,7 +25,7 @@ impl Health {
                 engine.probe(now_ns, name).map_err(Error::Usage)?;
                 answer.text(name, "runs now; `sparectl health` shows the result")?;
             }
-            _ => return Err(Verb::usage("health", VERBS)),
+            _ => return Err(Verb::usage("health", Self::VERBS)),
         }
         Ok(Progress::Done)
     }

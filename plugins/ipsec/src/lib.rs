@@ -155,18 +155,6 @@ impl Io for Ipsec {
         }
         spared_sdk::Engine::start_settle(engine, now_ns, deadline_ns);
     }
-
-    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
-
-    fn query(
-        &mut self,
-        engine: &mut Engine,
-        now_ns: u64,
-        argv: &[&str],
-        answer: &mut Answer,
-    ) -> Result<Progress, Error> {
-        self.answer(engine, now_ns, argv, answer)
-    }
 }
 
 impl Ipsec {

@@ -1,24 +1,23 @@
 //! Implements the verbs and rows of `sparectl ipsec`.
 
-use spared_sdk::{Answer, Error, Progress, Value, Verb};
+use spared_sdk::{Answer, Commands, Error, Progress, Value, Verb};
 
 use crate::Ipsec;
 use crate::engine::Engine;
 use crate::node::Node;
 
-pub const VERBS: &[Verb] = &[
-    Verb::ROWS,
-    Verb::STATUS,
-    Verb::asks(
-        c"check",
-        c"",
-        c"lists settings of the IKE daemon that break a failover",
-    ),
-];
+impl Commands for Ipsec {
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::asks(
+            c"check",
+            c"",
+            c"lists settings of the IKE daemon that break a failover",
+        ),
+    ];
 
-impl Ipsec {
-    /// Answers a verb.
-    pub(super) fn answer(
+    fn query(
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
@@ -36,7 +35,7 @@ impl Ipsec {
                 }
                 return Ok(Progress::Pending);
             }
-            _ => return Err(Verb::usage("ipsec", VERBS)),
+            _ => return Err(Verb::usage("ipsec", Self::VERBS)),
         }
         let mut rows = engine.rows(now_ns);
         let room = self.node.as_ref().map(Node::hold_capacity);
@@ -44,7 +43,9 @@ impl Ipsec {
         answer.rows(rows)?;
         Ok(Progress::Done)
     }
+}
 
+impl Ipsec {
     /// Answers `check` with the connections that charon reported last.
     pub(super) fn end_answers(&mut self, engine: &Engine, was_asked: bool) {
         for mut answer in self.answers.drain(..) {

@@ -17,8 +17,8 @@ use std::os::fd::RawFd;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Checks, Engine as _, Error, Host, Io, Progress, Ready, RoleEvent, Runner,
-    Token, abi::CHECK_UNKNOWN,
+    Applied, Checks, Engine as _, Error, Host, Io, Progress, Ready, RoleEvent, Runner, Token,
+    abi::CHECK_UNKNOWN,
 };
 
 use config::Settings;
@@ -117,18 +117,6 @@ impl Io for Service {
     ) -> Result<Progress, Error> {
         engine.handle_role(now_ns, token.into(), &event.into());
         Ok(Progress::Pending)
-    }
-
-    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
-
-    fn query(
-        &mut self,
-        engine: &mut Engine,
-        now_ns: u64,
-        argv: &[&str],
-        answer: &mut Answer,
-    ) -> Result<Progress, Error> {
-        self.answer(engine, now_ns, argv, answer)
     }
 
     fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {

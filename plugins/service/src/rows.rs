@@ -1,25 +1,24 @@
 //! Commands and rows of `sparectl service`.
 
-use spared_sdk::{Answer, Error, Progress, Verb};
+use spared_sdk::{Answer, Commands, Error, Progress, Verb};
 
 use crate::Service;
 use crate::engine::Engine;
 
-pub const VERBS: &[Verb] = &[
-    Verb::ROWS,
-    Verb::STATUS,
-    Verb::asks(c"check", c"", c"names services that would not start"),
-    Verb::changes(c"retry", c"[NAME]", c"retries what has failed"),
-    Verb::changes(
-        c"forget",
-        c"NAME",
-        c"forgets a service that left the file, which keeps running",
-    ),
-];
+impl Commands for Service {
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::asks(c"check", c"", c"names services that would not start"),
+        Verb::changes(c"retry", c"[NAME]", c"retries what has failed"),
+        Verb::changes(
+            c"forget",
+            c"NAME",
+            c"forgets a service that left the file, which keeps running",
+        ),
+    ];
 
-impl Service {
-    /// Answers a command.
-    pub(super) fn answer(
+    fn query(
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
@@ -50,7 +49,7 @@ impl Service {
                 engine.forget(now_ns, name).map_err(Error::Usage)?;
                 answer.text("forgotten", name)?;
             }
-            _ => return Err(Verb::usage("service", VERBS)),
+            _ => return Err(Verb::usage("service", Self::VERBS)),
         }
         Ok(Progress::Done)
     }

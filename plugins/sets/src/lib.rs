@@ -18,7 +18,7 @@ use std::os::fd::RawFd;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, Host, Interest, Io, Progress, Ready, Runner, Verb, replicated,
+    Answer, Applied, Commands, Error, Host, Interest, Io, Progress, Ready, Runner, Verb, replicated,
 };
 
 use config::Settings;
@@ -119,7 +119,9 @@ impl Io for Sets {
     fn fd(&mut self, engine: &mut Engine, now_ns: u64, _fd: RawFd, _ready: Ready) {
         self.hear(engine, now_ns);
     }
+}
 
+impl Commands for Sets {
     const VERBS: &'static [Verb] = &[Verb::ROWS, Verb::STATUS];
 
     fn query(

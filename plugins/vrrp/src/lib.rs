@@ -29,8 +29,8 @@ use std::os::fd::RawFd;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Alarm, Answer, Applied, Directive, Error, GroupHandle, Groups, Host, IdentityHandle,
-    PeerHandle, Plugin, Progress, Query, Ready, Token,
+    Alarm, Applied, Directive, Error, GroupHandle, Groups, Host, IdentityHandle, PeerHandle,
+    Plugin, Progress, Ready, Token,
 };
 
 use config::Settings;
@@ -175,14 +175,6 @@ impl Groups for Vrrp {
             self.alarm.set(Some(now_ns));
         }
         self.directed.push(group.to_owned());
-    }
-}
-
-impl Query for Vrrp {
-    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
-
-    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
-        self.answer(argv, answer)
     }
 }
 

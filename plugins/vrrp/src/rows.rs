@@ -1,29 +1,28 @@
 //! Implements the verbs and rows of `sparectl vrrp`.
 
-use spared_sdk::{Answer, Error, Progress, Verb};
+use spared_sdk::{Answer, Error, Progress, Query, Verb};
 
 use crate::Vrrp;
 use crate::engine::Table;
 
-pub const VERBS: &[Verb] = &[
-    Verb::STATUS,
-    Verb::asks(
-        c"virtual-routers",
-        c"",
-        c"lists the virtual routers and their state",
-    ),
-    Verb::asks(
-        c"counters",
-        c"",
-        c"lists what was sent, heard and discarded",
-    ),
-    Verb::asks(c"totals", c"", c"sums the counters of all groups"),
-    Verb::changes(c"retry", c"", c"tries at once to send refused adverts"),
-];
+impl Query for Vrrp {
+    const VERBS: &'static [Verb] = &[
+        Verb::STATUS,
+        Verb::asks(
+            c"virtual-routers",
+            c"",
+            c"lists the virtual routers and their state",
+        ),
+        Verb::asks(
+            c"counters",
+            c"",
+            c"lists what was sent, heard and discarded",
+        ),
+        Verb::asks(c"totals", c"", c"sums the counters of all groups"),
+        Verb::changes(c"retry", c"", c"tries at once to send refused adverts"),
+    ];
 
-impl Vrrp {
-    /// Answers a verb.
-    pub(super) fn answer(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         if argv == ["retry"] {
             let mut tried = 0;
             self.with_engine(|engine, now_ns| tried = engine.retry(now_ns));
@@ -40,7 +39,7 @@ impl Vrrp {
             return Ok(Progress::Done);
         }
         let Some(table) = Table::named(argv) else {
-            return Err(Verb::usage("vrrp", VERBS));
+            return Err(Verb::usage("vrrp", Self::VERBS));
         };
         // rows of hundreds of routers fill an answer, and those of links are few
         let rows = links.rows(now_ns, table).into_iter();

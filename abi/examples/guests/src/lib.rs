@@ -40,7 +40,9 @@ impl Io for Reception {
     fn perform(&mut self, guests: &mut Guests, _now_ns: u64, _name: String) -> Result<(), Error> {
         self.report(guests)
     }
+}
 
+impl Commands for Reception {
     const VERBS: &'static [Verb] = &[
         Verb::ROWS,
         Verb::STATUS,

@@ -213,7 +213,9 @@ impl Io for Hands {
     fn timer(&mut self, _engine: &mut Letters, _now_ns: u64, id: u32) {
         note(format!("own timer {id}"));
     }
+}
 
+impl Commands for Hands {
     fn query(
         &mut self,
         engine: &mut Letters,
