@@ -9,10 +9,10 @@ use std::process::Command;
 
 use serde_json::Value;
 use spared_config_reader::IpNet;
+use spared_firewall::listing::{matches, statements, text};
 use spared_netlink::Link;
 
 use super::outgoing::{Outgoing, virtuals};
-use super::ruleset::{matches, statements, text};
 use super::translation::{is_for_all, rules, source};
 use super::{Finding, Severity, Wanted};
 

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use spared_firewall::Advert;
+use spared_firewall::listing::{objects, place, rules_of_table, statements, target, text};
 
 use super::masquerade::{self, Printed};
 use super::outgoing::Outgoing;
@@ -61,9 +62,7 @@ pub(super) fn list() -> Option<Value> {
 }
 
 fn judge(ruleset: &Value, wanted: &Wanted) -> Vec<Finding> {
-    let chains = ruleset["nftables"].as_array().into_iter().flatten();
-    let chains = chains.filter_map(|object| object.get("chain"));
-    chains
+    objects(ruleset, "chain")
         .filter_map(|chain| {
             let is_own = match text(chain, "hook") {
                 "input" => false,
@@ -77,12 +76,7 @@ fn judge(ruleset: &Value, wanted: &Wanted) -> Vec<Finding> {
 }
 
 fn finding(chain: &Value, is_own: bool, dropped: &[&str]) -> Finding {
-    let (family, table, name) = (
-        text(chain, "family"),
-        text(chain, "table"),
-        text(chain, "name"),
-    );
-    let place = format!("{family} {table} {name}");
+    let place = place(chain);
     let interfaces = dropped.join(", ");
     let finding = if is_own {
         Finding::new(
@@ -145,16 +139,8 @@ fn adverts(name: &str, interface: &Interface, is_own: bool) -> impl Iterator<Ite
 }
 
 // Rules of a chain, and of all chains that it jumps to.
-pub(super) fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v Value> {
-    let of_table: Vec<&Value> = objects
-        .iter()
-        .filter_map(|object| object.get("rule"))
-        .filter(|rule| {
-            ["family", "table"]
-                .iter()
-                .all(|key| rule[key] == chain[key])
-        })
-        .collect();
+pub(super) fn rules_from<'v>(chain: &'v Value, ruleset: &'v Value) -> Vec<&'v Value> {
+    let of_table: Vec<&Value> = rules_of_table(ruleset, chain).collect();
     let mut chains = vec![text(chain, "name")];
     let mut found = Vec::new();
     // `chains` grows during the walk; each chain is visited once, so loops end
@@ -163,7 +149,7 @@ pub(super) fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v 
         next += 1;
         for rule in of_table.iter().filter(|rule| text(rule, "chain") == name) {
             found.push(*rule);
-            for target in targets(rule) {
+            for target in statements(rule).iter().filter_map(target) {
                 if !chains.contains(&target) {
                     chains.push(target);
                 }
@@ -171,26 +157,6 @@ pub(super) fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v 
         }
     }
     found
-}
-
-fn targets(rule: &Value) -> impl Iterator<Item = &str> {
-    statements(rule)
-        .iter()
-        .filter_map(|statement| statement.get("jump").or_else(|| statement.get("goto")))
-        .filter_map(|jump| jump["target"].as_str())
-}
-
-pub(super) fn statements(rule: &Value) -> &[Value] {
-    rule["expr"].as_array().map_or(&[], Vec::as_slice)
-}
-
-/// Conditions of a rule.
-pub(super) fn matches(rule: &Value) -> impl Iterator<Item = &Value> {
-    statements(rule).iter().filter_map(|it| it.get("match"))
-}
-
-pub(super) fn text<'v>(object: &'v Value, key: &str) -> &'v str {
-    object[key].as_str().unwrap_or_default()
 }
 
 #[cfg(test)]

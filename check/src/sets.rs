@@ -1,8 +1,9 @@
 //! Finds nftables sets that are configured for replication but are of a kind that cannot be replicated.
 
 use serde_json::Value;
+use spared_firewall::listing::{place, text};
 
-use super::ruleset::{list, text};
+use super::ruleset::list;
 use super::wanted::Set;
 use super::{Finding, Severity, Wanted};
 
@@ -11,8 +12,7 @@ pub fn examine(wanted: &Wanted) -> Vec<Finding> {
 }
 
 fn judge(ruleset: &Value, wanted: &[Set]) -> Vec<Finding> {
-    let objects = ruleset["nftables"].as_array();
-    let objects = objects.into_iter().flatten();
+    let objects = ruleset["nftables"].as_array().into_iter().flatten();
     let sets = objects.filter_map(|object| object.get("set").or_else(|| object.get("map")));
     sets.filter(|set| wanted.iter().any(|wanted| is_it(set, wanted)))
         .filter_map(finding)
@@ -55,11 +55,12 @@ fn finding(set: &Value) -> Option<Finding> {
         }
         _ => return None,
     };
-    let [family, table, name] = ["family", "table", "name"].map(|key| text(set, key));
     let sentence = format!(
-        "{family} {table} {name} {what} and cannot be replicated: no node becomes ready with it"
+        "{} {what} and cannot be replicated: no node becomes ready with it",
+        place(set)
     );
     let finding = Finding::new("set-cannot-follow", Severity::Error, sentence);
+    let name = text(set, "name");
     let remove = format!("remove the table of \"{name}\" from the plugin's file");
     Some(finding.fix(if has_indices {
         format!("use names (ifname, as iifname), or {remove}")

@@ -6,8 +6,9 @@
 use std::net::IpAddr;
 
 use serde_json::Value;
+use spared_firewall::listing::{matches, objects, statements, text};
 
-use super::ruleset::{matches, rules_from, statements, text};
+use super::ruleset::rules_from;
 use super::wanted::Group;
 use super::{Finding, Severity};
 
@@ -49,15 +50,11 @@ pub fn judge_own(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
 
 /// Rules of all chains that translate sources.
 pub(super) fn rules(ruleset: &Value) -> Vec<&Value> {
-    let Some(objects) = ruleset["nftables"].as_array() else {
-        return Vec::new();
-    };
-    let chains = objects.iter().filter_map(|object| object.get("chain"));
     let translates =
         |chain: &&Value| text(chain, "type") == "nat" && text(chain, "hook") == "postrouting";
-    let chains = chains.filter(translates);
+    let chains = objects(ruleset, "chain").filter(translates);
     chains
-        .flat_map(|chain| rules_from(chain, objects))
+        .flat_map(|chain| rules_from(chain, ruleset))
         .collect()
 }
 

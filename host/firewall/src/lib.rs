@@ -13,6 +13,7 @@ mod digest;
 mod element_text;
 mod elements;
 pub mod host_end;
+pub mod listing;
 mod own;
 mod packet;
 mod passage;
@@ -39,11 +40,12 @@ use changes::Changes;
 pub use digest::digests;
 use element_text::Words;
 use elements::{ChangedSets, Elements};
+pub use listing::{LISTING, ruleset_of};
 pub use own::own_translations;
 pub use packet::Advert;
 pub use passage::drops;
 use rules::Rules;
-pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
+pub use rules::{Obstacle, interruptions, obstacles};
 
 /// Exit code if the host did not start this process: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;

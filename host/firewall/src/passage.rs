@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::listing::{objects, place, rules_of_table, statements, target, text};
 use super::packet::{Advert, Packet, PathPackets};
 
 /// Maximum depth of chains that is walked, the same as in nft.
@@ -38,8 +39,7 @@ pub fn chain_blocking_untracked(ruleset: &Value, packets: &PathPackets) -> Optio
 
 /// Returns true if a base chain drops adverts.
 pub fn drops(ruleset: &Value, chain: &Value, advert: &Advert) -> bool {
-    let objects = ruleset["nftables"].as_array();
-    objects.is_some_and(|it| sees(chain, advert) && drops_at(end(it, chain, advert), chain))
+    sees(chain, advert) && drops_at(end(ruleset, chain, advert), chain)
 }
 
 fn drops_at(end: End, chain: &Value) -> bool {
@@ -55,17 +55,9 @@ fn first(
     packets: &PathPackets,
     keeps: impl Fn(End, &Value) -> bool,
 ) -> Option<String> {
-    let objects = ruleset["nftables"].as_array()?;
-    let chains = objects.iter().filter_map(|object| object.get("chain"));
-    let mut inputs = chains.filter(|chain| sees(chain, packets));
-    let chain = inputs.find(|chain| keeps(end(objects, chain, packets), chain))?;
-    let text = |key: &str| chain[key].as_str().unwrap_or_default();
-    Some(format!(
-        "{} {} {}",
-        text("family"),
-        text("table"),
-        text("name")
-    ))
+    let mut inputs = objects(ruleset, "chain").filter(|chain| sees(chain, packets));
+    let chain = inputs.find(|chain| keeps(end(ruleset, chain, packets), chain))?;
+    Some(place(chain))
 }
 
 /// Returns true if the packet passes the base chain, which may drop it.
@@ -74,9 +66,8 @@ fn sees(chain: &Value, packet: &dyn Packet) -> bool {
     of_family && chain["type"] == "filter" && chain["hook"] == packet.hook()
 }
 
-fn end(objects: &[Value], chain: &Value, packet: &dyn Packet) -> End {
-    let name = chain["name"].as_str().unwrap_or_default();
-    Walk::new(objects, chain, packet).chain(name, 0)
+fn end(ruleset: &Value, chain: &Value, packet: &dyn Packet) -> End {
+    Walk::new(ruleset, chain, packet).chain(text(chain, "name"), 0)
 }
 
 /// State of a packet's walk through the chains of a table.
@@ -90,11 +81,10 @@ struct Walk<'r> {
 
 impl<'r> Walk<'r> {
     /// Begins in the table that contains the chain `base`.
-    fn new(objects: &'r [Value], base: &Value, packet: &'r dyn Packet) -> Self {
+    fn new(ruleset: &'r Value, base: &Value, packet: &'r dyn Packet) -> Self {
         let mut by_chain: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-        for rule in objects.iter().filter_map(|object| object.get("rule")) {
-            let of_table = rule["family"] == base["family"] && rule["table"] == base["table"];
-            if let Some(chain) = rule["chain"].as_str().filter(|_| of_table) {
+        for rule in rules_of_table(ruleset, base) {
+            if let Some(chain) = rule["chain"].as_str() {
                 by_chain.entry(chain).or_default().push(rule);
             }
         }
@@ -124,7 +114,7 @@ impl<'r> Walk<'r> {
     // Result of a rule; None to continue with the next rule.
     fn judge(&mut self, rule: &'r Value, depth: usize) -> Option<End> {
         let mut certain = true;
-        for statement in rule["expr"].as_array()? {
+        for statement in statements(rule) {
             if let Some(matched) = statement.get("match") {
                 match holds(matched, self.packet) {
                     Some(true) => {}
@@ -133,8 +123,7 @@ impl<'r> Walk<'r> {
                 }
                 continue;
             }
-            let target = statement.get("jump").or_else(|| statement.get("goto"));
-            let end = if let Some(target) = target.and_then(|jump| jump["target"].as_str()) {
+            let end = if let Some(target) = target(statement) {
                 let returns = statement.get("jump").is_some();
                 match self.chain(target, depth + 1) {
                     End::Undecided if returns || !certain => return None,

@@ -13,6 +13,7 @@ use spared_message::firewall::{Chain, NodeNames, Passage, RuleDigests, RuleState
 use spared_message::link::LinkPath;
 
 use super::digest::{digests, is_foreign_table};
+use super::listing::{LISTING, objects, ruleset_of};
 use super::own::{handle_of, own_translations};
 use super::packet::PathPackets;
 use super::passage::{blocking_chain, chain_blocking_untracked};
@@ -119,9 +120,7 @@ impl Rules {
 }
 
 fn has_chain(ruleset: &Value, chain: &Chain) -> bool {
-    let objects = ruleset["nftables"].as_array();
-    let mut chains = objects.into_iter().flatten().map(|object| &object["chain"]);
-    chains.any(|it| {
+    objects(ruleset, "chain").any(|it| {
         it["family"] == chain.family && it["table"] == chain.table && it["name"] == chain.name
     })
 }
@@ -242,11 +241,7 @@ fn deletions(found: &[Found]) -> String {
 }
 
 fn ours(ruleset: &Value) -> Vec<Found> {
-    let objects = ruleset["nftables"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    let rules = objects.iter().filter_map(|object| object.get("rule"));
-    rules
+    objects(ruleset, "rule")
         .filter(|rule| rule["comment"] == COMMENT && rule["family"] != "netdev")
         .filter_map(|rule| {
             let text = |key: &str| rule[key].as_str().map(str::to_owned);
@@ -322,27 +317,6 @@ fn handle(chain: &str, rule: &str) -> Option<u64> {
     handle_of(rule, &String::from_utf8_lossy(&listing))
 }
 
-/// Lists the rulesets of all families whose chains may see packets to this node. A plain `list ruleset` is no option:
-/// for a table with an owner, such as the mirror of the fence, nft 1.0.6 prints flags from memory that is not its own,
-/// often no JSON.
-pub const LISTING: &str =
-    "list ruleset ip; list ruleset ip6; list ruleset inet; list ruleset bridge";
-
-/// Joins the output of nft for [`LISTING`], an object for each family, into one object.
-///
-/// # Errors
-/// The output is no JSON.
-pub fn ruleset_of(output: &[u8]) -> Result<Value, serde_json::Error> {
-    let mut objects = Vec::new();
-    for family in serde_json::Deserializer::from_slice(output).into_iter() {
-        let mut family: Value = family?;
-        if let Some(Value::Array(its)) = family.get_mut("nftables").map(Value::take) {
-            objects.extend(its);
-        }
-    }
-    Ok(serde_json::json!({ "nftables": objects }))
-}
-
 fn run(script: &str) -> Result<(), String> {
     if script.is_empty() {
         return Ok(());
@@ -380,17 +354,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nft_prints_of_each_family_is_one_ruleset() {
-        let printed = b"{\"nftables\": [{\"metainfo\": {}}, {\"table\": {\"family\": \"ip\"}}]}\n\
-            {\"nftables\": [{\"metainfo\": {}}, {\"table\": {\"family\": \"inet\"}}]}\n";
-        let ruleset = ruleset_of(printed).expect("JSON");
-        let objects = ruleset["nftables"].as_array().expect("objects");
-        let tables = objects.iter().filter_map(|it| it.get("table"));
-        let families: Vec<&Value> = tables.map(|it| &it["family"]).collect();
-        assert_eq!(families, ["ip", "inet"]);
-    }
-
-    #[test]
     fn a_chain_is_found_by_family_table_and_name() {
         let ruleset = serde_json::json!({"nftables": [{"metainfo": {}}, {"chain": {"family": "inet", "table": "filter",
             "name": "input"}}]});
@@ -399,18 +362,5 @@ mod tests {
         for other in ["inet filter output", "inet nat input", "ip filter input"] {
             assert!(!has_chain(&ruleset, &chain(other)), "{other}");
         }
-    }
-
-    #[test]
-    fn what_is_no_object_has_no_rules() {
-        for printed in ["\"nftables\"", "[1]", "7", "{\"nftables\": 7}"] {
-            let ruleset = ruleset_of(printed.as_bytes()).expect("JSON");
-            assert_eq!(ruleset, serde_json::json!({"nftables": []}), "{printed}");
-        }
-    }
-
-    #[test]
-    fn what_ends_in_the_middle_is_no_ruleset() {
-        assert!(ruleset_of(b"{\"nftables\": [{\"table\": {\"flags\": \n").is_err());
     }
 }
