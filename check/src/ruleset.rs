@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use spared_firewall::Advert;
 use spared_firewall::listing::{objects, place, rules_of_table, statements, target, text};
+use spared_message::firewall::LISTING;
 
 use super::masquerade::{self, Printed};
 use super::outgoing::Outgoing;
@@ -54,9 +55,7 @@ fn saved(system: &System) -> Option<Finding> {
 
 // Returns the ruleset; None if nft is not installed or may not read the ruleset.
 pub(super) fn list() -> Option<Value> {
-    let output = Command::new("nft")
-        .args(["-j", spared_firewall::LISTING])
-        .output();
+    let output = Command::new("nft").args(["-j", LISTING]).output();
     let output = output.ok().filter(|output| output.status.success())?;
     spared_firewall::ruleset_of(&output.stdout).ok()
 }

@@ -40,7 +40,7 @@ use changes::Changes;
 pub use digest::digests;
 use element_text::Words;
 use elements::{ChangedSets, Elements};
-pub use listing::{LISTING, ruleset_of};
+pub use listing::ruleset_of;
 pub use own::own_translations;
 pub use packet::Advert;
 pub use passage::drops;

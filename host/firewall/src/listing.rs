@@ -2,13 +2,7 @@
 
 use serde_json::Value;
 
-/// Lists the rulesets of all families whose chains may see packets to this node. A plain `list ruleset` is no option:
-/// for a table with an owner, such as the mirror of the fence, nft 1.0.6 prints flags from memory that is not its own,
-/// often no JSON.
-pub const LISTING: &str =
-    "list ruleset ip; list ruleset ip6; list ruleset inet; list ruleset bridge";
-
-/// Joins the output of nft for [`LISTING`], an object for each family, into one object.
+/// Joins the output of nft for [`LISTING`](spared_message::firewall::LISTING), an object for each family, into one object.
 ///
 /// # Errors
 /// The output is no JSON.

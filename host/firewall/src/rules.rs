@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use spared_child::{Child, PATH, Program};
-use spared_message::firewall::{Chain, NodeNames, Passage, RuleDigests, RuleState, RulesListed};
+use spared_message::firewall::{
+    Chain, LISTING, NodeNames, Passage, RuleDigests, RuleState, RulesListed,
+};
 use spared_message::link::LinkPath;
 
 use super::digest::{digests, is_foreign_table};
-use super::listing::{LISTING, objects, ruleset_of};
+use super::listing::{objects, ruleset_of};
 use super::own::{handle_of, own_translations};
 use super::packet::PathPackets;
 use super::passage::{blocking_chain, chain_blocking_untracked};

@@ -13,6 +13,12 @@ use crate::link::LinkPath;
 
 pub use spared_verdict::{OwnTranslation, RuleDigests};
 
+/// Command of nft that lists the rulesets of all families whose chains may see packets to this node. A plain
+/// `list ruleset` is no option: for a table with an owner, such as the mirror of the fence, nft 1.0.6 prints flags from
+/// memory that is not its own, often no JSON.
+pub const LISTING: &str =
+    "list ruleset ip; list ruleset ip6; list ruleset inet; list ruleset bridge";
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFirewall {
     /// First message. `ours` is true if a rule of ours may exist, from an earlier process or run.

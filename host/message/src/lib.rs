@@ -13,6 +13,7 @@ pub mod link;
 pub mod load;
 pub mod notice;
 pub mod paths;
+pub mod query;
 pub mod starter;
 pub mod word;
 

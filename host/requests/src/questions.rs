@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use spared_contract::Row;
 use spared_message::control::{Answer, ErrorCode, Status, refusal};
+use spared_message::query::{Answered, Unanswered};
 use spared_verdict::RoleChange;
 
 use crate::rows::{kind, value};
@@ -54,24 +55,6 @@ pub type PeerStatusHalf = Option<Box<Status>>;
 
 /// History of the peer; None until it has answered.
 pub type PeerHistory = Option<Vec<RoleChange>>;
-
-/// A plugin's answer to a query.
-#[derive(Debug, Default)]
-pub struct Answered {
-    pub rows: Vec<Row>,
-    /// True if the rows need attention.
-    pub attention: bool,
-    /// True if some rows were left out, as the answer was too long.
-    pub missing: bool,
-}
-
-/// Reason why a query has no answer.
-#[derive(Debug)]
-pub struct Unanswered {
-    /// True if the plugin does not know the words of the query.
-    pub unknown_words: bool,
-    pub why: String,
-}
 
 /// A request, with the answers that have arrived.
 #[derive(Debug)]

@@ -8,11 +8,10 @@ use spared_contract::Cause;
 use spared_journal::Recorded;
 use spared_message::control::refusal;
 use spared_message::control::{Answer, ErrorCode, Request, Verdict};
+use spared_message::query::{Answered, Unanswered};
 use spared_node::StatusRows;
 use spared_process::clock;
-use spared_requests::questions::{
-    Answered, Asker, Question, QuestionKind, STATUS_TIMEOUT, Unanswered,
-};
+use spared_requests::questions::{Asker, Question, QuestionKind, STATUS_TIMEOUT};
 use spared_requests::server::Asked;
 use spared_requests::watchers::with_verdict;
 use spared_requests::{Caller, verbs};

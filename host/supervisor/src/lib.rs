@@ -31,13 +31,13 @@ use std::time::{Duration, Instant};
 use spared_config as config;
 use spared_contract::{RoleEvent, Surroundings, ToPlugin};
 use spared_group::Order;
+use spared_message::query::{Answered, Unanswered};
 use spared_message::starter::About;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::worker::process::Worker;
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, nearest_tick};
 use spared_records::SendError;
-use spared_requests::questions::{Answered, Unanswered};
 
 use calls::Calls;
 use check::Check;

@@ -2,7 +2,7 @@
 
 use spared_config::Fault;
 use spared_contract::{Call, Scope};
-use spared_requests::questions::{Answered, Unanswered};
+use spared_message::query::{Answered, Unanswered};
 
 use spared_message::notice::Notice;
 

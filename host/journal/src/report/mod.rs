@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use spared_child::{Child, Ended, Program};
 use spared_config::{Options, exit, loaded, state_dir};
-use spared_firewall::LISTING;
 use spared_message::control::NodeReport;
+use spared_message::firewall::LISTING;
 use spared_process::clock;
 
 pub use reports::Reports;
