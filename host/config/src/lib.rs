@@ -43,11 +43,11 @@ mod link;
 mod link_keys;
 pub mod on_disk;
 mod options;
-mod order;
 mod plugin;
 pub mod reload;
 mod restart;
 mod setting;
+mod start_order;
 mod subnet;
 mod syntax;
 #[cfg(test)]
@@ -64,12 +64,12 @@ pub use host::Host;
 pub use link::Link;
 pub use link_keys::LinkKeys;
 pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, LOADED, Options, Unread, loaded, state_dir};
-pub use order::by_order;
 pub use plugin::{Allow, OnFailure, Plugin, table_of};
 pub use restart::{PROGRAM, Restart, RestartFault};
 use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;
 pub use spared_process::worker::Build;
+pub use start_order::by_order;
 
 /// Contents of all files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Setup {
     }
 
     fn new(host: Host, mut plugins: Vec<Plugin>, text: String) -> Self {
-        order::refuse_cycles(&mut plugins);
+        start_order::refuse_cycles(&mut plugins);
         let digest = digest(&text, &plugins);
         Self {
             host,

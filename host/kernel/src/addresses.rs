@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use spared_netlink::constants::{ADDRESS_PROTOCOL, IFA_F_SECONDARY};
 use spared_netlink::{Address, Event, Link, Message};
 
-use super::group::Desired;
-use super::misplaced::is_gone;
+use super::group_claims::Desired;
+use super::misplaced_addresses::is_gone;
 use super::sysctl::On;
-use super::{Kernel, KernelError, frame, routes, rules, vmac};
+use super::{Kernel, KernelError, announcement_frame, routes, rules, vmac};
 
 /// Result of an installation.
 #[derive(Debug, Default)]
@@ -379,7 +379,7 @@ impl Kernel {
                 if !self.interfaces.carrier(&claim.interface) || mac == [0; 6] {
                     continue;
                 }
-                let frame = frame::announcement(claim.address, mac);
+                let frame = announcement_frame::announcement(claim.address, mac);
                 self.announcer.send(index, &frame);
             }
         }

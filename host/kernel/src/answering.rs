@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use spared_contract::{AddressClaim, Claims, Family, VirtualRouterClaim};
 
 use super::Kernel;
-use super::group::router_id;
+use super::group_claims::router_id;
 
 /// Kinds of devices that never ask or answer neighbours, though they are Ethernet.
 const NO_NEIGHBOURS: [&str; 4] = ["dummy", "ifb", "ipvlan", "vrf"];

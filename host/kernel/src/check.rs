@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spared_contract::{AddressClaim, Claims, Family, RuleClaim};
 
-use super::group::{Group, router_id};
+use super::group_claims::{Group, router_id};
 
 /// Checks claims against each other and against `others`, the other groups. The error says what is
 /// wrong.

@@ -7,7 +7,7 @@ use spared_contract::Claims;
 
 use super::check::check;
 use super::fence::LeaseKey;
-use super::group::{self, Group, router_id};
+use super::group_claims::{self, Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
 
@@ -15,7 +15,7 @@ use super::{Kernel, KernelError};
 struct Change {
     keys: BTreeSet<LeaseKey>,
     routers: BTreeSet<RouterId>,
-    addresses: Vec<group::Desired>,
+    addresses: Vec<group_claims::Desired>,
 }
 
 impl Kernel {
@@ -170,12 +170,12 @@ impl Kernel {
     }
 
     // Applies the difference to the new claims. New addresses are added before old ones are deleted.
-    pub(super) fn apply_difference(&mut self, name: &str, old: &[group::Desired]) {
+    pub(super) fn apply_difference(&mut self, name: &str, old: &[group_claims::Desired]) {
         let Some(group) = self.groups.get(name) else {
             return;
         };
         let wanted = group.placed(&self.interfaces);
-        let stale = |old: &&group::Desired| {
+        let stale = |old: &&group_claims::Desired| {
             !wanted.iter().any(|w| {
                 (w.index, w.address, w.prefix, &w.label)
                     == (old.index, old.address, old.prefix, &old.label)
@@ -183,9 +183,11 @@ impl Kernel {
         };
         let gone = old.iter().filter(stale).cloned();
         // In IPv6 an interface has an address only once, whatever its prefix. The kernel changes no label of an address.
-        let replaced = |old: &group::Desired| {
-            let again = |w: &group::Desired| (w.index, w.address) == (old.index, old.address);
-            let relabelled = |w: &group::Desired| w.prefix == old.prefix && w.label != old.label;
+        let replaced = |old: &group_claims::Desired| {
+            let again =
+                |w: &group_claims::Desired| (w.index, w.address) == (old.index, old.address);
+            let relabelled =
+                |w: &group_claims::Desired| w.prefix == old.prefix && w.label != old.label;
             let mut same = wanted.iter().filter(|w| again(w));
             same.any(|w| old.address.is_ipv6() || relabelled(w))
         };

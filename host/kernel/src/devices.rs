@@ -8,8 +8,8 @@ use spared_contract::Claims;
 use spared_netlink::{Event, Link, Message};
 
 use super::fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
-use super::group::{Group, router_id};
-use super::misplaced::address_key;
+use super::group_claims::{Group, router_id};
+use super::misplaced_addresses::address_key;
 use super::sysctl::On;
 use super::vmac::{self, RouterId};
 use super::{Kernel, KernelError, KernelEvent};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use spared_netlink::Link;
 use spared_verdict::forwarding::{self, Need};
 
-use super::group::Group;
+use super::group_claims::Group;
 use super::{Kernel, KernelEvent};
 
 impl Kernel {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::fence::LeaseKey;
 
-use super::group::{Group, router_id};
+use super::group_claims::{Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
 

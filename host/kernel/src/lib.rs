@@ -8,10 +8,13 @@
 
 #![deny(unsafe_code)]
 
+mod address_order;
 mod addresses;
 mod announcement;
+mod announcement_frame;
 mod answering;
 mod carrier;
+mod changes_by_others;
 mod check;
 mod claim;
 mod devices;
@@ -20,29 +23,26 @@ mod error;
 mod events;
 pub mod fence;
 mod fence_keeper;
-mod filters;
 mod followed;
 mod forwarding;
-mod frame;
-mod group;
+mod group_claims;
 mod interfaces;
 mod lease_grants;
 mod leftovers;
 mod link_local;
 mod links;
-mod misplaced;
+mod misplaced_addresses;
 mod notifications;
 mod other_devices;
-mod prepare_carry;
-mod renumbered;
 mod retries;
 mod routes;
 mod rules;
+mod socket_filters;
 mod sockets;
 mod status;
+mod switchover;
 mod sysctl;
 mod vmac;
-mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::BorrowedFd;
@@ -65,7 +65,7 @@ use events::Events;
 use fence::{Counts, Fence, LeaseKey};
 use fence_keeper::FenceKeeper;
 use followed::FollowedInterfaces;
-use group::Group;
+use group_claims::Group;
 use interfaces::Interfaces;
 use links::Links;
 use notifications::Notifications;

@@ -9,7 +9,7 @@ use spared_netlink::{Message, Requests, Route};
 use spared_verdict::MissingRoute;
 
 use super::KernelError;
-use super::group::Group;
+use super::group_claims::Group;
 use super::interfaces::Interfaces;
 
 const MAIN: u32 = 254;

@@ -12,7 +12,7 @@ use spared_netlink::{
     Ends, PacketSocket, datagram_sender, echo_socket, join_groups, raw_ip_socket,
 };
 
-use super::filters::{
+use super::socket_filters::{
     Admitted, NETWORK_HEARTBEAT_FILTER, STATION_FILTER, heartbeat_filter, vrrp_filter,
 };
 

@@ -6,7 +6,7 @@ use spared_contract::AddressClaim;
 use spared_netlink::Address;
 use spared_verdict::{AddressStatus, ForeignAddress, MissingRoute};
 
-use super::group::{Group, router_id};
+use super::group_claims::{Group, router_id};
 use super::{Kernel, routes, rules};
 
 impl Kernel {

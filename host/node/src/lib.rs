@@ -15,7 +15,7 @@ mod node_config;
 pub mod orders;
 mod pair;
 pub mod peer;
-mod policy;
+mod policy_rules;
 pub mod recorder;
 mod sysctls;
 mod transitions;

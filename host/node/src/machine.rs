@@ -14,7 +14,7 @@ use spared_verdict::{Needs, setting_of};
 
 use crate::needs::{self, CheckedObjects, EarlierResults};
 
-use crate::policy;
+use crate::policy_rules;
 use crate::sysctls::Sysctls;
 
 /// Interval between two reads.
@@ -216,7 +216,8 @@ fn read_state(
             .filter(|it| !request.virtuals.contains(it));
         read.addresses = own.collect();
         let rules = requests.rules().ok().filter(|_| is_router);
-        let words = |rules: Vec<_>| policy::rules(&rules, &request.interfaces, &read.addresses);
+        let words =
+            |rules: Vec<_>| policy_rules::rules(&rules, &request.interfaces, &read.addresses);
         read.routing_rules = rules.and_then(words);
     }
     read

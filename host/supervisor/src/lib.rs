@@ -9,9 +9,9 @@
 
 #![forbid(unsafe_code)]
 
-mod calls;
 mod check;
 mod failure;
+mod group_calls;
 mod memory;
 mod output;
 mod partners;
@@ -39,8 +39,8 @@ use spared_process::worker::process::Worker;
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, nearest_tick};
 use spared_records::SendError;
 
-use calls::Calls;
 use check::Check;
+use group_calls::Calls;
 use partners::Partners;
 use pending_call::PendingCall;
 use plugin::{Plugin, State};

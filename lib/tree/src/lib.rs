@@ -21,8 +21,8 @@ pub mod acl;
 pub mod builtin;
 mod compare;
 pub mod config;
-mod entry;
 pub mod local;
+mod manifest;
 pub mod own;
 mod root_folder;
 mod scan;
@@ -31,7 +31,7 @@ mod validate;
 
 pub use accounts::Accounts;
 pub use compare::{Change, What, compare};
-pub use entry::{Access, Entry, Hash, Hasher, Kind, Manifest};
+pub use manifest::{Access, Entry, Hash, Hasher, Kind, Manifest};
 pub use root_folder::{Place, RootFolder};
 pub use scan::{Fault, Scanner, xattrs};
 pub use scope::Scope;

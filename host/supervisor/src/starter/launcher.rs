@@ -26,9 +26,9 @@ use spared_process::worker::process::Worker;
 
 use super::control_groups::ControlGroups;
 use super::loaded;
-use super::rights::Rights;
 use super::state;
 use super::unconfirmed;
+use super::worker_rights::Rights;
 
 /// Maximum time for workers to end once the host is gone.
 const RESIGN: Duration = Duration::from_secs(2);

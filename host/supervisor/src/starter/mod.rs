@@ -9,14 +9,14 @@ mod client;
 mod control_groups;
 mod launcher;
 mod loaded;
-mod rights;
 mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;
+mod worker_rights;
 
 pub use client::{StarterAddress, StarterClient};
 pub use launcher::{Files, Launcher};
-pub use rights::Rights;
 pub use serve::run;
+pub use worker_rights::Rights;

@@ -13,7 +13,7 @@ use spared_process::account::Accounts;
 use spared_process::starter::ProcessStarter;
 
 use super::control_groups::ControlGroups;
-use super::rights::Rights;
+use super::worker_rights::Rights;
 use super::{Files, Launcher};
 
 const NET_ADMIN: u64 = 1 << 12;

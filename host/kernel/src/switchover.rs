@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::fence::LeaseKey;
 
-use super::group::{Desired, Group};
+use super::group_claims::{Desired, Group};
 use super::{Kernel, KernelError, routes};
 
 impl Kernel {

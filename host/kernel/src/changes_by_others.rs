@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use spared_contract::Family;
 use spared_netlink::{Event, Route};
 
-use super::filters::Admitted;
-use super::group::Deletion;
+use super::group_claims::Deletion;
 use super::interfaces::{Change, LinkChange};
+use super::socket_filters::Admitted;
 use super::sockets::Place;
 use super::{Kernel, KernelError, KernelEvent, rules};
 

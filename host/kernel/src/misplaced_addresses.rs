@@ -11,7 +11,7 @@ use std::time::Instant;
 use spared_netlink::{Address, Message};
 
 use super::fence::Guarded;
-use super::group::Group;
+use super::group_claims::Group;
 use super::{Kernel, KernelError};
 
 impl Kernel {

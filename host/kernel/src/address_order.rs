@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use spared_netlink::{Address, Message};
 
-use super::group::{Desired, Group};
+use super::group_claims::{Desired, Group};
 use super::{Kernel, KernelError};
-use crate::misplaced::is_gone;
+use crate::misplaced_addresses::is_gone;
 
 impl Kernel {
     /// Moves virtual addresses behind the node's own addresses, at most once a second.
