@@ -279,9 +279,9 @@ impl Overrides {
     }
 }
 
-/// Format of the file.
+/// Format of the file. Keys of a later version, from which somebody has gone back, are ignored.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 struct Written {
     forced: BTreeMap<String, Forced>,
     maintenance: Option<WrittenMaintenance>,

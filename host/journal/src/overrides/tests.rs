@@ -155,6 +155,16 @@ fn a_clock_that_is_set_before_a_restart_ends_nothing_early_and_prolongs_nothing(
     }
 }
 
+/// Somebody has gone back to this version.
+#[test]
+fn a_file_of_a_later_version_overrides_what_this_one_knows() {
+    let later =
+        overrides()
+            .to_text(BOOT)
+            .replacen('{', "{\"of_the_next_version\":{\"by\":\"root\"},", 1);
+    assert_eq!(Overrides::from_text(&later, START, BOOT), Ok(overrides()));
+}
+
 #[test]
 fn garbage_is_nothing() {
     let folder = Folder::new("garbage");
