@@ -24,9 +24,9 @@ export RUSTDOCFLAGS ?= -D warnings
 .PHONY: help build demo demo-video test minutes matrix messages check fmt clippy docs book deny msrv \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-contract bench-pairs test-bench \
-	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
+	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-versions soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
-	fuzz fuzz-seeds release programs notices install install-examples install-files install-units uninstall deb test-deb release-check clean
+	fuzz fuzz-seeds release fixture-version programs notices install install-examples install-files install-units uninstall deb test-deb release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -221,6 +221,10 @@ soak-older: build ## a pair of this build and an older one, whose programs are i
 	@test -x "$$SPARED_OLDER/spared" || { echo "SPARED_OLDER=\"$$SPARED_OLDER\" is no folder of an older build; bench-pairs leaves one in target/pairs/COMMIT/release" >&2; exit 2; }
 	$(soak) older $(in_lab) end_to_end $(alone) older::
 
+soak-versions: build ## pairs of this build and of each release in tests/versions, upgraded and taken back in random order, SPARED_ROUNDS (1) seeds from SPARED_SEED on
+	@$(needs) test
+	$(soak) versions $(in_lab) end_to_end $(alone) versions::
+
 soak-truth: build ## every broken state that takes longer than `make test` may
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
@@ -316,6 +320,10 @@ fuzz-seeds: ## inputs of the fuzz targets that the code itself encodes, into fuz
 release: ## the programs and plugins as `make install` installs them
 	@$(needs) build
 	$(MAKE) programs notices
+
+# Later builds are tested beside it (tests/versions/README.md).
+fixture-version: ## the programs of this release, as `make release` built them, into tests/versions
+	sh tests/versions/make.sh target/release
 
 programs:
 	cargo build --locked --release $(addprefix -p ,spared sparectl spared-plugin-check $(addprefix spared-,$(PLUGINS)))

@@ -37,6 +37,7 @@ pub mod synced;
 #[allow(unsafe_code)]
 mod sys;
 pub mod truth;
+pub mod versions;
 
 /// Result of most functions here. The error is a sentence for the reader of a failed test.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -14,3 +14,4 @@ mod older;
 mod pairs_of_faults;
 mod paused;
 mod storm;
+mod versions;
