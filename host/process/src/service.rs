@@ -25,6 +25,11 @@ impl Service {
         }
     }
 
+    /// Returns true if a service manager is told of this process, and starts it again when it has ended.
+    pub fn is_managed(&self) -> bool {
+        self.socket.is_some()
+    }
+
     pub fn ready(&self, line: &str) {
         self.send(&format!("READY=1\nSTATUS={line}\n"));
     }

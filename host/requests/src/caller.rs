@@ -71,7 +71,11 @@ impl Caller {
     pub fn may_cross_link(request: &Request) -> bool {
         let is_ours = matches!(
             request,
-            Request::Switch { .. } | Request::Arm | Request::Confirm | Request::OwnReport { .. }
+            Request::Switch { .. }
+                | Request::Arm
+                | Request::Confirm
+                | Request::Restart
+                | Request::OwnReport { .. }
         );
         is_ours || Self::is_read_only(request)
     }
@@ -99,7 +103,7 @@ mod tests {
         };
         assert!(Caller::may_cross_link(&switch) && Caller::may_cross_link(&Request::Status));
         assert!(Caller::may_cross_link(&Request::OwnReport { from: 0 }));
-        for order in [Request::Arm, Request::Confirm] {
+        for order in [Request::Arm, Request::Confirm, Request::Restart] {
             assert!(Caller::may_cross_link(&order) && !Caller::is_read_only(&order));
         }
         assert!(!Caller::may_cross_link(&Request::Reload { anyway: false }));

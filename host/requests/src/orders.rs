@@ -52,6 +52,24 @@ impl View<'_> {
         Ok(active.map(|(name, _)| self.leaves(name)).collect())
     }
 
+    /// Plans the end of this node's daemon, which `is_managed` if something starts it again. Returns the lines of the
+    /// answer.
+    ///
+    /// # Errors
+    /// Reasons against it.
+    pub fn plan_restart(&self, is_managed: bool) -> Result<Vec<String>, Answer> {
+        let own = self.own;
+        let active = self.groups.iter().filter(|it| it.1.role == Role::Active);
+        let active = active.map(|(name, _)| {
+            format!("{name}: {own} is active: switch over first (`sparectl switch`)")
+        });
+        let unmanaged = (!is_managed).then(|| {
+            format!("{own}: nothing would start spared again, as no service manager runs it: restart it there")
+        });
+        refuse(active.chain(unmanaged).collect())?;
+        Ok(vec![format!("{own}: spared ends, to be started again")])
+    }
+
     /// Returns the answer to an order to arm both nodes: `lines` about this one, then the peer's answer.
     pub fn armed(&self, mut lines: Vec<String>, there: Option<Answer>) -> Answer {
         let Some(peer) = self.peer else {

@@ -106,6 +106,28 @@ fn what_the_successor_lacks_refuses_a_switch_unless_it_is_wanted_anyway() {
 }
 
 #[test]
+fn a_daemon_ends_to_be_started_again_only_as_backup_and_by_a_service_manager() {
+    let (mut groups, there) = (groups(), r2());
+    let said = |groups: &Groups, is_managed| match view(groups, &there).plan_restart(is_managed) {
+        Ok(lines) => lines.join("; "),
+        Err(Answer::Error { code, lines }) => format!("{code:?}: {}", lines.join("; ")),
+        Err(answer) => panic!("{answer:?}"),
+    };
+    assert_eq!(said(&groups, true), "r1: spared ends, to be started again");
+    let alone = said(&groups, false);
+    assert!(
+        alone.starts_with("Refused: r1: nothing would start spared again"),
+        "{alone}"
+    );
+    become_active(&mut groups, "office");
+    let active = said(&groups, true);
+    assert_eq!(
+        active,
+        "Refused: office: r1 is active: switch over first (`sparectl switch`)"
+    );
+}
+
+#[test]
 fn a_force_refuses_a_switch_against_it_always() {
     let (mut groups, mut there) = (groups(), r2());
     let force = |groups: &mut Groups, forced| {

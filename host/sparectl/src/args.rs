@@ -11,6 +11,7 @@ use spared_message::control::{Force, Request};
 
 use crate::config::Push;
 use crate::line::{Config, Files, Forced, Identity, Init, Line, Maintenance, Pair, Unpair, Verb};
+use crate::upgrade::Upgrade;
 
 /// A whole command line.
 #[derive(Debug, PartialEq)]
@@ -48,6 +49,7 @@ pub enum Command {
     Pair(Box<Pair>),
     Unpair(Unpair),
     Identity(Identity),
+    Upgrade(Upgrade),
     Completions(Shell),
 }
 
@@ -153,6 +155,15 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
         }
         Verb::Unpair(unpair) => Command::Unpair(unpair),
         Verb::Identity(identity) => Command::Identity(identity),
+        Verb::Upgrade {
+            dry_run,
+            reboot,
+            consent,
+        } => Command::Upgrade(Upgrade {
+            dry_run,
+            reboot,
+            anyway: consent.anyway,
+        }),
         Verb::Keygen { file, replace } => Command::Keygen { file, replace },
         Verb::Completions { shell } => Command::Completions(shell),
         Verb::Plugin { words } | Verb::External(words) => Command::Ask(plugin(words)?),
@@ -171,6 +182,7 @@ fn runs_here(command: &Command) -> bool {
         | Command::Pair(_)
         | Command::Unpair(_)
         | Command::Identity(_)
+        | Command::Upgrade(_)
         | Command::Completions(_) => true,
     }
 }

@@ -162,6 +162,17 @@ pub enum Verb {
         subcommand_value_name = "save|restore"
     )]
     Identity(Identity),
+    /// Start both nodes again in the version that is installed, the backup first, and wait until the pair is OK each time (root)
+    Upgrade {
+        /// Show the steps
+        #[arg(long)]
+        dry_run: bool,
+        /// Boot the machines again, for a kernel: run it on each node
+        #[arg(long)]
+        reboot: bool,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Create this node's key and print its line for the table "nodes" (root)
     Keygen {
         /// File of the private key

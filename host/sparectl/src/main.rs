@@ -28,6 +28,7 @@ mod output;
 mod pair;
 mod render;
 mod report;
+mod upgrade;
 mod watch;
 
 // Exit codes other than those of the verdict.
@@ -55,6 +56,7 @@ fn run(args: &Args) -> u8 {
         Command::Pair(pair) => pair::run(args, pair),
         Command::Unpair(unpair) => pair::leave(args, unpair),
         Command::Identity(identity) => identity::run(args, identity),
+        Command::Upgrade(upgrade) => upgrade::run(args, *upgrade),
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),
         Command::Probe(probe) => self::probe(args, probe),
@@ -246,6 +248,7 @@ fn is_order(request: &Request) -> bool {
             | Request::Maintenance { .. }
             | Request::Freeze { .. }
             | Request::Arm
+            | Request::Restart
     )
 }
 

@@ -66,6 +66,11 @@ impl Process {
 
     // ---- the service manager
 
+    /// Returns true if a service manager starts this process again when it has ended.
+    pub(super) fn is_managed(&self) -> bool {
+        self.service.is_managed()
+    }
+
     /// Reports that the configuration is in force.
     pub(super) fn tell_ready(&self, line: &str) {
         self.service.ready(line);

@@ -107,6 +107,7 @@ impl Loop {
             }
             Request::Freeze { for_ms } => self.freeze(now, for_ms, &by),
             Request::Arm => return self.arm(now, asker, &by),
+            Request::Restart => return self.restart(now, asker, &by),
             Request::Node { node, request } => {
                 return self.ask_node(now, asker, caller, &node, *request);
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use spared_link::word::Word;
 use spared_message::control::{Answer, Force, Request};
-use spared_message::notice::Notice;
+use spared_message::notice::{Kind, Notice};
 use spared_node::orders::{freeze_time, maintenance_time};
 use spared_requests::questions::{Asker, Question, QuestionKind};
 
@@ -139,6 +139,21 @@ impl Loop {
         let there = self.pair.order(now, THERE_TIMEOUT, &Request::Arm);
         let question = Question::new(asker, QuestionKind::Arm(lines, None));
         self.await_answers(now, question.asks_peer(there));
+    }
+
+    /// Ends this daemon, so that the service manager starts the build that is installed.
+    pub(super) fn restart(&mut self, now: Instant, asker: Asker, by: &str) {
+        let is_managed = self.process.is_managed();
+        match self.view().for_requests().plan_restart(is_managed) {
+            Ok(lines) => {
+                let text = format!("ends for {by}, to be started again");
+                self.notices
+                    .record(Notice::new(Kind::Stop, text).because("upgrade"));
+                self.reply(now, asker, &Answer::Done { lines });
+                self.begin_stop(now);
+            }
+            Err(refused) => self.reply(now, asker, &refused),
+        }
     }
 
     /// Confirms the last reload of this node and, if a user asks, that of the peer.

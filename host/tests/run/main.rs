@@ -17,6 +17,7 @@ mod partners;
 mod plugins;
 mod reload;
 mod replaced;
+mod restart;
 mod starter;
 mod systemd;
 mod versions;

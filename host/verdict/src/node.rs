@@ -37,7 +37,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .into_iter()
         .chain(elector(node))
         .chain(starter(node))
-        .chain(outdated::finding(node))
+        .chain(outdated::finding(node, link_up))
         .chain(groups)
         .chain(identity::findings(node, peer))
         .chain(plugins)

@@ -4,7 +4,8 @@ use crate::facts::NodeFacts;
 use crate::finding::{Finding, Id};
 use crate::peer::joined;
 
-pub(crate) fn finding(node: &NodeFacts) -> Option<Finding> {
+/// Returns the finding. An upgrade of both nodes needs a link, and a node without one is restarted.
+pub(crate) fn finding(node: &NodeFacts, link_up: bool) -> Option<Finding> {
     let name = &node.node;
     // a file that is damaged or missing has a finding of its own
     let is_lost = |thing: &String| {
@@ -21,7 +22,11 @@ pub(crate) fn finding(node: &NodeFacts) -> Option<Finding> {
         joined(&outdated)
     );
     let finding = Finding::new(Id::Outdated, name, "build", text);
-    Some(finding.todo_there("Run `systemctl restart spared`, best while the node is backup."))
+    Some(if link_up {
+        finding.todo("Run `sparectl upgrade` on either node.")
+    } else {
+        finding.todo_there("Run `systemctl restart spared`, best while the node is backup.")
+    })
 }
 
 #[cfg(test)]
@@ -43,7 +48,10 @@ mod tests {
             restart: restart.collect(),
             ..Needs::default()
         };
-        finding(&node).map(|it| format!("{} {}", it.id, it.text))
+        let what = |it: Finding| format!("{} {}", it.id, it.text);
+        let finding = finding(&node, true)?;
+        assert!(finding.todo.contains("`sparectl upgrade`"), "{finding:?}");
+        Some(what(finding))
     }
 
     #[test]

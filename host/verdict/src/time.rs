@@ -18,11 +18,16 @@ pub fn clock_on(now: &str, rfc3339: &str) -> String {
     }
 }
 
+/// Returns the seconds from `then` to `now`; None if one of them is not a time.
+pub fn seconds(then: &str, now: &str) -> Option<i64> {
+    let second = |text: &str| Some(text.parse::<Timestamp>().ok()?.as_second());
+    second(now)?.checked_sub(second(then)?)
+}
+
 /// Formats the duration from `then` to `now` as "3 h 12 min", "12 min" or "41 s"; None if one of
 /// them is not a time.
 pub fn between(then: &str, now: &str) -> Option<String> {
-    let seconds = |text: &str| Some(text.parse::<Timestamp>().ok()?.as_second());
-    let passed = seconds(now)?.checked_sub(seconds(then)?)?.max(0);
+    let passed = seconds(then, now)?.max(0);
     let (days, hours, minutes) = (passed / 86_400, passed / 3600 % 24, passed / 60 % 60);
     Some(match (days, hours, minutes) {
         (0, 0, 0) => format!("{passed} s"),

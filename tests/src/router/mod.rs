@@ -71,6 +71,8 @@ pub struct Plan {
     pub own_folder: Option<PathBuf>,
     /// spared and its children see its files in /etc/spared, and its programs in /usr/sbin, as a package has them.
     pub is_installed: bool,
+    /// A service manager is there, whom spared tells of its life.
+    pub is_managed: bool,
     /// spared and its children see /proc/sys read-only, as in a container.
     pub is_contained: bool,
     /// spared and its children see only processes of their own account in /proc (hidepid).
@@ -173,6 +175,7 @@ impl Plan {
             clock: Clock::Machine,
             own_folder: None,
             is_installed: false,
+            is_managed: false,
             is_contained: false,
             hides_processes: false,
             older: None,

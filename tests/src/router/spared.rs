@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -139,7 +140,19 @@ impl Files<'_> {
         words.push(build.join("spared").into());
         let mut command = site.ns.command(&words[0]);
         command.args(&words[1..]);
+        if plan.is_managed {
+            command.env("NOTIFY_SOCKET", self.manager()?);
+        }
         self.begin(site, command, log)
+    }
+
+    /// Returns the socket of a service manager that reads nothing, for as long as the test lives.
+    fn manager(&self) -> Result<PathBuf> {
+        let path = self.dir.join("notify");
+        if !path.exists() {
+            std::mem::forget(UnixDatagram::bind(&path)?);
+        }
+        Ok(path)
     }
 
     fn begin(&self, site: &Site, mut command: Command, log: &Path) -> Result<Daemon> {
@@ -314,11 +327,19 @@ impl Spared<'_> {
 
     /// Runs `sparectl` with these arguments.
     pub fn sparectl(&self, words: &[&str]) -> Result<Output> {
-        let program = build_dir()?.join("sparectl");
-        let mut command = std::process::Command::new(&program);
-        command.arg("--runtime-dir").arg(self.runtime_dir());
-        let output = command.args(words).output();
-        Ok(output.map_err(|error| format!("{}: {error}", program.display()))?)
+        let mut command = self.command(words)?;
+        let output = command.output();
+        Ok(output.map_err(|error| format!("{:?}: {error}", command.get_program()))?)
+    }
+
+    /// Returns the command `sparectl` with these arguments.
+    pub fn command(&self, words: &[&str]) -> Result<Command> {
+        let mut command = Command::new(build_dir()?.join("sparectl"));
+        command
+            .arg("--runtime-dir")
+            .arg(self.runtime_dir())
+            .args(words);
+        Ok(command)
     }
 
     pub fn status(&self) -> Result<Status> {

@@ -82,6 +82,7 @@ mod timed;
 mod truth;
 mod units;
 mod unlinked;
+mod upgrade;
 mod uplink;
 
 use std::path::Path;

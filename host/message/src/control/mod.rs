@@ -71,11 +71,13 @@ pub const RESERVED: &[&str] = &[
     "reload",
     "replace",
     "report",
+    "restart",
     "spared",
     "starter",
     "status",
     "switch",
     "unpair",
+    "upgrade",
     "watch",
     "why",
     "worker",
@@ -161,11 +163,14 @@ pub enum Request {
     },
     /// Arms this node and, if an administrator asks, also the peer: from then on they may be active.
     Arm,
+    /// Ends this node's daemon, which the service manager starts again in the build that is installed. Refused while a
+    /// group is active here.
+    Restart,
     /// Passes a request to the other node over the link.
     Node {
         /// Name of the node.
         node: String,
-        /// A read-only request, `Switch`, `Arm` or `Confirm`.
+        /// A read-only request, `Switch`, `Arm`, `Confirm` or `Restart`.
         request: Box<Request>,
     },
     /// `sparectl PLUGIN ARGV...`

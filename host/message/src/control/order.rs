@@ -73,6 +73,8 @@ fn words(f: &mut Formatter<'_>, request: &Request) -> fmt::Result {
         Request::Freeze { for_ms: 0 } => write!(f, " freeze off"),
         Request::Freeze { for_ms } => write!(f, " freeze {for_ms}ms"),
         Request::Arm => write!(f, " arm"),
+        // the only verb that restarts a node
+        Request::Restart => write!(f, " upgrade"),
         // A request names one node: a request within this one is refused.
         Request::Node { node, .. } => write!(f, " --node {node}"),
         Request::Plugin { name, argv } => {
@@ -144,6 +146,7 @@ mod tests {
             ),
             (Request::Confirm, "sparectl confirm"),
             (Request::Arm, "sparectl arm"),
+            (Request::Restart, "sparectl upgrade"),
             (plugin, "sparectl files push etc"),
         ] {
             assert_eq!(request.command().to_string(), command);

@@ -90,6 +90,14 @@ fn verbs_take_their_own_words() {
         assert_eq!(request_of(line), Some(Request::Freeze { for_ms }));
     }
     assert_eq!(request_of("sparectl arm"), Some(Request::Arm));
+    assert_eq!(
+        command_of("sparectl upgrade --dry-run"),
+        Some(Command::Upgrade(Upgrade {
+            dry_run: true,
+            reboot: false,
+            anyway: false
+        }))
+    );
     assert_eq!(request_of("sparectl confirm"), Some(Request::Confirm));
     assert_eq!(
         request_of("sparectl reload --confirm 1m"),
@@ -197,6 +205,10 @@ fn wrong_words_are_refused_by_name() {
             "--json: only an answer of the daemon",
         ),
         ("sparectl --node r2 check", "--node: this command is about"),
+        (
+            "sparectl --node r2 upgrade",
+            "--node: this command is about",
+        ),
         ("sparectl report --node r2", "--node: this command is about"),
         ("sparectl --node r2 keygen", "--node: this command is about"),
         (
