@@ -26,7 +26,7 @@ export RUSTDOCFLAGS ?= -D warnings
 	bench-contract bench-pairs test-bench \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-versions soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
-	fuzz fuzz-seeds release fixture-version programs notices install install-examples install-files install-units uninstall deb test-deb release-check clean
+	fuzz fuzz-seeds release fixture-version programs notices install install-examples install-files install-units uninstall deb test-deb repository release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -384,6 +384,13 @@ uninstall: ## what `make install` has installed, without /etc/spared and /var/li
 deb: ## the Debian package, into target/deb
 	@$(needs) build docs deb
 	packaging/build-deb target/deb
+
+# KEY: a secret key of gpg. The packages of the last `make deb` are added to those that REPOSITORY has.
+repository: REPOSITORY ?= target/repository
+repository: ## KEY=FINGERPRINT: a signed apt repository of the packages that `make deb` has made, in REPOSITORY (target/repository)
+	@$(needs) build repository
+	@test -n "$(KEY)" || { echo "KEY names no secret key of gpg, as \`gpg --list-secret-keys\` lists them" >&2; exit 2; }
+	packaging/repository "$(REPOSITORY)" "$(KEY)" target/deb/*.deb
 
 test-deb: deb ## install, start, reload, stop and purge it in a fresh Debian
 	@$(needs) root

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Sees to the Debian packages that a make target needs: prerequisites.sh build|msrv|demo|bench|test|kernel|uml|stock|docs|deb|root ...
+# Sees to the Debian packages that a make target needs: prerequisites.sh build|msrv|demo|bench|test|kernel|uml|stock|docs|deb|root|repository ...
 # As root the missing ones are installed; anybody else is told which they are.
 set -eu
 
@@ -26,7 +26,8 @@ packages_for() {
 		nginx-light unbound ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
-	root)  echo mmdebstrap ;;
+	root)  echo mmdebstrap; packages_for repository ;;
+	repository) echo apt-utils gnupg ;;
 	esac
 }
 

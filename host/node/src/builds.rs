@@ -36,14 +36,17 @@ impl Builds {
         self.installed = installed;
     }
 
-    /// Returns the names of what runs in another build than is installed. A missing file is none.
+    /// Returns the names of what runs in another build than is installed, and true if a worker is new, whose build is not
+    /// known yet. A missing file is none.
     pub(crate) fn outdated<'n>(
         &mut self,
         workers: impl Iterator<Item = (&'n str, u32)>,
-    ) -> Vec<String> {
+    ) -> (Vec<String>, bool) {
         let mut before = std::mem::take(&mut self.workers);
+        let mut has_new = false;
         for (name, pid) in workers {
             let known = before.remove(name).filter(|it| it.pid == pid);
+            has_new |= known.is_none();
             let worker = known.unwrap_or(Worker { pid, build: None });
             self.workers.insert(name.to_owned(), worker);
         }
@@ -57,7 +60,8 @@ impl Builds {
                 .is_some_and(|(runs, installed)| runs != installed)
         };
         let outdated = running.filter(is_outdated);
-        outdated.map(|(name, _)| name.to_owned()).collect()
+        let outdated = outdated.map(|(name, _)| name.to_owned());
+        (outdated.collect(), has_new)
     }
 }
 
@@ -85,12 +89,15 @@ mod tests {
     #[test]
     fn what_was_replaced_is_outdated_until_it_is_started_again() {
         let [old, new] = ["old", "newer"].map(build);
-        let mut builds = Builds::new(Some(old.clone()));
+        let (mut builds, mut last) = (Builds::new(Some(old.clone())), 0);
         let mut outdated = |files: Option<(&Build, Option<&Build>)>, pid: u32| {
             if let Some((program, sets)) = files {
                 builds.set_installed(installed(program, sets));
             }
-            builds.outdated([("sets", pid)].into_iter()).join(" ")
+            let (names, has_new) = builds.outdated([("sets", pid)].into_iter());
+            assert_eq!(has_new, pid != last, "{pid}");
+            last = pid;
+            names.join(" ")
         };
         assert_eq!(outdated(None, 1), "", "nothing was read yet");
         assert_eq!(outdated(Some((&old, Some(&old))), 1), "");

@@ -27,7 +27,8 @@ const STACK: usize = 1024 * 1024;
 /// Thread that checks the files, and its last result.
 #[derive(Debug)]
 pub struct Files {
-    in_force: Sender<(u64, Texts)>,
+    /// Number and texts of a new configuration in force; None asks for a look at once.
+    in_force: Sender<Option<(u64, Texts)>>,
     found: Arc<Mutex<Found>>,
 }
 
@@ -89,7 +90,7 @@ impl Files {
             found.seen = Seen::default();
             found.number
         };
-        let _ = self.in_force.send((number, setup.texts()));
+        let _ = self.in_force.send(Some((number, setup.texts())));
     }
 
     /// Returns the files that were changed longer ago than an edit takes.
@@ -120,19 +121,29 @@ impl Files {
 
     /// Returns the names of what runs in another build than is installed: the program, and plugins by their workers.
     pub fn outdated<'n>(&self, workers: impl Iterator<Item = (&'n str, u32)>) -> Vec<String> {
-        lock(&self.found).builds.outdated(workers)
+        let (outdated, has_new) = lock(&self.found).builds.outdated(workers);
+        if has_new {
+            // before anybody replaces the file of the new worker
+            let _ = self.in_force.send(None);
+        }
+        outdated
     }
 }
 
-fn work(mut watch: Watch, state: &Path, changes: &Receiver<(u64, Texts)>, result: &Mutex<Found>) {
+fn work(
+    mut watch: Watch,
+    state: &Path,
+    changes: &Receiver<Option<(u64, Texts)>>,
+    result: &Mutex<Found>,
+) {
     let mut number = 0;
     loop {
         match changes.recv_timeout(EVERY) {
-            Ok((newer, texts)) => {
+            Ok(Some((newer, texts))) => {
                 number = newer;
                 watch.set(texts);
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Ok(None) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let unwritable = why_unwritable(state);
