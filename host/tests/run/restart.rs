@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 
-use spared_control::Request;
+use spared_message::control::Request;
 
 use crate::lab::{HOT, Pair, keyed};
 use crate::pair::{VRRP, begin_at_r1};

@@ -12,8 +12,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, Finding, Request, Status};
-use spared_pair::{Id, time};
+use spared_message::control::{Answer, Finding, Request, Status};
+use spared_verdict::{Id, time};
 
 use crate::args::Args;
 use crate::{as_root, ask, output};

@@ -82,7 +82,6 @@ fn clear_limits(kind: &mut Kind) {
         | Kind::Unit { .. }
         | Kind::Process(_)
         | Kind::Script { .. }
-        | Kind::ReadOnly { .. }
-        | Kind::Number(_) => {}
+        | Kind::ReadOnly { .. } => {}
     }
 }
