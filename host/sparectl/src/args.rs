@@ -10,7 +10,9 @@ use clap_complete::Shell;
 use spared_message::control::{Force, Request};
 
 use crate::config::Push;
-use crate::line::{Config, Files, Forced, Identity, Init, Line, Maintenance, Pair, Unpair, Verb};
+use crate::line::{
+    Config, Files, Forced, Identity, Import, Init, Line, Maintenance, Pair, Unpair, Verb,
+};
 use crate::upgrade::Upgrade;
 
 /// A whole command line.
@@ -46,6 +48,7 @@ pub enum Command {
     },
     ConfigPush(Push),
     Init(Box<Init>),
+    Import(Box<Import>),
     Pair(Box<Pair>),
     Unpair(Unpair),
     Identity(Identity),
@@ -148,6 +151,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             watch,
         }),
         Verb::Init(init) => Command::Init(init),
+        Verb::Import(import) => Command::Import(import),
         Verb::Pair(pair) => Command::Pair(pair),
         Verb::Replace(mut pair) => {
             pair.replace = true;
@@ -179,6 +183,7 @@ fn runs_here(command: &Command) -> bool {
         | Command::Keygen { .. }
         | Command::ConfigPush(_)
         | Command::Init(_)
+        | Command::Import(_)
         | Command::Pair(_)
         | Command::Unpair(_)
         | Command::Identity(_)

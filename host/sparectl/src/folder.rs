@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,6 +16,8 @@ use crate::line::Files;
 
 /// Name of the daemon's own file.
 pub const HOST_FILE: &str = "spared.toml";
+/// Beginning of the names of hooks, which are programs.
+const HOOKS: &str = "hooks/";
 const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
 /// Exit code of `spared check` for files that no daemon takes.
 const WRONG: i32 = 78;
@@ -172,7 +174,11 @@ impl Folder {
         mut may: impl FnMut() -> Result<(), String>,
     ) -> Result<(), String> {
         let plugins = self.path.join("plugins");
-        make_folder(&plugins).map_err(|error| format!("{}: {error}", plugins.display()))?;
+        let hooks = new.keys().filter(|it| it.starts_with(HOOKS));
+        let folders = hooks.filter_map(|it| Some(self.path.join(it).parent()?.to_owned()));
+        for folder in folders.chain([plugins]) {
+            make_folder(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
         let differs = |(name, text): &(&String, &String)| old.get(*name) != Some(*text);
         let (host, others): (Vec<_>, Vec<_>) = new
             .iter()
@@ -183,9 +189,9 @@ impl Folder {
         }
         let gone = old.keys().filter(|name| !new.contains_key(*name));
         let gone: Vec<PathBuf> = gone.map(|name| self.path.join(name)).collect();
-        if !gone.is_empty() {
+        for path in gone {
             may()?;
-            remove(&gone)?;
+            remove(&[path])?;
         }
         for (name, text) in host {
             self.put(name, text, &mut may)?;
@@ -199,12 +205,18 @@ impl Folder {
         text: &str,
         may: &mut impl FnMut() -> Result<(), String>,
     ) -> Result<(), String> {
-        replace(
-            &self.path.join(name),
-            text.as_bytes(),
-            Access::AsBefore,
-            may,
-        )
+        let access = if name.starts_with(HOOKS) {
+            let owner = fs::metadata(&self.path)
+                .map_err(|error| format!("{}: {error}", self.path.display()))?;
+            Access::Given {
+                uid: owner.uid(),
+                gid: owner.gid(),
+                mode: 0o755,
+            }
+        } else {
+            Access::AsBefore
+        };
+        replace(&self.path.join(name), text.as_bytes(), access, may)
     }
 }
 

@@ -149,6 +149,8 @@ pub enum Verb {
     Config(Config),
     /// Look at this machine, propose the configuration of a pair, and write it (root)
     Init(Box<Init>),
+    /// Translate keepalived.conf and conntrackd.conf to the files of a pair, and print the steps of the migration (root)
+    Import(Box<Import>),
     /// Make this node and another one a pair: show a code, or ask for the one that the other node shows (root)
     Pair(Box<Pair>),
     /// Put a new machine in place of the other node, as pair --replace does (root)
@@ -230,6 +232,34 @@ impl Init {
     pub fn asks(&self) -> bool {
         !self.yes && crate::init::has_terminal()
     }
+}
+
+/// Files of a pair that runs keepalived.
+#[derive(Args, Debug, Default, PartialEq)]
+pub struct Import {
+    /// File of keepalived, as on this node
+    #[arg(value_name = "KEEPALIVED.CONF")]
+    pub keepalived: PathBuf,
+    /// File of conntrackd
+    #[arg(value_name = "CONNTRACKD.CONF")]
+    pub conntrackd: Option<PathBuf>,
+    /// The other node's keepalived.conf, if it is another file
+    #[arg(long, value_name = "FILE")]
+    pub peer: Option<PathBuf>,
+    /// Names of both nodes, this one first; ID=NODE if lines for one node have another name
+    #[arg(long = "id", value_name = "NODE", value_parser = crate::import::id)]
+    pub ids: Vec<(String, String)>,
+    /// Write the files of two nodes that both run spared
+    #[arg(long)]
+    pub both: bool,
+    /// Show all and write nothing; needs no rights
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Agree to the changes of files that are shown
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub files: Files,
 }
 
 /// How two nodes become a pair.

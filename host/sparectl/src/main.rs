@@ -19,6 +19,7 @@ mod files;
 mod folder;
 mod force;
 mod identity;
+mod import;
 mod init;
 mod keygen;
 mod left_over;
@@ -53,6 +54,7 @@ fn run(args: &Args) -> u8 {
         Command::Report { out, argv } => report::run(args, out.as_deref(), argv),
         Command::ConfigPush(push) => config::push(args, *push),
         Command::Init(init) => init::run(args, init),
+        Command::Import(import) => import::run(args, import),
         Command::Pair(pair) => pair::run(args, pair),
         Command::Unpair(unpair) => pair::leave(args, unpair),
         Command::Identity(identity) => identity::run(args, identity),

@@ -56,6 +56,7 @@ pub const RESERVED: &[&str] = &[
     "history",
     "host",
     "identity",
+    "import",
     "init",
     "keygen",
     "link",

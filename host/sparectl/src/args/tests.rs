@@ -54,6 +54,25 @@ fn no_plugin_may_be_called_like_a_verb() {
 }
 
 #[test]
+fn an_import_names_its_files_and_nodes() {
+    let command = command_of("sparectl import a b --peer c --id main=r1 --id r2 --dry-run");
+    let Some(Command::Import(import)) = command else {
+        panic!("{command:?}");
+    };
+    assert_eq!(import.keepalived, PathBuf::from("a"));
+    assert_eq!(import.conntrackd, Some(PathBuf::from("b")));
+    assert_eq!(import.peer, Some(PathBuf::from("c")));
+    let ids = [("main", "r1"), ("r2", "r2")];
+    assert_eq!(
+        import.ids,
+        ids.map(|(id, node)| (id.to_owned(), node.to_owned()))
+    );
+    assert!(import.dry_run && !import.both && !import.yes);
+    assert!(parsed("sparectl import a --id =r1").is_err());
+    assert!(parsed("sparectl import").is_err());
+}
+
+#[test]
 fn verbs_take_their_own_words() {
     assert_eq!(
         request_of("sparectl events -n 3"),

@@ -16,6 +16,7 @@ use crate::folder::{Folder, HOST_FILE, host_text};
 use crate::line::Init;
 use crate::output::say;
 use crate::{as_root, keygen, pair};
+pub use proposal::other_name;
 use proposal::{Wishes, propose};
 pub use questions::has_terminal;
 

@@ -81,12 +81,18 @@ fn host_file(found: &Findings, wishes: &Wishes, text: &str) -> Result<String, St
         return Err(format!("--peer: {peer} is this node: name the other one"));
     }
     let (own_key, peer_key) = (spared_toml::toml_key(own), spared_toml::toml_key(peer));
-    let mut text = text.to_owned();
+    let nodes = spared_toml::nodes(host_text(&found.texts))?;
+    let is_keyless = nodes.iter().any(|(name, key)| name == own && key.is_none());
+    let mut text = if is_keyless {
+        // `sparectl import` writes the names alone
+        spared_toml::with_key(text, own, &found.key)?
+    } else {
+        text.to_owned()
+    };
     let mut append = |block: String| {
         let between = if text.is_empty() { "" } else { "\n" };
         let _ = write!(text, "{between}{block}");
     };
-    let nodes = spared_toml::nodes(host_text(&found.texts))?;
     if nodes.is_empty() {
         let key = public_text(&found.key);
         append(format!(

@@ -1,0 +1,344 @@
+//! conntrackd.conf: its filters as conntrack.toml, its interface as the link, and a row for each word. The table of
+//! `docs/howto/migrate-from-conntrackd.md` is made of these rows.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::expand::Line;
+use crate::sources::{Fault, Files, Place, Sources};
+use crate::toml::{list, quoted};
+use crate::translate::{address, all};
+use crate::tree::{self, Statement};
+
+/// Fate of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Becomes,
+    Needless,
+    Lost,
+}
+
+pub struct Row {
+    pub words: &'static [&'static str],
+    pub fate: Fate,
+    /// Key of spared, as the page shows it; "-" for none.
+    pub spared: &'static str,
+    pub note: &'static str,
+}
+
+const fn row(
+    words: &'static [&'static str],
+    fate: Fate,
+    spared: &'static str,
+    note: &'static str,
+) -> Row {
+    Row {
+        words,
+        fate,
+        spared,
+        note,
+    }
+}
+
+use Fate::{Becomes, Lost, Needless};
+
+#[rustfmt::skip]
+pub const ROWS: &[Row] = &[
+    row(&["Sync", "General"], Becomes, "the settings in it", ""),
+    row(&["Mode"], Needless, "-", "the link neither loses nor repeats messages"),
+    row(&["ResendQueueSize", "ResendBufferSize", "ACKWindowSize", "RefreshTime", "CacheTimeout", "QueueSize", "BacklogSize", "ChannelWindow"], Needless, "-", "the link neither loses nor repeats messages"),
+    row(&["DisableExternalCache", "DisableInternalCache"], Needless, "-", "always: flows are in both kernels"),
+    row(&["StartupResync"], Needless, "-", "always; the backup is ready when it has all flows"),
+    row(&["PurgeTimeout", "CommitTimeout", "GracePeriod"], Needless, "-", "replicated flows expire after three resync intervals without a refresh (117 s by default, at least 15 s); their times are restored after a failover"),
+    row(&["Multicast", "UDP", "TCP"], Becomes, "`[[link]]` in `spared.toml`", "encrypted, with pinned keys; a second link takes over"),
+    row(&["TCPWindowTracking"], Needless, "-", "replicated flows are tracked liberally"),
+    row(&["Options"], Becomes, "the settings in it", ""),
+    row(&["ExpectationSync"], Becomes, "`expectations`", "on by default, for every helper"),
+    row(&["NetlinkBufferSize", "NetlinkBufferSizeMaxGrowth"], Becomes, "`event_buffer_kib`", "64 MiB by default; a greater size is taken over"),
+    row(&["NetlinkOverrunResync"], Needless, "-", "at once"),
+    row(&["PollSecs"], Needless, "`resync_interval`", "in addition to events"),
+    row(&["HashSize", "HashLimit"], Needless, "-", "there is no cache; `nf_conntrack_max` of the kernel"),
+    row(&["Filter"], Becomes, "`[[include]]`, `[[exclude]]`", ""),
+    row(&["Protocol"], Becomes, "`[[include]]` with `protocol`; `Ignore`: `[[exclude]]`", ""),
+    row(&["Address"], Becomes, "`[[exclude]]` with `source` and `destination`", "connections of the routers themselves are never replicated, unless `local = true`"),
+    row(&["State"], Becomes, "`[[include]]` with `protocol` and `state`", "needs another `[[include]]` for protocols other than TCP"),
+    row(&["Nice", "Scheduler", "LogFile", "Syslog", "LockFile", "UNIX", "Systemd", "EventIterationLimit", "NetlinkEventsReliable"], Needless, "-", "handled by the daemon and the journal"),
+    row(&["Helper", "Stats"], Lost, "-", "not implemented; conntrackd can keep running for these"),
+];
+
+const TCP_STATES: [&str; 10] = [
+    "syn_sent",
+    "syn_recv",
+    "established",
+    "fin_wait",
+    "close_wait",
+    "last_ack",
+    "time_wait",
+    "close",
+    "syn_sent2",
+    "none",
+];
+const PROTOCOLS: [&str; 9] = [
+    "icmp", "tcp", "udp", "dccp", "gre", "esp", "icmpv6", "sctp", "udplite",
+];
+/// Default of spared, in bytes.
+const BUFFER: u64 = 64 << 20;
+
+/// Contents of conntrackd.conf.
+#[derive(Debug, Default)]
+pub struct Replication {
+    /// Text of conntrack.toml.
+    pub text: String,
+    /// Interface of the dedicated link, and the addresses of this node and of the other one.
+    pub link: Option<(String, String, String)>,
+}
+
+/// Settings that have a counterpart.
+struct Filters {
+    has_expectations: bool,
+    /// Greatest size of the buffer for events, in bytes.
+    buffer: u64,
+    /// Accepted protocols, or all.
+    protocols: Option<Vec<String>>,
+    states: Vec<String>,
+    excluded: String,
+}
+
+/// Reads the file. `own` are virtual addresses, which are no reason not to replicate a flow.
+///
+/// # Errors
+/// The file cannot be read, or a limit is reached.
+pub fn read(
+    sources: &mut Sources,
+    files: &dyn Files,
+    path: &Path,
+    own: &BTreeSet<IpAddr>,
+) -> Result<Replication, Fault> {
+    let (file, text) = sources.open(files, path)?;
+    let mut lines = Vec::new();
+    for (line, raw) in (1..).zip(text.lines()) {
+        let text = raw.split('#').next().unwrap_or_default().trim().to_owned();
+        let place = Place { file, line };
+        if !text.is_empty() {
+            sources.count(place);
+            lines.push(Line { place, text });
+        }
+    }
+    let tree = tree::read(sources, &lines)?;
+    let mut found = Replication::default();
+    let mut filters = Filters {
+        has_expectations: true,
+        buffer: BUFFER,
+        protocols: None,
+        states: Vec::new(),
+        excluded: String::new(),
+    };
+    block(sources, &tree, own, &mut found, &mut filters);
+    found.text = filters.text();
+    Ok(found)
+}
+
+fn block(
+    sources: &mut Sources,
+    tree: &[Statement],
+    own: &BTreeSet<IpAddr>,
+    found: &mut Replication,
+    filters: &mut Filters,
+) {
+    for statement in tree {
+        let word = statement.word(0);
+        let Some(row) = ROWS.iter().find(|it| it.words.contains(&word)) else {
+            all(statement, &mut |place| {
+                let why = "conntrackd does not know this word, or spared does not";
+                sources.list(place, word, why, "look whether it does anything");
+            });
+            continue;
+        };
+        match row.fate {
+            Fate::Becomes => sources.translated(statement.place),
+            Fate::Needless => all(statement, &mut |place| {
+                sources.needless(place, word, row.note)
+            }),
+            Fate::Lost => all(statement, &mut |place| {
+                sources.list(
+                    place,
+                    word,
+                    row.note,
+                    "keep conntrackd for it, without the block Sync",
+                )
+            }),
+        }
+        match word {
+            "Sync" | "General" | "Options" | "Filter" => {
+                block(sources, statement.block(), own, found, filters)
+            }
+            "Multicast" | "UDP" | "TCP" => link(sources, statement, found),
+            "ExpectationSync" => {
+                filters.has_expectations =
+                    !matches!(statement.word(1), "Off" | "off" | "No" | "no");
+                for helper in statement.block() {
+                    let why = "expectations of every helper are replicated";
+                    sources.needless(helper.place, "a helper", why);
+                }
+            }
+            "NetlinkBufferSize" | "NetlinkBufferSizeMaxGrowth" => {
+                let bytes: u64 = statement.word(1).parse().unwrap_or(0);
+                filters.buffer = filters.buffer.max(bytes);
+            }
+            "Protocol" | "Address" | "State" => filters.read(sources, statement, own),
+            _ => {}
+        }
+    }
+}
+
+/// The dedicated link: its interface and addresses. All else about it is needless.
+fn link(sources: &mut Sources, statement: &Statement, found: &mut Replication) {
+    let (mut interface, mut own, mut other) = (String::new(), String::new(), String::new());
+    for key in statement.block() {
+        let value = key.word(1).to_owned();
+        match key.word(0) {
+            "Interface" => interface = value,
+            "IPv4_interface" | "IPv4_address" | "IPv6_address"
+                if statement.word(0) != "Multicast" || key.word(0) == "IPv4_interface" =>
+            {
+                own = value
+            }
+            "IPv4_Destination_Address" | "IPv6_Destination_Address" => other = value,
+            word => {
+                sources.needless(key.place, word, "the link has its own port and buffers");
+                continue;
+            }
+        }
+        sources.translated(key.place);
+    }
+    if found.link.is_none() && !interface.is_empty() {
+        found.link = Some((interface, own, other));
+    }
+}
+
+impl Filters {
+    fn read(&mut self, sources: &mut Sources, statement: &Statement, own: &BTreeSet<IpAddr>) {
+        let is_ignored = statement.word(1) == "Ignore";
+        for entry in statement.block() {
+            let is_read = match statement.word(0) {
+                "Protocol" => self.protocols(entry, is_ignored),
+                "Address" if is_ignored => self.address(sources, entry, own),
+                "State" if !is_ignored => self.states(entry),
+                _ => None,
+            };
+            match is_read {
+                Some(()) => sources.translated(entry.place),
+                None => {
+                    let what = format!("{} {}", statement.text(), entry.text());
+                    let why = "it is no filter that spared has";
+                    sources.list(
+                        entry.place,
+                        &what,
+                        why,
+                        "write an `[[include]]` or `[[exclude]]` by hand",
+                    );
+                }
+            }
+        }
+    }
+
+    fn protocols(&mut self, entry: &Statement, is_ignored: bool) -> Option<()> {
+        let names = entry.words.iter().map(|it| {
+            let name = it.text.to_ascii_lowercase();
+            let name = if name == "ipv6-icmp" {
+                "icmpv6".to_owned()
+            } else {
+                name
+            };
+            let is_known =
+                PROTOCOLS.contains(&name.as_str()) || name.parse::<u8>().is_ok_and(|it| it > 0);
+            is_known.then_some(name)
+        });
+        let names: Vec<String> = names.collect::<Option<_>>()?;
+        if is_ignored {
+            let _ = write!(
+                self.excluded,
+                "\n[[exclude]]\nprotocol = {}\n",
+                list(&names)
+            );
+        } else {
+            self.protocols.get_or_insert_default().extend(names);
+        }
+        Some(())
+    }
+
+    fn address(
+        &mut self,
+        sources: &mut Sources,
+        entry: &Statement,
+        own: &BTreeSet<IpAddr>,
+    ) -> Option<()> {
+        let (ip, _) = address(entry.word(1))?;
+        if own.contains(&ip) || ip.is_loopback() {
+            let why = "connections of the routers themselves are never replicated";
+            sources.needless(entry.place, "an address of the routers", why);
+            return Some(());
+        }
+        for key in ["source", "destination"] {
+            let net = quoted(entry.word(1));
+            let _ = write!(self.excluded, "\n[[exclude]]\n{key} = [{net}]\n");
+        }
+        Some(())
+    }
+
+    fn states(&mut self, entry: &Statement) -> Option<()> {
+        let words = entry.words.iter().map(|it| match it.text.as_str() {
+            "CLOSED" => "close".to_owned(),
+            "LISTEN" => "syn_sent2".to_owned(),
+            word => word.to_ascii_lowercase(),
+        });
+        let words: Vec<String> = words.collect();
+        let states = match words.as_slice() {
+            [states @ .., by, of] if by == "for" && of == "tcp" => states,
+            states => states,
+        };
+        let is_known = |it: &String| TCP_STATES.contains(&it.as_str());
+        if !states.iter().all(is_known) {
+            return None;
+        }
+        self.states.extend_from_slice(states);
+        Some(())
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.has_expectations {
+            text += "expectations = false\n";
+        }
+        if self.buffer > BUFFER {
+            let kib = (self.buffer >> 10).min(1 << 20);
+            let _ = writeln!(text, "event_buffer_kib = {kib}");
+        }
+        let is_tcp = |it: &&String| *it == "tcp";
+        if self.states.is_empty() {
+            if let Some(protocols) = &self.protocols {
+                let _ = write!(text, "\n[[include]]\nprotocol = {}\n", list(protocols));
+            }
+            return text + &self.excluded;
+        }
+        let _ = write!(
+            text,
+            "\n[[include]]\nprotocol = [\"tcp\"]\nstate = {}\n",
+            list(&self.states)
+        );
+        let others: Vec<String> = match &self.protocols {
+            Some(protocols) => protocols.iter().filter(|it| !is_tcp(it)).cloned().collect(),
+            None => PROTOCOLS
+                .iter()
+                .filter(|it| **it != "tcp")
+                .map(|it| (*it).to_owned())
+                .collect(),
+        };
+        if !others.is_empty() {
+            let _ = write!(text, "\n[[include]]\nprotocol = {}\n", list(&others));
+        }
+        text + &self.excluded
+    }
+}

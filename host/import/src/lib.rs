@@ -1,0 +1,166 @@
+//! Translates keepalived.conf and conntrackd.conf to the files of a pair: no line is lost without a word.
+//!
+//! ```text
+//! files ── expand ──> lines ── tree ──> blocks of both nodes ── translate ──> texts
+//!                       │                   │                        │
+//!                       └─────────── sources: what becomes of each line ───> list
+//! ```
+//!
+//! There is no I/O here: [`Files`] reads, and whoever calls [`import`] shows and writes the result.
+
+#![forbid(unsafe_code)]
+
+pub mod conntrackd;
+mod expand;
+pub mod page;
+mod sources;
+mod steps;
+pub mod table;
+mod toml;
+mod translate;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+pub use sources::{BYTES_MAX, Fault, Files, Outcome, Place, Problem, Sources};
+pub use translate::{Decision, MARK};
+
+/// Files by path below the folder of the configuration: plugins and hooks.
+pub type Texts = BTreeMap<String, String>;
+
+/// Files of an import, and names of the nodes.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub nodes: [String; 2],
+    /// Ids of lines that begin with `@`, by node.
+    pub ids: [String; 2],
+    /// keepalived.conf of both nodes, which may be one file.
+    pub keepalived: [PathBuf; 2],
+    pub conntrackd: Option<PathBuf>,
+    /// Both nodes run spared already.
+    pub is_final: bool,
+    /// Arguments that steps repeat.
+    pub arguments: String,
+}
+
+/// Result of an import.
+#[derive(Debug)]
+pub struct Import {
+    pub texts: Texts,
+    pub sources: Sources,
+    pub decisions: Vec<Decision>,
+    pub steps: Vec<String>,
+}
+
+/// Reads the files, and translates them.
+///
+/// # Errors
+/// A file cannot be read, or a limit is reached.
+pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
+    let mut sources = Sources::default();
+    let mut lines = Vec::new();
+    for (path, id) in request.keepalived.iter().zip(&request.ids) {
+        lines.push(expand::lines(&mut sources, files, path, id)?);
+    }
+    let is_one = lines[0] == lines[1];
+    let mut trees = [Vec::new(), Vec::new()];
+    for (tree, lines) in trees.iter_mut().zip(&lines) {
+        let read = tree::read(&mut sources, lines)?;
+        *tree = translate::merged(&mut sources, read);
+    }
+    drop(lines);
+    let mut translation = translate::Translation {
+        sources: &mut sources,
+        nodes: &request.nodes,
+        is_final: request.is_final,
+        is_one,
+    };
+    let (mut texts, decisions) =
+        translate::translate(&mut translation, &trees, request.conntrackd.is_some());
+    if is_one && !decisions.is_empty() {
+        guessed(&mut sources, &request.nodes, &trees[0]);
+    }
+    let replication = match &request.conntrackd {
+        Some(path) => Some(conntrackd::read(
+            &mut sources,
+            files,
+            path,
+            &addresses(&trees),
+        )?),
+        None => None,
+    };
+    if let Some(replication) = replication.as_ref().filter(|_| request.is_final) {
+        texts.insert(
+            "plugins/conntrack.toml".to_owned(),
+            replication.text.trim_start().to_owned(),
+        );
+    }
+    sources.close();
+    let situation = steps::Situation {
+        nodes: &request.nodes,
+        decisions: &decisions,
+        replication: replication.as_ref(),
+        arguments: &request.arguments,
+        has_hooks: texts.keys().any(|it| it.starts_with("hooks/")),
+        keepalived: &request.keepalived[0],
+        is_guess: is_one,
+    };
+    let steps = if request.is_final {
+        Vec::new()
+    } else {
+        situation.steps()
+    };
+    Ok(Import {
+        texts,
+        sources,
+        decisions,
+        steps,
+    })
+}
+
+/// Ids of lines that are for one node, in the order of the text.
+pub fn ids(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let id = line
+            .trim_start()
+            .strip_prefix('@')
+            .map(|it| it.trim_start_matches('^'));
+        let id = id.and_then(|it| it.split_whitespace().next());
+        if let Some(id) = id.filter(|id| !found.iter().any(|it| it == id)) {
+            found.push(id.to_owned());
+        }
+    }
+    found
+}
+
+/// Says that the other node's priority is a guess.
+fn guessed(sources: &mut Sources, nodes: &[String; 2], tree: &[tree::Statement]) {
+    let instances = tree.iter().filter(|it| it.word(0) == "vrrp_instance");
+    for place in instances.map(|it| it.child("priority").map_or(it.place, |it| it.place)) {
+        let [one, two] = nodes;
+        let why =
+            format!("the file is {one}'s, and {two}'s priority is in another one: it is guessed");
+        let todo =
+            format!("import with --peer FILE, {two}'s keepalived.conf, or correct `priority`");
+        sources.advise(place, "priority of the other node", &why, &todo);
+    }
+}
+
+/// Virtual addresses of all instances.
+fn addresses(trees: &[Vec<tree::Statement>; 2]) -> BTreeSet<IpAddr> {
+    let instances = trees
+        .iter()
+        .flatten()
+        .filter(|it| it.word(0) == "vrrp_instance");
+    let lists = instances.flat_map(|it| {
+        it.children("virtual_ipaddress")
+            .chain(it.children("virtual_ipaddress_excluded"))
+    });
+    let entries = lists.flat_map(|it| it.block());
+    entries
+        .filter_map(|it| Some(translate::address(it.word(0))?.0))
+        .collect()
+}

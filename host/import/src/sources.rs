@@ -1,0 +1,195 @@
+//! The files that are read, and what became of each of their lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Maximum number of files, with those that are included.
+const FILES_MAX: usize = 65;
+/// Maximum bytes of a file.
+pub const BYTES_MAX: usize = 1 << 20;
+
+/// Access to files by whoever runs the import. Without it nothing is read.
+pub trait Files {
+    /// Returns the text of a file.
+    ///
+    /// # Errors
+    /// A sentence without the file's name: why it is not read.
+    fn read(&self, path: &Path) -> Result<String, String>;
+
+    /// Returns the files that a pattern with wildcards names, sorted.
+    ///
+    /// # Errors
+    /// A sentence without the pattern.
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, String>;
+}
+
+/// A line of a file, counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub file: usize,
+    pub line: usize,
+}
+
+/// Outcome of a line. If its words have several, the greatest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Nothing has said yet what becomes of it.
+    Open,
+    /// It has no counterpart, and the answer says why none is needed.
+    Needless,
+    /// It is in the files that are proposed.
+    Translated,
+    /// It is in the list of what a person has to do.
+    Listed,
+}
+
+/// A part of the files that a person has to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub places: Vec<Place>,
+    /// Words of the file that it is about.
+    pub what: String,
+    pub why: String,
+    /// Advice to a person.
+    pub todo: String,
+}
+
+/// Why reading ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Unreadable(PathBuf, String),
+    TooManyFiles,
+    TooManyLines,
+    TooManyWords,
+    TooMuchText,
+    TooDeep(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::TooManyFiles => write!(f, "more than {} files are included", FILES_MAX - 1),
+            Self::TooManyLines => f.write_str("the files expand to more than 100000 lines"),
+            Self::TooManyWords => f.write_str("the files expand to more than 200000 words"),
+            Self::TooMuchText => f.write_str("definitions expand to more than 16 MiB"),
+            Self::TooDeep(place) => write!(f, "{place}: nested more than 32 times"),
+        }
+    }
+}
+
+/// Files by number, and all that is known of their lines.
+#[derive(Debug, Default)]
+pub struct Sources {
+    files: Vec<(PathBuf, Rc<str>)>,
+    outcomes: BTreeMap<Place, Outcome>,
+    /// Lines and advice, by the words that it is about and the reason.
+    problems: BTreeMap<(String, String), (BTreeSet<Place>, String)>,
+    reasons: BTreeMap<(String, &'static str), BTreeSet<Place>>,
+}
+
+impl Sources {
+    /// Opens a file; the second time its number and text are those of the first.
+    ///
+    /// # Errors
+    /// It cannot be read, or there are too many.
+    pub fn open(&mut self, files: &dyn Files, path: &Path) -> Result<(usize, Rc<str>), Fault> {
+        if let Some(known) = self.files.iter().position(|(it, _)| it == path) {
+            return Ok((known, self.files[known].1.clone()));
+        }
+        if self.files.len() >= FILES_MAX {
+            return Err(Fault::TooManyFiles);
+        }
+        let unreadable = |why| Fault::Unreadable(path.to_owned(), why);
+        let text = files.read(path).map_err(unreadable)?;
+        if text.len() > BYTES_MAX {
+            let why = format!("{} bytes, allowed are {BYTES_MAX}", text.len());
+            return Err(unreadable(why));
+        }
+        let text: Rc<str> = text.into();
+        self.files.push((path.to_owned(), text.clone()));
+        Ok((self.files.len() - 1, text))
+    }
+
+    pub fn path(&self, file: usize) -> &Path {
+        self.files.get(file).map_or(Path::new(""), |(path, _)| path)
+    }
+
+    /// A place as a person reads it: `keepalived.conf:12`.
+    pub fn shown(&self, place: Place) -> String {
+        let name = self.path(place.file).file_name().unwrap_or_default();
+        format!("{}:{}", name.to_string_lossy(), place.line)
+    }
+
+    /// Notes that a line says something.
+    pub fn count(&mut self, place: Place) {
+        self.outcomes.entry(place).or_insert(Outcome::Open);
+    }
+
+    pub fn translated(&mut self, place: Place) {
+        self.note(place, Outcome::Translated);
+    }
+
+    pub fn needless(&mut self, place: Place, what: &str, why: &'static str) {
+        self.note(place, Outcome::Needless);
+        let places = self.reasons.entry((what.to_owned(), why)).or_default();
+        places.insert(place);
+    }
+
+    /// Puts something into the list, and with it the line.
+    pub fn list(&mut self, place: Place, what: &str, why: &str, todo: &str) {
+        self.note(place, Outcome::Listed);
+        self.advise(place, what, why, todo);
+    }
+
+    /// Puts something into the list about a line that is translated. The same of another line makes that one longer.
+    pub fn advise(&mut self, place: Place, what: &str, why: &str, todo: &str) {
+        let key = (what.to_owned(), why.to_owned());
+        let known = self.problems.entry(key);
+        let (places, _) = known.or_insert_with(|| (BTreeSet::new(), todo.to_owned()));
+        places.insert(place);
+    }
+
+    fn note(&mut self, place: Place, outcome: Outcome) {
+        let known = self.outcomes.entry(place).or_insert(outcome);
+        *known = outcome.max(*known);
+    }
+
+    /// Puts each line that nobody has accounted for into the list.
+    pub fn close(&mut self) {
+        let open = self.outcomes.iter().filter(|it| *it.1 == Outcome::Open);
+        let open: Vec<Place> = open.map(|(place, _)| *place).collect();
+        for place in open {
+            let why = "it is not understood";
+            self.list(place, "line", why, "translate it by hand");
+        }
+    }
+
+    pub fn outcomes(&self) -> &BTreeMap<Place, Outcome> {
+        &self.outcomes
+    }
+
+    /// The list, by the first line of each.
+    pub fn problems(&self) -> Vec<Problem> {
+        let problem =
+            |((what, why), (places, todo)): (&(String, String), &(BTreeSet<Place>, String))| {
+                Problem {
+                    places: places.iter().copied().collect(),
+                    what: what.clone(),
+                    why: why.clone(),
+                    todo: todo.clone(),
+                }
+            };
+        let mut problems: Vec<Problem> = self.problems.iter().map(problem).collect();
+        problems.sort_by_key(|it| it.places.first().copied());
+        problems
+    }
+
+    /// Words without a counterpart, each with the reason why none is needed and its lines.
+    pub fn reasons(&self) -> impl Iterator<Item = (&str, &'static str, Vec<Place>)> {
+        let reasons = self.reasons.iter();
+        reasons.map(|((what, why), places)| (what.as_str(), *why, places.iter().copied().collect()))
+    }
+}

@@ -1,0 +1,313 @@
+//! Groups: what moves together, by which election, and which node is preferred.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use super::member::{Election, Member};
+use super::{Both, Top, Translation, child};
+use crate::sources::Place;
+use crate::toml::{Each, each, quoted, time};
+
+/// Letters of a group's name.
+const NAME_MAX: usize = 32;
+/// Maximum number of instances that are translated, more than spared can have.
+const INSTANCES_MAX: usize = 1000;
+const PRIORITY_MAX: i64 = 253;
+
+pub struct Group<'t> {
+    pub name: String,
+    /// Name of the sync group, or of the instance.
+    pub origin: &'t str,
+    pub is_sync: bool,
+    /// Blocks of the sync group.
+    pub both: Both<'t>,
+    pub members: Vec<Member<'t>>,
+    pub election: Election,
+    pub decision: Decision,
+}
+
+/// A decision about a group, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub group: String,
+    /// The node that is active as long as both are fit; None if neither is preferred.
+    pub preferred: Option<usize>,
+    pub why: String,
+}
+
+/// All groups, those of keepalived's sync groups first.
+pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Vec<Group<'t>> {
+    let mut members: Vec<Member<'t>> = Vec::new();
+    for (number, (name, both)) in top.named(&["vrrp_instance"]).into_iter().enumerate() {
+        if number >= INSTANCES_MAX {
+            for block in both.into_iter().flatten() {
+                let why = "more than 1000 instances are not translated";
+                translation.list_all(block, "vrrp_instance", why, "divide the file");
+            }
+            continue;
+        }
+        only_one(translation, both);
+        members.extend(translation.member(top, name, both));
+    }
+    let mut found = Vec::new();
+    let mut names = BTreeSet::new();
+    for (name, both) in top.named(&["vrrp_sync_group"]) {
+        let wanted = names_of(&child(&both, "group"));
+        let (inside, outside): (Vec<_>, Vec<_>) = members
+            .into_iter()
+            .partition(|it| wanted.contains_key(it.name));
+        members = outside;
+        let present: BTreeSet<&str> = inside.iter().map(|it| it.name).collect();
+        for (name, place) in wanted {
+            if !present.contains(name) {
+                let why = "no instance of this name is translated, or another group has it";
+                translation
+                    .sources
+                    .list(place, name, why, "correct the group");
+            }
+        }
+        for inside in split(translation, inside) {
+            found.extend(group(translation, &mut names, name, both, inside, true));
+        }
+    }
+    for member in members {
+        let (name, both) = (member.name, member.both);
+        found.extend(group(
+            translation,
+            &mut names,
+            name,
+            both,
+            vec![member],
+            false,
+        ));
+    }
+    found
+}
+
+fn only_one(translation: &mut Translation<'_>, both: Both<'_>) {
+    if let [Some(alone), None] | [None, Some(alone)] = both {
+        let node = usize::from(both[0].is_none());
+        let why = format!(
+            "only {} has this instance; it is in the files of both",
+            translation.nodes[node]
+        );
+        translation.sources.list(
+            alone.place,
+            &alone.text(),
+            &why,
+            "correct the files, or the other node",
+        );
+    }
+}
+
+/// Names of the members, which may share a line.
+fn names_of<'t>(both: &Both<'t>) -> BTreeMap<&'t str, Place> {
+    let entries = both.iter().flatten().flat_map(|it| it.block());
+    entries
+        .flat_map(|entry| entry.words.iter().map(|it| (it.text.as_str(), entry.place)))
+        .collect()
+}
+
+/// Members that one group can have: while keepalived runs on a node, one with version 2 has no IPv6.
+fn split<'t>(translation: &mut Translation<'_>, members: Vec<Member<'t>>) -> Vec<Vec<Member<'t>>> {
+    let (new, old): (Vec<_>, Vec<_>) = members.into_iter().partition(|it| it.election.version == 3);
+    if translation.is_final || new.is_empty() || old.is_empty() {
+        return vec![old.into_iter().chain(new).collect()];
+    }
+    let why = "IPv6 needs version 3: until both nodes run spared its members are two groups";
+    translation.sources.list(
+        new[0].place,
+        "group of both versions",
+        why,
+        "import with --both makes it one group again",
+    );
+    vec![old, new]
+}
+
+fn group<'t>(
+    translation: &mut Translation<'_>,
+    names: &mut BTreeSet<String>,
+    origin: &'t str,
+    both: Both<'t>,
+    members: Vec<Member<'t>>,
+    is_sync: bool,
+) -> Option<Group<'t>> {
+    let first = members.first()?;
+    let mut election = first.election.clone();
+    election.version = members.iter().map(|it| it.election.version).max()?;
+    for other in members.iter().skip(1) {
+        let Election {
+            priority,
+            interval_ms,
+            version,
+            ..
+        } = &other.election;
+        if (*priority, *interval_ms, *version)
+            != (election.priority, election.interval_ms, election.version)
+        {
+            let why = format!(
+                "a group has one priority, interval and version: those of {} are in the files",
+                first.name
+            );
+            let todo = "give all members the same on both nodes before you begin";
+            translation.sources.list(
+                other.place,
+                &format!("vrrp_instance {}", other.name),
+                &why,
+                todo,
+            );
+        }
+        election.preempts &= other.election.preempts;
+        election.failback_ms = election.failback_ms.max(other.election.failback_ms);
+    }
+    let name = unique(names, origin);
+    let decision = decide(translation, &name, origin, &members, &election, is_sync);
+    Some(Group {
+        name,
+        origin,
+        is_sync,
+        both,
+        members,
+        election,
+        decision,
+    })
+}
+
+/// A name that a group can have, and no other has.
+fn unique(names: &mut BTreeSet<String>, wanted: &str) -> String {
+    let is_allowed = |it: char| it.is_ascii_alphanumeric() || "-_".contains(it);
+    let letters = wanted
+        .chars()
+        .map(|it| if is_allowed(it) { it } else { '-' });
+    let mut name: String = letters.take(NAME_MAX - 3).collect();
+    if name.is_empty() {
+        name.push_str("main");
+    }
+    let mut free = name.clone();
+    let mut number = 2;
+    while !names.insert(free.clone()) {
+        free = format!("{name}-{number}");
+        number += 1;
+    }
+    free
+}
+
+fn decide(
+    translation: &Translation<'_>,
+    group: &str,
+    origin: &str,
+    members: &[Member<'_>],
+    election: &Election,
+    is_sync: bool,
+) -> Decision {
+    let [one, two] = election.priority;
+    let nodes = translation.nodes;
+    let preferred = match one.cmp(&two) {
+        std::cmp::Ordering::Greater => Some(0),
+        std::cmp::Ordering::Less => Some(1),
+        std::cmp::Ordering::Equal => None,
+    };
+    let names: Vec<&str> = members.iter().map(|it| it.name).collect();
+    let mut why = if is_sync {
+        format!(
+            "the sync group {origin} ({}) becomes one group, so that its members move together",
+            names.join(", ")
+        )
+    } else {
+        format!("the instance {origin} is a group of its own, as no sync group has it")
+    };
+    why += &match preferred {
+        None => "; no node is preferred, as both have the same priority".to_owned(),
+        Some(node) if !election.preempts => {
+            format!(
+                "; {} has the greater priority, and does not take the role back (nopreempt)",
+                nodes[node]
+            )
+        }
+        Some(node) => format!(
+            "; {} is preferred, as its priority is greater ({one}, {two})",
+            nodes[node]
+        ),
+    };
+    let preferred = preferred.filter(|_| election.preempts);
+    Decision {
+        group: group.to_owned(),
+        preferred,
+        why,
+    }
+}
+
+/// The text of vrrp.toml.
+pub(super) fn text(translation: &Translation<'_>, groups: &[Group<'_>]) -> String {
+    let mut text = String::new();
+    for group in groups {
+        let kind = if group.is_sync {
+            "vrrp_sync_group"
+        } else {
+            "vrrp_instance"
+        };
+        let between = if text.is_empty() { "" } else { "\n" };
+        let _ = write!(
+            text,
+            "{between}# {kind} {}\n[[group]]\nname = {}\n",
+            one_line(group.origin),
+            quoted(&group.name)
+        );
+        text += &election_keys(translation, group);
+        for member in &group.members {
+            text += &member.tables;
+        }
+    }
+    text
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control()).collect()
+}
+
+fn election_keys(translation: &Translation<'_>, group: &Group<'_>) -> String {
+    let Election {
+        priority,
+        failback_ms,
+        version,
+        interval_ms,
+        keys,
+        ..
+    } = &group.election;
+    let nodes = translation.nodes;
+    let mut text = String::new();
+    if translation.is_final {
+        if let Some(node) = group.decision.preferred {
+            let _ = writeln!(text, "prefer = {}", quoted(&nodes[node]));
+            if *failback_ms > 0 {
+                let _ = writeln!(text, "failback_delay = {}", time(*failback_ms));
+            }
+        }
+    } else {
+        let values = priority.map(|it| it.to_string());
+        let _ = write!(
+            text,
+            "priority = {}\nrouters = \"any\"    # keepalived is on the other node\npreempt = false    # no role moves back meanwhile\n",
+            each(nodes, &values)
+        );
+    }
+    if *version == 2 {
+        text += "version = 2\n";
+    }
+    let is_default = *version == 2 && *interval_ms == 1000;
+    if !is_default {
+        let _ = writeln!(text, "advert_interval = {}", time(*interval_ms));
+    }
+    text + keys
+}
+
+impl Group<'_> {
+    /// Adds what a good check is worth in keepalived.
+    pub fn add(&mut self, points: Each<i64>) {
+        for (priority, points) in self.election.priority.iter_mut().zip(points) {
+            if *priority != 255 {
+                *priority = (*priority + points).min(PRIORITY_MAX);
+            }
+        }
+    }
+}

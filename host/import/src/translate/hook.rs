@@ -1,0 +1,162 @@
+//! Notify scripts as hooks: each runs the script with the arguments that keepalived gave it, for the same group only.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::command::{Command, shell};
+use super::group::Group;
+use super::{Both, Top, Translation, child};
+use crate::Texts;
+use crate::toml::Each;
+use crate::tree::Statement;
+
+/// First lines of a hook of the import, by which it knows its own.
+pub const MARK: &str = "#!/bin/sh\n# written by `sparectl import`\n";
+
+/// Roles of spared with the words of keepalived.
+const ROLES: [(&str, &str, &str); 3] = [
+    ("active.d", "notify_master", "MASTER"),
+    ("backup.d", "notify_backup", "BACKUP"),
+    ("fault.d", "notify_fault", "FAULT"),
+];
+/// Script of conntrackd, with its word by role.
+const CONNTRACKD: &str = "/etc/conntrackd/primary-backup.sh";
+const CONNTRACKD_WORDS: [&str; 3] = ["primary", "backup", "fault"];
+
+/// A tracker of roles: a sync group or an instance.
+struct Notifier<'t> {
+    group: String,
+    kind: &'static str,
+    name: &'t str,
+    priority: Each<i64>,
+    both: Both<'t>,
+}
+
+pub(super) fn hooks(
+    translation: &mut Translation<'_>,
+    top: &Top<'_>,
+    groups: &[Group<'_>],
+    has_conntrackd: bool,
+) -> Texts {
+    let mut hooks: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let script_user = top.global("script_user");
+    let mut calls_conntrackd = false;
+    for notifier in notifiers(groups) {
+        for (folder, word, state) in ROLES {
+            for (order, word) in [("50", word), ("60", "notify")] {
+                let statements = child(&notifier.both, word);
+                let is_conntrackd = |it: &Statement| it.word(1).contains("primary-backup.sh");
+                if statements.iter().flatten().any(|it| is_conntrackd(it)) {
+                    calls_conntrackd = true;
+                    if translation.is_final && has_conntrackd {
+                        continue;
+                    }
+                }
+                let lines = [0, 1].map(|node| {
+                    let command = Command::of_notify(statements[node]?)?;
+                    let mut words = Vec::new();
+                    if word == "notify" {
+                        let priority = notifier.priority[node].to_string();
+                        words = [notifier.kind, notifier.name, state, &priority]
+                            .map(str::to_owned)
+                            .to_vec();
+                    }
+                    Some(line(&command, script_user[node], &words))
+                });
+                if let Some(run) = runs(translation.nodes, lines) {
+                    let name = format!("hooks/{folder}/{order}-{}-{word}", notifier.group);
+                    let runs = hooks.entry(name).or_default();
+                    if !runs.contains(&run) {
+                        runs.push(run);
+                    }
+                }
+            }
+        }
+    }
+    let mut texts: Texts = hooks
+        .into_iter()
+        .map(|(name, runs)| {
+            let group = name.rsplit('/').next().unwrap_or_default();
+            let group = group
+                .get(3..)
+                .and_then(|it| it.rsplit_once('-'))
+                .map_or("", |it| it.0);
+            let text = format!(
+                "{MARK}[ \"$SPARED_GROUP\" = {} ] || exit 0\n{}",
+                shell(group),
+                runs.concat()
+            );
+            (name, text)
+        })
+        .collect();
+    if has_conntrackd && !calls_conntrackd && !translation.is_final {
+        for ((folder, _, _), word) in ROLES.iter().zip(CONNTRACKD_WORDS) {
+            let text = format!("{MARK}exec {CONNTRACKD} {word}\n");
+            texts.insert(format!("hooks/{folder}/40-conntrackd"), text);
+        }
+    }
+    texts
+}
+
+fn notifiers<'t>(groups: &'t [Group<'t>]) -> Vec<Notifier<'t>> {
+    let mut found = Vec::new();
+    for group in groups {
+        let new = |kind, name, both| Notifier {
+            group: group.name.clone(),
+            kind,
+            name,
+            priority: group.election.priority,
+            both,
+        };
+        for member in &group.members {
+            found.push(new("INSTANCE", member.name, member.both));
+        }
+        if group.is_sync {
+            found.push(new("GROUP", group.origin, group.both));
+        }
+    }
+    found
+}
+
+/// A line of a shell that runs the command as its user.
+fn line(command: &Command, script_user: Option<&Statement>, more: &[String]) -> String {
+    let global = script_user.map(|it| {
+        let group = Some(it.word(2).to_owned()).filter(|it| !it.is_empty());
+        (it.word(1).to_owned(), group)
+    });
+    let user = command.user.clone().or(global);
+    let mut text = String::new();
+    if let Some((user, group)) = user.filter(|it| it.0 != "root" && !it.0.is_empty()) {
+        let user = shell(&user);
+        text = match group {
+            Some(group) => format!(
+                "setpriv --reuid={user} --regid={} --clear-groups -- ",
+                shell(&group)
+            ),
+            None => format!("setpriv --reuid={user} --regid=\"$(id -g {user})\" --init-groups -- "),
+        };
+    }
+    let words: Vec<String> = command
+        .words()
+        .iter()
+        .chain(more)
+        .map(|it| shell(it))
+        .collect();
+    text + &words.join(" ")
+}
+
+fn runs(nodes: &Each<String>, lines: Each<Option<String>>) -> Option<String> {
+    match lines {
+        [Some(one), Some(two)] if one == two => Some(one + "\n"),
+        [None, None] => None,
+        lines => {
+            let mut text = "case \"$SPARED_NODE\" in\n".to_owned();
+            for (node, line) in nodes.iter().zip(lines) {
+                if let Some(line) = line {
+                    let _ = writeln!(text, "{}) {line} ;;", shell(node));
+                }
+            }
+            Some(text + "esac\n")
+        }
+    }
+}

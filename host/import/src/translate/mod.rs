@@ -1,0 +1,314 @@
+//! Translation of both nodes' trees to the files of the pair.
+//!
+//! Each word is accounted for by its row of the table first. The parts below then read what they translate, and put into
+//! the list what a row promises and they cannot keep.
+
+mod address;
+mod check;
+mod command;
+mod group;
+mod hook;
+mod member;
+mod route;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Texts;
+use crate::sources::{Place, Sources};
+use crate::table::{Block, Fate, find};
+use crate::toml::Each;
+use crate::tree::Statement;
+
+pub use address::address;
+pub use group::Decision;
+pub use hook::MARK;
+
+/// A statement of each node; None where the node has none.
+type Both<'t> = Each<Option<&'t Statement>>;
+
+/// All that the parts of a translation share.
+pub struct Translation<'s> {
+    pub sources: &'s mut Sources,
+    pub nodes: &'s Each<String>,
+    /// Both nodes run spared: no keepalived has to understand the adverts.
+    pub is_final: bool,
+    /// One file was read for both nodes, and it has no lines for one of them alone.
+    pub is_one: bool,
+}
+
+/// Returns files of plugins and hooks, and what was decided about each group.
+pub fn translate(
+    translation: &mut Translation<'_>,
+    trees: &Each<Vec<Statement>>,
+    has_conntrackd: bool,
+) -> (Texts, Vec<Decision>) {
+    for tree in trees {
+        translation.account(Block::Top, tree);
+    }
+    let top = Top::new(trees);
+    let mut groups = group::groups(translation, &top);
+    let health = check::health(translation, &top, &mut groups);
+    let hooks = hook::hooks(translation, &top, &groups, has_conntrackd);
+    let mut texts = Texts::new();
+    if !groups.is_empty() {
+        let vrrp = group::text(translation, &groups);
+        texts.insert("plugins/vrrp.toml".to_owned(), vrrp);
+    }
+    if !health.is_empty() {
+        texts.insert("plugins/health.toml".to_owned(), health);
+    }
+    if !hooks.is_empty() {
+        let service = "# hooks of keepalived's scripts: folder hooks beside plugins\n";
+        texts.insert("plugins/service.toml".to_owned(), service.to_owned());
+    }
+    texts.extend(hooks);
+    let decisions = groups.into_iter().map(|it| it.decision);
+    (texts, decisions.collect())
+}
+
+/// The tree of a node as keepalived understands words that are repeated: lists go on, of others the last counts.
+pub fn merged(sources: &mut Sources, tree: Vec<Statement>) -> Vec<Statement> {
+    let mut tree = tree;
+    let mut later = BTreeSet::new();
+    for statement in tree.iter().rev().filter(|it| NAMED.contains(&it.word(0))) {
+        if !later.insert((statement.word(0), statement.word(1))) {
+            let why = "it is defined again further down";
+            all(statement, &mut |place| {
+                sources.list(place, &statement.text(), why, "keep one of them")
+            });
+        }
+    }
+    for statement in &mut tree {
+        let block = find(Block::Top, statement.word(0)).and_then(|it| it.opens);
+        if let Some(block) = block {
+            let inner = statement.block.take();
+            statement.block = inner.map(|it| joined(sources, block, it));
+        }
+    }
+    tree
+}
+
+fn joined(sources: &mut Sources, block: Block, tree: Vec<Statement>) -> Vec<Statement> {
+    let mut found: Vec<Statement> = Vec::new();
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    for statement in tree {
+        let word = statement.word(0).to_owned();
+        let is_becoming = find(block, &word).is_some_and(|it| matches!(it.fate, Fate::Becomes(_)));
+        match known.get(&word).and_then(|at| found.get_mut(*at)) {
+            Some(Statement {
+                block: Some(before),
+                ..
+            }) if statement.block.is_some() => {
+                sources.translated(statement.place);
+                before.extend(statement.block.unwrap_or_default());
+            }
+            Some(before) if is_becoming => {
+                let why = "a later line with the same word counts";
+                all(before, &mut |place| sources.needless(place, &word, why));
+                *before = statement;
+            }
+            _ => {
+                if is_becoming {
+                    known.insert(word, found.len());
+                }
+                found.push(statement);
+            }
+        }
+    }
+    found
+}
+
+/// Tells each line of a statement.
+pub fn all(statement: &Statement, tell: &mut dyn FnMut(Place)) {
+    tell(statement.place);
+    for inner in statement.block() {
+        all(inner, tell);
+    }
+}
+
+/// Blocks of the top that have names.
+const NAMED: [&str; 7] = [
+    "vrrp_instance",
+    "vrrp_sync_group",
+    "vrrp_script",
+    "track_file",
+    "vrrp_track_file",
+    "track_process",
+    "vrrp_track_process",
+];
+
+/// Blocks of the top by kind and name.
+struct Top<'t> {
+    trees: &'t Each<Vec<Statement>>,
+    /// Words of `global_defs`: the last of each counts.
+    globals: Each<BTreeMap<&'t str, &'t Statement>>,
+}
+
+impl<'t> Top<'t> {
+    fn new(trees: &'t Each<Vec<Statement>>) -> Self {
+        let globals = trees.each_ref().map(|tree| {
+            let blocks = tree.iter().filter(|it| it.word(0) == "global_defs");
+            blocks
+                .flat_map(|it| it.block())
+                .map(|it| (it.word(0), it))
+                .collect()
+        });
+        Self { trees, globals }
+    }
+
+    /// Named blocks of a kind, in the order of the first node's file.
+    fn named(&self, words: &[&str]) -> Vec<(&'t str, Both<'t>)> {
+        let mut found: Vec<(&str, Both<'t>)> = Vec::new();
+        let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+        for (node, tree) in self.trees.iter().enumerate() {
+            for statement in tree.iter().filter(|it| words.contains(&it.word(0))) {
+                let name = statement.word(1);
+                let at = *known.entry(name).or_insert_with(|| {
+                    found.push((name, [None, None]));
+                    found.len() - 1
+                });
+                found[at].1[node] = Some(statement);
+            }
+        }
+        found
+    }
+
+    /// A word of `global_defs`.
+    fn global(&self, word: &str) -> Both<'t> {
+        self.globals.each_ref().map(|it| it.get(word).copied())
+    }
+}
+
+/// The word in each node's block.
+fn child<'t>(block: &Both<'t>, word: &str) -> Both<'t> {
+    block.map(|it| it.and_then(|it| it.child(word)))
+}
+
+impl Translation<'_> {
+    fn account(&mut self, block: Block, tree: &[Statement]) {
+        for statement in tree {
+            let word = statement.word(0);
+            let Some(row) = find(block, word) else {
+                let why = "keepalived does not know this word here, or spared does not";
+                let todo = "look whether it does anything";
+                self.list_all(statement, word, why, todo);
+                continue;
+            };
+            match row.fate {
+                Fate::Becomes(_) => self.sources.translated(statement.place),
+                Fate::Needless => self.needless_all(statement, word, row.note),
+                Fate::Lost(todo) => self.list_all(statement, word, row.note, todo),
+            }
+            let is_becoming = matches!(row.fate, Fate::Becomes(_));
+            match row.opens.filter(|_| is_becoming) {
+                Some(Block::Entries) => {
+                    for entry in statement.block() {
+                        self.sources.translated(entry.place);
+                    }
+                }
+                Some(inner) => self.account(inner, statement.block()),
+                None if is_becoming && !statement.block().is_empty() => {
+                    let why = "it has no block";
+                    for inner in statement.block() {
+                        self.list_all(inner, word, why, "look what was meant");
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Puts a statement with all that is in it into the list.
+    fn list_all(&mut self, statement: &Statement, what: &str, why: &str, todo: &str) {
+        all(statement, &mut |place| {
+            self.sources.list(place, what, why, todo)
+        });
+    }
+
+    fn needless_all(&mut self, statement: &Statement, what: &str, why: &'static str) {
+        all(statement, &mut |place| {
+            self.sources.needless(place, what, why)
+        });
+    }
+
+    fn list(&mut self, statement: &Statement, why: &str, todo: &str) {
+        self.sources
+            .list(statement.place, &statement.text(), why, todo);
+    }
+
+    /// The statement of a key that both nodes must have in common: the first node's.
+    fn common<'t>(&mut self, both: Both<'t>) -> Option<&'t Statement> {
+        if let [Some(one), Some(two)] = both {
+            if one.text() != two.text() {
+                let [name, other] = self.nodes.clone();
+                let why = format!("{name} has {}, and both nodes need the same", one.text());
+                let todo = format!("{name}'s is in the files: correct {other} or the files");
+                self.list(two, &why, &todo);
+            }
+        }
+        both[0].or(both[1])
+    }
+
+    /// A whole number of a statement in a range.
+    fn number(
+        &mut self,
+        statement: &Statement,
+        allowed: std::ops::RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let found = statement
+            .word(1)
+            .parse()
+            .ok()
+            .filter(|it| allowed.contains(it));
+        if found.is_none() {
+            let why = format!("allowed is {} to {}", allowed.start(), allowed.end());
+            self.list(statement, &why, "write a number that fits into both");
+        }
+        found
+    }
+
+    /// Seconds of a statement, with or without a fraction, in ms.
+    fn milliseconds(&mut self, statement: &Statement, position: usize) -> Option<u64> {
+        let seconds: Option<f64> = statement.word(position).parse().ok();
+        let fitting = seconds.filter(|it| (0.0..=86_400.0).contains(it));
+        if fitting.is_none() {
+            self.list(statement, "it is no time in seconds", "write one");
+        }
+        fitting.map(|it| (it * 1000.0).round() as u64)
+    }
+
+    /// Matches the entries of both nodes' lists, by what `key` makes of them.
+    fn entries<'t>(
+        &mut self,
+        both: &Both<'t>,
+        key: impl Fn(&Statement) -> String,
+    ) -> Vec<Both<'t>> {
+        let [one, two] = both.map(|it| it.map_or(&[][..], Statement::block));
+        let mut found: Vec<Both<'t>> = one.iter().map(|it| [Some(it), None]).collect();
+        let mut free: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, entry) in one.iter().enumerate().rev() {
+            free.entry(key(entry)).or_default().push(at);
+        }
+        for entry in two {
+            match free.get_mut(&key(entry)).and_then(Vec::pop) {
+                Some(at) => found[at][1] = Some(entry),
+                None => found.push([None, Some(entry)]),
+            }
+        }
+        let is_both = both.iter().all(Option::is_some);
+        for (node, entry) in [(0, 1), (1, 0)].into_iter().flat_map(|(here, there)| {
+            let alone = found.iter().filter(move |it| it[there].is_none());
+            alone.filter_map(move |it| Some((here, it[here]?)))
+        }) {
+            if is_both {
+                let why = format!(
+                    "only {} has it; it is in the files of both",
+                    self.nodes[node]
+                );
+                self.sources
+                    .list(entry.place, &entry.text(), &why, "correct the other node");
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,197 @@
+//! Second stage of reading: words, and blocks in braces.
+
+use crate::expand::Line;
+use crate::sources::{Fault, Place, Sources};
+
+const WORDS_MAX: usize = 200_000;
+const DEPTH_MAX: usize = 32;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    pub text: String,
+    pub is_quoted: bool,
+}
+
+/// A line, or the part of it up to a brace, with the block that follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statement {
+    pub place: Place,
+    pub words: Vec<Word>,
+    pub block: Option<Vec<Statement>>,
+}
+
+impl Statement {
+    /// A word by its position; the first is the keyword. Empty if there are fewer.
+    pub fn word(&self, position: usize) -> &str {
+        self.words.get(position).map_or("", |it| &it.text)
+    }
+
+    pub fn block(&self) -> &[Self] {
+        self.block.as_deref().unwrap_or_default()
+    }
+
+    /// The last statement of the block with this keyword: as in keepalived it counts.
+    pub fn child(&self, word: &str) -> Option<&Self> {
+        self.block().iter().rev().find(|it| it.word(0) == word)
+    }
+
+    pub fn children<'s>(&'s self, word: &'s str) -> impl Iterator<Item = &'s Self> {
+        self.block().iter().filter(move |it| it.word(0) == word)
+    }
+
+    /// The words as they were written, without the block.
+    pub fn text(&self) -> String {
+        let words: Vec<&str> = self.words.iter().map(|it| it.text.as_str()).collect();
+        words.join(" ")
+    }
+}
+
+/// Reads lines to the statements of the top.
+///
+/// # Errors
+/// A limit is reached.
+pub fn read(sources: &mut Sources, lines: &[Line]) -> Result<Vec<Statement>, Fault> {
+    let mut open: Vec<Vec<Statement>> = vec![Vec::new()];
+    let mut count = 0;
+    for line in lines {
+        let mut is_begun = false;
+        for token in tokens(sources, line) {
+            count += 1;
+            if count > WORDS_MAX {
+                return Err(Fault::TooManyWords);
+            }
+            match token {
+                Token::Word(word) => {
+                    let last = open.last_mut().and_then(|it| it.last_mut());
+                    match last.filter(|_| is_begun) {
+                        Some(statement) => statement.words.push(word),
+                        None => begin(&mut open, line.place, word),
+                    }
+                    is_begun = true;
+                }
+                Token::Open => {
+                    if open.len() > DEPTH_MAX {
+                        return Err(Fault::TooDeep(sources.shown(line.place)));
+                    }
+                    sources.translated(line.place);
+                    let here = open.last().and_then(|it| it.last());
+                    if here.is_none_or(|it| it.block.is_some()) {
+                        let why = "no word is before it";
+                        sources.list(line.place, "{", why, "remove it, or name the block");
+                        begin(
+                            &mut open,
+                            line.place,
+                            Word {
+                                text: String::new(),
+                                is_quoted: false,
+                            },
+                        );
+                    }
+                    open.push(Vec::new());
+                    is_begun = false;
+                }
+                Token::Close => {
+                    sources.translated(line.place);
+                    close(sources, &mut open, line.place);
+                    is_begun = false;
+                }
+            }
+        }
+    }
+    while open.len() > 1 {
+        let place = lines.last().map_or_else(Place::default, |it| it.place);
+        let why = "a closing brace is missing";
+        sources.list(place, "end of the file", why, "look where it belongs");
+        close(sources, &mut open, place);
+    }
+    Ok(open.pop().unwrap_or_default())
+}
+
+fn begin(open: &mut [Vec<Statement>], place: Place, word: Word) {
+    let words = vec![word];
+    let block = None;
+    let statement = Statement {
+        place,
+        words,
+        block,
+    };
+    if let Some(here) = open.last_mut() {
+        here.push(statement);
+    }
+}
+
+fn close(sources: &mut Sources, open: &mut Vec<Vec<Statement>>, place: Place) {
+    if open.len() < 2 {
+        let why = "it closes nothing";
+        sources.list(place, "}", why, "remove it");
+        return;
+    }
+    let block = open.pop();
+    if let Some(statement) = open.last_mut().and_then(|it| it.last_mut()) {
+        statement.block = block;
+    }
+}
+
+enum Token {
+    Word(Word),
+    Open,
+    Close,
+}
+
+/// Words and braces of a line. A definition that is not known, `${NAME}`, is a part of a word.
+fn tokens(sources: &mut Sources, line: &Line) -> Vec<Token> {
+    let mut found = Vec::new();
+    let mut rest = line.text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let after = match first {
+            '{' => {
+                found.push(Token::Open);
+                &rest[1..]
+            }
+            '}' => {
+                found.push(Token::Close);
+                &rest[1..]
+            }
+            '"' => {
+                let (inner, after) = rest[1..].split_once('"').unwrap_or_else(|| {
+                    let why = "a closing quote is missing";
+                    sources.list(line.place, &line.text, why, "add it");
+                    (&rest[1..], "")
+                });
+                let text = inner.to_owned();
+                found.push(Token::Word(Word {
+                    text,
+                    is_quoted: true,
+                }));
+                after
+            }
+            _ => {
+                let (word, after) = rest.split_at(length_of_word(rest));
+                let text = word.to_owned();
+                found.push(Token::Word(Word {
+                    text,
+                    is_quoted: false,
+                }));
+                after
+            }
+        };
+        rest = after.trim_start();
+    }
+    found
+}
+
+fn length_of_word(text: &str) -> usize {
+    let mut is_named = false;
+    let mut last = ' ';
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '{' if last == '$' => is_named = text[at..].contains('}'),
+            '}' if is_named => is_named = false,
+            '{' | '}' | '"' => return at,
+            _ if letter.is_whitespace() && !is_named => return at,
+            _ => {}
+        }
+        last = letter;
+    }
+    text.len()
+}

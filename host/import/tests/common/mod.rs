@@ -1,0 +1,109 @@
+//! The configurations of the tests, and files on disk for them.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use spared_import::{Files, Import, Request, ids};
+
+pub const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/configs");
+
+pub struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> Result<String, String> {
+        fs::read_to_string(path).map_err(|error| error.to_string())
+    }
+
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
+        let text = pattern.to_string_lossy();
+        let Some((folder, end)) = text.split_once('*') else {
+            return Ok(vec![pattern.to_owned()]
+                .into_iter()
+                .filter(|it| it.is_file())
+                .collect());
+        };
+        let entries = fs::read_dir(folder).map_err(|error| error.to_string())?;
+        let paths = entries.flatten().map(|it| it.path());
+        let mut found: Vec<PathBuf> = paths
+            .filter(|it| it.to_string_lossy().ends_with(end))
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+}
+
+/// Names of the configurations.
+pub fn names() -> Vec<String> {
+    let entries = fs::read_dir(CONFIGS).expect("configurations").flatten();
+    let names = entries.filter_map(|it| it.file_name().into_string().ok());
+    let names = names.filter_map(|it| it.strip_suffix(".conf").map(str::to_owned));
+    let mut names: Vec<String> = names.filter(|it| !it.contains('.')).collect();
+    names.sort();
+    names
+}
+
+pub fn request(name: &str) -> Request {
+    let path = |end: &str| Path::new(CONFIGS).join(format!("{name}{end}"));
+    let there = |end: &str| Some(path(end)).filter(|it| it.exists());
+    let main = path(".conf");
+    let text = fs::read_to_string(&main).expect("readable");
+    let nodes =
+        <[String; 2]>::try_from(ids(&text)).unwrap_or_else(|_| ["r1", "r2"].map(str::to_owned));
+    Request {
+        ids: nodes.clone(),
+        nodes,
+        keepalived: [main.clone(), there(".peer.conf").unwrap_or(main)],
+        conntrackd: there(".conntrackd.conf"),
+        is_final: false,
+        arguments: "/etc/keepalived/keepalived.conf".to_owned(),
+    }
+}
+
+/// Everything that an import gives, as text.
+pub fn shown(import: &Import) -> String {
+    let mut text = String::new();
+    for (name, content) in &import.texts {
+        let _ = write!(text, "---- {name} ----\n{content}");
+    }
+    text += "---- decisions ----\n";
+    for decision in &import.decisions {
+        let _ = writeln!(text, "{}: {}", decision.group, decision.why);
+    }
+    text += "---- not needed ----\n";
+    for (what, why, places) in import.sources.reasons() {
+        let _ = writeln!(text, "{what}: {} lines: {why}", places.len());
+    }
+    text += "---- list ----\n";
+    for problem in import.sources.problems() {
+        let places: Vec<String> = problem
+            .places
+            .iter()
+            .map(|it| import.sources.shown(*it))
+            .collect();
+        let _ = writeln!(
+            text,
+            "{}: {}: {}\n    {}",
+            places.join(", "),
+            problem.what,
+            problem.why,
+            problem.todo
+        );
+    }
+    text += "---- steps ----\n";
+    for (number, step) in (1..).zip(&import.steps) {
+        let _ = writeln!(text, "{number}. {step}");
+    }
+    text
+}
+
+/// Compares a text with the file of that name, which `BLESS=1` renews.
+pub fn blessed(name: &str, text: &str) {
+    let path = Path::new(CONFIGS).join(name);
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, text).expect("written");
+    }
+    let known = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(known, text, "{name}: BLESS=1 renews it");
+}

@@ -1,0 +1,83 @@
+//! Result of an import, as a person reads it.
+
+use std::fmt::Write;
+
+use spared_import::{Import, Outcome, Place, Sources};
+
+/// Places that are shown of one thing.
+const SHOWN_MAX: usize = 6;
+
+/// Counts, decisions, words without a counterpart, and the list.
+pub fn found(import: &Import) -> String {
+    let sources = &import.sources;
+    let count = |outcome| {
+        sources
+            .outcomes()
+            .values()
+            .filter(|it| **it == outcome)
+            .count()
+    };
+    let mut text = format!(
+        "{} lines: {} are translated, {} need no counterpart, {} are not translated\n",
+        sources.outcomes().len(),
+        count(Outcome::Translated),
+        count(Outcome::Needless),
+        count(Outcome::Listed)
+    );
+    for decision in &import.decisions {
+        let _ = writeln!(text, "group {}: {}", decision.group, decision.why);
+    }
+    let reasons: Vec<String> = sources.reasons().map(|it| reason(sources, it)).collect();
+    if !reasons.is_empty() {
+        text += &format!("\nno counterpart is needed:\n{}", reasons.concat());
+    }
+    let problems = sources.problems();
+    if !problems.is_empty() {
+        text += "\nto do by hand:\n";
+    }
+    for (number, problem) in (1..).zip(problems) {
+        let _ = write!(
+            text,
+            "  {number}. {}: {}: {}\n     {}\n",
+            places(sources, &problem.places),
+            problem.what,
+            problem.why,
+            problem.todo
+        );
+    }
+    text
+}
+
+/// The steps of the migration.
+pub fn steps(import: &Import) -> String {
+    let steps = (1..).zip(&import.steps);
+    let steps: Vec<String> = steps
+        .map(|(number, step)| format!("  {number}. {step}\n"))
+        .collect();
+    format!("the migration:\n{}", steps.concat())
+}
+
+fn reason(sources: &Sources, (what, why, of): (&str, &str, Vec<Place>)) -> String {
+    format!("  {what} ({}): {why}\n", places(sources, &of))
+}
+
+/// The first places with the file's name, then only numbers of lines of the same file.
+fn places(sources: &Sources, places: &[Place]) -> String {
+    let mut text = String::new();
+    let mut last = None;
+    for place in places.iter().take(SHOWN_MAX) {
+        let between = if text.is_empty() { "" } else { ", " };
+        text += between;
+        if last == Some(place.file) {
+            let _ = write!(text, "{}", place.line);
+        } else {
+            text += &sources.shown(*place);
+        }
+        last = Some(place.file);
+    }
+    let more = places.len().saturating_sub(SHOWN_MAX);
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
+    text
+}

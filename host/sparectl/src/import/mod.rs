@@ -1,0 +1,188 @@
+//! `sparectl import`: translates keepalived.conf and conntrackd.conf to this node's files, says what it could not
+//! translate, and prints the steps of the migration.
+
+mod answer;
+mod disk;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use spared_import::{MARK, Request, ids};
+use spared_pairing::{Texts, spared_toml};
+
+use crate::args::Args;
+use crate::consent::{agree, is_lossy};
+use crate::folder::{Folder, HOST_FILE, host_text, last_line};
+use crate::init::other_name;
+use crate::line::Import;
+use crate::output::{errors, say};
+use crate::{EXIT_FAILED, as_root, keygen, pair};
+use disk::Disk;
+
+/// Folders of hooks, below the folder of the configuration.
+const HOOKS: [&str; 3] = ["hooks/active.d", "hooks/backup.d", "hooks/fault.d"];
+
+/// Prints what was found and the steps, and returns the exit code.
+pub fn run(args: &Args, import: &Import) -> u8 {
+    if !import.dry_run {
+        return as_root::run(
+            "import is for root: it writes the configuration; --dry-run only shows it",
+            || try_run(args, import),
+        );
+    }
+    match try_run(args, import) {
+        Ok(()) => 0,
+        Err(why) => {
+            errors(&[why]);
+            EXIT_FAILED
+        }
+    }
+}
+
+fn try_run(args: &Args, import: &Import) -> Result<(), String> {
+    let folder = Folder::new(&import.files, &args.runtime_dir)?;
+    let mut old = folder.read().or_else(|why| {
+        // whoever only looks may have no right to read the files that are there
+        if import.dry_run {
+            Ok(Texts::new())
+        } else {
+            Err(why)
+        }
+    })?;
+    let request = request(import, &old)?;
+    let [one, two] = request.keepalived.each_ref().map(|it| it.as_path());
+    let mut named = vec![one, two];
+    named.extend(import.conntrackd.as_deref());
+    let found =
+        spared_import::import(&Disk::new(&named), &request).map_err(|fault| fault.to_string())?;
+    say(&answer::found(&found));
+    old.extend(own_hooks(folder.path(), &found.texts));
+    let new = proposed(&old, &request, &found.texts)?;
+    if import.dry_run {
+        say(folder.changes(&Texts::new(), &found.texts).trim_end());
+        say(&answer::steps(&found));
+        return Ok(());
+    }
+    if new == old {
+        say("everything that import proposes is there");
+    } else {
+        keygen::own_key(&folder.key())?;
+        let plugins = new.iter().filter(|it| !it.0.starts_with("hooks/"));
+        let plugins: Texts = plugins
+            .map(|(name, text)| (name.clone(), text.clone()))
+            .collect();
+        say(last_line(&folder.check(&plugins)?));
+        say(&format!(
+            "the files change:\n{}",
+            folder.changes(&old, &new).trim_end()
+        ));
+        agree(import.yes, is_lossy(&old, &new))?;
+        folder.write(&old, &new, || Ok(()))?;
+    }
+    if !found.steps.is_empty() {
+        say(&answer::steps(&found));
+    }
+    Ok(())
+}
+
+/// Names of the nodes: as given, as in spared.toml, as in lines for one node, or by this node's name.
+fn request(import: &Import, texts: &Texts) -> Result<Request, String> {
+    let main = &import.keepalived;
+    let text = fs::read(main).map_err(|error| format!("{}: {error}", main.display()))?;
+    let text = String::from_utf8_lossy(&text);
+    let own = pair::own_name(texts);
+    let known: Vec<String> = spared_toml::nodes(host_text(texts))?
+        .into_iter()
+        .map(|it| it.0)
+        .collect();
+    let mut given: Vec<(String, String)> = import.ids.clone();
+    if given.is_empty() {
+        let in_text = ids(&text);
+        let names = [known, in_text].into_iter().find(|it| it.len() == 2);
+        let mut names = names.unwrap_or_else(|| vec![own.clone(), other_name(&own)]);
+        names.sort_by_key(|it| *it != own);
+        given = names.into_iter().map(|it| (it.clone(), it)).collect();
+    }
+    let [(id, node), (other_id, other)] = <[_; 2]>::try_from(given)
+        .map_err(|_| "--id: name both nodes, such as --id r1 --id r2".to_owned())?;
+    if node == other {
+        return Err(format!("--id: {node} is named twice"));
+    }
+    let peer = import.peer.as_ref().unwrap_or(main).clone();
+    let mut arguments = format!("{} ", main.display());
+    if let Some(path) = &import.conntrackd {
+        arguments += &format!("{} ", path.display());
+    }
+    if import.peer.is_some() {
+        arguments += &format!("--peer {} ", peer.display());
+    }
+    arguments += &format!("--id {id}={node} --id {other_id}={other}");
+    Ok(Request {
+        nodes: [node, other],
+        ids: [id, other_id],
+        keepalived: [main.clone(), peer],
+        conntrackd: import.conntrackd.clone(),
+        is_final: import.both,
+        arguments,
+    })
+}
+
+/// Hooks that the import has written, and those that it would replace.
+fn own_hooks(folder: &Path, new: &Texts) -> Texts {
+    let mut found = Texts::new();
+    for inner in HOOKS {
+        for entry in fs::read_dir(folder.join(inner))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = format!("{inner}/{}", entry.file_name().to_string_lossy());
+            match fs::read_to_string(entry.path()) {
+                Ok(text) if text.starts_with(MARK) || new.contains_key(&name) => {
+                    found.insert(name, text);
+                }
+                Err(error) if error.kind() == ErrorKind::InvalidData => {}
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// All files as they would be.
+fn proposed(old: &Texts, request: &Request, found: &Texts) -> Result<Texts, String> {
+    let kept = old.iter().filter(|it| !it.0.starts_with("hooks/"));
+    let mut new: Texts = kept
+        .map(|(name, text)| (name.clone(), text.clone()))
+        .collect();
+    let host = host_text(old);
+    if spared_toml::nodes(host)?.is_empty() {
+        let names = request
+            .nodes
+            .iter()
+            .map(|it| format!("{} = {{}}\n", spared_toml::toml_key(it)));
+        let between = if host.is_empty() { "" } else { "\n" };
+        let text = format!(
+            "{host}{between}[nodes]   # their keys come by `sparectl pair`\n{}",
+            names.collect::<String>()
+        );
+        new.insert(HOST_FILE.to_owned(), text);
+    }
+    for (name, text) in found {
+        let is_there = old.contains_key(name) && name == "plugins/service.toml";
+        if !is_there {
+            new.insert(name.clone(), text.clone());
+        }
+    }
+    Ok(new)
+}
+
+/// An id of keepalived with the name of its node: `main=r1`, or `r1` for both.
+pub fn id(text: &str) -> Result<(String, String), String> {
+    let (id, node) = text.split_once('=').unwrap_or((text, text));
+    if id.is_empty() || node.is_empty() {
+        return Err("not an id, or an id and a node, such as r1 or main=r1".to_owned());
+    }
+    Ok((id.to_owned(), node.to_owned()))
+}
