@@ -65,6 +65,7 @@ mod overload;
 mod own_packets;
 mod pair;
 mod paired;
+mod paired_relay;
 mod reload;
 mod report;
 mod service;

@@ -15,18 +15,22 @@ use spared_tests::clock::poll;
 use spared_tests::lab::{Daemon, Lab, Site, Wire, build_dir, scenario, signal_to, skipped};
 use spared_tests::router::Files;
 
-const LIMIT: Duration = Duration::from_secs(20);
-const STEP: Duration = Duration::from_millis(50);
+pub const LIMIT: Duration = Duration::from_secs(20);
+pub const STEP: Duration = Duration::from_millis(50);
 
 /// A machine with the package, and the files that its administrator wrote.
-struct Node<'l> {
-    site: &'l Site,
-    dir: PathBuf,
+pub struct Node<'l> {
+    pub site: &'l Site,
+    pub dir: PathBuf,
 }
 
 impl<'l> Node<'l> {
-    fn new(lab: &Lab, site: &'l Site, name: &str) -> Result<Self> {
-        let dir = lab.dir.join(format!("{name}-paired"));
+    pub fn new(lab: &Lab, site: &'l Site, name: &str) -> Result<Self> {
+        Self::in_folder(lab.dir.join(format!("{name}-paired")), site, name)
+    }
+
+    /// A machine of this name with a disk of its own.
+    pub fn in_folder(dir: PathBuf, site: &'l Site, name: &str) -> Result<Self> {
         fs::create_dir_all(dir.join("etc/plugins"))?;
         fs::create_dir_all(dir.join("run"))?;
         let node = Self { site, dir };
@@ -40,7 +44,7 @@ impl<'l> Node<'l> {
     }
 
     /// Writes the files of r1, as an editor would.
-    fn configure(&self) -> Result<()> {
+    pub fn configure(&self) -> Result<()> {
         let link = format!(
             "\n[nodes]\nr1 = {{}}\nr2 = {{}}\n\n[[link]]\ninterface = \"hot\"\naddress = {{ r1 = \"{}/24\", r2 = \"{}/24\" }}\n",
             Wire::Hot.ipv4(11),
@@ -52,19 +56,19 @@ impl<'l> Node<'l> {
         self.write("plugins/vrrp.toml", group)
     }
 
-    fn files(&self) -> Files<'_> {
+    pub fn files(&self) -> Files<'_> {
         Files { dir: &self.dir }
     }
 
-    fn read(&self, file: &str) -> Result<String> {
+    pub fn read(&self, file: &str) -> Result<String> {
         Ok(fs::read_to_string(self.dir.join("etc").join(file))?)
     }
 
-    fn write(&self, file: &str, text: &str) -> Result<()> {
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
         Ok(fs::write(self.dir.join("etc").join(file), text)?)
     }
 
-    fn start(&self) -> Result<Daemon> {
+    pub fn start(&self) -> Result<Daemon> {
         let mut command = self.site.ns.command(build_dir()?.join("spared"));
         command.args(self.files().words(&self.dir.join("run")));
         command.env("STATE_DIRECTORY", self.dir.join("state"));
@@ -72,14 +76,14 @@ impl<'l> Node<'l> {
     }
 
     /// `sparectl VERB` with this machine's files.
-    fn sparectl(&self, verb: &[&str]) -> Result<Command> {
+    pub fn sparectl(&self, verb: &[&str]) -> Result<Command> {
         let mut command = self.site.ns.command(build_dir()?.join("sparectl"));
         command.env("STATE_DIRECTORY", self.dir.join("state"));
         command
             .arg("--runtime-dir")
             .arg(self.dir.join("run"))
             .args(verb);
-        if verb.first() == Some(&"pair") {
+        if matches!(verb.first(), Some(&("pair" | "replace"))) {
             command.args(self.places());
         }
         Ok(command)
@@ -96,7 +100,7 @@ impl<'l> Node<'l> {
         ]
     }
 
-    fn status(&self) -> Result<String> {
+    pub fn status(&self) -> Result<String> {
         let output = self.sparectl(&["status"])?.output()?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -107,17 +111,17 @@ impl<'l> Node<'l> {
 }
 
 /// `sparectl pair` of the first node, which waits.
-struct Offer {
-    child: Child,
-    code: String,
+pub struct Offer {
+    pub child: Child,
+    pub code: String,
 }
 
 impl Offer {
-    fn start(node: &Node<'_>, words: &[&str]) -> Result<Self> {
+    pub fn start(node: &Node<'_>, words: &[&str]) -> Result<Self> {
         Self::of(node.sparectl(&[&["pair"], words].concat())?)
     }
 
-    fn of(mut command: Command) -> Result<Self> {
+    pub fn of(mut command: Command) -> Result<Self> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -131,19 +135,25 @@ impl Offer {
         Ok(Self { child, code })
     }
 
-    fn end(self) -> Result<(bool, String)> {
+    pub fn end(self) -> Result<(bool, String)> {
         let output = self.child.wait_with_output()?;
         Ok((output.status.success(), said(&output)))
     }
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     let text = [output.stdout.as_slice(), &output.stderr].concat();
     String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The second node's `sparectl pair`, with the code on its standard input.
-fn join(node: &Node<'_>, code: &str, words: &[&str]) -> Result<(bool, String)> {
+pub fn join(node: &Node<'_>, code: &str, words: &[&str]) -> Result<(bool, String)> {
+    let output = begin_to_join(node, code, words)?.wait_with_output()?;
+    Ok((output.status.success(), said(&output)))
+}
+
+/// Second node's `sparectl pair` while it runs.
+pub fn begin_to_join(node: &Node<'_>, code: &str, words: &[&str]) -> Result<Child> {
     let mut command = node.sparectl(&[&["pair"], words].concat())?;
     command
         .stdin(Stdio::piped())
@@ -151,12 +161,11 @@ fn join(node: &Node<'_>, code: &str, words: &[&str]) -> Result<(bool, String)> {
         .stderr(Stdio::piped());
     let mut child = command.spawn()?;
     writeln!(child.stdin.take().ok_or("a pipe")?, "{code}")?;
-    let output = child.wait_with_output()?;
-    Ok((output.status.success(), said(&output)))
+    Ok(child)
 }
 
 /// Arms both by a command on one, which are backup until then, and waits until a failover would lose nothing.
-fn wait_ok(nodes: [&Node<'_>; 2]) -> Result<()> {
+pub fn wait_ok(nodes: [&Node<'_>; 2]) -> Result<()> {
     for node in nodes {
         assert!(node.mark().exists(), "{}: armed", node.dir.display());
         let says_so = || node.status().is_ok_and(|it| it.contains("not armed"));
@@ -395,7 +404,7 @@ fn ssh_makes_a_pair_without_a_code() {
 }
 
 /// A command that must succeed; returns what it says.
-fn done(node: &Node<'_>, verb: &[&str]) -> Result<String> {
+pub fn done(node: &Node<'_>, verb: &[&str]) -> Result<String> {
     let output = node
         .sparectl(verb)?
         .args(node.places())
@@ -507,7 +516,7 @@ fn a_pair_is_described_made_left_and_restored_without_an_editor() {
     });
 }
 
-fn done_plain(node: &Node<'_>, verb: &[&str]) -> Result<()> {
+pub fn done_plain(node: &Node<'_>, verb: &[&str]) -> Result<()> {
     let output = node.sparectl(verb)?.output()?;
     if output.status.success() {
         Ok(())

@@ -10,13 +10,14 @@ use spared_pairing::{Channel, Code, Introduction, Message, Offer, spared_toml};
 use super::link_local::{Listener, Port, addresses};
 use super::own_node::OwnNode;
 use super::wire::Wire;
-use super::{PERSON, compose, secrecy, service};
+use super::{PERSON, STEP, compose, secrecy, service};
 use crate::consent::{agree, removes};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
 
-/// Time for which a connection may say nothing before it has proved anything.
-const STRANGER: Duration = Duration::from_secs(5);
+/// Time for the hello of a connection that has proved nothing. The second node waits for several strangers who connected
+/// before it.
+const STRANGER: Duration = Duration::from_secs(2);
 
 /// The first node.
 pub struct First<'a> {
@@ -62,6 +63,7 @@ impl First<'_> {
                 Ok((answer, offering)) => {
                     // one try, whatever comes of it: nobody else is heard any more
                     drop(listener);
+                    wire.set_patience(STEP);
                     wire.send(&answer)?;
                     let confirmation = wire.receive().map_err(|_| wrong_code())?;
                     let channel = offering.handle_confirmation(&confirmation);

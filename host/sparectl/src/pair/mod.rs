@@ -24,6 +24,8 @@ use first::First;
 use own_node::OwnNode;
 use second::Second;
 
+/// Time for each step of the proof.
+const STEP: Duration = Duration::from_secs(10);
 /// Time for a check of the files and for a person who reads what changes.
 const PERSON: Duration = Duration::from_secs(300);
 

@@ -8,15 +8,13 @@ use spared_pairing::{Channel, Code, Introduction, Join, Message, Texts, spared_t
 use super::link_local::{Port, addresses, find};
 use super::own_node::OwnNode;
 use super::wire::Wire;
-use super::{PERSON, compose, secrecy, service};
+use super::{PERSON, STEP, compose, secrecy, service};
 use crate::consent::{agree, is_lossy};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
 
 /// Time for which the first node is looked for.
 const SEARCH: Duration = Duration::from_secs(30);
-/// Time for each step of the proof.
-const STEP: Duration = Duration::from_secs(10);
 
 /// The second node.
 pub struct Second<'a> {

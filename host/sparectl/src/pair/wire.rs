@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spared_pairing::{Channel, FRAME_MAX, Message};
 
@@ -13,6 +13,10 @@ pub struct Wire {
     output: Box<dyn Write>,
     /// Stream whose time limit can be changed; None for ssh, which ends with its peer.
     stream: Option<TcpStream>,
+    /// Longest time for a whole frame, however slowly its bytes arrive; None: no limit.
+    patience: Option<Duration>,
+    /// Time since some moment.
+    clock: Box<dyn Fn() -> Duration>,
 }
 
 impl Wire {
@@ -20,24 +24,26 @@ impl Wire {
     /// The kernel has no descriptor left.
     pub fn of_stream(stream: TcpStream) -> io::Result<Self> {
         Ok(Self {
-            input: Box::new(stream.try_clone()?),
-            output: Box::new(stream.try_clone()?),
-            stream: Some(stream),
+            stream: Some(stream.try_clone()?),
+            ..Self::of_pipes(stream.try_clone()?, stream)
         })
     }
 
     pub fn of_pipes(input: impl Read + 'static, output: impl Write + 'static) -> Self {
+        let begun = Instant::now();
         Self {
             input: Box::new(input),
             output: Box::new(output),
             stream: None,
+            patience: None,
+            clock: Box::new(move || begun.elapsed()),
         }
     }
 
-    /// Sets the longest wait for the other node.
-    pub fn set_patience(&self, patience: Duration) {
+    /// Sets the longest time for a frame of the other node.
+    pub fn set_patience(&mut self, patience: Duration) {
         if let Some(stream) = &self.stream {
-            let _ = stream.set_read_timeout(Some(patience));
+            self.patience = Some(patience);
             let _ = stream.set_write_timeout(Some(patience));
         }
     }
@@ -57,19 +63,39 @@ impl Wire {
     /// # Errors
     /// A sentence about the connection.
     pub fn receive(&mut self) -> Result<Vec<u8>, String> {
+        let until = self.patience.map(|patience| (self.clock)() + patience);
         let mut length = [0; 4];
-        self.input
-            .read_exact(&mut length)
+        self.fill(&mut length, until)
             .map_err(|error| lost(&error))?;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length > FRAME_MAX {
             return Err("the other side does not speak as `sparectl pair` does".to_owned());
         }
         let mut frame = vec![0; length];
-        self.input
-            .read_exact(&mut frame)
-            .map_err(|error| lost(&error))?;
+        self.fill(&mut frame, until).map_err(|error| lost(&error))?;
         Ok(frame)
+    }
+
+    /// Reads all of these bytes before this time.
+    fn fill(&mut self, mut rest: &mut [u8], until: Option<Duration>) -> io::Result<()> {
+        while !rest.is_empty() {
+            if let Some(until) = until {
+                let left = until.saturating_sub((self.clock)());
+                if left.is_zero() {
+                    return Err(ErrorKind::TimedOut.into());
+                }
+                if let Some(stream) = &self.stream {
+                    stream.set_read_timeout(Some(left))?;
+                }
+            }
+            match self.input.read(rest) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(length) => rest = rest.get_mut(length..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -105,5 +131,61 @@ fn lost(error: &io::Error) -> String {
             "the other node does not go on: run `sparectl pair` again on both".to_owned()
         }
         _ => format!("the connection to the other node: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// Somebody who sends a byte at each interval.
+    struct Dripping {
+        now: Rc<Cell<Duration>>,
+        interval: Duration,
+        bytes: Vec<u8>,
+    }
+
+    impl Read for Dripping {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.now.set(self.now.get() + self.interval);
+            match (buffer.first_mut(), self.bytes.is_empty()) {
+                (Some(first), false) => {
+                    *first = self.bytes.remove(0);
+                    Ok(1)
+                }
+                _ => Ok(0),
+            }
+        }
+    }
+
+    /// Has a frame of 200 bytes arrive a byte at each interval. Returns whether it did, and the time that passed.
+    fn received(interval: Duration, patience: Duration) -> (bool, Duration) {
+        let now = Rc::new(Cell::new(Duration::from_secs(1000)));
+        let begun = now.get();
+        let input = Dripping {
+            now: Rc::clone(&now),
+            interval,
+            bytes: [&200_u32.to_be_bytes()[..], &[7; 200]].concat(),
+        };
+        let clock = Rc::clone(&now);
+        let mut wire = Wire {
+            clock: Box::new(move || clock.get()),
+            patience: Some(patience),
+            ..Wire::of_pipes(input, io::sink())
+        };
+        let frame = wire.receive();
+        (frame == Ok(vec![7; 200]), now.get() - begun)
+    }
+
+    #[test]
+    fn a_slow_frame_takes_no_longer_than_the_patience() {
+        let patience = Duration::from_secs(2);
+        let (all, took) = received(Duration::from_millis(300), patience);
+        assert!(!all && took < Duration::from_millis(2300), "{took:?}");
+        let (all, took) = received(Duration::from_millis(1), patience);
+        assert!(all && took < patience, "{took:?}");
     }
 }
