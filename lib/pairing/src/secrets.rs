@@ -88,8 +88,10 @@ pub(crate) const PROOF_OF_JOIN: &str = "proof of the second node";
 pub(crate) const FROM_OFFER: &str = "messages of the first node";
 pub(crate) const FROM_JOIN: &str = "messages of the second node";
 
+/// Password of the exchange: a digest, because the library keeps copies that it does not wipe, and they have no word of
+/// the code.
 pub(crate) fn password(code: &Code) -> Password {
-    Password::new(code.text())
+    Password::new(digest(&SHA256, code.text().as_bytes()))
 }
 
 /// Identity of a side: all that it said of itself.

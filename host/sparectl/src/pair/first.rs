@@ -35,13 +35,10 @@ impl First<'_> {
         secrecy::seal();
         let code = Code::generate().map_err(|error| error.to_string())?;
         let mut offer = Offer::new(code.clone(), since_boot());
-        say(&format!(
-            "on the other node run `sparectl pair` and type this code, within five minutes:\n\n    {}\n\n\
-             waiting on {} ...",
-            code.text(),
-            port.interface
-        ));
+        say("on the other node run `sparectl pair` and type this code, within five minutes:\n");
+        secrecy::show(&code);
         drop(code);
+        say(&format!("\nwaiting on {} ...", port.interface));
         loop {
             let left = offer.left(since_boot());
             if left.is_zero() {

@@ -1,12 +1,12 @@
 //! Secrecy of a code: it stays in no list of processes, and no core has it.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::os::fd::AsRawFd;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_setfd, retry_on_intr};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use spared_pairing::Code;
@@ -16,11 +16,21 @@ use crate::args::Args;
 use crate::line::Pair;
 
 /// Maximum bytes of a line with a code.
-const LINE_MAX: u64 = 256;
+const LINE_MAX: usize = 256;
 
 /// Keeps the memory of this process out of cores, and from other processes of the same user.
 pub fn seal() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Prints a code in a line of its own, of which no copy stays in memory.
+pub fn show(code: &Code) {
+    let mut line = Zeroizing::new(String::with_capacity(LINE_MAX));
+    for part in ["    ", code.text(), "\n"] {
+        line.push_str(part);
+    }
+    // a whole line is not buffered
+    let _ = io::stdout().write_all(line.as_bytes());
 }
 
 /// Starts this program again with the code in a pipe instead of among its arguments, which every user of the machine can
@@ -53,10 +63,9 @@ pub fn start_again(args: &Args, pair: &Pair) -> String {
 /// # Errors
 /// There is no code in the line.
 pub fn read_code(pair: &Pair) -> Result<Code, String> {
-    let mut line = Zeroizing::new(String::new());
+    seal();
     let read = match pair.code_fd {
-        Some(number) => File::open(format!("/proc/self/fd/{number}"))
-            .and_then(|file| BufReader::new(file.take(LINE_MAX)).read_line(&mut line)),
+        Some(number) => File::open(format!("/proc/self/fd/{number}")).and_then(read_line),
         None => {
             let input = io::stdin();
             if input.is_terminal() {
@@ -65,16 +74,25 @@ pub fn read_code(pair: &Pair) -> Result<Code, String> {
                     "code that `sparectl pair` shows on the first node: "
                 );
             }
-            // byte by byte: what follows the line belongs to others
-            read_line(&mut input.lock(), &mut line)
+            read_line(input)
         }
     };
-    read.map_err(|error| format!("the code cannot be read: {error}"))?;
-    seal();
-    Code::parse(&line).map_err(|error| error.to_string())
+    let failed = |why: String| format!("the code cannot be read: {why}");
+    let line = read.map_err(|error| failed(error.to_string()))?;
+    let text = std::str::from_utf8(&line).map_err(|error| failed(error.to_string()))?;
+    Code::parse(text).map_err(|error| error.to_string())
 }
 
-/// Reads a line of limited length.
-fn read_line(input: &mut impl BufRead, line: &mut String) -> io::Result<usize> {
-    input.take(LINE_MAX).read_line(line)
+/// Reads a line of limited length, byte by byte: what follows the line belongs to others, and no buffer keeps the code.
+fn read_line(input: impl AsFd) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(LINE_MAX));
+    let mut byte = [0];
+    while line.len() < LINE_MAX {
+        let length = retry_on_intr(|| rustix::io::read(&input, &mut byte[..]))?;
+        if length == 0 || byte == *b"\n" {
+            break;
+        }
+        line.extend(byte);
+    }
+    Ok(line)
 }
