@@ -30,6 +30,7 @@ mod pair;
 mod render;
 mod report;
 mod upgrade;
+mod used;
 mod watch;
 
 // Exit codes other than those of the verdict.

@@ -14,9 +14,18 @@ pub type Texts = BTreeMap<String, String>;
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum Message {
     /// Configuration for both, of the first node.
-    Configuration { files: Texts },
+    Configuration {
+        files: Texts,
+        /// Paths of scripts and other files that the first node has and the configuration uses: absolute, or below the
+        /// folder of `spared.toml`.
+        used: Vec<String>,
+    },
     /// Changes that the second node would make; it has checked the files.
-    Ready { changes: String },
+    Ready {
+        changes: String,
+        /// Files of `used` that the second node does not have.
+        missing: Vec<String>,
+    },
     /// Agreement of the first node to the changes.
     Go,
     /// The files are in place.
@@ -34,7 +43,7 @@ impl Message {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let message: Self = serde_json::from_slice(bytes).map_err(|_| Fault::Malformed)?;
         match &message {
-            Self::Configuration { files } if !files.keys().all(|it| is_own(it)) => {
+            Self::Configuration { files, .. } if !files.keys().all(|it| is_own(it)) => {
                 Err(Fault::Malformed)
             }
             _ => Ok(message),
@@ -74,7 +83,13 @@ mod tests {
         ] {
             assert_eq!(is_own(path), expected, "{path}");
             let files = Texts::from([(path.to_owned(), String::new())]);
-            let decoded = Message::decode(&Message::Configuration { files }.encode());
+            let decoded = Message::decode(
+                &Message::Configuration {
+                    files,
+                    used: Vec::new(),
+                }
+                .encode(),
+            );
             assert_eq!(decoded.is_ok(), expected, "{path}");
         }
     }

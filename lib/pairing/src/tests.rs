@@ -68,7 +68,8 @@ fn two_nodes_with_one_code_know_each_other_and_exchange_messages() {
     let (mut first, mut second) = paired();
     assert_eq!((&first.peer, &second.peer), (&node(2), &node(1)));
     let files = Texts::from([("spared.toml".to_owned(), "port = 1\n".to_owned())]);
-    for message in [Message::Configuration { files }, Message::Go] {
+    let used = vec!["hooks/active.d/50-route".to_owned()];
+    for message in [Message::Configuration { files, used }, Message::Go] {
         let sealed = first.seal(&message).unwrap();
         assert!(!sealed.windows(4).any(|it| it == b"port"));
         assert_eq!(second.open(sealed), Ok(message));

@@ -399,6 +399,14 @@ fn ssh_makes_a_pair_without_a_code() {
         assert!(paired && text.contains("r1 and r2 are a pair"), "{text}");
         // r1 was active alone, and stays so
         assert!(!r1.mark().exists() && r2.mark().exists());
+        assert!(!text.contains("lacks files"), "{text}");
+        // a hook of r1 is named, with what copies it
+        let hook = r1.dir.join("etc/hooks/active.d/50-route");
+        fs::create_dir_all(hook.parent().ok_or("a folder")?)?;
+        fs::write(&hook, "#!/bin/sh\n")?;
+        let (paired, text) = pair("r2", &["--yes"])?;
+        let command = format!("tar -cP {} | ssh r2 tar -xP", hook.display());
+        assert!(paired && text.contains(&command), "{text}");
         Ok(())
     });
 }
@@ -478,6 +486,10 @@ fn a_pair_is_described_made_left_and_restored_without_an_editor() {
         };
         let saved = lab.dir.join("identity.tar.gz").display().to_string();
         let before = backup.read("spared.toml")?;
+        let hook = backup.dir.join("etc/hooks/active.d/50-route");
+        fs::create_dir_all(hook.parent().ok_or("a folder")?)?;
+        fs::write(&hook, "#!/bin/sh\n")?;
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
         let _ = fs::remove_file(&saved);
         let save = |node: &Node<'_>, verb: &[&str]| -> Result<(bool, String)> {
             let [option, config, ..] = node.places();
@@ -499,7 +511,9 @@ fn a_pair_is_described_made_left_and_restored_without_an_editor() {
             !backup.dir.join("etc/key").exists()
                 && !backup.dir.join("etc/plugins/vrrp.toml").exists()
         );
+        fs::remove_file(&hook)?;
         let text = done(backup, &["identity", "restore", &saved, "--yes"])?;
+        assert_eq!(fs::metadata(&hook)?.permissions().mode() & 0o777, 0o755);
         assert!(text.contains("restored: "), "{text}");
         assert_eq!(backup.read("spared.toml")?, before);
         let is_ok = || {

@@ -18,7 +18,7 @@ use crate::folder::{Folder, HOST_FILE, host_text, last_line};
 use crate::line::{Files, Identity};
 use crate::output::say;
 use crate::pair::service;
-use crate::{as_root, pair};
+use crate::{as_root, pair, used};
 use archive::{Entries, Entry, pack, unpack};
 
 /// Prints what it did, and returns the exit code.
@@ -49,7 +49,7 @@ fn save(args: &Args, out: &Path, files: &Files) -> Result<(), String> {
     if let Some(name) = inside {
         add(&mut entries, &folder, name)?;
     }
-    for name in hooks(&folder) {
+    for name in used::hooks(&folder) {
         add(&mut entries, &folder, &name)?;
     }
     let packed = pack(&entries).map_err(|error| format!("{}: {error}", out.display()))?;
@@ -85,18 +85,6 @@ fn add(entries: &mut Entries, folder: &Folder, name: &str) -> Result<(), String>
     let mode = fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o755;
     entries.insert(name.to_owned(), Entry { content, mode });
     Ok(())
-}
-
-/// Regular files of the folder of hooks.
-fn hooks(folder: &Folder) -> Vec<String> {
-    let entries = fs::read_dir(folder.path().join("hooks"));
-    let files = entries
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|it| it.file_type().is_ok_and(|it| it.is_file()));
-    let names = files.filter_map(|it| it.file_name().into_string().ok());
-    names.map(|it| format!("hooks/{it}")).collect()
 }
 
 fn restore(args: &Args, from: &Path, yes: bool, files: &Files) -> Result<(), String> {

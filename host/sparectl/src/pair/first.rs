@@ -14,6 +14,7 @@ use super::{PERSON, STEP, compose, secrecy, service};
 use crate::consent::{agree, removes};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
+use crate::used;
 
 /// Time for the hello of a connection that has proved nothing. The second node waits for several strangers who connected
 /// before it.
@@ -147,14 +148,19 @@ impl First<'_> {
             Err(why) => return Err(wire.refuse(&mut channel, why)),
         };
         let files = both.clone();
-        wire.tell(&mut channel, &Message::Configuration { files })?;
-        let Message::Ready { changes } = wire.hear(&mut channel)? else {
+        let used = used::present(self.here.folder, &both);
+        wire.tell(&mut channel, &Message::Configuration { files, used })?;
+        let Message::Ready { changes, missing } = wire.hear(&mut channel)? else {
             return Err("the other node does not answer with what it would change".to_owned());
         };
         let own_changes = self.here.folder.changes(&self.here.texts, &both);
         show(&self.here.name, &own_changes);
         if asks_here {
             show(&peer.node, &changes);
+        }
+        if !missing.is_empty() {
+            let (first, second) = (&self.here.name, &peer.node);
+            say(&used::advice(self.here.folder, &missing, first, second));
         }
         if let Err(why) = agree(self.here.pair.yes, asks_here && removes(&changes)) {
             return Err(wire.refuse(&mut channel, why));

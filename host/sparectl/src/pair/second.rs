@@ -12,6 +12,7 @@ use super::{PERSON, STEP, compose, secrecy, service};
 use crate::consent::{agree, is_lossy};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
+use crate::used;
 
 /// Time for which the first node is looked for.
 const SEARCH: Duration = Duration::from_secs(30);
@@ -95,7 +96,7 @@ impl Second<'_> {
     ) -> Result<(), String> {
         wire.set_patience(PERSON);
         let peer = channel.peer.node.clone();
-        let Message::Configuration { files } = wire.hear(&mut channel)? else {
+        let Message::Configuration { files, used } = wire.hear(&mut channel)? else {
             return Err(format!("{peer} does not send its configuration"));
         };
         let prepared = self.prepare(&files, agrees_there);
@@ -103,7 +104,8 @@ impl Second<'_> {
             Ok(prepared) => prepared,
             Err(why) => return Err(wire.refuse(&mut channel, why)),
         };
-        wire.tell(&mut channel, &Message::Ready { changes })?;
+        let missing = used::missing(self.here.folder, used);
+        wire.tell(&mut channel, &Message::Ready { changes, missing })?;
         let Message::Go = wire.hear(&mut channel)? else {
             return Err(format!("{peer} does not go on"));
         };
