@@ -1,6 +1,7 @@
 //! The command line as clap reads it: help, completions and suggestions come from this one description.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -220,6 +221,9 @@ pub struct Init {
     /// Virtual address of an interface; may be repeated
     #[arg(long = "virtual", value_name = "IF=ADDRESS/LEN", value_parser = crate::init::virtual_address)]
     pub virtuals: Vec<(String, IpNet)>,
+    /// Gateway of a default route that the active node alone has
+    #[arg(long, value_name = "ADDRESS")]
+    pub gateway: Option<IpAddr>,
     /// Ask nothing, and agree to the changes of files that are shown
     #[arg(long)]
     pub yes: bool,

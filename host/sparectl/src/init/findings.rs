@@ -70,6 +70,13 @@ impl Findings {
         self.interfaces.iter().find(|it| it.name == name)
     }
 
+    /// Returns true if the interface has no IPv4 address of the node's own. The kernel removes the IPv4 routes of an
+    /// interface with its last address.
+    pub fn is_bare(&self, name: &str) -> bool {
+        let interface = self.interface(name);
+        interface.is_some_and(|it| it.addresses.iter().all(|it| it.addr().is_ipv6()))
+    }
+
     /// Interfaces that may be the link: connected, without an address, and not the way to the internet.
     pub fn possible_links(&self) -> Vec<&str> {
         let is_uplink = |name: &str| self.gateways.iter().any(|(it, _)| it == name);

@@ -54,6 +54,9 @@ fn try_run(args: &Args, init: &Init) -> Result<(), String> {
     if wishes.virtuals.is_empty() && !new.contains_key("plugins/vrrp.toml") {
         say("no virtual address, so no group: --virtual IF=ADDRESS/LEN adds one");
     }
+    if let Some(line) = proposal::about_route(&found, &wishes) {
+        say(&line);
+    }
     agree(init.yes, init.asks() || is_lossy(&found.texts, &new))?;
     if pair::service::active_groups(args).is_empty() {
         pair::service::disarm(args)?;

@@ -1,6 +1,7 @@
 //! The files that `sparectl init` proposes: a function of what was found and what was asked for.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use spared_config_reader::IpNet;
 use spared_key::public_text;
@@ -25,6 +26,8 @@ pub struct Wishes {
     pub vrid: u8,
     /// Virtual addresses, each with its interface.
     pub virtuals: Vec<(String, IpNet)>,
+    /// Gateway of a default route that moves with the group.
+    pub gateway: Option<IpAddr>,
 }
 
 /// Name of the other node, from this one's: r1 has r2, gw-a has gw-b.
@@ -195,7 +198,62 @@ fn vrrp(found: &Findings, wishes: &Wishes) -> Result<String, String> {
             addresses.join(", ")
         );
     }
+    if let Some(gateway) = moving_gateway(found, wishes)? {
+        let destination = if gateway.is_ipv4() {
+            "0.0.0.0/0"
+        } else {
+            "::/0"
+        };
+        let _ = write!(
+            text,
+            "\n[[group.route]]\ndestination = \"{destination}\"\ngateway = \"{gateway}\"\n"
+        );
+    }
     Ok(text)
+}
+
+/// Gateway of the default route that moves with the group: the one that was asked for, or that of an interface which has no
+/// address but the virtual one, with which the kernel would remove the route of the node.
+///
+/// # Errors
+/// No virtual address is in the network of the gateway.
+fn moving_gateway(found: &Findings, wishes: &Wishes) -> Result<Option<IpAddr>, String> {
+    let is_near = |gateway: &IpAddr| wishes.virtuals.iter().any(|(_, it)| it.contains(gateway));
+    if let Some(gateway) = wishes.gateway {
+        return if is_near(&gateway) {
+            Ok(Some(gateway))
+        } else {
+            Err(format!(
+                "--gateway {gateway}: it is in the network of no virtual address, and must be in that of --virtual IF=ADDRESS/LEN"
+            ))
+        };
+    }
+    let of_bare = |(name, gateway): &&(String, IpAddr)| {
+        gateway.is_ipv4() && found.is_bare(name) && is_near(gateway)
+    };
+    Ok(found
+        .gateways
+        .iter()
+        .find(of_bare)
+        .map(|(_, gateway)| *gateway))
+}
+
+/// A sentence about the default route, if no group takes one along.
+pub fn about_route(found: &Findings, wishes: &Wishes) -> Option<String> {
+    let is_moving = moving_gateway(found, wishes).is_ok_and(|it| it.is_some());
+    if wishes.virtuals.is_empty() || is_moving {
+        return None;
+    }
+    Some(match found.gateways.first() {
+        Some((name, gateway)) => format!(
+            "the default route by {gateway} on {name} is each node's own and stays, so that no [[group.route]] is needed: the \
+             other node needs one as well"
+        ),
+        None => {
+            "there is no default route: --gateway ADDRESS adds one that the active node alone has"
+                .to_owned()
+        }
+    })
 }
 
 /// conntrack.toml: empty, but for uplinks whose address does not move.
@@ -216,10 +274,14 @@ fn conntrack(found: &Findings) -> String {
 }
 
 fn health(found: &Findings) -> Option<String> {
-    let (_, gateway) = found.gateways.first()?;
-    Some(format!(
+    let (name, gateway) = found.gateways.first()?;
+    let mut text = format!(
         "[[ping]]\nname = \"uplink\"\ntargets = [\"{gateway}\"]   # gateway of the default route\n"
-    ))
+    );
+    if gateway.is_ipv4() && found.is_bare(name) {
+        text += "only = \"active\"   # the backup has no address there\n";
+    }
+    Some(text)
 }
 
 fn dhcp(found: &Findings) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Questions to a person on a terminal, each with a proposal; a script answers them by options.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::net::IpAddr;
 
 use spared_pairing::spared_toml;
 
@@ -42,7 +43,12 @@ pub fn wishes(found: &Findings, init: &Init) -> Result<Wishes, String> {
     } else {
         init.virtuals.clone()
     };
+    let gateway = match init.gateway {
+        None if found.gateways.is_empty() && init.asks() => asked_gateway(found, &virtuals),
+        gateway => gateway,
+    };
     Ok(Wishes {
+        gateway,
         peer,
         link,
         link_addresses: init.link_addresses,
@@ -116,6 +122,28 @@ fn asked_virtuals(found: &Findings, link: &str) -> Vec<(String, super::IpNet)> {
         }
     }
     virtuals
+}
+
+/// Gateway in the network of a virtual address on an interface that has no other, and so no route without it.
+fn asked_gateway(found: &Findings, virtuals: &[(String, super::IpNet)]) -> Option<IpAddr> {
+    let mut bare = virtuals
+        .iter()
+        .filter(|(name, it)| it.addr().is_ipv4() && found.is_bare(name));
+    let (interface, network) = bare.next()?;
+    let question = format!(
+        "gateway of the default route in {} on {interface}, which the active node alone has; empty for none",
+        network.trunc()
+    );
+    loop {
+        let answer = answer(&question, "");
+        if answer.is_empty() {
+            return None;
+        }
+        match answer.parse::<IpAddr>() {
+            Ok(gateway) if network.contains(&gateway) => return Some(gateway),
+            _ => output::errors(&[format!("an address of {}", network.trunc())]),
+        }
+    }
 }
 
 /// The answer of a person; the proposal without one.

@@ -47,6 +47,7 @@ fn wishes() -> Wishes {
             ("lan0".to_owned(), net("192.168.200.1/24")),
             ("wan0".to_owned(), net("203.0.113.9/29")),
         ],
+        gateway: None,
     }
 }
 
@@ -82,6 +83,42 @@ fn the_router_of_the_tutorial_gets_the_files_of_the_tutorial() {
         ..wishes()
     };
     assert_eq!(propose(&again, &without), Ok(texts));
+}
+
+#[test]
+fn the_default_route_moves_with_the_group_where_the_node_cannot_keep_it() {
+    const ROUTE: &str =
+        "\n[[group.route]]\ndestination = \"0.0.0.0/0\"\ngateway = \"203.0.113.14\"\n";
+    let vrrp = |found: &Findings, gateway: Option<&str>| {
+        let gateway = gateway.map(|it| it.parse().expect("an address"));
+        let wishes = Wishes {
+            gateway,
+            ..wishes()
+        };
+        let texts = propose(found, &wishes)?;
+        let line = about_route(found, &wishes).unwrap_or_default();
+        Ok::<_, String>((texts["plugins/vrrp.toml"].ends_with(ROUTE), line))
+    };
+    // an address of the node's own keeps its route
+    let own = router();
+    let (moves, line) = vrrp(&own, None).expect("a proposal");
+    assert!(!moves && line.contains("203.0.113.14 on wan0 is each node's own and stays"));
+    // the virtual address is the only one
+    let mut bare = router();
+    bare.interfaces[1].addresses.clear();
+    assert_eq!(vrrp(&bare, None), Ok((true, String::new())));
+    let texts = propose(&bare, &wishes()).expect("a proposal");
+    assert!(texts["plugins/health.toml"].contains("only = \"active\""));
+    // and nothing is known of a gateway
+    bare.gateways.clear();
+    let (moves, line) = vrrp(&bare, None).expect("a proposal");
+    assert!(!moves && line.contains("--gateway ADDRESS adds one"));
+    assert_eq!(vrrp(&bare, Some("203.0.113.14")), Ok((true, String::new())));
+    let why = vrrp(&bare, Some("198.51.100.1")).expect_err("nowhere");
+    assert!(
+        why.contains("in the network of no virtual address"),
+        "{why}"
+    );
 }
 
 #[test]
