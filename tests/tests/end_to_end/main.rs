@@ -66,6 +66,7 @@ mod own_packets;
 mod pair;
 mod paired;
 mod paired_relay;
+mod paired_replaced;
 mod paired_secrecy;
 mod reload;
 mod report;
