@@ -21,6 +21,7 @@ pub mod icmp;
 pub mod ipsec_vici;
 pub mod ipsec_wire;
 pub mod ipsec_xfrm;
+pub mod keepalived_conf;
 pub mod link_frame;
 pub mod link_messages;
 pub mod netlink;
@@ -79,6 +80,7 @@ targets! {
     ipsec_vici: 100_000,
     ipsec_wire: 10_000,
     ipsec_xfrm: 80_000,
+    keepalived_conf: 2_000,
     link_frame: 25_000,
     link_messages: 25_000,
     netlink: 80_000,

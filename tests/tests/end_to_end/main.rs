@@ -51,6 +51,7 @@ mod guests;
 mod heartbeats;
 mod history;
 mod identity;
+mod imported;
 mod in_machines;
 mod interfaces;
 mod interfaces_renamed;

@@ -38,6 +38,7 @@ tried! {
     ipsec_vici,
     ipsec_wire,
     ipsec_xfrm,
+    keepalived_conf,
     link_frame,
     link_messages,
     netlink,
