@@ -39,7 +39,7 @@ pub struct Port {
 
 /// Ethernet interfaces that are up.
 struct Ports {
-    /// Those with a usable link-local address.
+    /// Interfaces with a usable link-local address.
     ready: Vec<Port>,
     /// One more will have such an address soon.
     is_any_tentative: bool,
