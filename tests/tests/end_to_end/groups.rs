@@ -60,8 +60,8 @@ fn addresses_routes_rules_and_sources_follow_the_group() {
                 used()
             );
             let shown = || {
-                let shown = ns.shell("ip rule show priority 100; ip -4 -o address show dev wan");
-                shown.unwrap_or_default()
+                let shown = ["ip rule show priority 100", "ip -4 -o address show dev wan"];
+                shown.map(|it| ns.shell(it).unwrap_or_default()).concat()
             };
             let is_there = |shown: &str| {
                 shown.contains("from 10.1.0.0/24 lookup 77") && shown.contains(" wan:vip")

@@ -161,7 +161,10 @@ fn version_2_with_a_password_over_ipv4_the_other_way_round() {
 fn points_of_a_check_give_the_role_to_keepalived_and_take_it_back() {
     scenario(2, |lab| {
         let watch = Watch::start(lab)?;
-        let file = lab.dir.join("fault");
+        // a folder of its own: the daemon's state, which no plugin may read, is beside it
+        let folder = lab.dir.join("checks");
+        std::fs::create_dir_all(&folder)?;
+        let file = folder.join("fault");
         let plan = |priority| {
             let mut plan = any(Plan::lan(INTERVAL, priority));
             plan.plugins.push(PluginFile {

@@ -220,9 +220,7 @@ fn a_code_makes_two_machines_a_pair_and_a_wrong_one_does_not() {
         let is_listed = fs::read_to_string(format!("/proc/{}/cmdline", offer.child.id()))?;
         assert!(!is_listed.contains(&offer.code));
         // the cable has just been connected: its link-local address is still checked for duplicates
-        r2.site
-            .ns
-            .shell("ip link set hot down && ip link set hot up")?;
+        r2.site.ns.ip("link set hot down\nlink set hot up\n")?;
         let (joined, text) = join(&r2, &offer.code, &["--yes"])?;
         let (offered, of_first) = offer.end()?;
         assert!(joined && offered, "{text}\n{of_first}");
