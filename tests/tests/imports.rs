@@ -15,7 +15,13 @@ const PLUGINS: [&str; 4] = ["conntrack", "health", "service", "vrrp"];
 /// Imports at once.
 const AT_ONCE: usize = 4;
 /// Warnings about the machine of the test, which has neither these interfaces nor these programs.
-const OF_MACHINE: [&str; 3] = ["interface-", "vmac-", "plugin-check"];
+const OF_MACHINE: [&str; 5] = [
+    "interface-",
+    "vmac-",
+    "plugin-check",
+    "ipv4-forwarding",
+    "advert-source",
+];
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/import/tests/configs")

@@ -272,7 +272,10 @@ fn without_preemption() {
 fn tracked_scripts_interfaces_and_rules() {
     migration(|priority| {
         // a rule follows one group
-        let other = ("from 10.99.0.0/16 table 99 preference 500", "from 10.98.0.0/16 table 98 preference 501");
+        let other = (
+            "from 10.99.0.0/16 table 99 preference 500",
+            "from 10.98.0.0/16 table 98 preference 501",
+        );
         let lines = "    track_script {\n        alive weight -20\n    }\n    track_interface {\n        hot weight 10\n    }\n    \
                      virtual_rules {\n        from 10.99.0.0/16 table 99 preference 500\n    }\n";
         format!(

@@ -255,7 +255,7 @@ pub const MISTAKES: &[Mistake] = &[
             "[[group]]\nname = \"office\"\nvrid = 7\nstate = \"MASTER\"\n[[group.interface]]\ninterface = \"lan1\"\naddresses = [\"192.168.200.1/24\"]\n",
         )],
         says: &[
-            "plugins/vrrp.toml:4: group \"office\": state: unknown key: none of the 21 that its manual page lists",
+            "plugins/vrrp.toml:4: group \"office\": state: unknown key: none of the 23 that its manual page lists",
             ONE,
         ],
     },
