@@ -23,8 +23,8 @@ use plan::{Node, Step, all, next};
 const STEP_MAX: Duration = Duration::from_secs(120);
 /// Time for which the pair must be OK, as a daemon looks at its files every two seconds.
 const HOLDS: Duration = Duration::from_secs(3);
-/// Number of times that a switchover is tried.
-const SWITCH_TRIES: usize = 3;
+/// Number of times that an order is given.
+const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Time for which roles are held, the longest freeze.
 const HELD_S: i64 = 3600;
@@ -151,12 +151,25 @@ impl Run<'_> {
         match step {
             Step::Switch(to) => self.switch(to),
             Step::Restart(node) if self.upgrade.reboot => self.reboot(node, before),
-            Step::Restart(node) => {
-                self.order(Some(node), Request::Restart)?;
-                let started = started(before, node);
-                self.wait(|after| self::started(after, node) != started)
+            Step::Restart(node) => self.restart(node, before),
+        }
+    }
+
+    // An order that fails loses nothing: the link may be down for a moment. It may also have arrived, and its answer not.
+    fn restart(&self, node: &str, before: &Status) -> Result<Box<Status>, String> {
+        let is_new = |after: &Status| started(after, node) != started(before, node);
+        let mut more = 1..TRIES;
+        while let Err(why) = self.order(Some(node), Request::Restart) {
+            if more.next().is_none() {
+                return Err(why);
+            }
+            output::say(&format!("{why}; again"));
+            let status = self.wait(|_| true)?;
+            if is_new(&status) {
+                return Ok(status);
             }
         }
+        self.wait(is_new)
     }
 
     // A switchover that fails loses nothing, and may succeed a moment later.
@@ -166,7 +179,7 @@ impl Run<'_> {
             to: Some(to.to_owned()),
             anyway: false,
         };
-        let mut more = 1..SWITCH_TRIES;
+        let mut more = 1..TRIES;
         let lines = loop {
             match self.order(None, switch.clone()) {
                 Ok(lines) => break lines,
