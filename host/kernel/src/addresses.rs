@@ -267,7 +267,7 @@ impl Kernel {
         let mut is_new = false;
         if let Some(state) = self.groups.get_mut(group) {
             is_new = state.routes != wanted;
-            (state.routes, state.refused_routes) = (wanted, refused.routes);
+            (state.routes, state.refused_routes) = (wanted, refused.objects);
         }
         // a gateway of another group may be in a network that came with this one
         let mut others = self.groups.iter();
@@ -287,13 +287,13 @@ impl Kernel {
         let stale = state.rules.iter().filter(|rule| !wanted.contains(rule));
         let stale: Vec<_> = stale.cloned().collect();
         let mut failures = rules::delete(&mut self.requests, &stale);
-        let (refused, errors) = rules::add(&mut self.requests, &wanted);
-        if !refused.is_empty() {
+        let refused = rules::add(&mut self.requests, &wanted);
+        if !refused.objects.is_empty() {
             self.retries.retry_routes(Instant::now());
         }
-        failures.extend(errors);
+        failures.extend(refused.failures);
         if let Some(state) = self.groups.get_mut(group) {
-            (state.rules, state.refused_rules) = (wanted, refused);
+            (state.rules, state.refused_rules) = (wanted, refused.objects);
         }
         failures
     }

@@ -34,6 +34,7 @@ mod links;
 mod misplaced_addresses;
 mod notifications;
 mod other_devices;
+mod refused;
 mod retries;
 mod routes;
 mod rules;

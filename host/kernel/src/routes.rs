@@ -11,6 +11,7 @@ use spared_verdict::MissingRoute;
 use super::KernelError;
 use super::group_claims::Group;
 use super::interfaces::Interfaces;
+use super::refused::{Batch, Refused};
 
 const MAIN: u32 = 254;
 const SCOPE_UNIVERSE: u8 = 0;
@@ -160,13 +161,6 @@ fn network(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// Routes that the kernel refused, with the errors.
-#[derive(Default)]
-pub struct Refused {
-    pub routes: Vec<Route>,
-    pub failures: Vec<KernelError>,
-}
-
 /// Returns the claimed routes that the kernel does not have.
 pub fn missing(group: &Group, interfaces: &Interfaces) -> Vec<MissingRoute> {
     let claims = group.claims.routes.iter();
@@ -191,60 +185,28 @@ fn described(claim: &RouteClaim) -> String {
 }
 
 /// Adds routes. An existing route is no error.
-pub fn add(requests: &mut Requests, routes: &[Route]) -> Refused {
-    run(requests, routes, "add", Message::add_route, libc::EEXIST)
+pub fn add(requests: &mut Requests, routes: &[Route]) -> Refused<Route> {
+    batch("add", Message::add_route, libc::EEXIST).run(requests, routes)
 }
 
 /// Deletes routes, in reverse order. A missing route is no error.
 pub fn delete(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
     let reversed: Vec<Route> = routes.iter().rev().copied().collect();
-    let delete = Message::delete_route;
-    run(requests, &reversed, "delete", delete, libc::ESRCH).failures
+    let batch = batch("delete", Message::delete_route, libc::ESRCH);
+    batch.run(requests, &reversed).failures
 }
 
-fn run(
-    requests: &mut Requests,
-    routes: &[Route],
-    verb: &str,
-    encode: fn(&Route) -> std::io::Result<Message>,
+fn batch(
+    verb: &'static str,
+    encode: fn(&Route) -> io::Result<Message>,
     harmless: i32,
-) -> Refused {
-    let (mut requested, mut encoded) = (Vec::new(), Vec::new());
-    let mut refused = Refused::default();
-    for route in routes {
-        match encode(route) {
-            Ok(message) => {
-                requested.push(route);
-                encoded.push(message);
-            }
-            Err(error) => refused.note(route, verb, error),
-        }
-    }
-    match requests.run(&encoded) {
-        Err(error) => {
-            refused.routes.extend(requested);
-            let error = KernelError::new("routes", verb, error);
-            refused.failures.push(error);
-        }
-        Ok(verdicts) => {
-            for (route, verdict) in requested.into_iter().zip(verdicts) {
-                match verdict {
-                    Err(error) if error.raw_os_error() != Some(harmless) => {
-                        refused.note(route, verb, error);
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-    refused
-}
-
-impl Refused {
-    fn note(&mut self, route: &Route, verb: &str, error: std::io::Error) {
-        let object = format!("route {}/{}", route.destination, route.prefix);
-        self.failures.push(KernelError::new(&object, verb, error));
-        self.routes.push(*route);
+) -> Batch<Route> {
+    Batch {
+        kind: "routes",
+        name: |route| format!("route {}/{}", route.destination, route.prefix),
+        verb,
+        encode,
+        harmless,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
 use std::net::IpAddr;
 
 use spared_contract::{Claims, Family, RuleClaim};
@@ -10,6 +11,7 @@ use spared_netlink::{FR_ACT_TO_TBL, FRA_FWMARK, FRA_FWMASK, Message, Requests, R
 use spared_verdict::MissingRoute;
 
 use super::KernelError;
+use super::refused::{Batch, Refused};
 
 /// Returns the rules that an active group has. A rule that names an absent interface waits in the kernel for it.
 pub fn desired(claims: &Claims) -> Vec<Rule> {
@@ -45,50 +47,31 @@ pub fn are_among(rules: &[Rule], gone: &Rule) -> bool {
     rules.iter().any(|rule| key(rule) == key(gone))
 }
 
-/// Adds rules. An existing rule is no error. Returns those that the kernel does not have, and the errors.
-pub fn add(requests: &mut Requests, rules: &[Rule]) -> (Vec<Rule>, Vec<KernelError>) {
-    run(requests, rules, "add", Message::add_rule, libc::EEXIST)
+/// Adds rules. An existing rule is no error.
+pub fn add(requests: &mut Requests, rules: &[Rule]) -> Refused<Rule> {
+    let encode = |rule: &Rule| Ok(Message::add_rule(rule));
+    batch("add", encode, libc::EEXIST).run(requests, rules)
 }
 
 /// Deletes rules of spared. A missing rule is no error.
 pub fn delete(requests: &mut Requests, rules: &[Rule]) -> Vec<KernelError> {
-    run(
-        requests,
-        rules,
-        "delete",
-        Message::delete_rule,
-        libc::ENOENT,
-    )
-    .1
+    let encode = |rule: &Rule| Ok(Message::delete_rule(rule));
+    let batch = batch("delete", encode, libc::ENOENT);
+    batch.run(requests, rules).failures
 }
 
-fn run(
-    requests: &mut Requests,
-    rules: &[Rule],
-    verb: &str,
-    encode: fn(&Rule) -> Message,
+fn batch(
+    verb: &'static str,
+    encode: fn(&Rule) -> io::Result<Message>,
     harmless: i32,
-) -> (Vec<Rule>, Vec<KernelError>) {
-    if rules.is_empty() {
-        return (Vec::new(), Vec::new());
+) -> Batch<Rule> {
+    Batch {
+        kind: "rules",
+        name: |rule| format!("rule {}", described(rule)),
+        verb,
+        encode,
+        harmless,
     }
-    let encoded: Vec<Message> = rules.iter().map(encode).collect();
-    let verdicts = match requests.run(&encoded) {
-        Ok(verdicts) => verdicts,
-        Err(error) => return (rules.to_vec(), vec![KernelError::new("rules", verb, error)]),
-    };
-    let (mut refused, mut errors) = (Vec::new(), Vec::new());
-    for (rule, verdict) in rules.iter().zip(verdicts) {
-        match verdict {
-            Err(error) if error.raw_os_error() != Some(harmless) => {
-                let object = format!("rule {}", described(rule));
-                errors.push(KernelError::new(&object, verb, error));
-                refused.push(rule.clone());
-            }
-            _ => {}
-        }
-    }
-    (refused, errors)
 }
 
 /// Returns rules that the kernel does not have, for the status.
