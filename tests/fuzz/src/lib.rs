@@ -52,16 +52,28 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Mutations that the test of every build tries: up to five seconds of one processor, unoptimised.
     pub rounds: u64,
+    /// MiB of memory that any input may hold.
+    pub held_max_mib: usize,
+}
+
+macro_rules! held_max_mib {
+    () => {
+        2
+    };
+    ($held_max_mib:literal) => {
+        $held_max_mib
+    };
 }
 
 macro_rules! targets {
-    ($($name:ident: $rounds:literal,)*) => {
+    ($($name:ident: $rounds:literal $(holding $held_max_mib:literal)?,)*) => {
         /// All of them.
         pub const TARGETS: &[Target] = &[$(Target {
             name: stringify!($name),
             run: $name::run,
             seeds: $name::seeds,
             rounds: $rounds,
+            held_max_mib: held_max_mib!($($held_max_mib)?),
         },)*];
     };
 }
@@ -80,7 +92,8 @@ targets! {
     ipsec_vici: 100_000,
     ipsec_wire: 10_000,
     ipsec_xfrm: 80_000,
-    keepalived_conf: 2_000,
+    // a sequence of a few bytes makes many lines
+    keepalived_conf: 2_000 holding 64,
     link_frame: 25_000,
     link_messages: 25_000,
     netlink: 80_000,

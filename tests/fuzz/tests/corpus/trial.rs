@@ -21,11 +21,8 @@ use super::{allocation, fuzz, mutation};
 const TIME_MAX: Duration = Duration::from_millis(1000);
 /// An input that takes as long on the clock does not end.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Memory of one input: what every target has, and so much for each byte.
-const HELD_MAX: usize = 2 << 20;
+/// Memory of one input for each of its bytes, besides what its target may hold.
 const HELD_PER_BYTE: usize = 256;
-/// Bytes that `sparectl import` may hold: a sequence of a few bytes makes many lines.
-const HELD_BY_IMPORT: usize = 64 << 20;
 
 pub fn run(name: &str) {
     match std::env::var("SPARED_INPUT") {
@@ -126,7 +123,7 @@ impl Trial {
         self.began_ms.store(0, Ordering::Relaxed);
         self.slowest = self.slowest.max(took);
         self.largest = self.largest.max(held);
-        let limit = held_max(self.target.name) + HELD_PER_BYTE * input.len();
+        let limit = (self.target.held_max_mib << 20) + HELD_PER_BYTE * input.len();
         let fault = match outcome {
             Err(_) => "panics".to_owned(),
             Ok(()) if took > TIME_MAX => format!(
@@ -195,12 +192,4 @@ fn again(name: &str, path: &Path) -> String {
 fn spent() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn held_max(target: &str) -> usize {
-    if target == "keepalived_conf" {
-        HELD_BY_IMPORT
-    } else {
-        HELD_MAX
-    }
 }
