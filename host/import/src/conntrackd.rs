@@ -6,10 +6,12 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
+use spared_config_reader::toml_text;
+
 use crate::expand::Line;
 use crate::sources::{Fault, Files, Place, Sources};
-use crate::toml::{list, quoted};
-use crate::translate::{address, all};
+use crate::toml::list;
+use crate::translate::address;
 use crate::tree::{self, Statement};
 
 /// Fate of a setting.
@@ -150,25 +152,17 @@ fn block(
     for statement in tree {
         let word = statement.word(0);
         let Some(row) = ROWS.iter().find(|it| it.words.contains(&word)) else {
-            all(statement, &mut |place| {
-                let why = "conntrackd does not know this word, or spared does not";
-                sources.list(place, word, why, "look whether it does anything");
-            });
+            let why = "conntrackd does not know this word, or spared does not";
+            sources.list_all(statement, word, why, "look whether it does anything");
             continue;
         };
         match row.fate {
             Fate::Becomes => sources.translated(statement.place),
-            Fate::Needless => all(statement, &mut |place| {
-                sources.needless(place, word, row.note)
-            }),
-            Fate::Lost => all(statement, &mut |place| {
-                sources.list(
-                    place,
-                    word,
-                    row.note,
-                    "keep conntrackd for it, without the block Sync",
-                )
-            }),
+            Fate::Needless => sources.needless_all(statement, word, row.note),
+            Fate::Lost => {
+                let todo = "keep conntrackd for it, without the block Sync";
+                sources.list_all(statement, word, row.note, todo);
+            }
         }
         match word {
             "Sync" | "General" | "Options" | "Filter" => {
@@ -275,14 +269,14 @@ impl Filters {
         entry: &Statement,
         own: &BTreeSet<IpAddr>,
     ) -> Option<()> {
-        let (ip, _) = address(entry.word(1))?;
+        let ip = address(entry.word(1))?.addr();
         if own.contains(&ip) || ip.is_loopback() {
             let why = "connections of the routers themselves are never replicated";
             sources.needless(entry.place, "an address of the routers", why);
             return Some(());
         }
         for key in ["source", "destination"] {
-            let net = quoted(entry.word(1));
+            let net = toml_text(entry.word(1));
             let _ = write!(self.excluded, "\n[[exclude]]\n{key} = [{net}]\n");
         }
         Some(())

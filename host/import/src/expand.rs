@@ -6,14 +6,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::limits::{DEPTH_MAX, INCLUDES_MAX, LINE_MAX, LINES_MAX, WORK_MAX_MIB};
+use crate::sequences::sequence;
 use crate::sources::{Fault, Files, Place, Sources};
 
-const LINES_MAX: usize = 100_000;
-/// Bytes of all lines in all forms that they have on the way: a bound of time and memory.
-const WORK_MAX: usize = 16 << 20;
-/// Maximum bytes of a line, and of what it becomes.
-const LINE_MAX: usize = 4096;
-const DEPTH_MAX: usize = 32;
+const WORK_MAX: usize = WORK_MAX_MIB << 20;
 
 /// A line after expansion, and the line of a file that it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,8 +96,8 @@ impl Reader<'_> {
             }
             self.sources.count(place);
             if text.len() > LINE_MAX {
-                let why = "it has more than 4096 bytes";
-                self.sources.list(place, "line", why, "shorten it");
+                let why = format!("it has more than {LINE_MAX} bytes");
+                self.sources.list(place, "line", &why, "shorten it");
                 continue;
             }
             self.line(Line { place, text }, 0)?;
@@ -164,7 +161,7 @@ impl Reader<'_> {
         self.sources.translated(place);
         for path in paths {
             self.includes += 1;
-            if self.includes > 64 {
+            if self.includes > INCLUDES_MAX {
                 return Err(Fault::TooManyFiles);
             }
             match self.file(&path) {
@@ -430,87 +427,4 @@ fn reference(text: &str, at: usize) -> Option<(&str, &str, usize)> {
     let (name, after) = rest.split_at(length);
     let is_whole = after.is_empty() || after.starts_with([' ', '\t', ',', ')']);
     (is_whole && is_name(name)).then_some((name, "", at + 1 + length))
-}
-
-/// Values of `~SEQ(...` or `~LST(...`, without the closing bracket: for each round the variables that it sets.
-fn sequence(head: &str) -> Option<Vec<Vec<(String, String)>>> {
-    let (kind, inner) = head.split_once('(')?;
-    let (variable, values) = match kind.trim() {
-        "~LST" => return list(inner),
-        "~SEQ" | "~SEQx" => inner.split_once(',')?,
-        _ => return None,
-    };
-    let is_hex = kind.trim().ends_with('x');
-    let numbers: Option<Vec<i64>> = values.split(',').map(number).collect();
-    let (start, step, end) = match numbers?.as_slice() {
-        [end] => {
-            let start = if *end < 0 { -1 } else { 1 };
-            (start, if *end < 1 { -1 } else { 1 }, *end)
-        }
-        [start, end] => (*start, if start <= end { 1 } else { -1 }, *end),
-        [start, step, end] => (*start, *step, *end),
-        _ => return None,
-    };
-    let is_endless = step == 0 || (start < end && step < 0) || (start > end && step > 0);
-    let rounds = i128::from(end).checked_sub(start.into())? / i128::from(step.max(1).max(-step));
-    if is_endless || rounds.unsigned_abs() > LINES_MAX as u128 || (is_hex && start.min(end) < 0) {
-        return None;
-    }
-    let mut values = Vec::new();
-    let mut next = start;
-    while (step > 0 && next <= end) || (step < 0 && next >= end) {
-        let value = if is_hex {
-            format!("{next:x}")
-        } else {
-            next.to_string()
-        };
-        values.push(vec![(variable.trim().to_owned(), value)]);
-        next = next.checked_add(step)?;
-    }
-    Some(values)
-}
-
-fn list(inner: &str) -> Option<Vec<Vec<(String, String)>>> {
-    let elements = elements(inner);
-    let (names, values) = elements.split_first()?;
-    let rounds = values.iter().map(|value| {
-        let is_complete = names.len() == value.len();
-        let pairs = names.iter().cloned().zip(value.iter().cloned());
-        is_complete.then(|| pairs.collect())
-    });
-    rounds.collect()
-}
-
-/// Elements of a list, each of one value or, in braces, of several.
-fn elements(text: &str) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let (element, after) = match rest.strip_prefix('{') {
-            Some(inner) => inner.split_once('}').unwrap_or((inner, "")),
-            None => rest.split_at(rest.find(',').unwrap_or(rest.len())),
-        };
-        let values = element.split(',').map(|it| it.trim().to_owned());
-        found.push(values.collect());
-        rest = after.trim_start().trim_start_matches(',').trim_start();
-    }
-    found
-}
-
-/// A number as C writes it: decimal, 0x, or octal.
-fn number(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (is_negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text),
-    };
-    let found = if let Some(hex) = digits.strip_prefix("0x") {
-        i64::from_str_radix(hex, 16)
-    } else if digits.len() > 1 && digits.starts_with('0') {
-        i64::from_str_radix(digits, 8)
-    } else {
-        digits.parse()
-    };
-    let found = found.ok().filter(|it| *it >= 0)?;
-    Some(if is_negative { -found } else { found })
 }

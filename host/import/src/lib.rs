@@ -12,7 +12,9 @@
 
 pub mod conntrackd;
 mod expand;
+mod limits;
 pub mod page;
+mod sequences;
 mod sources;
 mod steps;
 pub mod table;
@@ -24,8 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use sources::{BYTES_MAX, Fault, Files, Outcome, Place, Problem, Sources};
-pub use translate::{Decision, MARK};
+pub use limits::BYTES_MAX;
+pub use sources::{Fault, Files, Outcome, Place, Problem, Sources};
+pub use translate::{Decision, MARK, shell_word};
 
 /// Files by path below the folder of the configuration: plugins and hooks.
 pub type Texts = BTreeMap<String, String>;
@@ -161,6 +164,6 @@ fn addresses(trees: &[Vec<tree::Statement>; 2]) -> BTreeSet<IpAddr> {
     });
     let entries = lists.flat_map(|it| it.block());
     entries
-        .filter_map(|it| Some(translate::address(it.word(0))?.0))
+        .filter_map(|it| Some(translate::address(it.word(0))?.addr()))
         .collect()
 }

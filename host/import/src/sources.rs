@@ -5,10 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Maximum number of files, with those that are included.
-const FILES_MAX: usize = 65;
-/// Maximum bytes of a file.
-pub const BYTES_MAX: usize = 1 << 20;
+use crate::limits::{BYTES_MAX, DEPTH_MAX, INCLUDES_MAX, LINES_MAX, WORDS_MAX, WORK_MAX_MIB};
+use crate::tree::Statement;
 
 /// Access to files by whoever runs the import. Without it nothing is read.
 pub trait Files {
@@ -71,11 +69,11 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(path, why) => write!(f, "{}: {why}", path.display()),
-            Self::TooManyFiles => write!(f, "more than {} files are included", FILES_MAX - 1),
-            Self::TooManyLines => f.write_str("the files expand to more than 100000 lines"),
-            Self::TooManyWords => f.write_str("the files expand to more than 200000 words"),
-            Self::TooMuchText => f.write_str("definitions expand to more than 16 MiB"),
-            Self::TooDeep(place) => write!(f, "{place}: nested more than 32 times"),
+            Self::TooManyFiles => write!(f, "more than {INCLUDES_MAX} files are included"),
+            Self::TooManyLines => write!(f, "the files expand to more than {LINES_MAX} lines"),
+            Self::TooManyWords => write!(f, "the files expand to more than {WORDS_MAX} words"),
+            Self::TooMuchText => write!(f, "definitions expand to more than {WORK_MAX_MIB} MiB"),
+            Self::TooDeep(place) => write!(f, "{place}: nested more than {DEPTH_MAX} times"),
         }
     }
 }
@@ -99,7 +97,7 @@ impl Sources {
         if let Some(known) = self.files.iter().position(|(it, _)| it == path) {
             return Ok((known, self.files[known].1.clone()));
         }
-        if self.files.len() >= FILES_MAX {
+        if self.files.len() > INCLUDES_MAX {
             return Err(Fault::TooManyFiles);
         }
         let unreadable = |why| Fault::Unreadable(path.to_owned(), why);
@@ -142,6 +140,20 @@ impl Sources {
     pub fn list(&mut self, place: Place, what: &str, why: &str, todo: &str) {
         self.note(place, Outcome::Listed);
         self.advise(place, what, why, todo);
+    }
+
+    /// Puts a statement with all that is in it into the list.
+    pub fn list_all(&mut self, statement: &Statement, what: &str, why: &str, todo: &str) {
+        for place in statement.places() {
+            self.list(place, what, why, todo);
+        }
+    }
+
+    /// Says of a statement with all that is in it why it needs no counterpart.
+    pub fn needless_all(&mut self, statement: &Statement, what: &str, why: &'static str) {
+        for place in statement.places() {
+            self.needless(place, what, why);
+        }
     }
 
     /// Puts something into the list about a line that is translated. The same of another line makes that one longer.

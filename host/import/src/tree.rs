@@ -1,10 +1,8 @@
 //! Second stage of reading: words, and blocks in braces.
 
 use crate::expand::Line;
+use crate::limits::{DEPTH_MAX, WORDS_MAX};
 use crate::sources::{Fault, Place, Sources};
-
-const WORDS_MAX: usize = 200_000;
-const DEPTH_MAX: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
@@ -37,6 +35,12 @@ impl Statement {
 
     pub fn children<'s>(&'s self, word: &'s str) -> impl Iterator<Item = &'s Self> {
         self.block().iter().filter(move |it| it.word(0) == word)
+    }
+
+    /// Lines of the statement and of all that is in it.
+    pub fn places(&self) -> Vec<Place> {
+        let inner = self.block().iter().flat_map(Self::places);
+        [self.place].into_iter().chain(inner).collect()
     }
 
     /// The words as they were written, without the block.

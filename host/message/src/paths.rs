@@ -37,6 +37,15 @@ impl<'p> Private<'p> {
     }
 }
 
+/// Returns every absolute path among the values of `config`.
+pub fn named(config: &ConfigTable) -> BTreeSet<PathBuf> {
+    let mut paths = BTreeSet::new();
+    for value in config.0.values() {
+        collect(value, &mut paths);
+    }
+    paths
+}
+
 /// Paths that Landlock lets a worker open.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Opened {
@@ -58,13 +67,10 @@ impl Opened {
         opened
     }
 
-    /// Adds every absolute path among the values of `config`, and its folder, because a file that is replaced is a new
+    /// Adds every path that `config` names, and its folder, because a file that is replaced is a new
     /// inode. Folders that contain private ones are left out.
     fn add_named(&mut self, private: Private<'_>, config: &ConfigTable, write: bool) {
-        let mut paths = BTreeSet::new();
-        for value in config.0.values() {
-            collect(value, &mut paths);
-        }
+        let mut paths = named(config);
         let folders: Vec<PathBuf> = paths
             .iter()
             .filter_map(|path| path.parent())
@@ -127,7 +133,7 @@ mod tests {
         Opened::new(asks, config, Some(Path::new(STATE)))
     }
 
-    fn named(text: &str, write: bool) -> Opened {
+    fn opened_of(text: &str, write: bool) -> Opened {
         let write = if write { PLUGIN_WRITE } else { 0 };
         let asks = Asks {
             flags: PLUGIN_FILES | write,
@@ -137,7 +143,7 @@ mod tests {
     }
 
     fn named_in(text: &str) -> Vec<String> {
-        let opened = named(text, false);
+        let opened = opened_of(text, false);
         assert_eq!(opened.to_write, Vec::<String>::new());
         opened.to_read
     }
@@ -187,7 +193,7 @@ mod tests {
     fn who_writes_writes_what_is_named_but_nothing_of_the_hosts() {
         let text = "leases = \"/srv/lib/leases\"\nhook = \"/etc/spared/hooks/up\"\n\
                     issue = \"/etc/issue\"";
-        let opened = named(text, true);
+        let opened = opened_of(text, true);
         assert_eq!(
             opened.to_write,
             ["/etc/issue", "/srv/lib", "/srv/lib/leases"]

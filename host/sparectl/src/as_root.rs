@@ -8,7 +8,12 @@ pub fn run(reason: &str, verb: impl FnOnce() -> Result<(), String>) -> u8 {
         output::errors(&[reason.to_owned()]);
         return EXIT_PERMISSION;
     }
-    match verb() {
+    ended(verb())
+}
+
+/// Prints why a verb failed, if it did, and returns the exit code.
+pub fn ended(result: Result<(), String>) -> u8 {
+    match result {
         Ok(()) => 0,
         Err(why) => {
             let lines = why.lines().map(str::to_owned);

@@ -1,11 +1,14 @@
 //! Files that the configuration uses and that are no part of it: hooks, scripts of health checks, rulesets. Their owner and
 //! mode matter, and they may be each node's own, so that a person copies them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use spared_pairing::{Texts, named_paths};
+use spared_import::shell_word;
+use spared_message::paths;
+use spared_pairing::Texts;
 
 use crate::folder::Folder;
 
@@ -50,15 +53,24 @@ fn is_file(entry: &DirEntry) -> bool {
 /// files, are written by programs of each node.
 pub fn present(folder: &Folder, texts: &Texts) -> Vec<String> {
     let own: Vec<PathBuf> = texts.keys().map(|it| folder.path().join(it)).collect();
-    let is_used = |path: &String| {
+    let is_used = |path: &PathBuf| {
         let is_configured =
-            |it: &Metadata| path.starts_with("/etc/") || it.permissions().mode() & EXECUTABLE != 0;
+            |it: &Metadata| path.starts_with("/etc") || it.permissions().mode() & EXECUTABLE != 0;
         let is_there = fs::metadata(path).is_ok_and(|it| it.is_file() && is_configured(&it));
-        is_there && !own.iter().any(|it| it == Path::new(path))
+        is_there && !own.contains(path)
     };
     let named = named_paths(texts).into_iter().filter(is_used);
+    let named = named.filter_map(|it| it.into_os_string().into_string().ok());
     let all = hooks(folder).into_iter().chain(named);
     all.take(FILES_MAX).collect()
+}
+
+/// Absolute paths among the values of all files. A file that is no TOML names none.
+fn named_paths(texts: &Texts) -> BTreeSet<PathBuf> {
+    let tables = texts
+        .values()
+        .filter_map(|it| spared_config_reader::table(it).ok());
+    tables.flat_map(|it| paths::named(&it)).collect()
 }
 
 /// Files of the first node that are missing here.
@@ -70,22 +82,14 @@ pub fn missing(folder: &Folder, used: Vec<String>) -> Vec<String> {
 /// A sentence about files of the first node that the second one lacks.
 pub fn advice(folder: &Folder, missing: &[String], first: &str, second: &str) -> String {
     let paths = missing.iter().map(|it| folder.path().join(it));
-    let paths: Vec<String> = paths.map(|it| quoted(&it.display().to_string())).collect();
+    let paths: Vec<String> = paths
+        .map(|it| shell_word(&it.display().to_string()))
+        .collect();
     let paths = paths.join(" ");
     format!(
         "{second} lacks files that the configuration uses. To copy them with owner and mode, on {first}:\n\n    \
          tar -cP {paths} | ssh {second} tar -xP\n"
     )
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
-    if word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]
@@ -132,7 +136,24 @@ mod tests {
             path.display()
         );
         assert!(advice.ends_with(&command), "{advice}");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
         fs::remove_dir_all(&path).expect("removed");
+    }
+
+    #[test]
+    fn paths_are_found_in_every_kind_of_value() {
+        let texts = [
+            (
+                "spared.toml",
+                "a = \"/a\"\nb = 1\n[t]\nx = [\"/l/1\", \"l/2\", \"/../x\"]\n",
+            ),
+            (
+                "plugins/health.toml",
+                "[[script]]\ncommand = [\"/l/3\", \"-c\"]\n",
+            ),
+            ("plugins/wrong.toml", "= \"/no\"\n"),
+        ];
+        let texts = texts.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let paths: Vec<PathBuf> = named_paths(&texts.into()).into_iter().collect();
+        assert_eq!(paths, ["/a", "/l/1", "/l/3"].map(PathBuf::from));
     }
 }

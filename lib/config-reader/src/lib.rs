@@ -26,6 +26,7 @@ mod section;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod unknown_keys;
 
 use std::borrow::Cow;
@@ -40,6 +41,7 @@ pub use network::{Cidr, Network};
 pub use section::Section;
 pub use spared_contract::{ConfigTable, Failure, HOST_KEYS, Scope};
 pub use table::table;
+pub use text::{toml_key, toml_text};
 
 /// Configuration file, with the keys asked for and the faults found so far.
 #[derive(Debug)]

@@ -23,7 +23,6 @@ mod fault;
 mod introduction;
 mod join;
 mod message;
-mod named;
 mod offer;
 mod secrets;
 pub mod spared_toml;
@@ -37,7 +36,6 @@ pub use fault::Fault;
 pub use introduction::Introduction;
 pub use join::{Join, Joining};
 pub use message::{Message, Texts};
-pub use named::named_paths;
 pub use offer::{LIFE, Offer, Offering};
 
 /// Maximum bytes of a frame: a whole configuration.

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use spared_config_reader::{toml_key, toml_text};
 use spared_key::{PublicKey, public_text};
 use toml::Table;
 use toml::de::{DeTable, DeValue};
@@ -86,7 +87,7 @@ pub fn with_key(text: &str, node: &str, key: &PublicKey) -> Result<String, Strin
 /// # Errors
 /// See [`with_key`].
 pub fn with_node_name(text: &str, name: &str) -> Result<String, String> {
-    let value = format!("\"{}\"", escaped(name));
+    let value = toml_text(name);
     let line = format!("name = {value}");
     let table = parsed(text)?;
     let new = match span(text, &["node", "name"]) {
@@ -134,9 +135,8 @@ pub fn with_link_interface(text: &str, ends: [(&str, &str); 2]) -> Result<String
     {
         return Ok(text.to_owned());
     }
-    let of = |(node, interface): (&str, &str)| {
-        format!("{} = \"{}\"", toml_key(node), escaped(interface))
-    };
+    let of =
+        |(node, interface): (&str, &str)| format!("{} = {}", toml_key(node), toml_text(interface));
     let value = format!("{{ {}, {} }}", of(ends[0]), of(ends[1]));
     let new = first_link_interface(text).and_then(|range| replaced(text, range, &value));
     let old = without_first_interface(text);
@@ -251,20 +251,6 @@ fn in_place_of_empty(text: &str, value: Option<Range<usize>>, line: &str) -> Opt
         .all(|it| "{} \t".contains(it));
     let whole = line_around(text, value.start);
     is_empty.then(|| replaced(text, whole, &format!("{line}\n")))?
-}
-
-/// A name as a key of TOML.
-pub fn toml_key(name: &str) -> String {
-    let is_bare = |it: char| it.is_ascii_alphanumeric() || "-_".contains(it);
-    if !name.is_empty() && name.chars().all(is_bare) {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", escaped(name))
-    }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]

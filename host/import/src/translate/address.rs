@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use spared_config_reader::IpNet;
+
 use super::{Both, Translation};
 use crate::toml::Each;
 use crate::tree::Statement;
@@ -18,17 +20,12 @@ pub struct Address {
 }
 
 /// Reads an address with or without a prefix; without one it is a host's.
-pub fn address(text: &str) -> Option<(IpAddr, u8)> {
-    let (ip, prefix) = text
-        .split_once('/')
-        .map_or((text, None), |(ip, prefix)| (ip, Some(prefix)));
-    let ip: IpAddr = ip.parse().ok()?;
-    let most = if ip.is_ipv4() { 32 } else { 128 };
-    let prefix = match prefix {
-        Some(prefix) => prefix.parse().ok().filter(|it| *it <= most)?,
-        None => most,
-    };
-    Some((ip, prefix))
+pub fn address(text: &str) -> Option<IpNet> {
+    if text.contains('/') {
+        text.parse().ok()
+    } else {
+        text.parse::<IpAddr>().ok().map(IpNet::from)
+    }
 }
 
 impl Translation<'_> {
@@ -47,10 +44,11 @@ impl Translation<'_> {
             let Some(statement) = entry[0].or(entry[1]) else {
                 continue;
             };
-            let Some((ip, prefix)) = address(statement.word(0)) else {
+            let Some(net) = address(statement.word(0)) else {
                 self.list(statement, "it is no address", "write it into `addresses`");
                 continue;
             };
+            let ip = net.addr();
             if !known.insert(ip) {
                 self.list(statement, "the address is there already", "once is enough");
                 continue;
@@ -68,7 +66,7 @@ impl Translation<'_> {
                         .map(str::to_owned),
                 )
             });
-            let mut text = format!("{ip}/{prefix}");
+            let mut text = net.to_string();
             match labels {
                 [None, None] => {}
                 [Some(Some(one)), Some(Some(two))] if one == two && ip.is_ipv4() && !is_virtual => {
@@ -127,9 +125,7 @@ impl Translation<'_> {
 
 /// The broadcast address of a network, as the kernel answers to it without being told.
 fn broadcast(text: &str) -> Option<IpAddr> {
-    let (IpAddr::V4(ip), prefix) = address(text)? else {
-        return None;
-    };
-    let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-    Some(IpAddr::V4((u32::from(ip) | hosts).into()))
+    address(text)
+        .filter(|net| net.addr().is_ipv4())
+        .map(|net| net.broadcast())
 }

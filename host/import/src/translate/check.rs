@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use spared_config_reader::toml_text;
+
 use super::command::{Target, target};
 use super::group::Group;
 use super::route::of_both;
 use super::{Both, Top, Translation, child};
 use crate::sources::Place;
-use crate::toml::{Each, each, list, quoted, time};
+use crate::toml::{Each, each, list, time};
 use crate::tree::Statement;
 
 /// Points of a check whose failure alone makes a node unfit.
@@ -244,7 +246,7 @@ fn delays<'t>(top: &Top<'t>) -> BTreeMap<&'t str, Option<&'t Statement>> {
 }
 
 fn interface(name: &str, delays: Option<&Statement>) -> String {
-    let mut lines = format!("[[interface]]\nname = {}\n", quoted(name));
+    let mut lines = format!("[[interface]]\nname = {}\n", toml_text(name));
     let seconds = |at: usize| delays.and_then(|it| it.word(at).parse::<f64>().ok());
     let (down, up) = (seconds(1), seconds(2).or(seconds(1)));
     for (key, seconds) in [("down_delay", down), ("up_delay", up)] {
@@ -275,14 +277,14 @@ fn script(
     let name = check_name(name);
     let mut lines = match &targets {
         [Target::Process(one), Target::Process(two)] => {
-            let processes = [one, two].map(|it| quoted(it));
+            let processes = [one, two].map(|it| toml_text(it));
             format!(
                 "[[process]]\nname = {name}\nprocess = {}\n",
                 each(translation.nodes, &processes)
             )
         }
         [Target::Tcp(one), Target::Tcp(two)] => {
-            let addresses = [one, two].map(|it| quoted(it));
+            let addresses = [one, two].map(|it| toml_text(it));
             format!(
                 "[[tcp]]\nname = {name}\naddress = {}\n",
                 each(translation.nodes, &addresses)
@@ -342,7 +344,7 @@ fn process(translation: &mut Translation<'_>, name: &str, both: &Both<'_>) -> Op
     }
     let program = |it: &Statement| {
         let name = it.word(1).rsplit('/').next().unwrap_or_default();
-        Some(quoted(name)).filter(|_| !name.is_empty())
+        Some(toml_text(name)).filter(|_| !name.is_empty())
     };
     let programs = of_both(statements.map(|it| it.and_then(program)))?;
     let mut lines = format!(
@@ -373,7 +375,7 @@ fn file(
     both: &Both<'_>,
     weight: Weight,
 ) -> Option<String> {
-    let path = |it: &Statement| Some(quoted(it.word(1))).filter(|_| it.word(1).starts_with('/'));
+    let path = |it: &Statement| Some(toml_text(it.word(1))).filter(|_| it.word(1).starts_with('/'));
     let statements = child(both, "file");
     let Some(paths) = of_both(statements.map(|it| it.and_then(path))) else {
         let block = both[0].or(both[1])?;
@@ -406,5 +408,5 @@ fn check_name(name: &str) -> String {
     let letters = name
         .chars()
         .map(|it| if it.is_ascii_graphic() { it } else { '-' });
-    quoted(&letters.take(NAME_MAX).collect::<String>())
+    toml_text(&letters.take(NAME_MAX).collect::<String>())
 }

@@ -103,7 +103,7 @@ fn split(text: &str) -> Vec<String> {
 }
 
 /// A word as a shell reads it.
-pub fn shell(word: &str) -> String {
+pub fn shell_word(word: &str) -> String {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "-_./:=@%+,".contains(it);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()
@@ -154,6 +154,6 @@ mod tests {
         );
         assert_eq!(of("a | b"), script(&["/bin/sh", "-c", "a | b"]));
         assert_eq!(of(" "), None);
-        assert_eq!(shell("it's"), "'it'\\''s'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use spared_config_reader::toml_text;
+
 use super::member::{Election, Member};
 use super::{Both, Top, Translation, child};
 use crate::sources::Place;
-use crate::toml::{Each, each, quoted, time};
+use crate::toml::{Each, each, time};
 
 /// Letters of a group's name.
 const NAME_MAX: usize = 32;
@@ -42,7 +44,9 @@ pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Ve
         if number >= INSTANCES_MAX {
             for block in both.into_iter().flatten() {
                 let why = "more than 1000 instances are not translated";
-                translation.list_all(block, "vrrp_instance", why, "divide the file");
+                translation
+                    .sources
+                    .list_all(block, "vrrp_instance", why, "divide the file");
             }
             continue;
         }
@@ -251,7 +255,7 @@ pub(super) fn text(translation: &Translation<'_>, groups: &[Group<'_>]) -> Strin
             text,
             "{between}# {kind} {}\n[[group]]\nname = {}\n",
             one_line(group.origin),
-            quoted(&group.name)
+            toml_text(&group.name)
         );
         text += &election_keys(translation, group);
         for member in &group.members {
@@ -278,7 +282,7 @@ fn election_keys(translation: &Translation<'_>, group: &Group<'_>) -> String {
     let mut text = String::new();
     if translation.is_final {
         if let Some(node) = group.decision.preferred {
-            let _ = writeln!(text, "prefer = {}", quoted(&nodes[node]));
+            let _ = writeln!(text, "prefer = {}", toml_text(&nodes[node]));
             if *failback_ms > 0 {
                 let _ = writeln!(text, "failback_delay = {}", time(*failback_ms));
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::command::{Command, shell};
+use super::command::{Command, shell_word};
 use super::group::Group;
 use super::{Both, Top, Translation, child};
 use crate::Texts;
@@ -83,7 +83,7 @@ pub(super) fn hooks(
                 .map_or("", |it| it.0);
             let text = format!(
                 "{MARK}[ \"$SPARED_GROUP\" = {} ] || exit 0\n{}",
-                shell(group),
+                shell_word(group),
                 runs.concat()
             );
             (name, text)
@@ -127,11 +127,11 @@ fn line(command: &Command, script_user: Option<&Statement>, more: &[String]) -> 
     let user = command.user.clone().or(global);
     let mut text = String::new();
     if let Some((user, group)) = user.filter(|it| it.0 != "root" && !it.0.is_empty()) {
-        let user = shell(&user);
+        let user = shell_word(&user);
         text = match group {
             Some(group) => format!(
                 "setpriv --reuid={user} --regid={} --clear-groups -- ",
-                shell(&group)
+                shell_word(&group)
             ),
             None => format!("setpriv --reuid={user} --regid=\"$(id -g {user})\" --init-groups -- "),
         };
@@ -140,7 +140,7 @@ fn line(command: &Command, script_user: Option<&Statement>, more: &[String]) -> 
         .words()
         .iter()
         .chain(more)
-        .map(|it| shell(it))
+        .map(|it| shell_word(it))
         .collect();
     text + &words.join(" ")
 }
@@ -153,7 +153,7 @@ fn runs(nodes: &Each<String>, lines: Each<Option<String>>) -> Option<String> {
             let mut text = "case \"$SPARED_NODE\" in\n".to_owned();
             for (node, line) in nodes.iter().zip(lines) {
                 if let Some(line) = line {
-                    let _ = writeln!(text, "{}) {line} ;;", shell(node));
+                    let _ = writeln!(text, "{}) {line} ;;", shell_word(node));
                 }
             }
             Some(text + "esac\n")

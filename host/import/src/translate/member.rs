@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use spared_config_reader::toml_text;
+
 use super::address::Address;
 use super::route::of_both;
 use super::{Both, Top, Translation, child};
 use crate::sources::Place;
-use crate::toml::{Each, each, list, quoted};
+use crate::toml::{Each, each, list};
 use crate::tree::Statement;
 
 /// Priority of an instance that has none, as in keepalived.
@@ -95,7 +97,7 @@ impl Translation<'_> {
         };
         let mut tables = format!(
             "\n[[group.interface]]\ninterface = {}\nvrid = {vrid}\n",
-            each(self.nodes, &interface.each_ref().map(|it| quoted(it)))
+            each(self.nodes, &interface.each_ref().map(|it| toml_text(it)))
         );
         for (key, addresses) in [("addresses", &addresses), ("unadvertised", &more)] {
             let texts: Vec<&str> = addresses.iter().map(|it| it.text.as_str()).collect();
@@ -125,7 +127,8 @@ impl Translation<'_> {
 
     fn refuse<'t>(&mut self, both: &Both<'t>, why: &str, todo: &str) -> Option<Member<'t>> {
         for statement in both.iter().flatten() {
-            self.list_all(statement, &statement.text(), why, todo);
+            self.sources
+                .list_all(statement, &statement.text(), why, todo);
         }
         None
     }
@@ -136,7 +139,7 @@ impl Translation<'_> {
                 .clone()
                 .unwrap_or_else(|| own[node].clone())
         };
-        let devices = [device(0), device(1)].map(|it| quoted(&it));
+        let devices = [device(0), device(1)].map(|it| toml_text(&it));
         format!(
             "\n[[group.address]]\ninterface = {}\naddresses = {}\n",
             each(self.nodes, &devices),
@@ -171,7 +174,7 @@ impl Translation<'_> {
                     "`sparectl check` prints it: correct rules of the firewall",
                 );
             } else if !name.contains(':') {
-                let _ = writeln!(lines, "vmac_name = {}", quoted(&name));
+                let _ = writeln!(lines, "vmac_name = {}", toml_text(&name));
             }
         }
         let strict = match child(both, "strict_mode") {
@@ -259,7 +262,7 @@ impl Translation<'_> {
         }
         match sources {
             [Some(one), Some(two)] => {
-                let both = [one, two].map(|it| quoted(&it));
+                let both = [one, two].map(|it| toml_text(&it));
                 let _ = writeln!(lines, "advert_source = {}", each(self.nodes, &both));
             }
             [None, None] => {}
@@ -388,7 +391,7 @@ impl Translation<'_> {
         }
         format!(
             "auth_pass = {}   # until both nodes run spared\n",
-            quoted(secret)
+            toml_text(secret)
         )
     }
 }

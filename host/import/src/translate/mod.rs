@@ -14,12 +14,13 @@ mod route;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Texts;
-use crate::sources::{Place, Sources};
+use crate::sources::Sources;
 use crate::table::{Block, Fate, find};
 use crate::toml::Each;
 use crate::tree::Statement;
 
 pub use address::address;
+pub use command::shell_word;
 pub use group::Decision;
 pub use hook::MARK;
 
@@ -73,9 +74,7 @@ pub fn merged(sources: &mut Sources, tree: Vec<Statement>) -> Vec<Statement> {
     for statement in tree.iter().rev().filter(|it| NAMED.contains(&it.word(0))) {
         if !later.insert((statement.word(0), statement.word(1))) {
             let why = "it is defined again further down";
-            all(statement, &mut |place| {
-                sources.list(place, &statement.text(), why, "keep one of them")
-            });
+            sources.list_all(statement, &statement.text(), why, "keep one of them");
         }
     }
     for statement in &mut tree {
@@ -104,7 +103,7 @@ fn joined(sources: &mut Sources, block: Block, tree: Vec<Statement>) -> Vec<Stat
             }
             Some(before) if is_becoming => {
                 let why = "a later line with the same word counts";
-                all(before, &mut |place| sources.needless(place, &word, why));
+                sources.needless_all(before, &word, why);
                 *before = statement;
             }
             _ => {
@@ -116,14 +115,6 @@ fn joined(sources: &mut Sources, block: Block, tree: Vec<Statement>) -> Vec<Stat
         }
     }
     found
-}
-
-/// Tells each line of a statement.
-pub fn all(statement: &Statement, tell: &mut dyn FnMut(Place)) {
-    tell(statement.place);
-    for inner in statement.block() {
-        all(inner, tell);
-    }
 }
 
 /// Blocks of the top that have names.
@@ -191,13 +182,13 @@ impl Translation<'_> {
             let Some(row) = find(block, word) else {
                 let why = "keepalived does not know this word here, or spared does not";
                 let todo = "look whether it does anything";
-                self.list_all(statement, word, why, todo);
+                self.sources.list_all(statement, word, why, todo);
                 continue;
             };
             match row.fate {
                 Fate::Becomes(_) => self.sources.translated(statement.place),
-                Fate::Needless => self.needless_all(statement, word, row.note),
-                Fate::Lost(todo) => self.list_all(statement, word, row.note, todo),
+                Fate::Needless => self.sources.needless_all(statement, word, row.note),
+                Fate::Lost(todo) => self.sources.list_all(statement, word, row.note, todo),
             }
             let is_becoming = matches!(row.fate, Fate::Becomes(_));
             match row.opens.filter(|_| is_becoming) {
@@ -210,25 +201,13 @@ impl Translation<'_> {
                 None if is_becoming && !statement.block().is_empty() => {
                     let why = "it has no block";
                     for inner in statement.block() {
-                        self.list_all(inner, word, why, "look what was meant");
+                        self.sources
+                            .list_all(inner, word, why, "look what was meant");
                     }
                 }
                 None => {}
             }
         }
-    }
-
-    /// Puts a statement with all that is in it into the list.
-    fn list_all(&mut self, statement: &Statement, what: &str, why: &str, todo: &str) {
-        all(statement, &mut |place| {
-            self.sources.list(place, what, why, todo)
-        });
-    }
-
-    fn needless_all(&mut self, statement: &Statement, what: &str, why: &'static str) {
-        all(statement, &mut |place| {
-            self.sources.needless(place, what, why)
-        });
     }
 
     fn list(&mut self, statement: &Statement, why: &str, todo: &str) {

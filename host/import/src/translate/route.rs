@@ -3,9 +3,11 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use spared_config_reader::{IpNet, toml_text};
+
 use super::address::address;
 use super::{Both, Translation};
-use crate::toml::{Each, each, quoted};
+use crate::toml::{Each, each};
 use crate::tree::Statement;
 
 /// Greatest priority that a rule without one gets.
@@ -15,7 +17,7 @@ const PRIORITY: u32 = 30_000;
 struct Route {
     destination: Option<String>,
     gateway: Option<IpAddr>,
-    device: Option<String>,
+    has_device: bool,
     source: Option<IpAddr>,
     metric: Option<u32>,
     table: Option<u32>,
@@ -46,7 +48,7 @@ impl Translation<'_> {
             match word {
                 "to" => {}
                 "via" | "gw" => route.gateway = words.next().and_then(|it| it.parse().ok()),
-                "dev" | "oif" => route.device = words.next().map(str::to_owned),
+                "dev" | "oif" => route.has_device = words.next().is_some(),
                 "src" | "from" => route.source = words.next().and_then(|it| it.parse().ok()),
                 "metric" | "priority" | "preference" => {
                     route.metric = words.next().and_then(|it| it.parse().ok());
@@ -80,7 +82,7 @@ impl Translation<'_> {
                 }
             }
         }
-        if route.destination.is_none() || (route.gateway.is_none() && route.device.is_none()) {
+        if route.destination.is_none() || (route.gateway.is_none() && !route.has_device) {
             let why = "it has no destination, or neither gateway nor interface";
             self.list(statement, why, "write a `[[group.route]]`");
             return None;
@@ -93,25 +95,25 @@ impl Translation<'_> {
             return;
         };
         let is_ipv6 = match (route.gateway, address(destination)) {
-            (_, Some((ip, _))) => ip.is_ipv6(),
+            (_, Some(net)) => net.addr().is_ipv6(),
             (Some(gateway), None) => gateway.is_ipv6(),
             (None, None) => false,
         };
         let destination = match address(destination) {
-            Some((ip, prefix)) => network(ip, prefix),
+            Some(net) => network(net),
             None if is_ipv6 => "::/0".to_owned(),
             None => "0.0.0.0/0".to_owned(),
         };
         let _ = write!(
             text,
             "\n[[group.route]]\ndestination = {}\n",
-            quoted(&destination)
+            toml_text(&destination)
         );
         if let Some(gateway) = route.gateway {
             let _ = writeln!(text, "gateway = \"{gateway}\"");
         }
         if let Some(interfaces) = of_both(interfaces) {
-            let interfaces = interfaces.map(|it| quoted(&it));
+            let interfaces = interfaces.map(|it| toml_text(&it));
             let _ = writeln!(text, "interface = {}", each(self.nodes, &interfaces));
         }
         if let Some(source) = route.source {
@@ -166,14 +168,14 @@ impl Translation<'_> {
                 "from" | "to" => {
                     let value = words.next().unwrap_or_default();
                     let net = match address(value) {
-                        Some((ip, prefix)) => network(ip, prefix),
+                        Some(net) => network(net),
                         None if matches!(value, "all" | "default") => continue,
                         None => return self.no_rule(statement),
                     };
-                    let _ = writeln!(lines, "{word} = {}", quoted(&net));
+                    let _ = writeln!(lines, "{word} = {}", toml_text(&net));
                 }
                 "fwmark" => match words.next() {
-                    Some(mark) => lines += &format!("fwmark = {}\n", quoted(mark)),
+                    Some(mark) => lines += &format!("fwmark = {}\n", toml_text(mark)),
                     None => return self.no_rule(statement),
                 },
                 "table" | "lookup" => {
@@ -204,7 +206,7 @@ impl Translation<'_> {
                 let _ = writeln!(
                     lines,
                     "{key} = {}",
-                    each(self.nodes, &names.map(|it| quoted(&it)))
+                    each(self.nodes, &names.map(|it| toml_text(&it)))
                 );
             }
         }
@@ -238,18 +240,8 @@ impl Translation<'_> {
 const OPTIONS_ALONE: [&str; 4] = ["onlink", "add", "append", "pervasive"];
 
 /// A network without host bits, which the kernel refuses.
-fn network(ip: IpAddr, prefix: u8) -> String {
-    let net = match ip {
-        IpAddr::V4(ip) => {
-            let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-            IpAddr::V4((u32::from(ip) & !hosts).into())
-        }
-        IpAddr::V6(ip) => {
-            let hosts = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
-            IpAddr::V6((u128::from(ip) & !hosts).into())
-        }
-    };
-    format!("{net}/{prefix}")
+fn network(net: IpNet) -> String {
+    net.trunc().to_string()
 }
 
 fn device(statement: &Statement, options: &[&str]) -> Option<String> {

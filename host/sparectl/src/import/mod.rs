@@ -5,9 +5,8 @@ mod answer;
 mod disk;
 
 use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
 
+use spared_config_reader::toml_key;
 use spared_import::{MARK, Request, ids};
 use spared_pairing::{Texts, spared_toml};
 
@@ -16,12 +15,9 @@ use crate::consent::{agree, is_lossy};
 use crate::folder::{Folder, HOST_FILE, host_text, last_line};
 use crate::init::other_name;
 use crate::line::Import;
-use crate::output::{errors, say};
-use crate::{EXIT_FAILED, as_root, keygen, pair};
+use crate::output::say;
+use crate::{as_root, keygen, pair, used};
 use disk::Disk;
-
-/// Folders of hooks, below the folder of the configuration.
-const HOOKS: [&str; 3] = ["hooks/active.d", "hooks/backup.d", "hooks/fault.d"];
 
 /// Prints what was found and the steps, and returns the exit code.
 pub fn run(args: &Args, import: &Import) -> u8 {
@@ -31,13 +27,7 @@ pub fn run(args: &Args, import: &Import) -> u8 {
             || try_run(args, import),
         );
     }
-    match try_run(args, import) {
-        Ok(()) => 0,
-        Err(why) => {
-            errors(&[why]);
-            EXIT_FAILED
-        }
-    }
+    as_root::ended(try_run(args, import))
 }
 
 fn try_run(args: &Args, import: &Import) -> Result<(), String> {
@@ -57,7 +47,7 @@ fn try_run(args: &Args, import: &Import) -> Result<(), String> {
     let found =
         spared_import::import(&Disk::new(&named), &request).map_err(|fault| fault.to_string())?;
     say(&answer::found(&found));
-    old.extend(own_hooks(folder.path(), &found.texts));
+    old.extend(own_hooks(&folder, &found.texts));
     let new = proposed(&old, &request, &found.texts)?;
     if import.dry_run {
         say(folder.changes(&Texts::new(), &found.texts).trim_end());
@@ -129,25 +119,13 @@ fn request(import: &Import, texts: &Texts) -> Result<Request, String> {
 }
 
 /// Hooks that the import has written, and those that it would replace.
-fn own_hooks(folder: &Path, new: &Texts) -> Texts {
-    let mut found = Texts::new();
-    for inner in HOOKS {
-        for entry in fs::read_dir(folder.join(inner))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let name = format!("{inner}/{}", entry.file_name().to_string_lossy());
-            match fs::read_to_string(entry.path()) {
-                Ok(text) if text.starts_with(MARK) || new.contains_key(&name) => {
-                    found.insert(name, text);
-                }
-                Err(error) if error.kind() == ErrorKind::InvalidData => {}
-                _ => {}
-            }
-        }
-    }
-    found
+fn own_hooks(folder: &Folder, new: &Texts) -> Texts {
+    let read = |name: String| {
+        let text = fs::read_to_string(folder.path().join(&name)).ok()?;
+        let is_own = text.starts_with(MARK) || new.contains_key(&name);
+        is_own.then_some((name, text))
+    };
+    used::hooks(folder).into_iter().filter_map(read).collect()
 }
 
 /// All files as they would be.
@@ -161,7 +139,7 @@ fn proposed(old: &Texts, request: &Request, found: &Texts) -> Result<Texts, Stri
         let names = request
             .nodes
             .iter()
-            .map(|it| format!("{} = {{}}\n", spared_toml::toml_key(it)));
+            .map(|it| format!("{} = {{}}\n", toml_key(it)));
         let between = if host.is_empty() { "" } else { "\n" };
         let text = format!(
             "{host}{between}[nodes]   # their keys come by `sparectl pair`\n{}",

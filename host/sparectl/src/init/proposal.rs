@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use spared_config_reader::IpNet;
+use spared_config_reader::{IpNet, toml_key};
 use spared_key::public_text;
 use spared_pairing::{Texts, spared_toml};
 
@@ -83,7 +83,7 @@ fn host_file(found: &Findings, wishes: &Wishes, text: &str) -> Result<String, St
     if own == peer {
         return Err(format!("--peer: {peer} is this node: name the other one"));
     }
-    let (own_key, peer_key) = (spared_toml::toml_key(own), spared_toml::toml_key(peer));
+    let (own_key, peer_key) = (toml_key(own), toml_key(peer));
     let nodes = spared_toml::nodes(host_text(&found.texts))?;
     let is_keyless = nodes.iter().any(|(name, key)| name == own && key.is_none());
     let mut text = if is_keyless {
