@@ -60,7 +60,7 @@ pub fn request(name: &str) -> Request {
     }
 }
 
-/// Everything that an import gives, as text.
+/// Everything that an import gives, as text that does not tell where the tree is.
 pub fn shown(import: &Import) -> String {
     let mut text = String::new();
     for (name, content) in &import.texts {
@@ -94,7 +94,7 @@ pub fn shown(import: &Import) -> String {
     for (number, step) in (1..).zip(&import.steps) {
         let _ = writeln!(text, "{number}. {step}");
     }
-    text
+    text.replace(CONFIGS, "/configs")
 }
 
 /// Compares a text with the file of that name, which `BLESS=1` renews.
