@@ -169,7 +169,7 @@ impl<S: Store> Replica<S> {
     /// Ends the pair and sends a new serial.
     pub(crate) fn new_serial(&mut self) {
         self.report_counts_soon();
-        self.serial = self.serial.wrapping_add(1).max(1);
+        self.serial = next_serial(self.serial);
         self.end_pair();
     }
 
@@ -178,7 +178,11 @@ impl<S: Store> Replica<S> {
         self.pairing.end();
         // the decider has to know which table is a list, and must not be merged
         let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_announced;
-        self.channel.hello_due |= self.channel.is_up && self.tables.iter().any(is_news);
+        if self.channel.is_up && self.tables.iter().any(is_news) {
+            self.channel.hello_due = true;
+            // a HELLO ends the peer's pair, so a ROLE has to follow it
+            self.serial = next_serial(self.serial);
+        }
         match self.out.bytes().first() {
             // the message was not sent, and belongs to no pair
             Some(&kind::HELLO) => self.channel.hello_due = self.channel.is_up,
@@ -411,6 +415,10 @@ impl<S: Store> Replica<S> {
     pub fn poll_event(&mut self) -> Option<String> {
         self.events.pop_front()
     }
+}
+
+fn next_serial(serial: u32) -> u32 {
+    serial.wrapping_add(1).max(1)
 }
 
 pub(crate) fn has_same_version(peer: &Option<PeerNode>) -> bool {
