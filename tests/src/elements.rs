@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Queries the kernel for one element of `inet filter bans`, because `nft get element` reads the whole set.
+//! Queries the kernel for one element of `inet filter bans`, because `nft get element` reads the whole set, and for all
+//! elements of a long list, of which `nft list set` makes text for a second.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Message, Requests};
+use spared_netlink::{
+    Dump, Message, Progress, Requests, attributes, find_attribute, put, put_text,
+};
 
 use crate::Result;
 use crate::clock::poll;
@@ -13,6 +16,8 @@ use crate::lab::Namespace;
 
 const NLM_F_ACK: u16 = 4;
 const NFPROTO_INET: u8 = 1;
+/// Bytes before the attributes of a netfilter message.
+const HEADER: usize = 4;
 
 /// True if the set contains the address.
 pub fn has_element(namespace: &Namespace, address: Ipv4Addr) -> bool {
@@ -39,27 +44,56 @@ pub fn wait_for_element(
     })
 }
 
-fn get(address: Ipv4Addr) -> Message {
+/// Reads all addresses of a set of `inet filter`. Begins again when a change came between two parts of the answer.
+pub fn all_elements(namespace: &Namespace, set: &str) -> Result<Vec<Ipv4Addr>> {
+    namespace.run(|| {
+        loop {
+            let mut found = Vec::new();
+            let mut dump = Dump::open()?;
+            dump.start(LIST, &set_named(set))?;
+            let progress = loop {
+                let progress = dump.read(|_, payload| {
+                    let inner = payload.get(HEADER..).unwrap_or_default();
+                    let list = find_attribute(inner, NFTA_SET_ELEM_LIST_ELEMENTS);
+                    found.extend(attributes(list.unwrap_or_default()).filter_map(address_of));
+                })?;
+                if !matches!(progress, Progress::More) {
+                    break progress;
+                }
+            };
+            if matches!(progress, Progress::Done) {
+                return Ok(found);
+            }
+        }
+    })
+}
+
+fn address_of((_, element): (u16, &[u8])) -> Option<Ipv4Addr> {
+    let key = find_attribute(element, NFTA_SET_ELEM_KEY)?;
+    let value = find_attribute(key, NFTA_DATA_VALUE)?;
+    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+}
+
+const LIST: u16 = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM;
+
+fn set_named(set: &str) -> Vec<u8> {
     let mut payload = vec![NFPROTO_INET, 0, 0, 0];
-    put(&mut payload, NFTA_SET_ELEM_LIST_TABLE, b"filter\0");
-    put(&mut payload, NFTA_SET_ELEM_LIST_SET, b"bans\0");
+    put_text(&mut payload, NFTA_SET_ELEM_LIST_TABLE, "filter");
+    put_text(&mut payload, NFTA_SET_ELEM_LIST_SET, set);
+    payload
+}
+
+fn get(address: Ipv4Addr) -> Message {
+    let mut payload = set_named("bans");
     let value = nested(NFTA_DATA_VALUE, &address.octets());
     let key = nested(NFTA_SET_ELEM_KEY, &value);
     let element = nested(NFTA_LIST_ELEM, &key);
     put(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, &element);
-    let kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM;
-    Message::request(kind, NLM_F_ACK, &payload)
+    Message::request(LIST, NLM_F_ACK, &payload)
 }
 
 fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, kind, value);
     out
-}
-
-fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    out.extend((4 + value.len() as u16).to_ne_bytes());
-    out.extend(kind.to_ne_bytes());
-    out.extend(value);
-    out.resize(out.len().next_multiple_of(4), 0);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use spared_tests::elements::has_element;
+use spared_tests::elements::{all_elements, has_element};
 use spared_tests::pair::Fault;
 use spared_tests::random::{Random, number};
 
@@ -55,14 +55,11 @@ pub fn list(number: usize, count: usize) -> String {
 
 /// Elements of each list that a node has; the half that all have is number 0.
 fn numbers(ns: &Namespace) -> BTreeMap<usize, usize> {
-    let text = ns.shell("nft -n list set inet filter block");
     let mut found = BTreeMap::new();
-    for word in text.unwrap_or_default().split([' ', ',', '\n', '\t']) {
-        let mut parts = word.split('.');
-        let (first, second) = (parts.next(), parts.next());
-        let number = match (first, second.and_then(|it| it.parse().ok())) {
-            (Some("9"), Some(0)) => 0,
-            (Some("10"), Some(number)) => number,
+    for address in all_elements(ns, "block").unwrap_or_default() {
+        let number = match address.octets() {
+            [9, 0, ..] => 0,
+            [10, number, ..] => usize::from(number),
             _ => continue,
         };
         *found.entry(number).or_default() += 1;
@@ -179,7 +176,9 @@ fn replace_on_both(sets: &mut Sets<'_>, number: usize, count: usize) -> Result<(
         }
     }
     let found = [0, 1].map(|site| numbers(sets.ns(site)));
-    Err(format!("list {number} is not on both: {found:?}").into())
+    let events = |site| sets.pair.said(site, &["events", "-n", "30"]);
+    let [(_, first), (_, second)] = [events(0)?, events(1)?];
+    Err(format!("list {number} is not on both: {found:?}\nr1:\n{first}\nr2:\n{second}").into())
 }
 
 /// The node has the peer's second list, of 400 elements, and tells whose place it took.
