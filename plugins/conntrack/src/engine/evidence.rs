@@ -34,6 +34,7 @@ impl Engine {
 
     /// Updates the entry's end after an event that a packet caused.
     pub(super) fn witness(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+        self.restore_again(now_ns, slot, flow);
         let left_s = flow
             .timeout_s
             .unwrap_or_else(|| self.reports.timeouts.of(flow));

@@ -2,7 +2,7 @@
 //! is not here.
 
 use super::conflict::translated_to;
-use super::table::{APART_S, flag};
+use super::table::{APART_S, ROUNDING_S, flag};
 use super::walk_queue::{Due, Walk};
 use super::{Action, Engine, How, seconds};
 use crate::flow::{Flow, status};
@@ -44,6 +44,18 @@ impl Engine {
         if wanted_s != left_s {
             self.walks.count_restored();
             self.write(How::Refresh, flow, wanted_s);
+        }
+    }
+
+    /// Writes the time of a packet again that passed after the dump showed its flow: the time that the walk restored may
+    /// have replaced it, and is that of a state that is over. A closed connection would stay for five days.
+    pub(super) fn restore_again(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+        let Some(left_s) = flow.timeout_s.filter(|_| self.walks.has_restored()) else {
+            return;
+        };
+        let ends_s = seconds(now_ns).saturating_add(left_s);
+        if self.table.get(slot).ends_s() >= ends_s.saturating_add(ROUNDING_S) {
+            self.write(How::Refresh, flow.clone(), left_s);
         }
     }
 

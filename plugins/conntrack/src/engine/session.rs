@@ -98,6 +98,7 @@ impl Engine {
 
     /// Takes note that no notification waits in the kernel.
     pub fn handle_heard_all(&mut self) {
+        self.walks.handle_heard_all();
         self.channel.outbox.handle_heard_all();
     }
 

@@ -123,6 +123,8 @@ pub(super) struct WalkQueue {
     destroyed: HashSet<u64>,
     /// Number of the latest resync.
     resync: u8,
+    /// Times were restored, and notifications of earlier packets may not have been read yet.
+    has_restored: bool,
 }
 
 impl WalkQueue {
@@ -229,6 +231,7 @@ impl WalkQueue {
     // ---- the walk under way
 
     pub(super) fn begin(&mut self, now_ns: u64, work: Work, overruns: u64) {
+        self.has_restored |= work == Work::Restore;
         self.walk = Some(Walk::new(now_ns, work, overruns));
     }
 
@@ -302,6 +305,16 @@ impl WalkQueue {
 
     pub(super) fn is_restoring(&self) -> bool {
         matches!(self.work(), Some(Work::Restore))
+    }
+
+    /// Returns true if a packet that is notified now may be older than the time that a walk restored.
+    pub(super) fn has_restored(&self) -> bool {
+        self.has_restored
+    }
+
+    /// Takes note that no notification waits in the kernel.
+    pub(super) fn handle_heard_all(&mut self) {
+        self.has_restored &= self.is_restoring();
     }
 
     /// Returns true if notifications were lost since the resync under way began.

@@ -57,6 +57,23 @@ fn a_connection_that_closes_while_times_are_restored_keeps_the_time_of_its_last_
 }
 
 #[test]
+fn a_connection_that_closes_before_its_restored_time_is_written_keeps_the_time_of_its_last_packet() {
+    for ends_first in [false, true] {
+        let mut pair = restoring();
+        let node = &mut pair.nodes[1];
+        node.read_dump(pair.now_ns);
+        while ends_first && node.engine.walks.is_restoring() {
+            node.read_dump(pair.now_ns);
+        }
+        for state in [FIN_WAIT, CLOSE] {
+            pair.traffic(1, &in_state(0, state, 10));
+        }
+        pair.nodes[1].perform(pair.now_ns);
+        assert_times(&mut pair, 10);
+    }
+}
+
+#[test]
 fn a_connection_that_the_peer_reports_as_closing_while_times_are_restored_keeps_that_time() {
     let mut pair = restoring();
     pair.traffic(0, &in_state(0, CLOSE, 10));
