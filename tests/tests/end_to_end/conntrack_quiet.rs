@@ -18,9 +18,13 @@ use spared_tests::synced::{Synced, plan};
 
 use traffic::Traffic;
 
-/// Time for which a node may lack something after the last packet: what was dropped waits for a second, a node that gave
-/// up its role goes on for two, and a flow that both have lost is looked for a second later.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for which a node may lack something after the last packet, until it is looked for again: what was dropped waits
+/// for a second, a node that gave up its role goes on for two, and sending and receiving take another one.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Time until a flow that both have lost is looked for: a second, or so many times the time that the last resync took, as
+/// resyncs take at most a twentieth of the time. On a busy machine they take longer.
+const LOOKED_FOR: Duration = Duration::from_secs(1);
+const RESYNCS: u32 = 20;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Once a node has said nothing for so long, it has nothing to say.
 const CALM: Duration = Duration::from_secs(1);
@@ -85,25 +89,32 @@ struct Course<'l> {
     random: Random,
 }
 
-/// How long a node lacked something at a stretch, and its words of that.
+/// How long a node lacked something at a stretch, its words of that, and how long the resyncs took that it waited for.
 #[derive(Default)]
 struct Lack {
     longest: Duration,
     since: Option<Instant>,
     words: Vec<String>,
+    resync: Duration,
 }
 
 impl Lack {
-    fn hear(&mut self, word: Option<String>) {
+    /// Takes the answer to a question of this moment. A stretch begins with an answer and ends with a question, so that a
+    /// late answer makes none longer.
+    fn hear(&mut self, asked: Instant, word: Option<String>) {
         let Some(word) = word else {
             self.since = None;
             return;
         };
         let since = *self.since.get_or_insert_with(Instant::now);
-        self.longest = self.longest.max(since.elapsed());
+        self.longest = self.longest.max(asked.saturating_duration_since(since));
         if self.words.last() != Some(&word) {
             self.words.push(word);
         }
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.longest > PATIENCE + LOOKED_FOR.max(RESYNCS * self.resync)
     }
 }
 
@@ -111,7 +122,12 @@ impl fmt::Display for Lack {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self.words.as_slice() {
             [] => out.write_str("nothing"),
-            words => write!(out, "{words:?} for {:.1} s", self.longest.as_secs_f64()),
+            words => write!(
+                out,
+                "{words:?} for {:.1} s, resyncs of {:?}",
+                self.longest.as_secs_f64(),
+                self.resync
+            ),
         }
     }
 }
@@ -153,11 +169,14 @@ impl<'l> Course<'l> {
         let mut calm = Instant::now();
         while begun.elapsed() < span || calm.elapsed() < CALM {
             for (site, lack) in lacks.iter_mut().enumerate() {
+                let asked = Instant::now();
                 let word = self.lack(site);
                 if word.is_some() {
                     calm = Instant::now();
+                    let resync = self.pair.number(1 - site, "resync.last_ms");
+                    lack.resync = lack.resync.max(Duration::from_millis(resync));
                 }
-                lack.hear(word);
+                lack.hear(asked, word);
             }
             if begun.elapsed() > span + LIMIT {
                 break;
@@ -193,7 +212,7 @@ fn histories(kind: Kind, seed: u64, rounds: u64, span: Duration) {
                 "round {round} of {kind:?} {seed}: busy {busy}; quiet {quiet}; {lost:?} lost so far"
             );
             println!("{line}");
-            if lacks.iter().flatten().any(|lack| lack.longest > PATIENCE) {
+            if lacks.iter().flatten().any(Lack::is_too_long) {
                 let said =
                     [0, 1].map(|site| course.pair.said(site, &["conntrack"]).unwrap_or_default().1);
                 wrong.push(format!("{line}\n{}\n{}", said[0], said[1]));
