@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::delays::{Delays, judge};
+use super::delays::{Delays, judge, judge_loss};
+use super::ledger::Ledger;
 use crate::clock::Stamp;
 use crate::{Result, rtnl, sys};
 
@@ -118,6 +119,15 @@ impl Control {
         bound: Duration,
     ) -> Result<()> {
         judge(what, took, bound, self.lateness_since(from))
+    }
+
+    /// Judges that no packet since `from` was lost. A planned change of roles moves addresses, which wait for the RTNL
+    /// lock.
+    pub fn judge_lossless(&self, what: &str, ledger: &Ledger, from: Stamp) -> Result<()> {
+        /// Longer than any packet is in transit.
+        const TRANSIT: Duration = Duration::from_millis(10);
+        let lost = ledger.outage(from, Stamp::now().before(TRANSIT)).total;
+        judge_loss(what, lost, self.lateness_since(from))
     }
 }
 

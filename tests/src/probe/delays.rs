@@ -51,6 +51,20 @@ pub fn judge(what: &str, took: Duration, bound: Duration, late: Duration) -> Res
     })
 }
 
+/// Judges a loss of packets where none is allowed. If the machine was late for as long as they were lost, there is no
+/// verdict.
+pub fn judge_loss(what: &str, lost: Duration, late: Duration) -> Result<()> {
+    if lost.is_zero() {
+        return Ok(());
+    }
+    let said = format!("{what}: packets were lost for {lost:?}, machine {late:?} late");
+    Err(if late >= lost {
+        disturbed(said)
+    } else {
+        said.into()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +97,18 @@ mod tests {
         assert_eq!(verdict(231, 30), "fails");
         assert_eq!(verdict(150, 900), "passes");
         assert_eq!(verdict(5000, 201), "proves nothing");
+    }
+
+    #[test]
+    fn a_loss_is_a_fault_unless_the_machine_was_late_for_as_long() {
+        let verdict = |lost, late| match judge_loss("it", lost * MS, late * MS) {
+            Ok(()) => "passes",
+            Err(error) if is_disturbed(&error) => "proves nothing",
+            Err(_) => "fails",
+        };
+        assert_eq!(verdict(0, 900), "passes");
+        assert_eq!(verdict(1, 0), "fails");
+        assert_eq!(verdict(30, 29), "fails");
+        assert_eq!(verdict(30, 30), "proves nothing");
     }
 }

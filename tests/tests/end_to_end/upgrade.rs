@@ -10,14 +10,13 @@ use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{Lab, Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked, peer};
-use spared_tests::probe::Echo;
+use spared_tests::probe::{Control, Echo};
 use spared_tests::router::{Plan, Spared, install_other_build};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// Longest time until a daemon has looked at the files of new workers, and as much for a machine that is late.
 const LOOK: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(20);
-const FLIGHT_NS: u64 = 10_000_000;
 const ALL: &str = "r2 is backup: spared is started again there\n\
     r2 takes over\n\
     r1 is backup: spared is started again there\n";
@@ -126,6 +125,7 @@ mod alone {
     #[test]
     fn an_upgrade_loses_nothing_and_a_preferred_node_has_the_role_back_at_the_end() {
         scenario(2, |lab| {
+            let control = Control::start();
             let mut pair = outdated(lab)?;
             let (through, gateway) = (Echo::through(lab)?, Echo::at_gateway(lab)?);
             let steady = || through.is_steady(INTERVAL) && gateway.is_steady(INTERVAL);
@@ -134,9 +134,8 @@ mod alone {
             let (code, text) = run(&mut pair, 0, &["upgrade"], usize::MAX)?;
             assert_eq!(code, Some(0), "{text}");
             pair.wait_active(0)?;
-            let ended = Stamp(Stamp::now().0 - FLIGHT_NS);
             for echo in [&through, &gateway] {
-                assert_eq!(echo.outage(began, ended).lost, 0);
+                control.judge_lossless("an upgrade", echo, began)?;
             }
             pair.wait("a pair that is OK", || {
                 (0..2).all(|site| found(&pair, site).is_empty())
