@@ -9,7 +9,7 @@ use spared_message::control::{GroupStatus, Status};
 
 use crate::Result;
 use crate::clock::{Stamp, poll};
-use crate::lab::{Lab, Site, VIRTUAL, Wire};
+use crate::lab::{Lab, Site, VIRTUAL, Wire, starved};
 use crate::pair::Fault;
 use crate::probe::{Control, Run, Watch, judge};
 use crate::router::{Kind, Plan, PluginFile, Router, Spared};
@@ -58,6 +58,13 @@ impl<'l> Linked<'l> {
             plans,
             places,
         })
+    }
+
+    /// Time so far for which processes of both nodes and this program were ready to run and had no processor. Most of them
+    /// have ordinary priority, whose lateness [`Control`] does not see.
+    pub fn starved(&self) -> Duration {
+        let daemons = self.routers.iter().flat_map(Router::pids);
+        daemons.chain([std::process::id()]).map(starved).sum()
     }
 
     /// Site of a node.
