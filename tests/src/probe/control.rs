@@ -121,12 +121,12 @@ impl Control {
         judge(what, took, bound, self.lateness_since(from))
     }
 
-    /// Judges that no packet since `from` was lost. A planned change of roles moves addresses, which wait for the RTNL
-    /// lock.
+    /// Judges that no packet since `from` was lost, or each gap for itself. A planned change of roles moves addresses,
+    /// which wait for the RTNL lock.
     pub fn judge_lossless(&self, what: &str, ledger: &Ledger, from: Stamp) -> Result<()> {
         /// Longer than any packet is in transit.
         const TRANSIT: Duration = Duration::from_millis(10);
-        let lost = ledger.outage(from, Stamp::now().before(TRANSIT)).total;
+        let lost = ledger.outage(from, Stamp::now().before(TRANSIT)).longest;
         judge_loss(what, lost, self.lateness_since(from))
     }
 }

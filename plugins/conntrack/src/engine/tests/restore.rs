@@ -57,7 +57,8 @@ fn a_connection_that_closes_while_times_are_restored_keeps_the_time_of_its_last_
 }
 
 #[test]
-fn a_connection_that_closes_before_its_restored_time_is_written_keeps_the_time_of_its_last_packet() {
+fn a_connection_that_closes_before_its_restored_time_is_written_keeps_the_time_of_its_last_packet()
+{
     for ends_first in [false, true] {
         let mut pair = restoring();
         let node = &mut pair.nodes[1];
