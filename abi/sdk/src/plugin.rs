@@ -132,6 +132,11 @@ impl Verb {
     /// Word that `sparectl status` sends.
     pub const STATUS: Self = Self::asks(c"status", c"", c"shows the same as sparectl status");
 
+    /// Rows for the daemon's snapshot, of which `sparectl metrics` makes metrics. It is asked at most once a second. A
+    /// row with the key `more` and a text says that `metrics TEXT` has further rows.
+    pub const METRICS: Self =
+        Self::asks(c"metrics", c"", c"lists the rows behind sparectl metrics");
+
     /// Creates a word that changes nothing, open to users who may only read. `word` is empty for `sparectl NAME` alone;
     /// `usage` describes its arguments, such as "NAME ADDRESS".
     pub const fn asks(word: &'static CStr, usage: &'static CStr, summary: &'static CStr) -> Self {

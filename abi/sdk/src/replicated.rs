@@ -92,6 +92,7 @@ pub fn rows(status: &TableStatus) -> Vec<(String, Value)> {
         ("records_here", Some(status.here as u64)),
         ("records_there", status.there),
         ("behind_ms", Some(status.behind_ms)),
+        ("backlog", Some(status.backlog as u64)),
         ("resyncs", Some(status.resyncs)),
         ("refused_here", Some(status.refused.0.into())),
         ("refused_there", Some(status.refused.1.into())),

@@ -26,6 +26,8 @@ pub struct TableStatus {
     pub there: Option<u64>,
     /// Milliseconds that the oldest change waits for its verdict, 0 if none waits.
     pub behind_ms: u64,
+    /// Number of records whose changes wait to be sent.
+    pub backlog: usize,
     /// Number of snapshots begun since the start.
     pub resyncs: u64,
     /// Numbers of records that the store here, and the peer's, refused since the last snapshot.
@@ -273,6 +275,7 @@ impl<S: Store> Replica<S> {
                 here: store.len(index),
                 there: table.counters.peer_counts.map(|(records, _)| records),
                 behind_ms: self.table_behind_ms(now_ns, index),
+                backlog: table.changes.pending.len(),
                 resyncs: table.counters.resyncs,
                 refused: (
                     table.refused_here(store, index),

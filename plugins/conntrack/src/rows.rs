@@ -28,6 +28,7 @@ impl Commands for Conntrack {
     const VERBS: &'static [Verb] = &[
         Verb::ROWS,
         Verb::STATUS,
+        Verb::METRICS,
         Verb::asks(
             c"flows",
             FILTER,
@@ -51,7 +52,7 @@ impl Commands for Conntrack {
         }
         match argv {
             ["status"] => answer.text("summary", &engine.summary())?,
-            [] => {
+            [] | ["metrics"] => {
                 engine.counters.measure(now_ns);
                 answer.rows(engine.rows(now_ns))?;
             }

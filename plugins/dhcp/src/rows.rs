@@ -9,6 +9,7 @@ impl Commands for Servers {
     const VERBS: &'static [Verb] = &[
         Verb::ROWS,
         Verb::STATUS,
+        Verb::METRICS,
         Verb::asks(c"check", c"", c"names servers that cannot be replicated"),
         Verb::asks(c"diff", c"", c"compares the leases of both nodes"),
         Verb::asks(
@@ -26,7 +27,7 @@ impl Commands for Servers {
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
         match argv {
-            [] => answer.rows(engine.rows(now_ns))?,
+            [] | ["metrics"] => answer.rows(engine.rows(now_ns))?,
             ["status"] => answer.rows(engine.summary(now_ns))?,
             ["check"] => {
                 let faults = engine.faults();

@@ -10,6 +10,7 @@ impl Commands for Ipsec {
     const VERBS: &'static [Verb] = &[
         Verb::ROWS,
         Verb::STATUS,
+        Verb::METRICS,
         Verb::asks(
             c"check",
             c"",
@@ -28,6 +29,10 @@ impl Commands for Ipsec {
             _ if self.node.is_none() => return Ok(Progress::Done),
             [] => {}
             ["status"] => answer.text("summary", &engine.summary())?,
+            ["metrics"] => {
+                answer.rows(engine.totals(now_ns))?;
+                return Ok(Progress::Done);
+            }
             ["check"] => {
                 self.answers.push(answer.later());
                 if !self.node.as_ref().is_some_and(|it| it.daemon.list()) {

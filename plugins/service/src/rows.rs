@@ -9,6 +9,7 @@ impl Commands for Service {
     const VERBS: &'static [Verb] = &[
         Verb::ROWS,
         Verb::STATUS,
+        Verb::METRICS,
         Verb::asks(c"check", c"", c"names services that would not start"),
         Verb::changes(c"retry", c"[NAME]", c"retries what has failed"),
         Verb::changes(
@@ -33,6 +34,7 @@ impl Commands for Service {
                     answer.attention();
                 }
             }
+            ["metrics"] => answer.rows_that_fit(engine.metrics()),
             ["check"] => {
                 let missing = engine.unstartable();
                 if !missing.is_empty() {

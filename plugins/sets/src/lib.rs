@@ -122,7 +122,7 @@ impl Io for Sets {
 }
 
 impl Commands for Sets {
-    const VERBS: &'static [Verb] = &[Verb::ROWS, Verb::STATUS];
+    const VERBS: &'static [Verb] = &[Verb::ROWS, Verb::STATUS, Verb::METRICS];
 
     fn query(
         &mut self,
@@ -132,7 +132,7 @@ impl Commands for Sets {
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
         match argv {
-            [] => {}
+            [] | ["metrics"] => {}
             ["status"] => answer.text("summary", &engine.summary(now_ns))?,
             _ => return Err(Verb::usage("sets", Self::VERBS)),
         }

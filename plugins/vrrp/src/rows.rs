@@ -18,6 +18,11 @@ impl Query for Vrrp {
             c"",
             c"lists what was sent, heard and discarded",
         ),
+        Verb::asks(
+            c"metrics",
+            c"[GROUP]",
+            c"lists the rows behind sparectl metrics, from the group of this number on",
+        ),
         Verb::asks(c"totals", c"", c"sums the counters of all groups"),
         Verb::changes(c"retry", c"", c"tries at once to send refused adverts"),
     ];
@@ -36,6 +41,18 @@ impl Query for Vrrp {
         if argv == ["totals"] {
             let rows = engine.totals(now_ns).into_iter();
             answer.rows(rows.chain(links.totals(now_ns)))?;
+            return Ok(Progress::Done);
+        }
+        if let ["metrics", from @ ..] = argv {
+            let from = match from {
+                [] => Some(0),
+                [from] => from.parse().ok(),
+                _ => None,
+            };
+            let from = from.ok_or_else(|| Verb::usage("vrrp", Self::VERBS))?;
+            let links = links.rows(now_ns, Table::Status).into_iter();
+            let links = links.filter(|_| from == 0);
+            answer.rows_that_fit(links.chain(engine.metrics(now_ns, from)));
             return Ok(Progress::Done);
         }
         let Some(table) = Table::named(argv) else {

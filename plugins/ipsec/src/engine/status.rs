@@ -16,9 +16,7 @@ type Rows = Vec<(String, Value)>;
 
 impl Engine {
     pub fn rows(&self, now_ns: u64) -> Rows {
-        let mut rows = self.totals();
-        let tables = self.replica.status(now_ns, &self.store);
-        rows.extend(tables.iter().flat_map(spared_sdk::replicated::rows));
+        let mut rows = self.totals(now_ns);
         let mut count = 0;
         for (id, known) in &self.store.sas {
             let side = known.side.filter(|_| !self.store.held.sas.contains_key(id));
@@ -55,7 +53,8 @@ impl Engine {
         rows
     }
 
-    fn totals(&self) -> Rows {
+    /// Rows of all SAs together, and of the replicated tables.
+    pub fn totals(&self, now_ns: u64) -> Rows {
         let mut rows = Vec::new();
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         let word = |active| if active { "active" } else { "backup" };
@@ -89,6 +88,8 @@ impl Engine {
         for (key, number) in numbers {
             put(key, number);
         }
+        let tables = self.replica.status(now_ns, &self.store);
+        rows.extend(tables.iter().flat_map(spared_sdk::replicated::rows));
         rows
     }
 

@@ -1,6 +1,7 @@
 //! State of one group: its role, the ticket that waits for it, and its hooks.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use spared_sdk::{CauseKind, Role, RoleEvent};
 
@@ -64,12 +65,22 @@ pub(super) struct Hooks {
     pub(super) previous: Option<Role>,
     pub(super) failures: u64,
     pub(super) last_fault: Option<String>,
+    pub(super) ended: EndedHooks,
+}
+
+/// Hooks that have ended since the worker was started.
+#[derive(Debug, Default)]
+pub(super) struct EndedHooks {
+    pub(super) runs: u64,
+    /// Sum of their durations.
+    pub(super) time: Duration,
 }
 
 #[derive(Debug)]
 pub(super) struct HookRun {
     pub(super) number: u64,
     pub(super) path: String,
+    pub(super) began_ns: u64,
     pub(super) until_ns: u64,
 }
 

@@ -1,6 +1,7 @@
 //! Hooks: the administrator's programs, which run when all items of a group are as its role wants them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use spared_sdk::Role;
 
@@ -99,6 +100,7 @@ impl Engine {
         group.hooks.run = Some(HookRun {
             number,
             path: path.clone(),
+            began_ns: now_ns,
             until_ns: now_ns.saturating_add(self.settings.hook_timeout_ns),
         });
         let (role, previous) = (group.role, group.hooks.previous);
@@ -120,7 +122,12 @@ impl Engine {
     }
 
     /// True if the number was that of a hook.
-    pub(super) fn end_hook(&mut self, number: u64, result: &Result<(), String>) -> bool {
+    pub(super) fn end_hook(
+        &mut self,
+        now_ns: u64,
+        number: u64,
+        result: &Result<(), String>,
+    ) -> bool {
         let ended = self.groups.iter_mut().find_map(|(name, group)| {
             let run = group.hooks.run.take_if(|run| run.number == number)?;
             Some((name, group, run))
@@ -128,6 +135,8 @@ impl Engine {
         let Some((name, group, run)) = ended else {
             return false;
         };
+        group.hooks.ended.runs += 1;
+        group.hooks.ended.time += Duration::from_nanos(now_ns.saturating_sub(run.began_ns));
         if let Err(why) = result {
             let text = format!("{name}: hook {}: {why}", run.path);
             group.hooks.failures = group.hooks.failures.saturating_add(1);

@@ -184,7 +184,7 @@ impl Engine {
     /// Handles the end of a job; an end that nothing waits for is ignored.
     pub fn handle_ended(&mut self, now_ns: u64, number: u64, result: Result<(), String>) {
         self.orphans.retain(|orphan| orphan.number != number);
-        if !self.end_hook(number, &result) && !self.end_test(now_ns, number, &result) {
+        if !self.end_hook(now_ns, number, &result) && !self.end_test(now_ns, number, &result) {
             for item in &mut self.items {
                 if let Some(job) = item.work.end_if(|job| job.number == number) {
                     item.end(now_ns, &job.kind, result);
@@ -272,7 +272,7 @@ impl Engine {
         let within = spared_sdk::config::format_duration(time);
         for number in numbers {
             self.actions.push_back(Action::Cancel(number));
-            self.end_hook(number, &Err(format!("did not end within {within}")));
+            self.end_hook(now_ns, number, &Err(format!("did not end within {within}")));
         }
         let late = |orphan: &Orphan| now_ns >= orphan.until_ns;
         let cancelled = self.orphans.iter().filter(|orphan| late(orphan));

@@ -64,6 +64,15 @@ impl Engine {
         missing.collect()
     }
 
+    /// Rows of hooks by group, for metrics.
+    pub fn metrics(&self) -> Vec<(String, Value)> {
+        let mut rows = Vec::new();
+        for (name, group) in &self.groups {
+            group.hook_rows(name, &mut rows);
+        }
+        rows
+    }
+
     /// Rows of every item, in the order in which a node becomes active, then of hooks.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
@@ -168,10 +177,17 @@ impl Group {
         if let Some(run) = &self.hooks.run {
             put("hook", Value::Text(run.path.clone()));
         }
-        put("hook_failures", Value::Counter(self.hooks.failures));
         if let Some(fault) = &self.hooks.last_fault {
             put("last_hook_fault", Value::Text(fault.clone()));
         }
+        self.hook_rows(name, rows);
+    }
+
+    fn hook_rows(&self, name: &str, rows: &mut Vec<(String, Value)>) {
+        let mut put = |key: &str, value| rows.push((format!("group.{name}.{key}"), value));
+        put("hook_runs", Value::Counter(self.hooks.ended.runs));
+        put("hook_time", Value::TimeCounter(self.hooks.ended.time));
+        put("hook_failures", Value::Counter(self.hooks.failures));
     }
 }
 

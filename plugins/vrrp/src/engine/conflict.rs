@@ -15,6 +15,8 @@ use crate::wire::frame::Advert;
 pub(super) struct Conflicts {
     term: TermConflicts,
     ended_ns: Option<u64>,
+    /// Time for which rivals were heard while this node was active, since the start.
+    both_active_ns: u64,
     announcements: Announcements,
     /// Limit of events about conflicts that this node wins; `tie_limit`: about ties that it loses.
     limit: Limit,
@@ -81,6 +83,11 @@ impl Conflicts {
         self.term.conflict.as_ref()
     }
 
+    /// Returns the time for which rivals were heard while this node was active, since the start.
+    pub fn both_active_ns(&self) -> u64 {
+        self.both_active_ns
+    }
+
     pub fn ended_ns(&self) -> Option<u64> {
         self.ended_ns
     }
@@ -106,6 +113,7 @@ impl Conflicts {
         let interval_ns = rival.interval_ns;
         let new = || Conflict::new(now_ns, rival);
         let conflict = self.term.conflict.get_or_insert_with(new);
+        self.both_active_ns += now_ns.saturating_sub(conflict.last_ns);
         conflict.last_ns = now_ns;
         conflict.interval_ns = interval_ns;
         // at a failover the old active router's last advert may cross the new one's first

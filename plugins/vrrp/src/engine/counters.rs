@@ -59,6 +59,7 @@ pub struct GroupCounters {
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
     pub worst_ns: u64,
+    pub sum_ns: u64,
     /// Bucket n: below 2^n microseconds; the last: everything longer.
     buckets: [u64; Lateness::BUCKETS],
 }
@@ -68,6 +69,7 @@ impl Lateness {
 
     pub(super) fn record(&mut self, late_ns: u64) {
         self.worst_ns = self.worst_ns.max(late_ns);
+        self.sum_ns = self.sum_ns.saturating_add(late_ns);
         let bits = u64::BITS - (late_ns / 1000).leading_zeros();
         let bucket = usize::try_from(bits)
             .unwrap_or(0)

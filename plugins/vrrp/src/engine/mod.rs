@@ -33,6 +33,7 @@ mod identity_memory;
 mod identity_rows;
 mod interface;
 mod lapse;
+mod metrics;
 mod muting;
 mod network_heartbeats;
 mod networks;

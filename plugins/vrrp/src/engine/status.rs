@@ -1,5 +1,7 @@
 //! Rows of a key and a value for `sparectl status` and `sparectl vrrp ...`.
 
+use std::time::Duration;
+
 use spared_sdk::Value;
 
 use super::Engine;
@@ -86,7 +88,7 @@ fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
     fresh.then(|| address.to_string())
 }
 
-fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
+pub(super) fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let name = &group.name;
     let mut text =
         |key: &str, value: String| rows.push((format!("{name}.{key}"), Value::Text(value)));
@@ -246,7 +248,7 @@ fn role(group: &Group) -> &'static str {
     }
 }
 
-fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
+pub(super) fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
     let prefix = prefix(group, router);
     let mut text =
         |key: &str, value: String| rows.push((format!("{prefix}.{key}"), Value::Text(value)));
@@ -266,7 +268,12 @@ fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
     }
 }
 
-fn router_counters(group: &Group, router: &VirtualRouter, table: Table, rows: &mut Vec<Row>) {
+pub(super) fn router_counters(
+    group: &Group,
+    router: &VirtualRouter,
+    table: Table,
+    rows: &mut Vec<Row>,
+) {
     let prefix = prefix(group, router);
     let counters = &router.counters;
     for (key, value) in [
@@ -299,6 +306,11 @@ fn prefix(group: &Group, router: &VirtualRouter) -> String {
 }
 
 fn group_counters(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<Row>) {
+    role_counters(group, rows);
+    late_and_dropped(engine, group, table, rows);
+}
+
+pub(super) fn role_counters(group: &Group, rows: &mut Vec<Row>) {
     let name = &group.name;
     let counters = &group.counters;
     for (key, value) in [
@@ -313,11 +325,18 @@ fn group_counters(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<R
     ] {
         rows.push((format!("{name}.{key}"), Value::Counter(value)));
     }
+    let both_active = Duration::from_nanos(group.conflicts.both_active_ns());
+    let both_active = Value::TimeCounter(both_active);
+    rows.push((format!("{name}.both_active"), both_active));
+}
+
+fn late_and_dropped(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<Row>) {
+    let (name, lateness) = (&group.name, &group.counters.lateness);
     rows.push((
         format!("{name}.advert_late_worst_us"),
-        Value::Number(counters.lateness.worst_ns / 1000),
+        Value::Number(lateness.worst_ns / 1000),
     ));
-    for (below_us, count) in counters.lateness.buckets() {
+    for (below_us, count) in lateness.buckets() {
         rows.push((
             format!("{name}.advert_late.below_{below_us}_us"),
             Value::Counter(count),
