@@ -26,4 +26,4 @@ pub use orders::Orders;
 pub use pair::Pair;
 pub use recorder::Recorder;
 pub use transitions::{in_force, pending_for_stop};
-pub use view::{NodeView, StatusRows};
+pub use view::{NodeView, Rows, StatusRows};

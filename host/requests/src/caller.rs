@@ -58,6 +58,7 @@ impl Caller {
             request,
             Request::Status
                 | Request::OwnStatus
+                | Request::Metrics
                 | Request::Why { .. }
                 | Request::History
                 | Request::OwnHistory

@@ -1,6 +1,6 @@
 //! Plans the requests of users: from a request and a [`View`] of what this node knows it makes steps or a refusal.
-//! [`questions`] are requests that wait for answers, and [`watchers`] are plugins that get the state of the pair. There
-//! is no input or output but in [`server`], the control socket, and no access to the loop.
+//! [`questions`] are requests that wait for answers, [`watchers`] are plugins that get the state of the pair, and
+//! [`snapshot`] is what many read. There is no input or output but in [`server`], the control socket, and no access to the loop.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ pub mod questions;
 mod relay;
 pub mod rows;
 pub mod server;
+pub mod snapshot;
 pub mod switch;
 #[cfg(test)]
 mod tests;

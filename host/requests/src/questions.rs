@@ -25,8 +25,8 @@ pub enum Asker {
     Client(u64),
     /// The peer, with the number of its question.
     Peer(u64),
-    /// Plugins that watch the status.
-    Watchers,
+    /// All who read the snapshot.
+    Snapshot,
 }
 
 /// Kind of a question, with the peer's part of the answer.
@@ -34,6 +34,8 @@ pub enum Asker {
 pub enum QuestionKind {
     /// The status, with the peer's half; None for the status of this node alone.
     Status(Option<PeerStatusHalf>),
+    /// The snapshot of this node.
+    Snapshot,
     /// The history, with the peer's history.
     History(PeerHistory),
     /// Causes of the roles of one group or all, with the peer's history.
@@ -152,6 +154,17 @@ impl Question {
 pub struct Questions {
     open: BTreeMap<u64, Question>,
     number: u64,
+    /// Queries of further parts of metrics.
+    parts: Vec<MetricsPart>,
+}
+
+/// Query of a further part of a plugin's metrics, which do not fit into one answer.
+#[derive(Debug, PartialEq)]
+pub struct MetricsPart {
+    pub id: u64,
+    pub plugin: String,
+    /// Word with which the part is asked for, from the answer before.
+    pub word: String,
 }
 
 impl Questions {
@@ -217,11 +230,27 @@ impl Questions {
             question.kind = QuestionKind::Refused(refusal(code, unanswered.why.clone()));
             return self.open.remove(&number);
         }
-        let answered = result.unwrap_or_default();
-        question.rows.insert(plugin, answered.rows);
+        let mut answered = result.unwrap_or_default();
+        let is_snapshot = matches!(question.kind, QuestionKind::Snapshot);
+        if let Some(word) = is_snapshot.then(|| take_more(&mut answered)).flatten() {
+            self.number += 1;
+            question.waiting.insert(self.number, plugin.clone());
+            self.parts.push(MetricsPart {
+                id: self.number,
+                plugin: plugin.clone(),
+                word,
+            });
+        }
+        let rows = question.rows.entry(plugin).or_default();
+        rows.append(&mut answered.rows);
         question.attention |= answered.attention;
         question.missing |= answered.missing;
         self.take_complete(number)
+    }
+
+    /// Returns the queries of further parts, which are to be sent.
+    pub fn take_parts(&mut self) -> Vec<MetricsPart> {
+        std::mem::take(&mut self.parts)
     }
 
     /// Handles the peer's answer to the question with this number; None if it did not answer.
@@ -251,6 +280,17 @@ impl Questions {
     fn take_complete(&mut self, number: u64) -> Option<Question> {
         let is_complete = self.open.get(&number).is_some_and(Question::is_complete);
         is_complete.then(|| self.open.remove(&number)).flatten()
+    }
+}
+
+/// Row of a part of metrics that another one follows. Its text is the word with which that one is asked for.
+const MORE: &str = "more";
+
+fn take_more(answered: &mut Answered) -> Option<String> {
+    let at = answered.rows.iter().position(|row| row.key == MORE)?;
+    match answered.rows.remove(at).value {
+        spared_contract::Value::Text(word) => Some(word),
+        _ => None,
     }
 }
 
@@ -293,6 +333,33 @@ mod tests {
         assert!(matches!(ended.kind, QuestionKind::Status(Some(Some(_)))));
         assert_eq!(ended.rows.len(), 2, "a silent plugin has no rows");
         assert!(questions.open.is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_is_complete_with_the_last_part_of_a_plugin() {
+        let mut questions = Questions::default();
+        let (queries, _) =
+            questions.begin_queries(question(QuestionKind::Snapshot), plugins(&["vrrp"]));
+        let part = |key: &str, more: &[&str]| {
+            let row = |key: &str, text: &str| Row {
+                key: key.to_owned(),
+                value: spared_contract::Value::Text(text.to_owned()),
+            };
+            let more = more.iter().map(|word| row(MORE, word));
+            Ok(Answered {
+                rows: more.chain([row(key, "")]).collect(),
+                ..Answered::default()
+            })
+        };
+        let ended = questions.handle_answered(queries[0].0, part("lan.role", &["16"]));
+        assert!(ended.is_none(), "a part is missing");
+        let parts = questions.take_parts();
+        assert_eq!((parts.len(), parts[0].word.as_str()), (1, "16"));
+        assert_eq!(questions.take_parts(), []);
+        let ended = questions.handle_answered(parts[0].id, part("wan.role", &[]));
+        let rows = ended.expect("it was the last").rows;
+        let keys: Vec<&str> = rows["vrrp"].iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(keys, ["lan.role", "wan.role"]);
     }
 
     #[test]

@@ -24,8 +24,6 @@ const TEXT_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub struct Watchers {
     plugins: BTreeMap<String, Watcher>,
-    /// True while a status was requested and has not arrived.
-    is_asked: bool,
 }
 
 #[derive(Debug)]
@@ -60,10 +58,9 @@ impl Watchers {
         self.plugins.values().any(|it| it.what & WATCH_EVENTS != 0)
     }
 
-    /// Returns true if a plugin watches the status and none was requested yet. It then counts as requested.
-    pub fn ask(&mut self) -> bool {
-        let is_wanted = self.plugins.values().any(|it| it.what & WATCH_STATUS != 0);
-        is_wanted && !std::mem::replace(&mut self.is_asked, is_wanted)
+    /// Returns true if a plugin watches the status.
+    pub fn want_status(&self) -> bool {
+        self.plugins.values().any(|it| it.what & WATCH_STATUS != 0)
     }
 
     /// Returns the messages about an event.
@@ -101,9 +98,8 @@ impl Watchers {
         messages
     }
 
-    /// Returns the messages about a requested status, for plugins that were sent another one before.
+    /// Returns the messages about a status, for plugins that were sent another one before.
     pub fn handle_status(&mut self, status: &PairStatus) -> Vec<(String, ToPlugin)> {
-        self.is_asked = false;
         let mut messages = Vec::new();
         let watching = self
             .plugins

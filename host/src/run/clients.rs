@@ -5,12 +5,14 @@ use std::path::Path;
 use spared_journal::report::Reports;
 use spared_requests::questions::Questions;
 use spared_requests::server::Server;
+use spared_requests::snapshot::Snapshots;
 use spared_requests::watchers::Watchers;
 
 #[derive(Debug)]
 pub(super) struct Clients {
     pub(super) control: Server,
     pub(super) questions: Questions,
+    pub(super) snapshots: Snapshots,
     pub(super) watchers: Watchers,
     pub(super) reports: Reports,
 }
@@ -20,6 +22,7 @@ impl Clients {
         Self {
             control,
             questions: Questions::default(),
+            snapshots: Snapshots::default(),
             watchers: Watchers::default(),
             reports: Reports::new(runtime_dir),
         }

@@ -1,4 +1,4 @@
-//! Requests of clients, of the peer and of plugins that watch. Each is answered at once or kept until its answer is
+//! Requests of clients, of the peer and of plugins that watch the pair. Each is answered at once or kept until its answer is
 //! complete.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use spared_journal::Recorded;
 use spared_message::control::refusal;
 use spared_message::control::{Answer, ErrorCode, Request, Verdict};
 use spared_message::query::{Answered, Unanswered};
-use spared_node::StatusRows;
+use spared_node::{Rows, StatusRows};
 use spared_process::clock;
 use spared_requests::questions::{Asker, Question, QuestionKind, STATUS_TIMEOUT};
 use spared_requests::server::Asked;
@@ -18,6 +18,10 @@ use spared_requests::{Caller, verbs};
 use spared_verdict::CauseKind;
 
 use super::r#loop::Loop;
+
+/// Verbs of plugins that the daemon asks for itself.
+const STATUS: &str = "status";
+const METRICS: &str = "metrics";
 
 impl Loop {
     pub(super) fn handle_asked(&mut self, now: Instant, asked: Option<Asked>) {
@@ -63,6 +67,7 @@ impl Loop {
         let answer = match request {
             Request::Status => return self.ask_status(now, asker, true),
             Request::OwnStatus => return self.ask_status(now, asker, false),
+            Request::Metrics => return self.ask_metrics(now, asker),
             Request::Why { group } => return self.ask_why(now, asker, group),
             Request::History => {
                 let question = Question::new(asker, QuestionKind::History(None));
@@ -80,7 +85,7 @@ impl Loop {
             },
             Request::Reload { anyway } => match asker {
                 Asker::Client(client) => return self.request_reload(now, Some(client), anyway),
-                Asker::Peer(_) | Asker::Watchers => {
+                Asker::Peer(_) | Asker::Snapshot => {
                     refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
@@ -88,7 +93,7 @@ impl Loop {
                 Asker::Client(client) => {
                     return self.request_reload_to_confirm(now, client, anyway, within_s);
                 }
-                Asker::Peer(_) | Asker::Watchers => {
+                Asker::Peer(_) | Asker::Snapshot => {
                     refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
@@ -122,8 +127,8 @@ impl Loop {
         match asker {
             Asker::Client(client) => self.answer(now, client, answer),
             Asker::Peer(id) => self.pair.answer(id, answer),
-            // watchers get their answer by `tell_watchers`
-            Asker::Watchers => {}
+            // its readers get their answers by `end_snapshot`
+            Asker::Snapshot => {}
         }
     }
 
@@ -139,7 +144,7 @@ impl Loop {
         let there = whole.then(|| self.pair.ask(until, &Request::OwnStatus));
         let question = Question::new(asker, QuestionKind::Status(whole.then_some(None)));
         let question = question.asks_peer(there.flatten());
-        let status = ["status".to_owned()];
+        let status = [STATUS.to_owned()];
         let plugins = self.supervisor.with_verb(&status);
         self.ask(now, question, plugins, &status);
     }
@@ -201,6 +206,12 @@ impl Loop {
             return self.recorder.handle_totals(now, &self.groups, result);
         }
         let ended = self.clients.questions.handle_answered(id, result);
+        let until = self.clients.snapshots.until().unwrap_or(now);
+        for part in self.clients.questions.take_parts() {
+            let words = vec![METRICS.to_owned(), part.word];
+            self.supervisor
+                .query(now, until, &part.plugin, words, part.id);
+        }
         self.end(now, ended);
     }
 
@@ -219,9 +230,6 @@ impl Loop {
             QuestionKind::Status(there) => {
                 self.renew_missing();
                 let status_rows = self.view().status_rows(question.rows);
-                if asker == Asker::Watchers {
-                    return self.tell_watchers(now, &status_rows);
-                }
                 let mut status = self.view().status(&status_rows);
                 if let Some(there) = there {
                     status.verdict = self.verdict(&status_rows);
@@ -230,6 +238,7 @@ impl Loop {
                 status.rows = status_rows.rows;
                 Answer::Status(Box::new(status))
             }
+            QuestionKind::Snapshot => return self.end_snapshot(now, question.rows),
             QuestionKind::History(there) => self.view().history(there),
             QuestionKind::Why(group, there) => self.view().why(group.as_deref(), there),
             QuestionKind::Plugin => question.into_rows(),
@@ -296,16 +305,60 @@ impl Loop {
         self.end(now, ended);
     }
 
-    // ---- plugins that watch the pair
+    // ---- the snapshot: read by metrics, by plugins that watch the pair, and by findings
 
-    /// Asks for the status, once a second, if a plugin watches it or if a finding needs it (`is_doubtful`).
+    fn ask_metrics(&mut self, now: Instant, asker: Asker) {
+        match self.clients.snapshots.ask(now, asker) {
+            Some(answer) => self.reply(now, asker, &answer),
+            None => self.begin_snapshot(now),
+        }
+    }
+
+    /// Makes the snapshot, once a second, if a plugin watches it or if a finding needs it (`is_doubtful`).
     pub(super) fn ask_for_watchers(&mut self, now: Instant, is_doubtful: bool) {
         if self.process.is_stopping() {
             return;
         }
         let is_wanted = self.notices.needs_plugin_status(now, is_doubtful);
-        if self.clients.watchers.ask() || is_wanted {
-            self.ask_status(now, Asker::Watchers, false);
+        if self.clients.watchers.want_status() || is_wanted {
+            self.begin_snapshot(now);
+        }
+    }
+
+    // Asks each plugin for its metrics, or for its status if it has none.
+    fn begin_snapshot(&mut self, now: Instant) {
+        let Some(until) = self.clients.snapshots.begin(now) else {
+            return;
+        };
+        let [metrics, status] = [METRICS, STATUS].map(|word| vec![word.to_owned()]);
+        let with_metrics = self.supervisor.with_verb(&metrics);
+        let plugins = &with_metrics | &self.supervisor.with_verb(&status);
+        let question = Question::new(Asker::Snapshot, QuestionKind::Snapshot);
+        let (queries, ended) = self.clients.questions.begin_queries(question, plugins);
+        for (id, plugin) in queries {
+            let words = if with_metrics.contains(&plugin) {
+                &metrics
+            } else {
+                &status
+            };
+            self.supervisor
+                .query(now, until, &plugin, words.clone(), id);
+        }
+        self.end(now, ended);
+    }
+
+    fn end_snapshot(&mut self, now: Instant, rows: Rows) {
+        self.renew_missing();
+        let status_rows = self.view().status_rows(rows);
+        let mut status = self.view().status(&status_rows);
+        status.verdict = self.verdict(&status_rows);
+        status.peer = self.view().peer_status(&status_rows, None);
+        self.tell_watchers(now, &status.verdict);
+        status.rows = status_rows.rows;
+        let answer = Answer::Status(Box::new(status));
+        let (answer, waiting) = self.clients.snapshots.end(now, answer);
+        for asker in waiting {
+            self.reply(now, asker, &answer);
         }
     }
 
@@ -314,9 +367,8 @@ impl Loop {
         self.notices.set_start_times(verdict)
     }
 
-    fn tell_watchers(&mut self, now: Instant, status_rows: &StatusRows) {
-        let verdict = self.verdict(status_rows);
-        let status = with_verdict(self.view().pair_status(), &verdict, &self.groups);
+    fn tell_watchers(&mut self, now: Instant, verdict: &Verdict) {
+        let status = with_verdict(self.view().pair_status(), verdict, &self.groups);
         for (plugin, message) in self.clients.watchers.handle_status(&status) {
             self.supervisor.send(now, &plugin, &message, &[]);
         }

@@ -92,6 +92,8 @@ pub enum Request {
     Status,
     /// Status of this node alone, for the peer.
     OwnStatus,
+    /// Snapshot of this node's status for metrics, at most a second old.
+    Metrics,
     /// Causes of the present roles.
     Why {
         /// Name of the group; None for every group.

@@ -31,6 +31,7 @@ impl Display for Command<'_> {
 fn words(f: &mut Formatter<'_>, request: &Request) -> fmt::Result {
     match request {
         Request::Status | Request::OwnStatus => write!(f, " status"),
+        Request::Metrics => write!(f, " metrics"),
         Request::Why { group } => {
             write!(f, " why")?;
             option(f, "", group.as_deref())

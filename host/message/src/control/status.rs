@@ -120,6 +120,8 @@ pub struct GroupStatus {
     pub since: String,
     /// Cause of the role, a sentence as in `sparectl why`.
     pub why: String,
+    /// Cause of the role as a word: "peer-silent".
+    pub reason: String,
     /// Forced role: "no", "active" or "backup".
     pub forced: String,
     /// Quality, 0 to 100.

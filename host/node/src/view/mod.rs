@@ -22,7 +22,7 @@ use crate::node_config::NodeConfig;
 use crate::orders::Orders;
 use crate::pair::Pair;
 use crate::recorder::Recorder;
-pub use status_rows::StatusRows;
+pub use status_rows::{Rows, StatusRows};
 
 /// Read-only references to the owners of all state.
 #[derive(Clone, Copy)]

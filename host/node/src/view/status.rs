@@ -116,6 +116,7 @@ impl NodeView<'_> {
             role: name_of(group.role).to_owned(),
             since: group.since().to_owned(),
             why: self.sentence_of(group),
+            reason: group.cause.reason(group.role).to_owned(),
             forced: forced_word(group.forced()).to_owned(),
             quality,
             fence: fence_word(rows.fence(name)).to_owned(),
