@@ -23,7 +23,7 @@ packages_for() {
 	ssh)   echo openssh-server openssh-client ;;
 	bench) packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack ;;
 	test)  packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack frr frr-pythontools tcpdump openssl wireguard-tools \
-		nginx-light unbound ;;
+		nginx-light unbound prometheus python3-prometheus-client ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap; packages_for repository ;;
@@ -45,7 +45,7 @@ mask() {
 
 # These are peers in the tests and benches and no services of this machine: their units are masked before
 # they arrive, and nothing starts while apt runs.
-services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd openssh-server nginx-light unbound"
+services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd openssh-server nginx-light unbound prometheus"
 
 units_of() {
 	case $1 in

@@ -13,6 +13,7 @@ use crate::config::Push;
 use crate::line::{
     Config, Files, Forced, Identity, Import, Init, Line, Maintenance, Pair, Unpair, Verb,
 };
+use crate::metrics::Metrics;
 use crate::upgrade::Upgrade;
 
 /// A whole command line.
@@ -37,6 +38,7 @@ pub enum Command {
         argv: Vec<OsString>,
     },
     Probe(Probe),
+    Metrics(Metrics),
     /// Options are passed on to `spared report`.
     Report {
         out: Option<PathBuf>,
@@ -116,6 +118,10 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             ..
         } => Command::Probe(Probe::Active { group }),
         Verb::Probe { .. } => Command::Probe(Probe::Ready),
+        Verb::Metrics { openmetrics, out } => Command::Metrics(Metrics {
+            is_open: openmetrics,
+            out,
+        }),
         Verb::Check { peer, files } => Command::Check {
             peer,
             argv: file_words(files),
@@ -177,7 +183,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
 /// Returns true for commands that the other node cannot answer over the link.
 fn runs_here(command: &Command) -> bool {
     match command {
-        Command::Ask(_) | Command::Watch | Command::Probe(_) => false,
+        Command::Ask(_) | Command::Watch | Command::Probe(_) | Command::Metrics(_) => false,
         Command::Check { .. }
         | Command::Report { .. }
         | Command::Keygen { .. }

@@ -80,6 +80,15 @@ pub enum Verb {
         #[arg(requires = "active")]
         group: Option<String>,
     },
+    /// Print metrics for Prometheus
+    Metrics {
+        /// Write OpenMetrics instead of the text format of Prometheus
+        #[arg(long)]
+        openmetrics: bool,
+        /// Replace this file, whose name ends in .prom, for the textfile collector of the node exporter
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Validate the configuration and warn of obstacles; change nothing
     Check {
         /// Also compare the configurations in force on both nodes

@@ -24,6 +24,7 @@ mod init;
 mod keygen;
 mod left_over;
 mod line;
+mod metrics;
 mod nearest;
 mod output;
 mod pair;
@@ -62,6 +63,7 @@ fn run(args: &Args) -> u8 {
         Command::Upgrade(upgrade) => upgrade::run(args, *upgrade),
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),
+        Command::Metrics(metrics) => metrics::run(args, metrics),
         Command::Probe(probe) => self::probe(args, probe),
         Command::Completions(shell) => {
             output::text(&args::completions(*shell));

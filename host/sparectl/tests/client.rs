@@ -370,26 +370,14 @@ fn wrong_words_and_help_have_their_exit_codes() {
     }
 }
 
-/// Runs docs/examples/spared-textfile with a status in a time zone, and returns its exit code.
-fn textfile(dir: &RuntimeDir, status: &serde_json::Value, zone: &str) -> Option<i32> {
+/// Runs `sparectl metrics --out spared.prom` with a status as the daemon's answer, and returns its exit code.
+fn metrics(dir: &RuntimeDir, answer: &str) -> Option<i32> {
     let _ = fs::remove_file(dir.0.join("control.sock"));
-    let served = dir.answer(status.to_string().leak());
-    let programs = Path::new(env!("CARGO_BIN_EXE_sparectl")).parent();
-    let programs = programs.expect("a program is in a folder").display();
-    let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new("sh")
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../docs/examples/spared-textfile"
-        ))
-        .arg(&dir.0)
-        .arg("--runtime-dir")
-        .arg(&dir.0)
-        .env("PATH", format!("{programs}:{path}"))
-        .env("TZ", zone)
-        .output()
-        .expect("a shell is there");
-    served.join().expect("served");
+    let served = dir.answer(answer.to_owned().leak());
+    let file = dir.0.join("spared.prom");
+    let output = sparectl(&dir.0, &["metrics", "--out", &file.to_string_lossy()]);
+    let asked = served.join().expect("served");
+    assert_eq!(asked.trim(), r#"{"verb":"metrics"}"#);
     output.status.code()
 }
 
@@ -423,19 +411,23 @@ fn metrics_are_whole_in_every_zone_or_stay_as_they_were() {
     let mut status: serde_json::Value = serde_json::from_str(case).expect("a case is JSON");
     status["checks"][0]["state"] = u32::MAX.into();
     let file = dir.0.join("spared.prom");
-    for (since, zone) in [
-        ("2026-07-14T10:12:03+02:00", "Europe/Berlin"),
-        ("2026-07-14T08:12:03.250+00:00", "UTC"),
-        ("2026-07-14T04:42:03-03:30", "America/St_Johns"),
+    for (since, seconds) in [
+        ("2026-07-14T10:12:03+02:00", "1784016723"),
+        ("2026-07-14T08:12:03.250+00:00", "1784016723.25"),
+        ("2026-07-14T04:42:03-03:30", "1784016723"),
     ] {
         status["groups"][0]["since"] = since.into();
-        assert_eq!(textfile(&dir, &status, zone), Some(0), "{since}");
+        status["groups"][0]["reason"] = "peer-silent".into();
+        assert_eq!(metrics(&dir, &status.to_string()), Some(0), "{since}");
         let text = fs::read_to_string(&file).expect("it was written");
+        let changed = format!(
+            "spared_last_change_timestamp_seconds{{group=\"office\",cause=\"peer-silent\"}} {seconds}\n"
+        );
         for line in [
-            "spared_role_since_timestamp_seconds{group=\"office\"} 1784016723",
-            "spared_transitions_total{group=\"office\"} 1",
-            "spared_check{plugin=\"vrrp\",name=\"lan2\"} 100",
+            changed.as_str(),
+            "spared_check{plugin=\"vrrp\",name=\"lan2\"} 100\n",
             "spared_peer_last_heard_timestamp_seconds ",
+            "spared_verdict{word=\"ok\"} 1\n",
         ] {
             assert!(text.contains(line), "{since}: {line}: {text}");
         }
@@ -443,9 +435,15 @@ fn metrics_are_whole_in_every_zone_or_stay_as_they_were() {
         assert_is_exposition(&text);
     }
     let before = fs::read(&file).expect("it was written");
-    status["groups"][0]["since"] = "yesterday".into();
-    assert_ne!(textfile(&dir, &status, "UTC"), Some(0));
+    let refused = r#"{"answer":"error","code":"failed","lines":["because"]}"#;
+    assert_eq!(metrics(&dir, refused), Some(1));
     assert_eq!(fs::read(&file).expect("it is there"), before);
+    let _ = fs::remove_file(dir.0.join("control.sock"));
+    let output = sparectl(&dir.0, &["metrics"]);
+    assert_eq!(output.status.code(), Some(0), "no daemon is a metric");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let up: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();
+    assert_eq!(up, ["spared_up 0"]);
 }
 
 #[test]

@@ -4,10 +4,15 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use super::{Plan, VirtualRouter};
 use crate::Result;
+use crate::clock::poll;
 use crate::lab::{Daemon, Site, find_program, skipped};
+
+const VRRP_PID: &str = "vrrp.pid";
 
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     if find_program(Path::new("keepalived")).is_none() {
@@ -26,8 +31,34 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     command.arg("--no-syslog");
     command.arg("--use-file").arg(&file);
     command.arg("--pid").arg(dir.join("keepalived.pid"));
-    command.arg("--vrrp_pid").arg(dir.join("vrrp.pid"));
+    command.arg("--vrrp_pid").arg(dir.join(VRRP_PID));
+    // it writes its statistics there
+    command.env("TMPDIR", dir);
     Daemon::start(&format!("{} keepalived", site.name), command, log)
+}
+
+/// Statistics of its first instance, as it writes them when it is asked by a signal: what its exporters read.
+pub fn statistics(dir: &Path) -> Result<serde_json::Value> {
+    let file = dir.join("keepalived.json");
+    let _ = fs::remove_file(&file);
+    let signal = Command::new("keepalived").arg("--signum=JSON").output()?;
+    let signal = String::from_utf8(signal.stdout)?;
+    let pid = fs::read_to_string(dir.join(VRRP_PID))?;
+    let asked = Command::new("kill")
+        .arg(format!("-{}", signal.trim()))
+        .arg(pid.trim())
+        .status()?;
+    if !asked.success() {
+        return Err("keepalived's vrrp process is gone".into());
+    }
+    let mut found = None;
+    poll(Duration::from_secs(5), Duration::from_millis(10), || {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        found = serde_json::from_str(&text).ok();
+        found.is_some()
+    });
+    let found: serde_json::Value = found.ok_or("keepalived wrote no statistics")?;
+    Ok(found.get(0).cloned().unwrap_or_default())
 }
 
 fn configuration(site: &Site, plan: &Plan) -> Result<String> {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+pub use keepalived::statistics;
 pub use ruleset::Ruleset;
 pub use spared::{Files, Spared, install_other_build, vrrp_toml};
 

@@ -60,6 +60,7 @@ mod lacks;
 mod leftovers;
 mod link;
 mod malformed;
+mod metrics;
 mod migrating;
 mod networks;
 mod overload;

@@ -131,6 +131,13 @@ fn verbs_take_their_own_words() {
     }
     assert_eq!(command_of("sparectl watch"), Some(Command::Watch));
     assert_eq!(
+        command_of("sparectl metrics --out /x.prom --node r2"),
+        Some(Command::Metrics(Metrics {
+            is_open: false,
+            out: Some("/x.prom".into()),
+        }))
+    );
+    assert_eq!(
         command_of("sparectl keygen --file /x --replace"),
         Some(Command::Keygen {
             file: "/x".into(),
