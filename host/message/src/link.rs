@@ -154,6 +154,8 @@ pub struct State {
     pub sent_again: u64,
     /// Number of changes of the path that data uses.
     pub path_changes: u64,
+    /// Number of messages that only a later version knows, since the session began.
+    pub ignored: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

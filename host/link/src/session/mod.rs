@@ -71,7 +71,7 @@ pub enum Event {
         path: usize,
         why: String,
     },
-    /// A word that was not sent or not understood.
+    /// A word that was not sent or not understood; the first message of a later version.
     Lost(String),
 }
 
@@ -111,6 +111,8 @@ struct Association {
     carrier: Option<usize>,
     /// Names of the peer's channels, by its numbers.
     names: BTreeMap<u16, String>,
+    /// Number of messages that only a later version knows.
+    ignored: u64,
     /// Time at which the association ends if there is no path.
     ends_at_ns: Option<u64>,
 }
@@ -389,6 +391,7 @@ impl Session {
         state.backlog = waiting as u64;
         state.sent_again = self.sent_again + sequence.map_or(0, |s| s.sent_again);
         state.path_changes = self.path_changes;
+        state.ignored = association.map_or(0, |a| a.ignored);
     }
 }
 

@@ -6,6 +6,7 @@ use super::path::Path;
 use super::sequence::Disposition;
 use super::{Association, CHANNELS_MAX, ENDED_MAX, Event, Now, Session};
 use crate::frame::{self, Frame, Hello, Numbered, plain};
+use crate::word::Word;
 
 impl Session {
     /// Handles a connection that has proved a pinned key.
@@ -38,7 +39,10 @@ impl Session {
         let mut splitter = std::mem::take(&mut path.splitter);
         let result = splitter.feed(bytes, |kind, body| match Frame::parse(kind, body) {
             Ok(Some(frame)) => self.handle_frame(now, index, &frame, body.len()),
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                self.ignore();
+                Ok(())
+            }
             Err(frame::Malformed(why)) => Err(format!("the peer sends {why}")),
         });
         if let Some(path) = self.paths.get_mut(index) {
@@ -266,15 +270,30 @@ impl Session {
                 }
             }
             Numbered::Word { last, piece } => match association.words.handle_piece(last, piece) {
+                Ok(Some(Word::Unknown)) => self.ignore(),
                 Ok(Some(word)) => self.events.push_back(Event::Heard(word)),
                 Ok(None) => {}
                 Err(why) => self
                     .events
                     .push_back(Event::Lost(format!("{}: {why}", self.peer))),
             },
-            Numbered::Unknown => {}
+            Numbered::Unknown => self.ignore(),
         }
         Ok(())
+    }
+
+    /// Counts a message that only a later version knows. The first one of a session is reported.
+    fn ignore(&mut self) {
+        let Some(association) = &mut self.association else {
+            return;
+        };
+        association.ignored += 1;
+        if association.ignored == 1 {
+            let peer = &self.peer;
+            self.events.push_back(Event::Lost(format!(
+                "{peer} sends messages that only a later version of spared knows: this node ignores and counts them"
+            )));
+        }
     }
 
     fn handle_offer(&mut self, name: &str, peer: Peer) {

@@ -104,6 +104,8 @@ pub struct PeerStatus {
     pub status: Option<Box<Status>>,
     /// Clock of the peer minus this node's, in ms.
     pub clock_ms: Option<i64>,
+    /// Number of messages of the peer that only a later version knows, since the session began.
+    pub ignored: u64,
     /// Keys that must be equal and differ.
     pub differences: Vec<Difference>,
 }

@@ -80,6 +80,7 @@ impl NodeView<'_> {
             answers_ping: self.link.state().answers_ping.filter(|_| !up),
             status,
             clock_ms: self.link.state().clock_ms.filter(|_| up),
+            ignored: self.link.state().ignored,
             differences: self.pair.differences().to_vec(),
         }))
     }

@@ -5,6 +5,7 @@ mod random;
 
 use net::{MS, Net};
 
+use crate::message::State;
 use crate::session::{Event, GRACE_NS, Now, Session, Transmit, WINDOW, Wire};
 use crate::word::{Introduction, Word};
 
@@ -398,13 +399,13 @@ fn the_peer_s_clock_is_known() {
     assert!((2990..=3010).contains(&ms), "{ms}");
 }
 
-/// Returns the answer of a session to frames on a path whose peer has greeted as r2.
-fn greeted(bytes: &[u8]) -> Result<(), String> {
+/// Returns a session after frames on a path whose peer has greeted as r2, or the reason to close that path.
+fn greeted(bytes: &[u8]) -> Result<Session, String> {
     let hello = r#"{"version_min":1,"version_max":1,"run":5,"introduction":{"node":"r2"}}"#;
     greet(hello, bytes)
 }
 
-fn greet(hello: &str, bytes: &[u8]) -> Result<(), String> {
+fn greet(hello: &str, bytes: &[u8]) -> Result<Session, String> {
     let mut session = Session::new("r1", "r2", Introduction::default(), 9, 1);
     session.set_channel("messenger", Wire { min: 1, max: 1 });
     let now = Now { ns: 1, wall_us: 1 };
@@ -413,17 +414,34 @@ fn greet(hello: &str, bytes: &[u8]) -> Result<(), String> {
     let length = u16::try_from(hello.len()).unwrap().to_be_bytes();
     let greeting = [&[1, 0][..], &length, hello.as_bytes()].concat();
     session.handle_bytes(now, 0, &greeting)?;
-    session.handle_bytes(now, 0, bytes)
+    session.handle_bytes(now, 0, bytes)?;
+    Ok(session)
 }
 
 #[test]
-fn a_later_version_s_frames_are_passed_over() {
+fn a_version_one_later_is_a_peer_and_what_only_it_knows_is_counted_and_told_once() {
+    let hello = r#"{"version_min":1,"version_max":2,"run":5,"later":[1],
+        "introduction":{"node":"r2","version":"9.0.0","colour":"red"}}"#;
     let ping = [3, 0, 0, 4, 0, 0, 0, 1];
     let unknown = [77, 0, 0, 2, 1, 2];
     let numbered = [0xf0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 42];
-    let next = [0x81, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 2, 0, 7];
-    let all = [&unknown[..], &ping, &numbered, &next].concat();
-    assert_eq!(greeted(&all), Ok(()));
+    let word = [
+        &[0x84, 0, 0, 25, 0, 0, 0, 0, 0, 0, 0, 2, 1][..],
+        br#"{"word":"later"}"#,
+    ];
+    let withdraw = [0x81, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 3, 0, 7];
+    let all = [&unknown[..], &ping, &numbered, &word.concat(), &withdraw].concat();
+    let mut session = greet(hello, &all).unwrap();
+    let mut state = State::default();
+    session.state(&mut state);
+    assert_eq!(state.ignored, 3);
+    let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    assert!(
+        matches!(&events[..], [Event::Up(_), Event::Lost(why), ..] if why.starts_with("r2 sends messages that only a later version")),
+        "{events:?}"
+    );
+    let told = events.iter().filter(|it| matches!(it, Event::Lost(_)));
+    assert_eq!(told.count(), 1);
 }
 
 #[test]
@@ -432,7 +450,7 @@ fn a_version_without_anything_in_common_is_refused_in_a_sentence() {
         "introduction":{"node":"r2","version":"9.0.0","colour":"red"}}"#;
     let sentence =
         "r2 (spared 9.0.0) supports link versions 4 to 6, this node 1 to 1: update the older one";
-    assert_eq!(greet(hello, &[]), Err(sentence.to_owned()));
+    assert_eq!(greet(hello, &[]).unwrap_err(), sentence);
 }
 
 #[test]

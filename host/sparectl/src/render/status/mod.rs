@@ -232,6 +232,10 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
         table.row(0, "clock", vec!["-".to_owned(), format!("{clock_ms:+} ms")]);
     }
     table.row(0, "spared", all(|node| node.run.version.clone()));
+    if let Some(ignored) = peer.map(|peer| peer.ignored).filter(|it| *it > 0) {
+        let ignored = format!("{ignored} messages");
+        table.row(0, "ignored", vec![ignored, "-".to_owned()]);
+    }
     table.row(0, "booted", all(|node| clock(&node.run.booted)));
     if verbose {
         table.row(0, "started", all(|node| clock(&node.run.started)));
