@@ -63,6 +63,7 @@ mod malformed;
 mod metrics;
 mod migrating;
 mod networks;
+mod newer;
 mod overload;
 mod own_packets;
 mod pair;
