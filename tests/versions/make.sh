@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Keeps the programs of a release for the tests of later ones: make.sh FOLDER, which has them as cargo built them.
+# Keeps the programs of a release for the tests of later ones: make.sh FOLDER [NAME]. FOLDER has them as cargo built them; NAME
+# is their version if it is not given.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 built=$1
 [ -x "$built/spared" ] || { echo "$built has no program spared: make release" >&2; exit 2; }
-version=$("$built/spared" --version | cut -d ' ' -f 2)
+version=${2:-$("$built/spared" --version | cut -d ' ' -f 2)}
 work=$(mktemp -d "$here/.$version.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 for program in spared sparectl; do
@@ -18,6 +19,6 @@ done
 chmod 755 "$work"/*
 # the same bytes for the same programs
 tar --create --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --directory="$work" . |
-	xz --extreme -9 --threads=1 >"$work.tar.xz"
+	xz --x86 --lzma2=preset=9e --threads=1 >"$work.tar.xz"
 mv "$work.tar.xz" "$here/$version.tar.xz"
 ls -l "$here/$version.tar.xz"
