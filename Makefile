@@ -26,7 +26,7 @@ export RUSTDOCFLAGS ?= -D warnings
 	bench-contract bench-pairs test-bench \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-versions soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
-	fuzz fuzz-seeds release fixture-version programs notices install install-examples install-files install-units uninstall deb test-deb repository release-check clean
+	fuzz fuzz-seeds release fixture-version programs notices sbom install install-examples install-files install-units uninstall deb test-deb repository release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -332,6 +332,10 @@ notices: ## of third parties whose crates are in the programs, into target/THIRD
 	@mkdir -p target
 	sh packaging/third-party.sh target/THIRD-PARTY $(PLUGINS)
 
+sbom: ## the crates in the programs, as CycloneDX, into target/sbom.json
+	@mkdir -p target
+	python3 packaging/sbom.py target/sbom.json $(PLUGINS)
+
 install: install-files install-units ## what `make release` built, into DESTDIR and PREFIX
 
 # The Debian package has helpers of its own for units and users.
@@ -396,7 +400,7 @@ test-deb: deb ## install, start, reload, stop and purge it in a fresh Debian
 	@$(needs) root
 	packaging/test-deb target/deb/spared_*.deb
 
-release-check: deny test-bench ## for a change of how spared is built: the packages twice from nothing, which must be the same
+release-check: deny test-bench ## the files of a release, twice from nothing, which must be the same: packages, source, notes, checksums and SBOM, into target/release-check/release
 	@$(needs) build docs deb
 	packaging/release-check target/release-check
 
