@@ -24,7 +24,7 @@ export RUSTDOCFLAGS ?= -D warnings
 .PHONY: help build demo demo-video test minutes matrix messages check fmt clippy docs book deny msrv \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-contract bench-pairs test-bench \
-	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-versions soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
+	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-versions soak-upgrade soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
 	fuzz fuzz-seeds release fixture-version programs notices sbom install install-examples install-files install-units uninstall deb test-deb repository release-check clean
 
@@ -224,6 +224,10 @@ soak-older: build ## a pair of this build and an older one, whose programs are i
 soak-versions: build ## pairs of this build and of each release in tests/versions, upgraded and taken back in random order, SPARED_ROUNDS (1) seeds from SPARED_SEED on
 	@$(needs) test
 	$(soak) versions $(in_lab) end_to_end $(alone) versions::
+
+soak-upgrade: build ## `sparectl upgrade` there and back, SPARED_ROUNDS (20) times from either node in turns, under UDP and connections through NAT: nothing may be lost
+	@$(needs) test
+	$(soak) upgrade $(in_lab) end_to_end $(alone) upgrade::alone::upgrades_there
 
 soak-truth: build ## every broken state that takes longer than `make test` may
 	@$(needs) test

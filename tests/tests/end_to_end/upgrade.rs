@@ -2,16 +2,20 @@
 //! `sparectl upgrade`: both nodes run what is installed afterwards, in the order that loses nothing, however often the
 //! command was stopped.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::lab::{Lab, Wire, scenario};
+use spared_tests::flows::{Crowd, Ends, Transfer, count};
+use spared_tests::lab::{CLIENT, Lab, Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked, peer};
 use spared_tests::probe::{Control, Echo};
-use spared_tests::router::{Plan, Spared, install_other_build};
+use spared_tests::random::number;
+use spared_tests::router::{Plan, Ruleset, Spared, install_other_build};
+use spared_tests::synced::{self, Synced};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// Longest time until a daemon has looked at the files of new workers, and as much for a machine that is late.
@@ -20,6 +24,33 @@ const STEP: Duration = Duration::from_millis(20);
 const ALL: &str = "r2 is backup: spared is started again there\n\
     r2 takes over\n\
     r1 is backup: spared is started again there\n";
+const PAGE: &str = include_str!("../../../docs/howto/upgrade.md");
+
+/// Returns what the page shows of the run of a command: the block that is indented below this text.
+fn shown(below: &str) -> Result<String> {
+    let rest = PAGE.split_once(below).ok_or("not in the page")?.1;
+    let lines = rest.lines().skip_while(|line| !line.starts_with("       "));
+    let lines = lines.take_while(|line| !line.is_empty());
+    Ok(lines
+        .map(|line| format!("{}\n", line.trim_start()))
+        .collect())
+}
+
+/// Returns a command's lines without what differs from run to run: numbers, and orders that are given again.
+fn constant(text: &str) -> String {
+    let mut out = String::new();
+    let lines = text
+        .split_inclusive('\n')
+        .filter(|it| !it.ends_with("; again\n"));
+    for char in lines.flat_map(str::chars) {
+        match char {
+            '0'..='9' if out.ends_with(' ') => out.push('N'),
+            '0'..='9' if out.ends_with('N') => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
 
 /// Starts a pair that prefers r1, and installs another build of a plugin on both nodes.
 fn outdated(lab: &Lab) -> Result<Linked<'_>> {
@@ -133,6 +164,8 @@ mod alone {
             let began = Stamp::now();
             let (code, text) = run(&mut pair, 0, &["upgrade"], usize::MAX)?;
             assert_eq!(code, Some(0), "{text}");
+            let page = shown("Each line appears")?;
+            assert_eq!(constant(&text), constant(&page), "{text}");
             pair.wait_active(0)?;
             for echo in [&through, &gateway] {
                 control.judge_lossless("an upgrade", echo, began)?;
@@ -142,5 +175,123 @@ mod alone {
             })?;
             Ok(())
         });
+    }
+
+    const CONNECTIONS: u32 = 1_000;
+    const TRANSFERS: u16 = 8;
+    const RATE: u64 = 100_000;
+    /// Time by which the machine may be late.
+    const LATE: Duration = Duration::from_millis(50);
+
+    /// Both nodes have another build and the one of before in turns. `SPARED_ROUNDS` says how often.
+    #[test]
+    #[ignore = "20 upgrades take 10 minutes"]
+    fn upgrades_there_and_back_lose_nothing_from_either_node() {
+        scenario(2, |lab| {
+            let mut plan = synced::plan("");
+            plan.plugins.push(peer(""));
+            plan.is_managed = true;
+            if let Some(link) = &mut plan.link {
+                link.prefer = Some("r1".to_owned());
+            }
+            let mut pair = Synced::start(lab, &plan, &Ruleset::snat())?;
+            pair.wait_active(0)?;
+            thread::sleep(LOOK);
+            let transfer = |number| {
+                let server = SocketAddr::from((Wire::Wan.ipv4(CLIENT), 8000 + number));
+                Transfer::start(Ends::plain(&lab.lan, &lab.wan, server), RATE)
+            };
+            let transfers = (0..TRANSFERS).map(transfer).collect::<Result<Vec<_>>>()?;
+            Crowd::tcp(CONNECTIONS).create(&lab.sites[0].ns)?;
+            let load = Load {
+                through: Echo::through(lab)?,
+                gateway: Echo::at_gateway(lab)?,
+                control: Control::start(),
+                transfers,
+            };
+            load.wait_steady()?;
+            let (rounds, mut clean) = (number("SPARED_ROUNDS", 20), 0);
+            for round in 0.. {
+                let (began, from) = (Stamp::now(), Instant::now());
+                upgrade(&mut pair, (round % 2) as usize)?;
+                let is_clean = load.is_whole(began)?;
+                load.wait_kept(&pair)?;
+                println!("round {round}: {:.1} s", from.elapsed().as_secs_f64());
+                clean += u64::from(is_clean);
+                if clean == rounds {
+                    println!(
+                        "{clean} upgrades lost nothing, {} while the machine was late",
+                        round + 1 - clean
+                    );
+                    break;
+                } else if round > 3 * rounds {
+                    return Err("the machine is too late to tell".into());
+                }
+            }
+            for transfer in load.transfers {
+                transfer.finish(LIMIT)?;
+            }
+            Ok(())
+        });
+    }
+
+    /// What must not be lost.
+    struct Load {
+        through: Echo,
+        gateway: Echo,
+        control: Control,
+        transfers: Vec<Transfer>,
+    }
+
+    impl Load {
+        fn wait_steady(&self) -> Result<()> {
+            let steady = || self.through.is_steady(INTERVAL) && self.gateway.is_steady(INTERVAL);
+            let is_steady = poll(LIMIT, INTERVAL, steady);
+            is_steady.then_some(()).ok_or_else(|| "no traffic".into())
+        }
+
+        /// Returns true if no packet was lost since then, false if the machine was late.
+        fn is_whole(&self, began: Stamp) -> Result<bool> {
+            let ended = Stamp(Stamp::now().0 - FLIGHT_NS);
+            let outages = [&self.through, &self.gateway].map(|it| it.outage(began, ended));
+            let late = self.control.lateness_since(began);
+            match outages.iter().map(|it| it.lost).sum::<usize>() {
+                0 => Ok(true),
+                lost if late > LATE => {
+                    println!("{lost} lost, the machine was late by {late:?}");
+                    Ok(false)
+                }
+                _ => Err(format!("{outages:?}").into()),
+            }
+        }
+
+        /// Waits until both nodes have all connections, and all of these move.
+        fn wait_kept(&self, pair: &Synced<'_>) -> Result<()> {
+            let all = CONNECTIONS as usize + self.transfers.len();
+            let has_all = |site: usize| count(&pair.site(site).ns).is_ok_and(|it| it >= all);
+            pair.wait("every connection on both nodes", || (0..2).all(has_all))?;
+            let mut transfers = self.transfers.iter();
+            transfers.try_for_each(|it| it.wait_moves(LIMIT))
+        }
+    }
+
+    /// Installs another build on both nodes, and upgrades them by a command on one.
+    fn upgrade(pair: &mut Synced<'_>, site: usize) -> Result<()> {
+        for router in &pair.routers {
+            for plugin in ["messenger", "conntrack"] {
+                install_other_build(&router.dir.join(format!("plugins/{plugin}.so")))?;
+            }
+        }
+        pair.wait("both nodes outdated, said by both", || {
+            (0..2).all(|site| found(pair, site) == ["SP-0894", "SP-0894"])
+        })?;
+        let (code, text) = run(pair, site, &["upgrade"], usize::MAX)?;
+        if code != Some(0) {
+            return Err(format!("{code:?}: {text}").into());
+        }
+        pair.wait_active(0)?;
+        pair.wait("a pair that is OK", || {
+            (0..2).all(|site| found(pair, site).is_empty())
+        })
     }
 }
