@@ -48,10 +48,15 @@ impl Setup {
 
 /// Reads texts that root has kept in a file; None if they cannot be read, or if somebody else could have written them.
 pub fn kept_texts(path: &Path) -> Option<Texts> {
+    serde_json::from_str(&roots_text(path)?).ok()
+}
+
+/// Reads a file of root's; None if it cannot be read, or if somebody else could have written it.
+pub(super) fn roots_text(path: &Path) -> Option<String> {
     let mut text = String::new();
     let file = File::from(open_checked(path).ok()?);
     file.take(TEXTS_MAX).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    Some(text)
 }
 
 /// Path of the file with this node's secret, as the texts name it. `path` is the path of `spared.toml`.

@@ -30,6 +30,8 @@ pub enum Asked {
     KeepFiles {
         /// Digest of the files that are in force.
         digest: String,
+        /// Seconds in which a start within this boot has the new files in force; 0: none.
+        term_s: u64,
     },
     /// Keeps no files any longer.
     ForgetFiles,

@@ -22,11 +22,11 @@ pub trait ProcessStarter: fmt::Debug {
     fn configure(&mut self, digest: &str) -> Result<(), String>;
 
     /// Keeps the files in force, so that they come back when they are configured again ([`Self::configure`]) or at a
-    /// start, until [`Self::forget_files`].
+    /// start, until [`Self::forget_files`]. With a term they come back at a start after it, or in another boot.
     ///
     /// # Errors
     /// The reason why they are not kept.
-    fn keep_files(&mut self) -> Result<(), String> {
+    fn keep_files(&mut self, _term_s: u64) -> Result<(), String> {
         Err("this starter keeps no files".to_owned())
     }
 

@@ -75,6 +75,7 @@ impl Caller {
             Request::Switch { .. }
                 | Request::Arm
                 | Request::Confirm
+                | Request::TakeBack
                 | Request::Restart
                 | Request::OwnReport { .. }
         );
@@ -104,7 +105,12 @@ mod tests {
         };
         assert!(Caller::may_cross_link(&switch) && Caller::may_cross_link(&Request::Status));
         assert!(Caller::may_cross_link(&Request::OwnReport { from: 0 }));
-        for order in [Request::Arm, Request::Confirm, Request::Restart] {
+        for order in [
+            Request::Arm,
+            Request::Confirm,
+            Request::TakeBack,
+            Request::Restart,
+        ] {
             assert!(Caller::may_cross_link(&order) && !Caller::is_read_only(&order));
         }
         assert!(!Caller::may_cross_link(&Request::Reload { anyway: false }));

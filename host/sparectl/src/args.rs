@@ -130,7 +130,13 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             out,
             argv: file_words(files),
         },
-        Verb::Reload { anyway, confirm } => Command::Ask(reload(anyway, confirm)),
+        Verb::Reload { back: true, .. } => Command::Ask(Request::TakeBack),
+        Verb::Reload {
+            anyway,
+            confirm,
+            across_restarts,
+            ..
+        } => Command::Ask(reload(anyway, confirm, across_restarts)),
         Verb::Confirm => Command::Ask(Request::Confirm),
         Verb::Arm => Command::Ask(Request::Arm),
         Verb::Switch { to, group, consent } => Command::Ask(Request::Switch {
@@ -206,11 +212,12 @@ fn force(role: Forced) -> Force {
     }
 }
 
-fn reload(anyway: bool, confirm: Option<Duration>) -> Request {
+fn reload(anyway: bool, confirm: Option<Duration>, across_restarts: bool) -> Request {
     match confirm {
         Some(within) => Request::ReloadToConfirm {
             anyway,
             within_s: within.as_secs(),
+            across_restarts,
         },
         None => Request::Reload { anyway },
     }

@@ -110,11 +110,17 @@ pub enum Verb {
         /// Reload even if an active group loses addresses, or is left for a while
         #[arg(long)]
         anyway: bool,
-        /// Take it back after this time, 5s to 1h, unless `sparectl confirm` comes first
+        /// Take it back after this time, 5s to 24h, unless `sparectl confirm` comes first
         #[arg(long, value_name = "TIME", value_parser = confirm)]
         confirm: Option<Duration>,
+        /// Do not take it back before that time if the daemon starts again
+        #[arg(long, requires = "confirm")]
+        across_restarts: bool,
+        /// Take back now what waits for `sparectl confirm` on this node
+        #[arg(long, conflicts_with_all = ["anyway", "confirm"])]
+        back: bool,
     },
-    /// Keep what `reload --confirm` put in force, on both nodes (root)
+    /// Keep what `reload --confirm` or `config push` put in force, on both nodes (root)
     Confirm,
     /// Let both nodes be active that are paired but not armed (root)
     Arm,
@@ -442,9 +448,9 @@ fn freeze(text: &str) -> Result<Duration, String> {
 }
 
 fn confirm(text: &str) -> Result<Duration, String> {
-    let range = Duration::from_secs(5)..=Duration::from_secs(3600);
+    let range = Duration::from_secs(5)..=Duration::from_secs(86_400);
     let time = parse_duration(text).filter(|time| range.contains(time));
-    time.ok_or_else(|| "allowed is 5s to 1h".to_owned())
+    time.ok_or_else(|| "allowed is 5s to 24h".to_owned())
 }
 
 fn watch(text: &str) -> Result<Duration, String> {

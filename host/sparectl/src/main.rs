@@ -102,7 +102,9 @@ fn ask(args: &Args, request: &Request) -> Result<Answer, AskError> {
 // restarted.
 fn patience(request: &Request) -> Duration {
     match request {
-        Request::Reload { .. } | Request::ReloadToConfirm { .. } => Duration::from_secs(60),
+        Request::Reload { .. } | Request::ReloadToConfirm { .. } | Request::TakeBack => {
+            Duration::from_secs(60)
+        }
         Request::Plugin { .. }
         | Request::Force { .. }
         | Request::Switch { .. }
@@ -248,6 +250,7 @@ fn is_order(request: &Request) -> bool {
         Request::Reload { .. }
             | Request::ReloadToConfirm { .. }
             | Request::Confirm
+            | Request::TakeBack
             | Request::Force { .. }
             | Request::Switch { .. }
             | Request::Maintenance { .. }

@@ -18,6 +18,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use spared_config::{Host, Options, Setup, Unread, exit, unconfirmed};
 use spared_kernel::Kernel;
@@ -35,7 +36,7 @@ use self::r#loop::Loop;
 pub fn run(options: &Options) -> Result<(), Failure> {
     spared_journal::start();
     let signals = Signals::catch().map_err(Failure::System)?;
-    let (setup, is_taken_back) = read(options)?;
+    let (setup, unconfirmed) = read(options)?;
     log::set_max_level(setup.host.log_level);
     let _claim = Claim::take(&options.runtime_dir).map_err(Failure::Unavailable)?;
     let control = Server::open(&options.runtime_dir).map_err(Failure::Unavailable)?;
@@ -56,8 +57,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     // Not earlier: a starter of its own, and whatever that starts, keeps the old limit.
     spared_process::worker::lift_descriptor_limit_for_host();
     let mut host = Loop::new(options.clone(), setup, signals, control, kernel, starter)?;
-    if is_taken_back {
-        host.note_taken_back();
+    match unconfirmed {
+        Unconfirmed::TakenBack => host.note_taken_back(),
+        Unconfirmed::Waits(left) => host.note_waiting(left),
+        Unconfirmed::No => {}
     }
     host.begin(leftovers);
     let result = host.turn_until_stopped();
@@ -66,11 +69,27 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     result.map_err(Failure::System)
 }
 
-// Reads the configuration: the files, or those from before a reload that nobody has confirmed. The flag is true for the
-// latter, which the starter puts back.
-fn read(options: &Options) -> Result<(Setup, bool), Failure> {
+/// How the configuration of a start relates to a reload that nobody has confirmed.
+enum Unconfirmed {
+    No,
+    /// It waits so long for its confirmation, as it did before the restart.
+    Waits(Duration),
+    /// The configuration is that from before the reload, which the starter puts back.
+    TakenBack,
+}
+
+// Reads the configuration: the files, or those from before a reload that nobody has confirmed.
+fn read(options: &Options) -> Result<(Setup, Unconfirmed), Failure> {
+    let files = options.read();
     match unconfirmed::read(options) {
-        Some(Ok(setup)) => return Ok((setup, true)),
+        Some(Ok(kept)) => {
+            // files that are back already wait for nobody
+            let is_new = files.as_ref().is_ok_and(|it| it.digest != kept.digest);
+            match (files, unconfirmed::left(options).filter(|_| is_new)) {
+                (Ok(files), Some(left)) => return Ok((files, Unconfirmed::Waits(left))),
+                _ => return Ok((kept, Unconfirmed::TakenBack)),
+            }
+        }
         Some(Err(faults)) => {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let path = unconfirmed::path(options);
@@ -78,8 +97,7 @@ fn read(options: &Options) -> Result<(Setup, bool), Failure> {
         }
         None => {}
     }
-    let setup = options.read().map_err(Failure::Config)?;
-    Ok((setup, false))
+    Ok((files.map_err(Failure::Config)?, Unconfirmed::No))
 }
 
 fn find_starter(options: &Options, digest: &str) -> Result<Starter, String> {

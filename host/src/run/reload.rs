@@ -10,12 +10,13 @@ use spared_message::control::{Answer, ErrorCode, refusal};
 use spared_message::notice::{Kind, Notice};
 use spared_node::in_force;
 use spared_process::clock;
+use spared_requests::questions::Asker;
 use spared_supervisor::Returned;
 
 use super::r#loop::Loop;
 
 /// Seconds for which a reload may wait for its confirmation.
-const WITHIN_S: RangeInclusive<u64> = 5..=3600;
+const WITHIN_S: RangeInclusive<u64> = 5..=86_400;
 
 impl Loop {
     /// Requests a reload, for SIGHUP or for a client that waits for the result.
@@ -35,11 +36,12 @@ impl Loop {
         client: u64,
         anyway: bool,
         within_s: u64,
+        across_restarts: bool,
     ) {
         let refused = if self.process.is_stopping() {
             Some(refusal(ErrorCode::Refused, "spared is stopping"))
         } else {
-            let why = "allowed times: 5 seconds to 1 hour";
+            let why = "allowed times: 5 seconds to 24 hours";
             let is_allowed = WITHIN_S.contains(&within_s);
             (!is_allowed).then(|| refusal(ErrorCode::Usage, why))
         };
@@ -47,16 +49,42 @@ impl Loop {
             return self.answer(now, client, &refused);
         }
         let lasts = Duration::from_secs(within_s);
-        self.reload.request_to_confirm(client, anyway, lasts);
+        self.reload
+            .request_to_confirm(client, anyway, lasts, across_restarts);
         self.take_reload_steps(now);
+    }
+
+    /// Takes the configuration back that waits for its confirmation on this node.
+    pub(super) fn take_back(&mut self, now: Instant, asker: Asker, by: &str) {
+        let client = match asker {
+            Asker::Client(client) => Some(client),
+            Asker::Peer(_) | Asker::Watchers => None,
+        };
+        let node = self.config.node();
+        let digest = &self.config.setup().digest;
+        let text = format!("{node}: configuration {digest} is taken back, by {by}");
+        if self.process.is_stopping() {
+            let refused = refusal(ErrorCode::Refused, "spared is stopping");
+            return self.reply(now, asker, &refused);
+        }
+        if let Err(why) = self.reload.request_back(now, client) {
+            let refused = refusal(ErrorCode::Refused, format!("{node}: {why}"));
+            return self.reply(now, asker, &refused);
+        }
+        let notice = Notice::new(Kind::Reload, text.clone()).because("taken-back");
+        self.notices.record(notice);
+        self.note_unconfirmed(now);
+        if client.is_none() {
+            // the peer does not wait for the end of a reload
+            self.reply(now, asker, &Answer::Done { lines: vec![text] });
+        }
     }
 
     /// Confirms the last reload on this node.
     pub(super) fn confirm_here(&mut self, by: &str) -> Answer {
         let node = self.config.node().to_owned();
-        if !self.reload.is_unconfirmed() {
-            let why = format!("nothing waits for a confirmation on {node}");
-            return refusal(ErrorCode::Refused, why);
+        if let Some((code, why)) = self.reload.confirm_objection() {
+            return refusal(code, format!("{node}: {why}"));
         }
         if let Err(why) = self.supervisor.starter().borrow_mut().forget_files() {
             let why = format!("{node}: not confirmed: {why}");
@@ -78,8 +106,15 @@ impl Loop {
         self.notices.record(notice);
         // the starter has removed it, unless the files cannot be put back
         if unconfirmed::path(self.config.options()).exists() {
-            self.reload.note_kept();
+            self.reload.note_kept(Instant::now());
         }
+    }
+
+    /// Notes that the configuration of this start waits so long for its confirmation, as it did before the restart.
+    pub fn note_waiting(&mut self, left: Duration) {
+        let now = Instant::now();
+        self.reload.note_waiting(now + left);
+        self.note_unconfirmed(now);
     }
 
     // Passes on to the orders for how long a configuration waits for its confirmation.
@@ -148,15 +183,20 @@ impl Loop {
 
     fn take_reload_step(&mut self, now: Instant, step: Step) {
         match step {
-            Step::Keep => {
-                let kept = self.supervisor.starter().borrow_mut().keep_files();
+            Step::Keep { term } => {
+                let starter = self.supervisor.starter();
+                let kept = starter.borrow_mut().keep_files(term.as_secs());
                 self.reload.handle_kept(kept);
+            }
+            Step::PutBack => {
+                let digest = self.config.setup().digest.clone();
+                self.put_back(now, &digest);
             }
             Step::Forget => {
                 let forgotten = self.supervisor.starter().borrow_mut().forget_files();
                 if let Err(why) = forgotten {
                     log::warn!("the next start has the configuration from before: {why}");
-                    self.reload.note_kept();
+                    self.reload.note_kept(now);
                 }
             }
             Step::Read | Step::ReadKept => {
@@ -176,7 +216,7 @@ impl Loop {
             Step::Check(plugin, host) => {
                 self.supervisor.validate(&self.poller, now, *plugin, &host);
             }
-            Step::Take(setup) => self.take_setup(*setup),
+            Step::Take(setup) => self.take_setup(now, *setup),
             Step::ConfigureLink => {
                 self.configure_link(now);
                 self.pair.compare_files(&self.config);
@@ -200,7 +240,7 @@ impl Loop {
         }
     }
 
-    fn take_setup(&mut self, setup: Setup) {
+    fn take_setup(&mut self, now: Instant, setup: Setup) {
         // before the new configuration adds groups
         let notice = self.orders.read_unarmed(self.config.node());
         self.groups.set_unarmed(self.orders.is_unarmed());
@@ -212,13 +252,24 @@ impl Loop {
         self.readers.set_in_force(self.config.setup());
         self.supervisor
             .set_worker_settings(self.config.worker_settings());
-        let digest = &self.config.setup().digest;
-        if let Err(why) = self.supervisor.starter().borrow_mut().configure(digest) {
+        let digest = self.config.setup().digest.clone();
+        if let Some(why) = self.put_back(now, &digest) {
+            self.reload.note_not_put_back(why);
+        }
+    }
+
+    // Has the starter read the configuration in force, and put its files back if they are kept. Returns why they are
+    // kept still.
+    fn put_back(&mut self, now: Instant, digest: &str) -> Option<String> {
+        let configured = self.supervisor.starter().borrow_mut().configure(digest);
+        if let Err(why) = &configured {
             log::warn!("spared starter: {why}");
         }
-        if unconfirmed::path(self.config.options()).exists() {
-            // unless this reload waits for a confirmation, the files could not be put back
-            self.reload.note_kept();
+        if !unconfirmed::path(self.config.options()).exists() {
+            return None;
         }
+        // unless this reload waits for a confirmation, the files could not be put back
+        self.reload.note_kept(now);
+        configured.err()
     }
 }

@@ -89,15 +89,20 @@ impl Loop {
                     refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
-            Request::ReloadToConfirm { anyway, within_s } => match asker {
+            Request::ReloadToConfirm {
+                anyway,
+                within_s,
+                across_restarts: across,
+            } => match asker {
                 Asker::Client(client) => {
-                    return self.request_reload_to_confirm(now, client, anyway, within_s);
+                    return self.request_reload_to_confirm(now, client, anyway, within_s, across);
                 }
                 Asker::Peer(_) | Asker::Snapshot => {
                     refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
             Request::Confirm => return self.confirm(now, asker, &by),
+            Request::TakeBack => return self.take_back(now, asker, &by),
             Request::Force { group, to, anyway } => {
                 self.renew_missing();
                 self.force(group.as_deref(), to, anyway, &by)

@@ -15,6 +15,15 @@ fn reload(within_s: u64) -> Request {
     Request::ReloadToConfirm {
         anyway: false,
         within_s,
+        across_restarts: false,
+    }
+}
+
+fn across_restarts() -> Request {
+    Request::ReloadToConfirm {
+        anyway: false,
+        within_s: 3600,
+        across_restarts: true,
     }
 }
 
@@ -88,7 +97,7 @@ fn a_reload_is_confirmed_on_both_nodes_or_taken_back_with_its_files() {
         lines[0].starts_with("r2: configuration ") && lines[1].starts_with("r1: configuration ")
     );
     for node in pair.nodes() {
-        let why = format!("nothing waits for a confirmation on {}", node.name);
+        let why = format!("{}: nothing waits for a confirmation", node.name);
         assert_eq!(node.refused(&Request::Confirm), [why]);
         assert_eq!((addresses(node), vrrp(node)), (2, after.clone()));
     }
@@ -122,6 +131,43 @@ fn a_reload_is_confirmed_on_both_nodes_or_taken_back_with_its_files() {
     assert_eq!(pair.r2.status().orders.unconfirmed_until, None);
     let lines = pair.r2.done(&Request::Reload { anyway: false });
     assert_eq!(lines[0], "nothing changed");
+
+    // across restarts it waits on, and is taken back by a command: here, and from the other node
+    let there = Request::Node {
+        node: "r2".to_owned(),
+        request: Box::new(Request::TakeBack),
+    };
+    pair.r2.write("plugins/vrrp.toml", before);
+    pair.r2.done(&across_restarts());
+    pair.r2.kill_all();
+    pair.r2.start();
+    pair.r2.wait("the new group", || {
+        addresses(&pair.r2) == 1 && pair.r2.status().orders.unconfirmed_until.is_some()
+    });
+    assert_eq!(vrrp(&pair.r2), before);
+    let lines = pair.r2.done(&Request::TakeBack);
+    assert!(
+        lines
+            .last()
+            .unwrap()
+            .starts_with("this is the configuration from before"),
+        "{lines:?}"
+    );
+    assert_eq!((addresses(&pair.r2), vrrp(&pair.r2)), (2, after.clone()));
+    pair.r2.write("plugins/vrrp.toml", before);
+    pair.r2.done(&across_restarts());
+    pair.wait("the link", || pair.r1.link("hot").state == "up");
+    let lines = pair.r1.done(&there);
+    assert!(
+        lines[0].starts_with("r2: configuration ") && lines[0].ends_with("by a user on r1"),
+        "{lines:?}"
+    );
+    pair.r2.wait("the old group", || addresses(&pair.r2) == 2);
+    assert_eq!(vrrp(&pair.r2), after);
+    assert_eq!(
+        pair.r1.refused(&there),
+        ["r2: nothing waits for a confirmation"]
+    );
     assert_eq!(
         pair.r1.group().transitions,
         transitions,

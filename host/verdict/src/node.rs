@@ -450,7 +450,10 @@ fn orders(node: &NodeFacts) -> Vec<Finding> {
             "{name}: the last reload is not confirmed: the configuration from before it comes back at {until}"
         );
         let finding = Finding::new(Id::Unconfirmed, name, "reload", text);
-        found.push(finding.todo("If all is well: sparectl confirm"));
+        let todo = format!(
+            "If all is well: sparectl confirm. Otherwise, on {name}: sparectl reload --back"
+        );
+        found.push(finding.todo(todo));
     }
     if let Some(until) = &node.orders.frozen_until {
         let until = time::clock(until);

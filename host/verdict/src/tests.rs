@@ -277,7 +277,7 @@ fn a_reload_that_waits_for_its_confirmation_is_named_with_its_end() {
     assert_eq!(said(&bed), (TAINTED.to_owned(), words(&ids)));
     let line = bed.verdict().findings[0].line(NOW);
     let text = "r1: the last reload is not confirmed: the configuration from before it comes back at 2026-11-20 12:53:12. \
-                If all is well: sparectl confirm (SP-0705)";
+                If all is well: sparectl confirm. Otherwise, on r1: sparectl reload --back (SP-0705)";
     assert_eq!(line, text);
 }
 

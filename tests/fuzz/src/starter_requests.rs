@@ -90,6 +90,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         },
         Asked::KeepFiles {
             digest: "00000000".to_owned(),
+            term_s: 60,
         },
         Asked::ForgetFiles,
         Asked::Start(check("vrrp")),

@@ -1,7 +1,8 @@
 //! Confirmation of a reload: the configuration from before comes back, files and all, unless somebody confirms in time.
 //!
 //! The starter keeps the files from before until then ([`Step::Keep`], [`Step::Forget`]). While something waits, other
-//! reloads are refused: it would not be clear what comes back. A way back that is refused is tried again.
+//! reloads are refused: it would not be clear what comes back. A way back that is refused is tried again, and so are
+//! files that cannot be put back. Somebody may take the configuration back at once: then its time is over.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,10 @@ use super::{Reload, ReloadRequest, Stage, Step};
 
 /// Pause before another attempt to take a configuration back.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Pause before another attempt to put files back, which writes to the disk.
+const PUT_BACK_AGAIN: Duration = Duration::from_secs(60);
+
+const NOTHING_WAITS: &str = "nothing waits for a confirmation";
 
 /// Future of the configuration in force.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,8 +33,15 @@ pub(super) enum Confirmation {
 }
 
 impl Reload {
-    /// Requests a reload that is taken back after `lasts` unless it is confirmed.
-    pub fn request_to_confirm(&mut self, client: u64, anyway: bool, lasts: Duration) {
+    /// Requests a reload that is taken back after `lasts` unless it is confirmed, and at once at a restart of the
+    /// daemon unless it is one across restarts.
+    pub fn request_to_confirm(
+        &mut self,
+        client: u64,
+        anyway: bool,
+        lasts: Duration,
+        across_restarts: bool,
+    ) {
         if let Some(why) = self.objection() {
             return self.refuse_request(Some(client), why);
         }
@@ -40,7 +52,53 @@ impl Reload {
         self.confirmation = Confirmation::Asked(lasts);
         self.request.join(Some(client), anyway);
         self.stage = Stage::Reading;
-        self.steps.push_back(Step::Keep);
+        let term = if across_restarts {
+            lasts
+        } else {
+            Duration::ZERO
+        };
+        self.steps.push_back(Step::Keep { term });
+    }
+
+    /// Notes that the configuration of this start has waited for its confirmation since before the restart.
+    pub fn note_waiting(&mut self, until: Instant) {
+        self.confirmation = Confirmation::Waits(until);
+    }
+
+    /// Takes the configuration back that waits for its confirmation. A client of this node gets the answer of that
+    /// reload.
+    ///
+    /// # Errors
+    /// Why nothing is taken back.
+    pub fn request_back(&mut self, now: Instant, client: Option<u64>) -> Result<(), &'static str> {
+        match (&self.confirmation, &self.stage) {
+            (Confirmation::Stays, _) => Err(NOTHING_WAITS),
+            (Confirmation::Asked(_), _) => Err("a reload is in progress: run the command again"),
+            // the way back has begun
+            (Confirmation::GoesBack(_), Stage::Reading | Stage::Checking { .. }) => {
+                self.request.join(client, true);
+                Ok(())
+            }
+            (Confirmation::Waits(_) | Confirmation::GoesBack(_), _) => {
+                self.confirmation = Confirmation::GoesBack(now);
+                self.back.extend(client);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns why nothing can be confirmed; None if something waits for it.
+    pub fn confirm_objection(&self) -> Option<(ErrorCode, &'static str)> {
+        match self.confirmation {
+            Confirmation::Waits(_) => None,
+            Confirmation::GoesBack(_) => {
+                let why = "too late to confirm: the configuration from before comes back";
+                Some((ErrorCode::Failed, why))
+            }
+            Confirmation::Stays | Confirmation::Asked(_) => {
+                Some((ErrorCode::Refused, NOTHING_WAITS))
+            }
+        }
     }
 
     /// Handles the result of [`Step::Keep`].
@@ -75,20 +133,33 @@ impl Reload {
         }
     }
 
-    /// Notes that files are kept although nothing waits: they could not be put back. The next reload ends that.
-    pub fn note_kept(&mut self) {
-        self.keeps = true;
+    /// Notes that files are kept although nothing waits: they could not be put back, which is tried again until the next
+    /// reload.
+    pub fn note_kept(&mut self, now: Instant) {
+        self.keeps = Some(now + PUT_BACK_AGAIN);
     }
 
-    /// Takes a configuration back whose time is over.
+    /// Adds why files could not be put back to the answer of the reload in progress.
+    pub fn note_not_put_back(&mut self, why: String) {
+        self.note(why);
+    }
+
+    /// Takes a configuration back whose time is over, or tries again to put files back.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let is_due = self.confirmation_due().is_some_and(|due| now >= due);
-        if !is_due || !matches!(self.stage, Stage::Idle) {
+        if !matches!(self.stage, Stage::Idle) {
+            return;
+        }
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| now >= due);
+        if self.confirmation == Confirmation::Stays && is_due(self.keeps) {
+            self.keeps = None;
+            return self.steps.push_back(Step::PutBack);
+        }
+        if !is_due(self.confirmation_due()) {
             return;
         }
         self.confirmation = Confirmation::GoesBack(now + AGAIN);
         self.request = ReloadRequest {
-            clients: Vec::new(),
+            clients: std::mem::take(&mut self.back),
             anyway: true,
         };
         self.stage = Stage::Reading;
@@ -108,7 +179,7 @@ impl Reload {
         match self.confirmation {
             Confirmation::Stays => None,
             Confirmation::Asked(_) | Confirmation::Waits(_) => Some(
-                "the last reload waits for `sparectl confirm`: confirm it first, or wait until it is taken back",
+                "the last reload waits for `sparectl confirm`: confirm it, or take it back by `sparectl reload --back`",
             ),
             Confirmation::GoesBack(_) => {
                 Some("the last reload was not confirmed and is being taken back: wait for that")
@@ -147,9 +218,12 @@ impl Reload {
                     "nobody confirmed the last reload: the configuration from before comes back";
                 let notice = Notice::warn(Kind::Reload, text).because("taken-back");
                 self.steps.push_back(Step::Tell(notice));
-                None
+                Some(
+                    "this is the configuration from before the reload that nobody confirmed"
+                        .to_owned(),
+                )
             }
-            Confirmation::Stays if self.keeps => {
+            Confirmation::Stays if self.keeps.is_some() => {
                 self.forget();
                 None
             }
@@ -164,9 +238,18 @@ impl Reload {
         }
     }
 
+    /// Line of an answer that says when a way back that was refused is tried again.
+    pub(super) fn another_attempt(&self) -> Option<String> {
+        let is_way_back = matches!(self.confirmation, Confirmation::GoesBack(_));
+        is_way_back.then(|| {
+            let again_s = AGAIN.as_secs();
+            format!("the configuration from before is refused: it is tried again every {again_s} s")
+        })
+    }
+
     fn forget(&mut self) {
         self.confirmation = Confirmation::Stays;
-        self.keeps = false;
+        self.keeps = None;
         self.steps.push_back(Step::Forget);
     }
 }

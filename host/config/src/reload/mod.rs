@@ -30,12 +30,18 @@ pub(crate) const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Action of a reload.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Keep the files in force, so that they can come back; [`Reload::handle_kept`] follows.
-    Keep,
+    /// Keep the files in force, so that they can come back; [`Reload::handle_kept`] follows. Within a term, which a
+    /// reload across restarts has, a start does not bring them back.
+    Keep {
+        /// The term; zero if there is none.
+        term: Duration,
+    },
     /// Read the files; [`Reload::handle_files`] gets them.
     Read,
     /// Read the files that were kept; [`Reload::handle_files`] gets them.
     ReadKept,
+    /// Put the kept files back, which are in force but could not be put back before.
+    PutBack,
     /// Keep the files from before no longer.
     Forget,
     /// Check a plugin's new file in a process of its own, with the new file of the host. [`Reload::handle_checked`]
@@ -72,8 +78,10 @@ pub struct Reload {
     next: Option<ReloadRequest>,
     steps: VecDeque<Step>,
     confirmation: Confirmation,
-    /// True if files are kept although nothing waits for a confirmation.
-    keeps: bool,
+    /// Clients that wait until the configuration is taken back.
+    back: Vec<u64>,
+    /// Next attempt to put files back that are kept although nothing waits for a confirmation.
+    keeps: Option<Instant>,
 }
 
 /// Clients that wait for a reload.
@@ -147,7 +155,7 @@ impl Reload {
     pub fn next_timeout(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Applying(applying) => Some(applying.until),
-            Stage::Idle => self.confirmation_due(),
+            Stage::Idle => self.confirmation_due().or(self.keeps),
             Stage::Reading | Stage::Checking { .. } => None,
         }
     }
@@ -222,7 +230,7 @@ impl Reload {
     }
 
     fn refuse_faults(&mut self, faults: &[Fault]) {
-        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let mut lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         for line in &lines {
             log::error!("{line}");
         }
@@ -231,6 +239,7 @@ impl Reload {
             count => format!("{count} faults"),
         };
         self.tell_refused(&count, &lines);
+        lines.extend(self.another_attempt());
         let code = ErrorCode::Config;
         self.end(&Answer::Error { code, lines });
     }

@@ -126,11 +126,16 @@ pub enum Request {
         /// True to reload even if an active group loses addresses.
         #[serde(default)]
         anyway: bool,
-        /// Seconds until it is taken back: 5 to 3600.
+        /// Seconds until it is taken back: 5 to 86400.
         within_s: u64,
+        /// True if a restart of the daemon before that time does not take it back.
+        #[serde(default)]
+        across_restarts: bool,
     },
     /// Confirms the last reload of this node and, if an administrator asks, also that of the peer.
     Confirm,
+    /// Takes back now what waits for a confirmation on this node.
+    TakeBack,
     /// Forces a role on this node, whatever the election decides, or ends a force.
     Force {
         /// Name of the group; None for every group.
@@ -173,7 +178,7 @@ pub enum Request {
     Node {
         /// Name of the node.
         node: String,
-        /// A read-only request, `Switch`, `Arm`, `Confirm` or `Restart`.
+        /// A read-only request, `Switch`, `Arm`, `Confirm`, `TakeBack` or `Restart`.
         request: Box<Request>,
     },
     /// `sparectl PLUGIN ARGV...`

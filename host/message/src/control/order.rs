@@ -44,11 +44,17 @@ fn words(f: &mut Formatter<'_>, request: &Request) -> fmt::Result {
             write!(f, " reload")?;
             consent(f, *anyway)
         }
-        Request::ReloadToConfirm { anyway, within_s } => {
+        Request::ReloadToConfirm {
+            anyway,
+            within_s,
+            across_restarts,
+        } => {
             write!(f, " reload --confirm {within_s}s")?;
+            option(f, "", across_restarts.then_some("--across-restarts"))?;
             consent(f, *anyway)
         }
         Request::Confirm => write!(f, " confirm"),
+        Request::TakeBack => write!(f, " reload --back"),
         Request::Force { group, to, anyway } => {
             let to = match to {
                 Force::Active => "active",
@@ -142,10 +148,12 @@ mod tests {
                 Request::ReloadToConfirm {
                     anyway: true,
                     within_s: 60,
+                    across_restarts: true,
                 },
-                "sparectl reload --confirm 60s --anyway",
+                "sparectl reload --confirm 60s --across-restarts --anyway",
             ),
             (Request::Confirm, "sparectl confirm"),
+            (Request::TakeBack, "sparectl reload --back"),
             (Request::Arm, "sparectl arm"),
             (Request::Restart, "sparectl upgrade"),
             (plugin, "sparectl files push etc"),

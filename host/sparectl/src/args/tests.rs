@@ -122,12 +122,34 @@ fn verbs_take_their_own_words() {
         request_of("sparectl reload --confirm 1m"),
         Some(Request::ReloadToConfirm {
             anyway: false,
-            within_s: 60
+            within_s: 60,
+            across_restarts: false
         })
     );
-    for time in ["4s", "2h", "soon"] {
-        let line = format!("sparectl reload --confirm {time}");
-        assert!(parsed(&line).is_err(), "{time}");
+    assert_eq!(
+        request_of("sparectl reload --confirm 24h --across-restarts"),
+        Some(Request::ReloadToConfirm {
+            anyway: false,
+            within_s: 86_400,
+            across_restarts: true
+        })
+    );
+    assert_eq!(
+        request_of("sparectl reload --back"),
+        Some(Request::TakeBack)
+    );
+    for words in [
+        "--confirm 4s",
+        "--confirm 25h",
+        "--confirm soon",
+        "--across-restarts",
+        "--back --confirm 1m",
+        "--back --anyway",
+    ] {
+        assert!(
+            parsed(&format!("sparectl reload {words}")).is_err(),
+            "{words}"
+        );
     }
     assert_eq!(command_of("sparectl watch"), Some(Command::Watch));
     assert_eq!(

@@ -326,9 +326,9 @@ impl ProcessStarter for StarterClient {
         self.tell_configuration(PATIENCE)?.map_or(Ok(()), Err)
     }
 
-    fn keep_files(&mut self) -> Result<(), String> {
+    fn keep_files(&mut self, term_s: u64) -> Result<(), String> {
         let digest = self.digest.clone();
-        self.ask_about_files(&Asked::KeepFiles { digest })
+        self.ask_about_files(&Asked::KeepFiles { digest, term_s })
     }
 
     fn forget_files(&mut self) -> Result<(), String> {

@@ -133,8 +133,9 @@ impl Launcher {
     }
 
     /// Keeps the files that form the configuration with this digest, the one in force.
-    pub(crate) fn keep_files_of(&self, digest: &str) -> Result<(), String> {
-        unconfirmed::keep(self.files.state_dir.as_deref(), &self.files.config, digest)
+    pub(crate) fn keep_files_of(&self, digest: &str, term_s: u64) -> Result<(), String> {
+        let state = self.files.state_dir.as_deref();
+        unconfirmed::keep(state, &self.files.config, digest, term_s)
     }
 
     pub(crate) fn is_realtime(&self) -> bool {
@@ -323,9 +324,9 @@ impl ProcessStarter for Launcher {
         }
     }
 
-    fn keep_files(&mut self) -> Result<(), String> {
+    fn keep_files(&mut self, term_s: u64) -> Result<(), String> {
         let digest = self.setup.as_ref().map(|setup| setup.digest.clone());
-        self.keep_files_of(&digest.map_err(Clone::clone)?)
+        self.keep_files_of(&digest.map_err(Clone::clone)?, term_s)
     }
 
     fn forget_files(&mut self) -> Result<(), String> {

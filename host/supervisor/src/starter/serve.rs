@@ -119,8 +119,8 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
             let about = launcher.about();
             Answered::Configured { about, fault }
         }
-        Asked::KeepFiles { digest } => Answered::Files {
-            fault: launcher.keep_files_of(&digest).err(),
+        Asked::KeepFiles { digest, term_s } => Answered::Files {
+            fault: launcher.keep_files_of(&digest, term_s).err(),
         },
         Asked::ForgetFiles => Answered::Files {
             fault: launcher.forget_files().err(),

@@ -1,15 +1,16 @@
 //! Keeps the files in force while a reload waits for its confirmation, and puts them back if none comes.
 //!
 //! The texts are those that root had written: the host can only say when they come back. The kept texts are removed
-//! last, so that a crash at any step leaves a start that has them in force and puts them back.
+//! last, so that a crash at any step leaves a start that has them in force and puts them back. Their term, if they have
+//! one, is removed first for the same reason.
 
 use std::fs::{self, DirBuilder};
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use spared_config::on_disk::{HOST_FILE, Texts, kept_texts, path_of};
-use spared_config::unconfirmed::UNCONFIRMED;
+use spared_config::unconfirmed::{TERM, UNCONFIRMED, term};
 use spared_config::{Setup, plugin_names};
 use spared_file::{Access, remove, replace};
 
@@ -18,8 +19,14 @@ use super::loaded;
 /// Folder for what was put back: the files that nobody confirmed.
 const TAKEN_BACK: &str = "taken-back";
 
-/// Keeps the texts that are in force, whose configuration has this digest.
-pub(crate) fn keep(state: Option<&Path>, config: &Path, digest: &str) -> Result<(), String> {
+/// Keeps the texts that are in force, whose configuration has this digest. With a term above 0 a start within it, and
+/// within this boot, has the new files in force.
+pub(crate) fn keep(
+    state: Option<&Path>,
+    config: &Path,
+    digest: &str,
+    term_s: u64,
+) -> Result<(), String> {
     let state = state.ok_or("there is no folder for spared's state")?;
     let texts = loaded::read(Some(state));
     let setup = Setup::of_texts(config, &texts).ok();
@@ -29,15 +36,31 @@ pub(crate) fn keep(state: Option<&Path>, config: &Path, digest: &str) -> Result<
     }
     let text = serde_json::to_string(&texts).map_err(|error| error.to_string())?;
     let _ = fs::remove_dir_all(state.join(TAKEN_BACK));
+    let term_path = state.join(TERM);
+    if term_s == 0 {
+        remove_if_present(&[term_path])?;
+    } else {
+        let term = term(Duration::from_secs(term_s));
+        replace(&term_path, term.as_bytes(), Access::Private, || Ok(()))?;
+    }
     let path = state.join(UNCONFIRMED);
     replace(&path, text.as_bytes(), Access::Private, || Ok(()))
 }
 
 /// Keeps no files any longer.
 pub(crate) fn forget(state: Option<&Path>) -> Result<(), String> {
-    let path = state.map(|it| it.join(UNCONFIRMED));
-    let path = path.filter(|it| it.exists());
-    path.map_or(Ok(()), |path| remove(&[path]))
+    let Some(state) = state else { return Ok(()) };
+    // a term alone means nothing
+    remove_if_present(&[UNCONFIRMED, TERM].map(|name| state.join(name)))
+}
+
+// Removes the files of one folder, which need not exist.
+fn remove_if_present(paths: &[PathBuf]) -> Result<(), String> {
+    if paths.iter().any(|path| path.exists()) {
+        remove(paths)
+    } else {
+        Ok(())
+    }
 }
 
 /// Configuration that the kept texts form, if it has this digest.
@@ -67,6 +90,11 @@ pub(crate) fn put_back(
         return Ok(());
     }
     let folder = config.parent().unwrap_or(Path::new("."));
+    let term = state.join(TERM);
+    if term.exists() {
+        step(&term)?;
+        remove(&[term])?;
+    }
     put_back_texts(state, config, &texts, &mut step).map_err(|why| {
         format!(
             "the files that nobody confirmed stay in {}, and those from before are in force: {why}",
@@ -97,7 +125,7 @@ fn put_back_texts(
             continue;
         }
         step(&path)?;
-        set_aside(state, name, present);
+        set_aside(state, name, &path, present)?;
         if let Some(folder) = path.parent() {
             let fault = |error| format!("{}: {error}", folder.display());
             fs::create_dir_all(folder).map_err(fault)?;
@@ -109,30 +137,41 @@ fn put_back_texts(
     for name in names.filter(|name| !texts.contains_key(name)) {
         let path = place(&name);
         step(&path)?;
-        set_aside(state, &name, fs::read(&path).ok());
+        set_aside(state, &name, &path, fs::read(&path).ok())?;
         remove(&[path])?;
     }
     Ok(())
 }
 
-// Keeps a file that nobody confirmed. If that fails, the files from before come back all the same.
-fn set_aside(state: &Path, name: &str, content: Option<Vec<u8>>) {
-    let Some(content) = content else { return };
-    let path: PathBuf = state.join(TAKEN_BACK).join(name);
+// Keeps a file that nobody confirmed. If that fails, the files from before come back all the same; but not over a file
+// that was edited after it had been kept.
+fn set_aside(
+    state: &Path,
+    name: &str,
+    path: &Path,
+    content: Option<Vec<u8>>,
+) -> Result<(), String> {
+    let Some(content) = content else {
+        return Ok(());
+    };
+    let kept = state.join(TAKEN_BACK).join(name);
+    match fs::read(&kept) {
+        Ok(earlier) if earlier == content => return Ok(()),
+        Ok(_) => {
+            let path = path.display();
+            return Err(format!("{path}: was edited since: run `sparectl reload`"));
+        }
+        Err(_) => {}
+    }
     let mut folder = DirBuilder::new();
     folder.recursive(true).mode(0o700);
-    let made = path.parent().map_or(Ok(()), |it| folder.create(it));
-    let mut options = fs::File::options();
-    options.write(true).create_new(true).mode(0o600);
-    let written = made
-        .and_then(|()| options.open(&path))
-        .and_then(|mut file| std::io::Write::write_all(&mut file, &content));
-    match written {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            eprintln!("spared starter: {}: {error}", path.display());
-        }
-        _ => {}
+    let made = kept.parent().map_or(Ok(()), |it| folder.create(it));
+    let made = made.map_err(|error| format!("{}: {error}", kept.display()));
+    let written = made.and_then(|()| replace(&kept, &content, Access::Private, || Ok(())));
+    if let Err(why) = written {
+        eprintln!("spared starter: {why}");
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::reload::APPLY_TIMEOUT;
+use crate::reload::Reload;
 use crate::{Fault, Setup};
 use spared_message::control::ErrorCode;
 
@@ -11,13 +12,13 @@ use super::steps::Host;
 const LASTS: Duration = Duration::from_secs(60);
 const COMES_BACK: &str =
     "the configuration from before comes back in 60 s, unless `sparectl confirm` comes first";
-const WAITS: &str = "the last reload waits for `sparectl confirm`: confirm it first, or wait until it is taken back";
+const WAITS: &str = "the last reload waits for `sparectl confirm`: confirm it, or take it back by `sparectl reload --back`";
 
 impl Host {
     /// Requests a reload that has to be confirmed, of the plugin sets with this file. The check finds no fault.
     fn try_out(&mut self, client: u64, text: &str) {
         self.write("sets", text);
-        self.reload.request_to_confirm(client, false, LASTS);
+        self.reload.request_to_confirm(client, false, LASTS, false);
         self.perform();
         if self.take_done().contains(&"check sets".to_owned()) {
             self.checked("sets", Vec::new());
@@ -161,7 +162,7 @@ fn what_changes_nothing_waits_for_nobody() {
     assert!(!host.reload.is_unconfirmed() && host.kept().is_none());
     // a fault
     host.write("sets", "a = 1\n");
-    host.reload.request_to_confirm(2, false, LASTS);
+    host.reload.request_to_confirm(2, false, LASTS, false);
     host.perform();
     assert!(host.kept().is_some(), "kept before the files are read");
     host.checked("sets", vec![Fault::whole("sets.toml", "wrong")]);
@@ -197,7 +198,8 @@ fn a_way_back_that_is_refused_is_tried_again() {
 fn the_way_back_waits_for_the_end_of_the_reload() {
     let mut host = Host::new(&["sets"]);
     host.write("sets", "a = 1\n");
-    host.reload.request_to_confirm(1, false, APPLY_TIMEOUT / 2);
+    host.reload
+        .request_to_confirm(1, false, APPLY_TIMEOUT / 2, false);
     host.perform();
     host.checked("sets", Vec::new());
     let after = host.setup.digest.clone();
@@ -224,15 +226,108 @@ fn the_way_back_waits_for_the_end_of_the_reload() {
 fn files_that_could_not_be_put_back_are_kept_until_the_next_reload() {
     let mut host = Host::new(&["sets"]);
     host.kept = Ok(Some(host.setup.clone()));
-    host.reload.note_kept();
+    host.reload.note_kept(host.now);
     host.write("sets", "a = 1\n");
     host.reload(1);
     assert!(host.kept().is_none());
 }
 
+#[test]
+fn what_waits_is_taken_back_at_once_for_who_asks() {
+    let (mut host, [before, after]) = Host::tried_out();
+    assert_eq!(host.reload.request_back(host.now, Some(2)), Ok(()));
+    let (code, late) = host.reload.confirm_objection().expect("too late");
+    assert_eq!(code, ErrorCode::Failed);
+    assert!(late.starts_with("too late to confirm"), "{late}");
+    assert_eq!(host.setup.digest, after);
+    host.pass(Duration::ZERO);
+    assert_eq!(host.take_done(), ["check sets"]);
+    // somebody else asks as well
+    assert_eq!(host.reload.request_back(host.now, Some(3)), Ok(()));
+    host.checked("sets", Vec::new());
+    assert_eq!(host.take_done(), ["put back", "reconfigure sets"]);
+    assert_eq!(host.setup.digest, before);
+    host.reload.handle_taken("sets", false);
+    for client in [2, 3] {
+        let (code, lines) = host.answer(client);
+        assert_eq!(code, None);
+        assert_eq!(
+            lines.last().map(String::as_str),
+            Some("this is the configuration from before the reload that nobody confirmed")
+        );
+    }
+    let nothing = "nothing waits for a confirmation";
+    assert_eq!(host.reload.request_back(host.now, Some(4)), Err(nothing));
+    let refused = Some((ErrorCode::Refused, nothing));
+    assert_eq!(host.reload.confirm_objection(), refused);
+    assert_eq!(host.reload.next_timeout(), None);
+}
+
+#[test]
+fn what_is_taken_back_during_its_reload_goes_back_after_it() {
+    let mut host = Host::new(&["sets"]);
+    let before = host.setup.digest.clone();
+    host.write("sets", "a = 1\n");
+    host.reload.request_to_confirm(1, false, LASTS, true);
+    host.perform();
+    let why = "a reload is in progress: run the command again";
+    assert_eq!(host.reload.request_back(host.now, Some(2)), Err(why));
+    host.checked("sets", Vec::new());
+    assert_eq!(host.reload.request_back(host.now, Some(2)), Ok(()));
+    host.pass(Duration::ZERO);
+    assert_ne!(host.setup.digest, before);
+    host.reload.handle_taken("sets", false);
+    assert_eq!(host.answer(1).0, None);
+    host.pass(Duration::ZERO);
+    host.take_done();
+    // it is refused, and tried again
+    host.checked("sets", vec![Fault::whole("sets.toml", "not now")]);
+    let (code, lines) = host.answer(2);
+    assert_eq!(code, Some(ErrorCode::Config));
+    assert!(
+        lines[1].ends_with("it is tried again every 10 s"),
+        "{lines:?}"
+    );
+    let due = host.reload.next_timeout().expect("another attempt");
+    host.pass(due - host.now);
+    host.checked("sets", Vec::new());
+    assert_eq!(host.setup.digest, before);
+}
+
+#[test]
+fn what_waits_across_a_restart_goes_back_at_its_time() {
+    let (mut host, [before, _]) = Host::tried_out();
+    // the next daemon
+    host.reload = Reload::default();
+    host.reload.note_waiting(host.now + LASTS / 2);
+    assert_eq!(host.reload.unconfirmed_left(host.now), Some(LASTS / 2));
+    host.pass(LASTS / 2);
+    assert_eq!(host.take_done(), ["check sets"]);
+    host.checked("sets", Vec::new());
+    assert_eq!(host.setup.digest, before);
+}
+
+#[test]
+fn files_that_cannot_be_put_back_are_tried_again_until_a_reload() {
+    let mut host = Host::new(&["sets"]);
+    host.reload.note_kept(host.now);
+    let due = host.reload.next_timeout().expect("another attempt");
+    assert_eq!(due - host.now, Duration::from_secs(60));
+    host.pass(Duration::from_secs(59));
+    assert_eq!(host.take_done(), [""; 0]);
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.take_done(), ["try to put back"]);
+    assert_eq!(host.reload.next_timeout(), None);
+    // it fails once more, and somebody reloads
+    host.reload.note_kept(host.now);
+    host.request(1, false);
+    host.end_if_over();
+    assert_eq!(host.reload.next_timeout(), None);
+}
+
 /// Events of a reload that nobody confirms, and of its way back.
 const EVENTS: [fn(&mut Host); 5] = [
-    |host| host.reload.request_to_confirm(1, false, LASTS),
+    |host| host.reload.request_to_confirm(1, false, LASTS, false),
     |host| host.note_checked("sets", Vec::new()),
     |host| {
         host.reload.handle_taken("sets", false);

@@ -206,7 +206,8 @@ impl Host {
             return false;
         };
         match step {
-            Step::Keep => {
+            Step::PutBack => self.done.push("try to put back".to_owned()),
+            Step::Keep { .. } => {
                 if self.kept.is_ok() {
                     self.kept = Ok(Some(self.setup.clone()));
                 }

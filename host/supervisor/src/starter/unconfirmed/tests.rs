@@ -43,7 +43,11 @@ impl Scratch {
     }
 
     fn keep(&self, digest: &str) -> Result<(), String> {
-        keep(Some(&self.state()), &self.config(), digest)
+        self.keep_with_term(digest, 0)
+    }
+
+    fn keep_with_term(&self, digest: &str, term_s: u64) -> Result<(), String> {
+        keep(Some(&self.state()), &self.config(), digest, term_s)
     }
 
     fn put_back(&self, digest: &str) -> Result<(), String> {
@@ -113,12 +117,13 @@ fn every_file_comes_back_and_the_edited_ones_are_set_aside() {
     assert_eq!(scratch.load(), after);
 }
 
-#[test]
-fn a_crash_before_any_change_of_a_file_is_made_up_for_by_the_next_start() {
+/// Cuts the way back before each change of a file, and checks what the next start has in force. With a term that is the
+/// edit until the first change.
+fn cut_the_way_back(name: &str, term_s: u64, changes: usize) {
     for crash_at in 0.. {
-        let scratch = Scratch::new("crash");
+        let scratch = Scratch::new(name);
         let before = scratch.load();
-        scratch.keep(&before).unwrap();
+        scratch.keep_with_term(&before, term_s).unwrap();
         scratch.edit();
         scratch.load();
         let count = Cell::new(0);
@@ -132,14 +137,77 @@ fn a_crash_before_any_change_of_a_file_is_made_up_for_by_the_next_start() {
         };
         let ended = put_back(Some(&scratch.state()), &scratch.config(), &before, step);
         assert_eq!(scratch.started(), before, "{crash_at}: the next start");
+        let has_term = scratch.state().join(TERM).exists();
+        assert_eq!(
+            has_term,
+            term_s > 0 && crash_at == 0,
+            "{crash_at}: its term"
+        );
         scratch.put_back(&before).unwrap();
         assert_eq!(scratch.load(), before, "{crash_at}: after it");
         assert!(!scratch.state().join(UNCONFIRMED).exists());
         if ended.is_ok() {
-            assert_eq!(count.get(), 5, "4 files and the kept texts");
+            assert_eq!(count.get(), changes, "4 files, the kept texts, a term");
             return;
         }
     }
+}
+
+#[test]
+fn a_crash_before_any_change_of_a_file_is_made_up_for_by_the_next_start() {
+    cut_the_way_back("crash", 0, 5);
+    cut_the_way_back("crash-term", 60, 6);
+}
+
+#[test]
+fn a_term_is_of_the_files_that_are_kept_with_it() {
+    let scratch = Scratch::new("term");
+    let before = scratch.load();
+    scratch.keep_with_term(&before, 60).unwrap();
+    assert!(scratch.state().join(TERM).exists());
+    scratch.keep(&before).unwrap();
+    assert!(!scratch.state().join(TERM).exists());
+    scratch.keep_with_term(&before, 60).unwrap();
+    forget(Some(&scratch.state())).unwrap();
+    for name in [TERM, UNCONFIRMED] {
+        assert!(!scratch.state().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn another_attempt_puts_files_back_but_not_over_a_later_edit() {
+    let scratch = Scratch::new("again");
+    let before = scratch.load();
+    scratch.keep(&before).unwrap();
+    scratch.edit();
+    // as on a full disk
+    let step = |path: &Path| {
+        let is_full = path.ends_with("spared.toml");
+        if is_full {
+            Err("no space left".to_owned())
+        } else {
+            Ok(())
+        }
+    };
+    let state = scratch.state();
+    put_back(Some(&state), &scratch.config(), &before, step).unwrap_err();
+    let plain = |_: &Path| Ok(());
+    let name = "plugins/dhcp.toml";
+    set_aside(
+        &state,
+        name,
+        &scratch.0.join(name),
+        Some(b"weight = 3\n".to_vec()),
+    )
+    .unwrap();
+    scratch.write(name, "weight = 4\n");
+    let why = put_back(Some(&state), &scratch.config(), &before, plain).unwrap_err();
+    assert!(why.contains("dhcp.toml: was edited since"), "{why}");
+    assert_eq!(scratch.text(name).as_deref(), Some("weight = 4\n"));
+    assert_eq!(scratch.started(), before);
+    scratch.write(name, "weight = 3\n");
+    scratch.put_back(&before).unwrap();
+    assert_eq!((scratch.load(), scratch.text(name)), (before, None));
 }
 
 #[test]
@@ -165,7 +233,7 @@ fn only_what_root_had_loaded_is_kept() {
     let before = scratch.load();
     assert!(scratch.keep("0123abcd").is_err());
     assert_eq!(scratch.keep(&before), Ok(()));
-    assert!(keep(None, &scratch.config(), &before).is_err());
+    assert!(keep(None, &scratch.config(), &before, 0).is_err());
     // a file of somebody else, or one that is cut off, is none
     scratch.write(&format!("state/{UNCONFIRMED}"), "{\"spared.toml\": ");
     assert_eq!(scratch.put_back(&before), Ok(()));
