@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use spared_tree::builtin;
 use spared_tree::local::{Answer, ChangeOutcome, Finished};
 
 use crate::clock::Now;
@@ -14,6 +15,9 @@ pub type Ends = HashMap<(String, u64), Instant>;
 
 impl Jobs<'_> {
     pub(crate) fn waits_already(&self, name: &str) -> String {
+        if name == builtin::NAME {
+            return format!("tree \"{name}\" {}", builtin::WAITS);
+        }
         match self.is_whole(name) {
             Ok(()) => format!(
                 "tree \"{name}\" waits for a confirmation: run `sparectl files confirm` or `sparectl files back`"
@@ -23,6 +27,12 @@ impl Jobs<'_> {
     }
 
     pub(crate) fn waits(&mut self, tree: &str) -> Answer {
+        if tree == builtin::NAME {
+            return Answer::Waits {
+                tree: tree.to_owned(),
+                left_s: self.daemon_waits_s(),
+            };
+        }
         let all = self.unconfirmed(Now::read()).unwrap_or_default();
         let waits = |it: &Unconfirmed| it.tree == tree && !it.is_set_aside();
         let waits = all.iter().find(|(it, _)| waits(it));
@@ -57,7 +67,8 @@ impl Jobs<'_> {
         journal: &Journal,
         span_s: u32,
     ) -> Result<(), String> {
-        if span_s == 0 {
+        // the daemon waits for a confirmation of its own configuration
+        if span_s == 0 || journal.tree == builtin::NAME {
             return Ok(());
         }
         let mut all = self.store.unconfirmed()?;

@@ -242,7 +242,9 @@ impl<'j> Jobs<'j> {
         }
         self.take_back_interrupted()?;
         let is_unconfirmed = self.store.unconfirmed()?.iter().any(|it| it.tree == name);
-        if is_unconfirmed && change.expected.is_some() {
+        // the daemon alone takes its configuration back
+        let waits_for_daemon = tree.is_builtin() && self.daemon_waits_s().is_some();
+        if is_unconfirmed && change.expected.is_some() || waits_for_daemon {
             return Err(self.waits_already(name));
         }
         let changed = self.change_tree(&tree, change, find);
@@ -293,8 +295,7 @@ impl<'j> Jobs<'j> {
         if change.only_check {
             return Ok(ChangeOutcome::Checked.with("the check accepts the files"));
         }
-        let why = format!("before {}", change.why);
-        let kept = self.store.keep(tree, &why, present, present_own)?;
+        let kept = self.keep_before(tree, change.why, (present, present_own), (&new, &own))?;
         let journal = Journal {
             tree: name.to_owned(),
             state: kept.number,
@@ -302,7 +303,10 @@ impl<'j> Jobs<'j> {
         (self.step)("journal");
         self.store.begin(&journal)?;
         let changed = self.put(tree, &new, &own, &taken).map_err(Failed::Why);
-        let applied = changed.and_then(|count| self.apply(tree, change.insists).map(|()| count));
+        let applied = changed.and_then(|count| {
+            let applied = self.apply(tree, change.insists, change.confirm_s);
+            applied.map(|()| count)
+        });
         let applied = applied.and_then(|count| {
             let waits = self.wait_for_confirmation(&journal, change.confirm_s);
             waits.map(|()| count).map_err(Failed::Why)
@@ -311,6 +315,11 @@ impl<'j> Jobs<'j> {
             Ok(count) => {
                 (self.step)("end of the journal");
                 self.store.end()?;
+                if tree.is_builtin() && change.confirm_s > 0 && self.daemon_waits_s().is_none() {
+                    let text =
+                        "the files are in place, and the configuration in force stays the same";
+                    return Ok(ChangeOutcome::Same.with(text));
+                }
                 Ok(change.outcome().with(match count {
                     1 => "1 change is in place".to_owned(),
                     count => format!("{count} changes are in place"),
@@ -392,9 +401,9 @@ impl<'j> Jobs<'j> {
         put.run(&mut self.scanner, new)
     }
 
-    pub(crate) fn apply(&self, tree: &Tree, insists: bool) -> Result<(), Failed> {
+    pub(crate) fn apply(&self, tree: &Tree, insists: bool, confirm_s: u32) -> Result<(), Failed> {
         (self.step)("apply");
-        match tree.apply_words(insists).as_slice() {
+        match tree.apply_words(insists, confirm_s).as_slice() {
             [] => Ok(()),
             argv => command::run(argv, self.stop),
         }
@@ -421,8 +430,7 @@ impl<'j> Jobs<'j> {
         if !part.paths.is_empty() {
             self.put(&part, &manifest, &own, &BTreeSet::new())?;
         }
-        // addresses that the change added may be removed with it
-        match self.apply(&tree, true) {
+        match self.apply_back(&tree) {
             Ok(()) => {}
             Err(Failed::Stopped) => return Err("spared is stopping".to_owned()),
             Err(Failed::Why(why)) => {

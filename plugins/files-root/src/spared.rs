@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 
+use rustix::time::{ClockId, clock_gettime};
 use spared_tree::builtin::{self, FOLDER, NAME};
 use spared_tree::config::Tree;
 use spared_tree::local::{ChangeOutcome, Finished, and_on_the_way_back};
@@ -11,11 +12,16 @@ use spared_tree::own::{Own, Split, split};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest};
 
 use crate::job::Jobs;
-use crate::store::{Journal, State};
+use crate::store::State;
 use crate::{command, command::Failed};
 
 /// File that the daemon writes next to the state of the plugins: the texts in force, by their path.
 const LOADED: &str = "loaded";
+/// Files that the starter writes there: the texts that come back unless somebody confirms, and the time until which a
+/// start leaves the new ones in force, as the boot's id and ns of its monotonic clock.
+const UNCONFIRMED: &str = "unconfirmed";
+const TERM: &str = "unconfirmed-term";
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 /// Keys of spared.toml that belong to one node.
 const LOCAL: [&[&str]; 6] = [
     &["node", "name"],
@@ -65,8 +71,8 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Checks the files as they are here, and makes the daemon read them; the configuration in force before can be
-    /// restored.
+    /// Checks the files as they are here, and makes the daemon read them. The daemon takes them back unless somebody
+    /// confirms; what was in force before, and the edit, are kept as states.
     pub(crate) fn apply_own(
         &mut self,
         confirm_s: u32,
@@ -75,7 +81,7 @@ impl Jobs<'_> {
     ) -> Result<Finished, String> {
         let tree = builtin::tree();
         self.take_back_interrupted()?;
-        if self.store.unconfirmed()?.iter().any(|it| it.tree == NAME) {
+        if self.daemon_waits_s().is_some() {
             return Err(self.waits_already(NAME));
         }
         let present = self.present(&tree)?;
@@ -89,51 +95,87 @@ impl Jobs<'_> {
         if only_check {
             return Ok(ChangeOutcome::Checked.with("the check accepts the files of this node"));
         }
-        let loaded = self.loaded()?;
-        let before = self.keep_loaded(&tree, &present, loaded.clone())?;
+        let before = self.keep_loaded(&tree, &present)?;
         let is_same = before.manifest.digest() == present.digest() && before.own == own;
-        let journal = Journal {
-            tree: NAME.to_owned(),
-            state: before.number,
-        };
-        (self.step)("journal");
-        self.store.begin(&journal)?;
-        let applied = self.apply(&tree, insists).and_then(|()| {
-            // without an earlier configuration to restore there is no reason to wait
-            let waits = self.wait_for_confirmation(&journal, if is_same { 0 } else { confirm_s });
-            waits.map_err(Failed::Why)
-        });
-        let ended = match applied {
-            Ok(()) => {
-                (self.step)("end of the journal");
-                let (outcome, text) = if is_same {
-                    (ChangeOutcome::Same, "is in force already")
-                } else {
-                    (ChangeOutcome::Changed, "is in force")
-                };
-                let text = format!("the configuration of this node {text}");
-                self.store.end().map(|()| outcome.with(text))
+        self.keep_once(&tree, "files of this node", present, own)?;
+        let applied = self.apply(&tree, insists, confirm_s);
+        self.store.prune(NAME, tree.keep);
+        match applied {
+            Ok(()) if is_same => {
+                let text = "the configuration of this node is in force already";
+                Ok(ChangeOutcome::Same.with(text))
             }
+            Ok(()) => Ok(ChangeOutcome::Changed.with("the configuration of this node is in force")),
             Err(Failed::Stopped) => {
-                Err("spared is stopping: the change is undone when it starts again".to_owned())
+                Err("spared is stopping: see `sparectl files` later".to_owned())
             }
             // the daemon accepted nothing: the edit stays, so that it can be corrected
-            Err(Failed::Why(why)) if self.loaded().is_ok_and(|now| now == loaded) => {
-                self.store.end().and(Err(why))
-            }
-            Err(Failed::Why(why)) => Err(match self.back_to(&journal) {
+            Err(Failed::Why(why)) if self.daemon_waits_s().is_none() => Err(why),
+            Err(Failed::Why(why)) => Err(match command::run(&Tree::back_words(), self.stop) {
                 Ok(()) => format!("the old state was put back: {why}"),
-                Err(again) => and_on_the_way_back(&why, &again),
+                Err(Failed::Why(again)) => and_on_the_way_back(&why, &again),
+                Err(Failed::Stopped) => format!("it goes back at its time: {why}"),
             }),
-        };
-        self.store.prune(NAME, tree.keep);
-        ended
+        }
     }
 
-    /// Reverts to the configuration in force before; the edit is kept as a state.
-    fn back_to(&mut self, journal: &Journal) -> Result<(), String> {
-        self.keep_present(NAME)?;
-        self.take_back(journal)
+    /// Seconds after which the daemon takes its configuration back unless somebody confirms it; None if nothing waits
+    /// that was put in force by this plugin.
+    pub(crate) fn daemon_waits_s(&self) -> Option<u32> {
+        let [kept, term] = [UNCONFIRMED, TERM].map(|name| self.places.state.with_file_name(name));
+        if !kept.exists() {
+            return None;
+        }
+        let text = fs::read_to_string(term).ok()?;
+        let (boot, until_ns) = text.trim().split_once(' ')?;
+        let until_ns: u64 = until_ns.parse().ok()?;
+        let is_this_boot = fs::read_to_string(BOOT).is_ok_and(|it| it.trim() == boot);
+        let left_ns = until_ns.saturating_sub(now_ns());
+        is_this_boot.then(|| u32::try_from(left_ns.div_ceil(1_000_000_000)).unwrap_or(u32::MAX))
+    }
+
+    /// Applies the files from before a change that was interrupted or failed.
+    pub(crate) fn apply_back(&self, tree: &Tree) -> Result<(), Failed> {
+        if tree.is_builtin() && self.daemon_waits_s().is_some() {
+            (self.step)("apply");
+            return command::run(&Tree::back_words(), self.stop);
+        }
+        // addresses that the change added may be removed with it
+        self.apply(tree, true, 0)
+    }
+
+    /// Keeps the present state before a change, and of spared's own configuration also the new one, which the daemon
+    /// may take back.
+    pub(crate) fn keep_before(
+        &mut self,
+        tree: &Tree,
+        why: &str,
+        (present, present_own): (Manifest, Own),
+        (new, own): (&Manifest, &Own),
+    ) -> Result<State, String> {
+        let before = format!("before {why}");
+        if !tree.is_builtin() {
+            return self.store.keep(tree, &before, present, present_own);
+        }
+        let kept = self.keep_once(tree, &before, present, present_own)?;
+        self.keep_once(tree, why, new.clone(), own.clone())?;
+        Ok(kept)
+    }
+
+    /// Keeps a state, unless it is the newest one that is kept.
+    fn keep_once(
+        &mut self,
+        tree: &Tree,
+        why: &str,
+        manifest: Manifest,
+        own: Own,
+    ) -> Result<State, String> {
+        match self.store.newest(&tree.name) {
+            Some(newest) if newest.manifest.digest() == manifest.digest() && newest.own == own => {
+                Ok(newest)
+            }
+            _ => self.store.keep(tree, why, manifest, own),
+        }
     }
 
     /// Texts that are in force.
@@ -145,12 +187,8 @@ impl Jobs<'_> {
     }
 
     /// Keeps the texts in force as a state.
-    fn keep_loaded(
-        &mut self,
-        tree: &Tree,
-        present: &Manifest,
-        texts: Texts,
-    ) -> Result<State, String> {
+    fn keep_loaded(&mut self, tree: &Tree, present: &Manifest) -> Result<State, String> {
+        let texts = self.loaded()?;
         let is_folder = |it: &&Entry| it.kind == Kind::Folder;
         let mut entries: Vec<Entry> = present.entries.iter().filter(is_folder).cloned().collect();
         let mut own = Own::new();
@@ -182,8 +220,7 @@ impl Jobs<'_> {
         }
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let manifest = Manifest { entries };
-        self.store
-            .keep(tree, "before `sparectl config push`", manifest, own)
+        self.keep_once(tree, "before `sparectl config push`", manifest, own)
     }
 }
 
@@ -203,4 +240,11 @@ fn value<'t>(table: &'t toml::Table, key: &[&str]) -> Option<&'t toml::Value> {
         table = table.get(*name)?.as_table()?;
     }
     table.get(*last)
+}
+
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let s = u64::try_from(now.tv_sec).unwrap_or(0);
+    let ns = u64::try_from(now.tv_nsec).unwrap_or(0);
+    s.saturating_mul(1_000_000_000).saturating_add(ns)
 }

@@ -292,6 +292,11 @@ impl Store {
         State::decode(bytes).map_err(|error| format!("{}: {error}", path.display()))
     }
 
+    /// The state of a tree that was kept last.
+    pub fn newest(&self, tree: &str) -> Option<State> {
+        self.state(tree, *self.numbers(tree).last()?).ok()
+    }
+
     /// States of a tree, oldest first.
     pub fn states(&self, tree: &str, present: Option<Hash>) -> Vec<StateInfo> {
         let numbers = self.numbers(tree).into_iter();

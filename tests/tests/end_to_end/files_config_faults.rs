@@ -209,9 +209,16 @@ fn a_daemon_that_is_killed_during_a_push_leaves_one_configuration() {
             it.change(0, number)?;
             let mut pushing = Pushing::begin(&it, 0, &PUSH)?;
             pushing.wait_for(&it, step)?;
+            let is_new = it.has_row(victim, "goes_back_in");
+            let new = it.in_force(victim);
             it.pair.begin_fault(Fault::Kill, victim)?;
             let (site, plan) = (&lab.sites[victim], it.pair.plans[victim].clone());
             it.pair.routers[victim].start_again(lab, site, &plan)?;
+            // what waits goes on to wait
+            let answers = || !it.in_force(victim).is_empty();
+            if is_new && poll(BACK, INTERVAL, answers) && it.in_force(victim) != new {
+                return Err(format!("{step:?}: r{} is back at once", victim + 1).into());
+            }
             let (code, said) = pushing.end()?;
             let what = format!("{step:?}, r{} killed: exit {code:?}: {said}", victim + 1);
             it.wait_one_or_pending(0, &what)?;

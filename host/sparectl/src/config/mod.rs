@@ -1,8 +1,8 @@
 //! `sparectl config push`: brings this node's /etc/spared to the other node, in force on both nodes or on none.
 //!
-//! The nodes do it, by the plugin files and its root half. Each node checks the files, has its daemon read them, and
-//! goes back by itself unless the change is confirmed. This program confirms it if nothing is worse after a while. If
-//! the program dies or the link breaks, nobody confirms.
+//! The plugin files and its root half bring the files, check them, and have the daemon read them as by `sparectl reload
+//! --confirm`: each daemon goes back by itself unless that is confirmed. This program confirms it if nothing is worse
+//! after a while. If the program dies or the link breaks, nobody confirms.
 
 mod plugin;
 mod worse;
@@ -10,10 +10,10 @@ mod worse;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spared_message::control::Status;
+use spared_message::control::{Answer, Request, Status};
 
 use crate::args::Args;
-use crate::output;
+use crate::{ask, output};
 use plugin::{ChangeOutcome, CommandResult, ConfigTree, Refusal, files, status};
 use worse::worse;
 
@@ -55,6 +55,12 @@ fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
         say(&files(args, ["push", "spared", "--dry-run"])?.text);
         return Ok(());
     }
+    for node in [Some(&*before), peer.status.as_deref()]
+        .into_iter()
+        .flatten()
+    {
+        may_begin(node)?;
+    }
     let steps = Steps {
         args,
         push,
@@ -70,6 +76,18 @@ fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
     }
     say("both nodes have the same configuration in force");
     Ok(())
+}
+
+/// Checks that no earlier change waits on a node: it would be confirmed or taken back with this one.
+fn may_begin(node: &Status) -> Result<(), Refusal> {
+    match node.orders.unconfirmed_until {
+        None => Ok(()),
+        Some(_) => Err(format!(
+            "{0}: the last reload is not confirmed: run `sparectl confirm`, or `sparectl reload --back` on {0}, first",
+            node.node
+        )
+        .into()),
+    }
 }
 
 /// Both nodes, and the options of the command.
@@ -209,56 +227,80 @@ impl Steps<'_> {
     }
 
     fn confirm(&self) -> Result<(), Refusal> {
-        let mut last = Refusal::from("");
+        let mut last = Refusal::from(format!("{} has not answered", self.peer));
+        let mut is_confirmed = false;
         for _ in 0..40 {
-            let tree = ConfigTree::ask(self.args).unwrap_or_default();
-            if tree.is_known() && !tree.waits_here && !tree.waits_there {
-                return Ok(());
+            match self.order(&Request::Confirm) {
+                Ok(()) => is_confirmed = true,
+                Err(why) if !is_confirmed => last = why,
+                Err(_) => {}
             }
-            // this node first, then the other one; a node reports after its next look
-            if let Err(why) = self.files(&["confirm", "spared"]) {
-                last = why;
+            let tree = self.look();
+            let waits = tree.waits_here || tree.waits_there;
+            if is_confirmed && tree.is_same() && !waits {
+                return Ok(());
             }
             sleep(PAUSE);
         }
-        let why = format!("not confirmed on both nodes: {last}: see `sparectl files`");
+        let why = format!("not confirmed on both nodes: {last}: see `sparectl status`");
         Err(why.into())
     }
 
     /// Takes the change of this node back at once, and returns a sentence about it.
     fn revert_here(&self) -> String {
         let node = self.node;
-        match self.files(&["back", "spared"]) {
-            Ok(result) => format!(
-                "{node}: {}; the edit is kept as a state: see `sparectl files log spared`",
-                result.text
+        match self.order(&Request::TakeBack) {
+            Ok(()) => format!(
+                "{node}: the old configuration is in force again; the edit is kept as a state: see `sparectl files log spared`"
             ),
-            Err(why) => format!("{node} goes back to the old configuration by itself: {why}"),
+            Err(why) => format!("{node}: not taken back at once: {why}"),
         }
     }
 
     /// Takes the change of the other node back if that node can be reached; otherwise it goes back by itself.
     fn revert_peer(&self) -> String {
         let peer = self.peer;
-        let asked = self.files(&["back", "spared", "--peer"]);
+        let order = Request::Node {
+            node: peer.to_owned(),
+            request: Box::new(Request::TakeBack),
+        };
         let by_itself = || {
             let time = self.seconds(2 * SLACK_S);
             format!("{peer} goes back to the old configuration by itself within {time}")
         };
         let begun = Instant::now();
+        let mut asked = self.order(&order);
         while begun.elapsed() < STEP {
-            let tree = ConfigTree::ask(self.args).unwrap_or_default();
-            if tree.is_known() && !tree.waits_there {
-                return format!("{peer}: the old configuration is in force again");
-            }
+            let tree = self.look();
             match &asked {
-                Err(why) if tree.is_known() => return format!("{}: {why}", by_itself()),
+                Ok(()) if tree.is_known() && !tree.waits_there => {
+                    return format!("{peer}: the old configuration is in force again");
+                }
+                Err(why) if tree.is_known() && !tree.waits_there => {
+                    return format!("{peer}: not taken back: {why}");
+                }
                 Err(_) if self.is_peer_unreachable() => return by_itself(),
                 _ if !tree.is_known() && self.has_timed_out(begun) => return by_itself(),
                 _ => sleep(PAUSE),
             }
+            if asked.is_err() {
+                asked = self.order(&order);
+            }
         }
         by_itself()
+    }
+
+    /// Has both nodes read their files now, and returns what they found.
+    fn look(&self) -> ConfigTree {
+        let _ = self.files(&["diff", "spared"]);
+        ConfigTree::ask(self.args).unwrap_or_default()
+    }
+
+    fn order(&self, request: &Request) -> Result<(), Refusal> {
+        match ask(self.args, request)? {
+            Answer::Done { .. } => Ok(()),
+            other => Err(other.into()),
+        }
     }
 
     /// Result of the command: the answer or, if the command lasted longer than an answer may, the result in the rows.

@@ -125,3 +125,66 @@ fn what_opts_in_and_what_is_secret_is_in_no_manifest() {
         ["/etc/spared/plugins/vrrp.toml", "/etc/spared/spared.toml"]
     );
 }
+
+#[test]
+fn while_the_daemon_waits_for_a_confirmation_nothing_else_is_put_in_place() {
+    let node = Node::new("spared-waits", "");
+    fs::create_dir_all(node.folder.join("etc/spared/plugins")).unwrap();
+    fs::write(spared_toml(&node), "port = 1\n").unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let places = || Places {
+        root: node.folder.clone(),
+        ..node.places()
+    };
+    let ask = |request: &Request| {
+        let mut answers = Vec::new();
+        let mut jobs = Jobs::new(places(), &GO_ON, &|_| ()).unwrap();
+        jobs.handle(request, &mut |it| answers.push(it));
+        answers
+    };
+    let left_s = || {
+        let scan = Request::Scan {
+            ticket: 1,
+            tree: builtin::NAME.to_owned(),
+            known: None,
+        };
+        match ask(&scan).first() {
+            Some(Answer::Waits { left_s, .. }) => *left_s,
+            other => panic!("{other:?}"),
+        }
+    };
+    let put = |name: &str, text: &str| fs::write(node.folder.join(name), text).unwrap();
+    // a term alone means nothing, and neither does one of another boot
+    put(
+        "unconfirmed-term",
+        &format!("{} {}\n", boot.trim(), u64::MAX),
+    );
+    assert_eq!(left_s(), None);
+    put("unconfirmed", "{}");
+    assert_eq!(left_s(), Some(u32::MAX));
+    for request in [
+        Request::Apply {
+            ticket: 7,
+            confirm_s: 60,
+            only_check: true,
+            insists: false,
+        },
+        Request::Back {
+            ticket: 7,
+            tree: builtin::NAME.to_owned(),
+            state: 1,
+            insists: false,
+        },
+    ] {
+        match ask(&request).pop() {
+            Some(Answer::Done {
+                result: Err(why), ..
+            }) => assert!(why.contains("`sparectl reload --back`"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    put("unconfirmed-term", &format!("{} 1\n", boot.trim()));
+    assert_eq!(left_s(), Some(0), "until the daemon has taken it back");
+    put("unconfirmed-term", &format!("another {}\n", u64::MAX));
+    assert_eq!(left_s(), None);
+}

@@ -120,6 +120,13 @@ impl Engine {
             let names = names.join(", ");
             return self.refuse(token, format!("no tree \"{tree}\"; there are {names}"));
         }
+        let is_answer = matches!(
+            command,
+            Command::Confirm(_) | Command::GoBack(_) | Command::GoBackOnPeer(_)
+        );
+        if is_answer && tree == builtin::NAME {
+            return self.refuse(token, format!("tree \"{tree}\" {}", builtin::WAITS));
+        }
         if let Command::GoBackOnPeer(tree) = command {
             return self.back_on_peer(now_ns, token, tree);
         }

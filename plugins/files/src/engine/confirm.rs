@@ -155,7 +155,7 @@ impl Engine {
     }
 }
 
-/// True if a command that names this tree, or none, concerns this tree.
+/// True if a command that names this tree, or none, concerns this tree. The daemon confirms its own configuration.
 fn is_meant(tree: &TreeInfo, name: Option<&str>) -> bool {
-    name.is_none_or(|it| it == tree.name())
+    !tree.settings.is_builtin() && name.is_none_or(|it| it == tree.name())
 }

@@ -180,8 +180,8 @@ impl Engine {
             }
             Relation::Same => match (tree.own_waits_s, tree.waits_s()) {
                 (_, None) => "synchronized".to_owned(),
-                (Some(left_s), _) => unconfirmed("this node", left_s),
-                (None, Some(left_s)) => unconfirmed(peer, left_s),
+                (Some(left_s), _) => unconfirmed(tree, "this node", left_s),
+                (None, Some(left_s)) => unconfirmed(tree, peer, left_s),
             },
             Relation::Ours => {
                 let what = self.ours(tree);
@@ -299,9 +299,9 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
             _ => false,
         };
         let missing = engine.group_is_missing(tree);
-        let is_unconfirmed = tree.own_waits_s.is_some();
-        let is_alone = tree.settings.is_builtin() || !engine.is_up();
-        if is_unconfirmed && (is_alone || tree.relation() == Relation::Same) {
+        // the daemon has a finding of its own about its configuration
+        let is_unconfirmed = tree.own_waits_s.is_some() && !tree.settings.is_builtin();
+        if is_unconfirmed && (!engine.is_up() || tree.relation() == Relation::Same) {
             // without the seconds, which would make it another finding at each scan
             troubles.push(Trouble::new(tree.name(), engine.unconfirmed_here(tree)));
         } else if is_ours {
@@ -316,10 +316,13 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
     troubles
 }
 
-fn unconfirmed(node: &str, left_s: u32) -> String {
-    format!(
-        "synchronized, but {node} goes back in {left_s} s unless you run sparectl files confirm"
-    )
+fn unconfirmed(tree: &TreeInfo, node: &str, left_s: u32) -> String {
+    let command = if tree.settings.is_builtin() {
+        "sparectl confirm"
+    } else {
+        "sparectl files confirm"
+    };
+    format!("synchronized, but {node} goes back in {left_s} s unless you run {command}")
 }
 
 fn theirs(tree: &TreeInfo) -> String {
