@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sparectl import` of each configuration of `host/import/tests/configs`: `spared check` accepts its files, for the time of
+//! `sparectl import` of each configuration of `lib/import/tests/configs`: `spared check` accepts its files, for the time of
 //! the migration and for two nodes that run spared, and warns of nothing but the machine on which it runs.
 
 use std::fs;
@@ -24,7 +24,7 @@ const OF_MACHINE: [&str; 5] = [
 ];
 
 fn configs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/import/tests/configs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/import/tests/configs")
 }
 
 /// Names of the configurations.

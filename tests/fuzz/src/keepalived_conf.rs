@@ -9,13 +9,13 @@ use spared_import::{Files, Outcome, Request, import};
 use toml::Table;
 
 const SAMPLES: [&str; 4] = [
-    include_str!("../../../host/import/tests/configs/sample-localcheck.conf"),
-    include_str!("../../../host/import/tests/configs/sample-routes.conf"),
-    include_str!("../../../host/import/tests/configs/seq-hex.conf"),
-    include_str!("../../../host/import/tests/configs/vyos.conf"),
+    include_str!("../../../lib/import/tests/configs/sample-localcheck.conf"),
+    include_str!("../../../lib/import/tests/configs/sample-routes.conf"),
+    include_str!("../../../lib/import/tests/configs/seq-hex.conf"),
+    include_str!("../../../lib/import/tests/configs/vyos.conf"),
 ];
 const REPLICATION: &str =
-    include_str!("../../../host/import/tests/configs/conntrackd-alone.conntrackd.conf");
+    include_str!("../../../lib/import/tests/configs/conntrackd-alone.conntrackd.conf");
 
 struct Texts {
     keepalived: String,
