@@ -10,9 +10,7 @@ const INTERFACE_NAME_MAX: usize = 15;
 impl Section<'_> {
     /// True if `text` is an absolute path without ".."; if not, notes a fault of `key`.
     pub fn fits_path(&self, key: &str, text: &str) -> bool {
-        let path = Path::new(text);
-        let climbs = path.components().any(|part| part == Component::ParentDir);
-        let fits = path.is_absolute() && !climbs && !text.contains('\0');
+        let fits = is_path(text);
         if !fits {
             self.fault(
                 key,
@@ -24,11 +22,7 @@ impl Section<'_> {
 
     /// True if `name` can be an interface's name; if not, notes a fault of `key`.
     pub fn fits_interface(&self, key: &str, name: &str) -> bool {
-        let fits = !name.is_empty()
-            && name.len() <= INTERFACE_NAME_MAX
-            && name != "."
-            && name != ".."
-            && name.chars().all(|c| c.is_ascii_graphic() && c != '/');
+        let fits = is_interface(name);
         if !fits {
             self.fault(
                 key,
@@ -37,4 +31,20 @@ impl Section<'_> {
         }
         fits
     }
+}
+
+/// True for an absolute path without "..".
+pub fn is_path(text: &str) -> bool {
+    let path = Path::new(text);
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    path.is_absolute() && !climbs && !text.contains('\0')
+}
+
+/// True for a name that an interface can have.
+pub fn is_interface(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= INTERFACE_NAME_MAX
+        && name != "."
+        && name != ".."
+        && name.chars().all(|c| c.is_ascii_graphic() && c != '/')
 }

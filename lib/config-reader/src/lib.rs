@@ -20,6 +20,7 @@
 
 mod duration;
 mod fits;
+mod mark;
 mod nearest;
 mod network;
 mod section;
@@ -35,9 +36,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use duration::{format_duration, parse_duration};
+pub use fits::{is_interface, is_path};
 pub use ipnet::IpNet;
+pub use mark::Mark;
 pub use nearest::nearest;
-pub use network::{Cidr, Network};
+pub use network::{Cidr, Network, is_host, reserved_in_network};
 pub use section::Section;
 pub use spared_contract::{ConfigTable, Failure, HOST_KEYS, Scope};
 pub use table::table;

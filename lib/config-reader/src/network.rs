@@ -76,6 +76,24 @@ impl FromStr for Network {
     }
 }
 
+/// True for an address that a host can have in some network.
+pub fn is_host(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || is_broadcast)
+}
+
+/// What the address is in its network, if no host there can have it. In a network of one or two addresses, each may be
+/// a host's.
+pub fn reserved_in_network(net: IpNet) -> Option<&'static str> {
+    let bits = if net.addr().is_ipv4() { 32 } else { 128 };
+    match net.addr() {
+        _ if bits - net.prefix_len() < 2 => None,
+        address if address == net.network() => Some("the network itself"),
+        IpAddr::V4(_) if net.addr() == net.broadcast() => Some("the broadcast of its network"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use spared_sdk::config::{Cidr, IpNet, Section};
+use spared_sdk::config::{Cidr, IpNet, Section, is_host};
 
 use super::{Address, is_link_local};
 use crate::wire::Family;
@@ -98,10 +98,7 @@ impl FromStr for LabelledAddress {
 
 pub(super) fn check_addresses(section: &Section<'_>, key: &str, prefixes: &[IpNet]) {
     for (position, prefix) in prefixes.iter().enumerate() {
-        let address = prefix.addr();
-        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-        if address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast
-        {
+        if !is_host(prefix.addr()) {
             section.fault(
                 &format!("{key}.{position}"),
                 format!("found \"{prefix}\", allowed is an address of a host"),

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use spared_sdk::config::{IpNet, Section, node};
+use spared_sdk::config::{IpNet, Mark, Section, node};
 
 use super::addresses::{Labels, check_addresses, mark_source};
 use super::members::{ADDRESS, interface};
-use super::{Address, GroupAddress, Mark, Route, Rule, is_link_local};
+use super::{Address, GroupAddress, Route, Rule, is_link_local};
 use crate::wire::Family;
 
 /// Greatest weight of a check.

@@ -12,9 +12,8 @@ mod read;
 mod tests;
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::str::FromStr;
 
-use spared_sdk::config::IpNet;
+use spared_sdk::config::{IpNet, Mark};
 
 use crate::election::OWNER;
 use crate::wire::vrrp::{ChecksumForm, Password, Version};
@@ -211,36 +210,6 @@ pub struct Rule {
     pub iif: Option<String>,
     pub oif: Option<String>,
     pub table: u32,
-}
-
-/// Mark of packets, as "16" or "0x10/0xff".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Mark {
-    pub value: u32,
-    /// Bits that are compared, never 0.
-    pub mask: u32,
-}
-
-impl FromStr for Mark {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let number = |text: &str| match text.strip_prefix("0x") {
-            Some(digits) if digits.starts_with(|it: char| it.is_ascii_hexdigit()) => {
-                u32::from_str_radix(digits, 16).map_err(drop)
-            }
-            Some(_) => Err(()),
-            None => text.parse().map_err(drop),
-        };
-        let (value, mask) = match text.split_once('/') {
-            Some((value, mask)) => (number(value)?, number(mask)?),
-            None => (number(text)?, u32::MAX),
-        };
-        // the kernel compares the masked mark with the value, so a bit beyond the mask never matches
-        (mask != 0 && value & !mask == 0)
-            .then_some(Self { value, mask })
-            .ok_or(())
-    }
 }
 
 /// Returns the time for which an advert keeps the fence passing: the shortest time after which a peer takes over, minus
