@@ -20,7 +20,15 @@ pub fn examine(setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
         Some((requests.links().ok()?, requests.addresses().ok()?))
     };
     let (links, addresses) = read().unwrap_or_default();
-    let kernel = Kernel { links, addresses };
+    all(setup, wanted, &Kernel { links, addresses })
+}
+
+/// Findings that are the same on any machine.
+pub fn of_files(setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
+    all(setup, wanted, &Kernel::default())
+}
+
+fn all(setup: &Setup, wanted: &Wanted, kernel: &Kernel) -> Vec<Finding> {
     let plugins = setup.plugins.iter().filter(|plugin| plugin.enabled);
     let of = |plugin: &Plugin| {
         let name = format!("plugins/{}.toml", plugin.name);
@@ -30,7 +38,7 @@ pub fn examine(setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
             node: &setup.host.node,
             nodes: &setup.host.nodes,
         };
-        findings(&file, wanted, &kernel)
+        findings(&file, wanted, kernel)
     };
     plugins.flat_map(of).collect()
 }
@@ -130,7 +138,10 @@ fn findings(file: &File<'_>, wanted: &Wanted, kernel: &Kernel) -> Vec<Finding> {
     for group in &groups {
         found.extend(prefer(file, group));
         let interfaces = group.below("interface");
-        found.extend(interfaces_twice(file, &interfaces));
+        // routers other than the peer may have a VRID for each
+        if group.text("routers", file.node) != Some("any") {
+            found.extend(interfaces_twice(file, &interfaces));
+        }
         for entry in &interfaces {
             found.extend(peers(file, entry, kernel));
             found.extend(advert_source(file, entry, wanted, kernel));
@@ -373,6 +384,14 @@ mod tests {
         );
         let ipv6 = format!("{again}addresses = [\"2001:db8::1/64\"]\n");
         assert_eq!(found("", &ipv6), [""; 0]);
+        let beside_others = told(
+            &format!(
+                "[[group]]\nname = \"office\"\nvrid = 7\nrouters = \"any\"\n[[group.interface]]\ninterface = \"lan\"\n\
+                 addresses = [\"10.0.0.1/24\"]\n{ipv4}"
+            ),
+            &["r1", "r2"],
+        );
+        assert_eq!(beside_others, [""; 0], "other routers may have both");
         let other = format!("[[group]]\nname = \"attic\"\n{ipv4}");
         assert_eq!(found("", &other), [""; 0], "another group");
     }

@@ -113,6 +113,14 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     findings
 }
 
+/// Findings that are in the files alone: the same on any machine.
+pub fn examine_files(setup: &Setup) -> Vec<Finding> {
+    let wanted = Wanted::of(setup);
+    let mut findings = entries::of_files(setup, &wanted);
+    findings.extend(names::of_files(setup, &wanted));
+    findings
+}
+
 /// Note about a plugin that runs as root or has capabilities.
 pub fn rights(plugin: &Plugin, descriptor: &Descriptor) -> Option<Finding> {
     let name = &plugin.name;

@@ -1,11 +1,10 @@
 //! Finds names in the files that refer to nothing: files that are not read, absent plugins, groups and link interfaces,
 //! addresses that no host can have.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use spared_config::{Fault, Plugin, Setup};
-use spared_config_reader::{IpNet, nearest};
+use spared_config_reader::{IpNet, nearest, reserved_in_network};
 
 use super::{Finding, Severity, System, Wanted};
 
@@ -20,7 +19,12 @@ pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> 
         let sentence = absence(system, setup, "the link's interface", name);
         Finding::new("link-interface-absent", Severity::Warning, sentence)
     });
-    let mut findings: Vec<Finding> = absent.collect();
+    absent.chain(of_files(setup, wanted)).collect()
+}
+
+/// Findings that are the same on any machine.
+pub fn of_files(setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
+    let mut findings = Vec::new();
     for plugin in setup.plugins.iter().filter(|plugin| plugin.enabled) {
         findings.extend(unknown_plugins(setup, plugin));
         findings.extend(unknown_groups(wanted, plugin));
@@ -172,17 +176,8 @@ fn meant<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
     meant.map_or(String::new(), |it| format!("; did you mean \"{it}\"?"))
 }
 
-// Reports an address that no host can have. In a subnet of one or two addresses, each may be a host's.
 fn unusable_address(interface: &str, net: IpNet) -> Option<Finding> {
-    let bits = if net.addr().is_ipv4() { 32 } else { 128 };
-    if bits - net.prefix_len() < 2 {
-        return None;
-    }
-    let what = match net.addr() {
-        address if address == net.network() => "the network itself",
-        IpAddr::V4(_) if net.addr() == net.broadcast() => "the broadcast of its network",
-        _ => return None,
-    };
+    let what = reserved_in_network(net)?;
     let sentence = format!("{net} on {interface} is {what}: no host can have it");
     Some(Finding::new(
         "address-of-network",
