@@ -7,8 +7,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use spared_config_reader::toml_text;
+use spared_packet::protocol::{PROTOCOLS, TCP_STATES};
 
 use crate::expand::Line;
+use crate::limits::LINES_MAX;
 use crate::sources::{Fault, Files, Place, Sources};
 use crate::toml::list;
 use crate::translate::address;
@@ -70,21 +72,6 @@ pub const ROWS: &[Row] = &[
     row(&["Helper", "Stats"], Lost, "-", "not implemented; conntrackd can keep running for these"),
 ];
 
-const TCP_STATES: [&str; 10] = [
-    "syn_sent",
-    "syn_recv",
-    "established",
-    "fin_wait",
-    "close_wait",
-    "last_ack",
-    "time_wait",
-    "close",
-    "syn_sent2",
-    "none",
-];
-const PROTOCOLS: [&str; 9] = [
-    "icmp", "tcp", "udp", "dccp", "gre", "esp", "icmpv6", "sctp", "udplite",
-];
 /// Default of spared, in bytes.
 const BUFFER: u64 = 64 << 20;
 
@@ -124,6 +111,9 @@ pub fn read(
         let text = raw.split('#').next().unwrap_or_default().trim().to_owned();
         let place = Place { file, line };
         if !text.is_empty() {
+            if lines.len() >= LINES_MAX {
+                return Err(Fault::TooManyLines);
+            }
             sources.count(place);
             lines.push(Line { place, text });
         }
@@ -246,8 +236,8 @@ impl Filters {
             } else {
                 name
             };
-            let is_known =
-                PROTOCOLS.contains(&name.as_str()) || name.parse::<u8>().is_ok_and(|it| it > 0);
+            let is_known = PROTOCOLS.iter().any(|it| it.0 == name)
+                || name.parse::<u8>().is_ok_and(|it| it > 0);
             is_known.then_some(name)
         });
         let names: Vec<String> = names.collect::<Option<_>>()?;
@@ -326,8 +316,8 @@ impl Filters {
             Some(protocols) => protocols.iter().filter(|it| !is_tcp(it)).cloned().collect(),
             None => PROTOCOLS
                 .iter()
-                .filter(|it| **it != "tcp")
-                .map(|it| (*it).to_owned())
+                .map(|it| it.0.to_owned())
+                .filter(|it| it != "tcp")
                 .collect(),
         };
         if !others.is_empty() {

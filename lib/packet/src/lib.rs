@@ -22,6 +22,7 @@ pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndisc;
+pub mod protocol;
 pub mod udp;
 
 use std::fmt;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use spared_packet::protocol::TCP_STATES;
 use spared_sdk::config::{Config, Network, Section, node};
 use spared_sdk::nanoseconds;
 
@@ -28,21 +29,7 @@ const RULE_KEYS: [&str; 9] = [
 
 /// Names of a protocol's states in the kernel, from number 0 on.
 const STATES: [(u8, &[&str]); 3] = [
-    (
-        TCP,
-        &[
-            "none",
-            "syn_sent",
-            "syn_recv",
-            "established",
-            "fin_wait",
-            "close_wait",
-            "last_ack",
-            "time_wait",
-            "close",
-            "syn_sent2",
-        ],
-    ),
+    (TCP, &TCP_STATES),
     (
         SCTP,
         &[

@@ -8,6 +8,10 @@ use siphasher::sip::SipHasher13;
 use spared_netlink::attributes;
 use spared_netlink::constants::IP_CT_TCP_FLAG_BE_LIBERAL;
 
+pub use spared_packet::protocol::{
+    DCCP, ESP, GRE, ICMP, ICMPV6, PROTOCOLS, SCTP, TCP, UDP, UDPLITE,
+};
+
 use crate::codec::parse::attribute;
 
 #[cfg(test)]
@@ -15,29 +19,6 @@ pub mod samples;
 
 /// Number of TCP's state CLOSE.
 pub const CLOSE: u8 = 8;
-
-pub const ICMP: u8 = 1;
-pub const TCP: u8 = 6;
-pub const UDP: u8 = 17;
-pub const DCCP: u8 = 33;
-pub const GRE: u8 = 47;
-pub const ESP: u8 = 50;
-pub const ICMPV6: u8 = 58;
-pub const SCTP: u8 = 132;
-pub const UDPLITE: u8 = 136;
-
-/// Names and numbers of protocols.
-pub const PROTOCOLS: [(&str, u8); 9] = [
-    ("icmp", ICMP),
-    ("tcp", TCP),
-    ("udp", UDP),
-    ("dccp", DCCP),
-    ("gre", GRE),
-    ("esp", ESP),
-    ("icmpv6", ICMPV6),
-    ("sctp", SCTP),
-    ("udplite", UDPLITE),
-];
 
 pub fn protocol_name(protocol: u8) -> Option<&'static str> {
     let known = PROTOCOLS.iter().find(|(_, number)| *number == protocol);
