@@ -84,8 +84,11 @@ impl Reader<'_> {
             &mut self.folder,
             path.parent().map_or_else(PathBuf::new, Path::to_owned),
         );
+        self.work += text.len();
+        if self.work > WORK_MAX {
+            return Err(Fault::TooMuchText);
+        }
         for (line, raw) in (1..).zip(text.lines()) {
-            self.work += raw.len();
             let text = without_comment(raw);
             let place = Place { file, line };
             if text.is_empty() {

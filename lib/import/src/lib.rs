@@ -68,29 +68,36 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         lines.push(expand::lines(&mut sources, files, path, id)?);
     }
     let is_one = lines[0] == lines[1];
-    let mut trees = [Vec::new(), Vec::new()];
-    for (tree, lines) in trees.iter_mut().zip(&lines) {
-        let read = tree::read(&mut sources, lines)?;
-        *tree = translate::merged(&mut sources, read);
+    if is_one {
+        lines.pop();
     }
-    drop(lines);
+    let mut read = Vec::new();
+    for lines in lines {
+        let tree = tree::read(&mut sources, &lines)?;
+        read.push(translate::merged(&mut sources, tree));
+    }
+    let trees = [read.first(), read.last()].map(|it| it.map_or(&[][..], Vec::as_slice));
+    let virtual_addresses = addresses(trees);
     let mut translation = translate::Translation {
         sources: &mut sources,
         nodes: &request.nodes,
         is_final: request.is_final,
         is_one,
+        virtual_addresses: &virtual_addresses,
+        taken: translate::Taken::default(),
+        next_priority: translate::PRIORITY,
     };
     let (mut texts, decisions) =
-        translate::translate(&mut translation, &trees, request.conntrackd.is_some());
+        translate::translate(&mut translation, trees, request.conntrackd.is_some());
     if is_one && !decisions.is_empty() {
-        guessed(&mut sources, &request.nodes, &trees[0]);
+        guessed(&mut sources, &request.nodes, trees[0]);
     }
     let replication = match &request.conntrackd {
         Some(path) => Some(conntrackd::read(
             &mut sources,
             files,
             path,
-            &addresses(&trees),
+            &virtual_addresses,
         )?),
         None => None,
     };
@@ -153,9 +160,9 @@ fn guessed(sources: &mut Sources, nodes: &[String; 2], tree: &[tree::Statement])
 }
 
 /// Virtual addresses of all instances.
-fn addresses(trees: &[Vec<tree::Statement>; 2]) -> BTreeSet<IpAddr> {
+fn addresses(trees: [&[tree::Statement]; 2]) -> BTreeSet<IpAddr> {
     let instances = trees
-        .iter()
+        .into_iter()
         .flatten()
         .filter(|it| it.word(0) == "vrrp_instance");
     let lists = instances.flat_map(|it| {

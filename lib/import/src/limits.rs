@@ -10,6 +10,8 @@ pub const LINES_MAX: usize = 100_000;
 pub const LINE_MAX: usize = 4096;
 /// Maximum MiB of all lines in all forms that they have on the way: a bound of time and memory.
 pub const WORK_MAX_MIB: usize = 16;
+/// Maximum number of different things in the list of what a person has to do.
+pub const LISTED_MAX: usize = 1000;
 /// Maximum number of words.
 pub const WORDS_MAX: usize = 200_000;
 /// Maximum depth of definitions, and of blocks.

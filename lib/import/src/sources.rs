@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::limits::{BYTES_MAX, DEPTH_MAX, INCLUDES_MAX, LINES_MAX, WORDS_MAX, WORK_MAX_MIB};
+use crate::limits::{
+    BYTES_MAX, DEPTH_MAX, INCLUDES_MAX, LINES_MAX, LISTED_MAX, WORDS_MAX, WORK_MAX_MIB,
+};
 use crate::tree::Statement;
 
 /// Access to files by whoever runs the import. Without it nothing is read.
@@ -72,7 +74,9 @@ impl fmt::Display for Fault {
             Self::TooManyFiles => write!(f, "more than {INCLUDES_MAX} files are included"),
             Self::TooManyLines => write!(f, "the files expand to more than {LINES_MAX} lines"),
             Self::TooManyWords => write!(f, "the files expand to more than {WORDS_MAX} words"),
-            Self::TooMuchText => write!(f, "definitions expand to more than {WORK_MAX_MIB} MiB"),
+            Self::TooMuchText => {
+                write!(f, "files and definitions have more than {WORK_MAX_MIB} MiB")
+            }
             Self::TooDeep(place) => write!(f, "{place}: nested more than {DEPTH_MAX} times"),
         }
     }
@@ -158,7 +162,15 @@ impl Sources {
 
     /// Puts something into the list about a line that is translated. The same of another line makes that one longer.
     pub fn advise(&mut self, place: Place, what: &str, why: &str, todo: &str) {
-        let key = (what.to_owned(), why.to_owned());
+        let mut key = (what.to_owned(), why.to_owned());
+        let mut todo = todo;
+        if self.problems.len() >= LISTED_MAX && !self.problems.contains_key(&key) {
+            key = (
+                "further lines".to_owned(),
+                format!("{LISTED_MAX} other things are in the list"),
+            );
+            todo = "work through those, and import again";
+        }
         let known = self.problems.entry(key);
         let (places, _) = known.or_insert_with(|| (BTreeSet::new(), todo.to_owned()));
         places.insert(place);

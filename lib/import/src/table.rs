@@ -103,8 +103,7 @@ const ANNOUNCE: &str = "addresses are announced five times within 5 s, and after
 const PROCESS: &str = "it is about keepalived's own process";
 const SNMP: &str = "not implemented";
 const SNMP_TODO: &str = "`sparectl probe` and `sparectl --json status`, see docs/howto/monitor.md";
-const STRICT: &str =
-    "`accept = false`; the other rules of strict mode are about what keepalived refuses";
+const STRICT: &str = "the other rules of strict mode are about what keepalived refuses";
 const TRACKED: &str = "points off the priority while it fails; without a weight 253 points";
 
 /// All words.

@@ -1,63 +1,13 @@
-//! How keepalived.conf is read: expansion, words, and limits.
+//! How keepalived.conf is read: expansion and words.
 
 #[allow(dead_code)]
 mod common;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use common::Disk;
+use common::{Disk, of, of_files, of_with};
 use proptest::prelude::*;
-use spared_import::{Fault, Files, Import, Outcome, Request, import};
-
-/// Files in memory.
-struct Memory(BTreeMap<PathBuf, String>);
-
-impl Files for Memory {
-    fn read(&self, path: &Path) -> Result<String, String> {
-        self.0
-            .get(path)
-            .cloned()
-            .ok_or_else(|| "no such file".to_owned())
-    }
-
-    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
-        Ok(self.0.keys().filter(|it| *it == pattern).cloned().collect())
-    }
-}
-
-fn of(text: &str) -> Result<Import, Fault> {
-    of_files(&[("/k/a", text)])
-}
-
-fn of_with(text: &str, is_final: bool) -> Result<Import, Fault> {
-    of_request(&[("/k/a", text)], is_final)
-}
-
-fn of_files(files: &[(&str, &str)]) -> Result<Import, Fault> {
-    of_request(files, false)
-}
-
-fn of_request(files: &[(&str, &str)], is_final: bool) -> Result<Import, Fault> {
-    let memory = Memory(
-        files
-            .iter()
-            .map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))
-            .collect(),
-    );
-    let nodes = ["r1", "r2"].map(str::to_owned);
-    let path = PathBuf::from(files[0].0);
-    let request = Request {
-        ids: nodes.clone(),
-        nodes,
-        keepalived: [path.clone(), path],
-        conntrackd: None,
-        is_final,
-        arguments: String::new(),
-    };
-    import(&memory, &request)
-}
+use spared_import::{Files, Outcome};
 
 /// An instance with these lines in its block of addresses.
 fn addresses(lines: &str) -> String {
@@ -143,75 +93,6 @@ fn environment_and_randomness_are_not_taken_over() {
             .iter()
             .any(|it| it.what == "${_RANDOM}")
     );
-}
-
-#[test]
-fn limits_end_the_reading() {
-    let long = "a ".repeat(100_001);
-    let fault = |text: &str| of(text).expect_err("a limit").to_string();
-    assert_eq!(
-        fault("~SEQ(A,1,1000) ~SEQ(B,1,1000) x"),
-        "the files expand to more than 100000 lines"
-    );
-    assert_eq!(
-        fault("$A=$A$A\n$A"),
-        "definitions expand to more than 16 MiB"
-    );
-    assert_eq!(
-        fault("$A=${A}\nx ${A}"),
-        "definitions expand to more than 16 MiB"
-    );
-    assert_eq!(fault("include /k/a"), "more than 64 files are included");
-    assert_eq!(
-        fault(&"a {\n".repeat(33)),
-        "a:33: nested more than 32 times"
-    );
-    assert_eq!(
-        fault(&"a b c d e f g h i j\n".repeat(20_001)),
-        "the files expand to more than 200000 words"
-    );
-    assert!(
-        of(&long).expect("listed").sources.problems()[0]
-            .why
-            .contains("4096")
-    );
-    assert_eq!(
-        fault(&"\n".repeat(1 << 21)),
-        "/k/a: 2097152 bytes, allowed are 1048576"
-    );
-    let multi = "$M= \\\n$M \\\nx\n$M\n";
-    assert_eq!(fault(multi), "a:2: nested more than 32 times");
-}
-
-#[test]
-fn any_megabyte_takes_a_second_at_most() {
-    let mebi = |unit: &str| unit.repeat((1 << 20) / unit.len());
-    let texts = [
-        mebi("x\n"),
-        mebi("{\n}\n"),
-        mebi("\"\n"),
-        mebi("$A=1\n"),
-        mebi("vrrp_instance a {\n}\n"),
-        mebi(
-            "vrrp_instance a { interface e\nvirtual_router_id 1\nvirtual_ipaddress { 1.1.1.1 } }\n",
-        ),
-        format!(
-            "vrrp_instance a {{\nvirtual_ipaddress {{\n{}}}\n}}\n",
-            "10.0.0.1\n".repeat(110_000)
-        ),
-        format!("$A={}\n{}", "y".repeat(2000), "$A\n".repeat(16_000)),
-        mebi("@r1 x\n"),
-        mebi("~LST(A,1,2) x\n"),
-        mebi("${"),
-        mebi("notify_master \"a b\" c\n"),
-    ];
-    for text in texts {
-        let began = Instant::now();
-        let _ = of(&text);
-        let took = began.elapsed();
-        // the machine of the test may have other work
-        assert!(took < Duration::from_secs(5), "{took:?}: {}", &text[..20]);
-    }
 }
 
 fn piece() -> impl Strategy<Value = String> {

@@ -1,13 +1,16 @@
 //! Entries of `virtual_ipaddress` and `virtual_ipaddress_excluded`.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use spared_config_reader::IpNet;
+use spared_config_reader::{Cidr, IpNet, is_host, is_interface, reserved_in_network};
 
+use super::taken::{Once, Taken};
 use super::{Both, Translation};
 use crate::toml::Each;
 use crate::tree::Statement;
+
+/// Maximum bytes of a label, as of an interface's name.
+const LABEL_MAX: usize = 15;
 
 /// A virtual address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,24 +22,40 @@ pub struct Address {
     pub device: Each<Option<String>>,
 }
 
+/// Home of the addresses of a list, if they name no other interface.
+pub struct Home<'h> {
+    pub interface: &'h Each<String>,
+    /// It is the device of a virtual MAC, which has no labels.
+    pub is_virtual: bool,
+    /// All addresses are in adverts.
+    pub has_one_family: bool,
+}
+
 /// Reads an address with or without a prefix; without one it is a host's.
 pub fn address(text: &str) -> Option<IpNet> {
-    if text.contains('/') {
-        text.parse().ok()
-    } else {
-        text.parse::<IpAddr>().ok().map(IpNet::from)
+    match text.parse() {
+        Ok(Cidr(net)) => Some(net),
+        Err(()) => text.parse::<IpAddr>().ok().map(IpNet::from),
     }
 }
 
+/// True for a name of an interface; an alias (`eth0:1`) is none.
+pub fn is_device(name: &str) -> bool {
+    is_interface(name) && !name.contains(':')
+}
+
+pub fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(it) if it.is_unicast_link_local())
+}
+
 impl Translation<'_> {
-    /// The addresses of a list, each once. Those without an interface of their own are on `interface`, which has no
-    /// labels if it is virtual.
+    /// The addresses of a list that nobody else has: `taken` gets them. Those without an interface of their own are on
+    /// that of their home.
     pub(super) fn addresses(
         &mut self,
         both: &Both<'_>,
-        interface: &Each<String>,
-        is_virtual: bool,
-        known: &mut BTreeSet<IpAddr>,
+        home: &Home<'_>,
+        taken: &mut Taken,
     ) -> Vec<Address> {
         let bare = |it: &Statement| it.word(0).split('/').next().unwrap_or_default().to_owned();
         let mut found: Vec<Address> = Vec::new();
@@ -49,31 +68,49 @@ impl Translation<'_> {
                 continue;
             };
             let ip = net.addr();
-            if !known.insert(ip) {
-                self.list(statement, "the address is there already", "once is enough");
+            let other = found.first().filter(|it| it.ip.is_ipv6() != ip.is_ipv6());
+            if home.has_one_family && other.is_some() {
+                let why = "an instance has one family: keepalived ignores the address";
+                self.list(statement, why, "an instance of its own for it");
+                continue;
+            }
+            if !is_host(ip) || reserved_in_network(net).is_some() {
+                let why =
+                    "no host can have it: it is a network's, a broadcast or no unicast address";
+                self.list(statement, why, "write another one, or correct its prefix");
                 continue;
             }
             // an entry of one node alone is written for both
             let options = entry.map(|it| self.options(it.unwrap_or(statement)));
             let device = options.each_ref().map(|it| it.0.clone());
-            let labels = [0, 1].map(|node| {
-                let on = device[node].as_ref().unwrap_or(&interface[node]);
-                let label = options[node].1.as_deref()?;
-                Some(
-                    label
-                        .strip_prefix(on.as_str())
-                        .and_then(|it| it.strip_prefix(':'))
-                        .map(str::to_owned),
-                )
+            let on = [0, 1].map(|node| device[node].as_ref().unwrap_or(&home.interface[node]));
+            if !on.iter().all(|it| is_device(it)) {
+                self.list(
+                    statement,
+                    "no interface has such a name",
+                    "name the interface",
+                );
+                continue;
+            }
+            let once = on.map(|on| {
+                let on = if is_link_local(ip) { on.as_str() } else { "" };
+                Once::Address(ip, on.to_owned())
             });
+            if !self.taken.is_free(&once) || !taken.take(once) {
+                self.list(statement, "the address is there already", "once is enough");
+                continue;
+            }
             let mut text = net.to_string();
+            let labels = [0, 1].map(|node| Some(label(options[node].1.as_deref()?, on[node])));
             match labels {
                 [None, None] => {}
-                [Some(Some(one)), Some(Some(two))] if one == two && ip.is_ipv4() && !is_virtual => {
+                [Some(Some(one)), Some(Some(two))]
+                    if one == two && ip.is_ipv4() && !home.is_virtual =>
+                {
                     text += &format!(" label {one}");
                 }
                 _ => {
-                    let why = "a label is INTERFACE:NAME with one name on both nodes, of an IPv4 address without `vmac`";
+                    let why = "a label is INTERFACE:NAME of 15 letters with one name on both nodes, of an IPv4 address without `vmac`";
                     let todo = "look whether anything needs it; the address itself is in the files";
                     self.sources
                         .advise(statement.place, "label of an address", why, todo);
@@ -121,6 +158,15 @@ impl Translation<'_> {
         let todo = "look whether anything needs it";
         self.sources.advise(statement.place, &what, why, todo);
     }
+}
+
+/// The part of a label after the interface's name, if spared can set it.
+fn label<'l>(label: &'l str, interface: &str) -> Option<&'l str> {
+    let name = label.strip_prefix(interface)?.strip_prefix(':')?;
+    let fits = !name.is_empty()
+        && label.len() <= LABEL_MAX
+        && name.bytes().all(|it| it.is_ascii_graphic());
+    fits.then_some(name)
 }
 
 /// The broadcast address of a network, as the kernel answers to it without being told.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use spared_config_reader::toml_text;
+use spared_config_reader::{is_path, toml_text};
 
+use super::address::is_device;
 use super::command::{Target, target};
 use super::group::Group;
 use super::route::of_both;
-use super::{Both, Top, Translation, child};
+use super::{Both, SECONDS_MAX, Top, Translation, child, unique};
 use crate::sources::Place;
 use crate::toml::{Each, each, list, time};
 use crate::tree::Statement;
@@ -16,6 +17,14 @@ use crate::tree::Statement;
 /// Points of a check whose failure alone makes a node unfit.
 const FAULT: i64 = -253;
 const NAME_MAX: usize = 64;
+const CHECKS_MAX: usize = 256;
+/// Shortest and longest time of a check between two runs.
+const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=86_400_000;
+const TIMEOUT_MS_MAX: u64 = 60_000;
+/// Words of a script.
+const WORDS_MAX: usize = 64;
+/// Letters of a process.
+const PROCESS_MAX: usize = 255;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -79,9 +88,17 @@ pub(super) fn health(
     let delays = delays(top);
     let members = groups.iter().flat_map(|it| &it.members);
     let devices: BTreeSet<String> = members.flat_map(|it| it.devices.iter().cloned()).collect();
+    let mut names = BTreeSet::new();
     let mut text = String::new();
     for ((kind, name), check) in &tracked {
         if *kind == Kind::Interface && devices.contains(name) {
+            continue;
+        }
+        if names.len() >= CHECKS_MAX {
+            let why = "spared has at most 256 checks";
+            translation
+                .sources
+                .list(check.place, name, why, "leave some out");
             continue;
         }
         if check.groups.len() < groups.len() && check.weight.points != 0 {
@@ -91,18 +108,11 @@ pub(super) fn health(
                 .sources
                 .advise(check.place, &what, why, "look whether that is meant");
         }
-        let lines = match kind {
-            Kind::Interface => Some(interface(
-                name,
-                delays.get(name.as_str()).copied().flatten(),
-            )),
-            Kind::Script => script(translation, name, &check.blocks, check.weight),
-            Kind::Process => process(translation, name, &check.blocks),
-            Kind::File => file(translation, name, &check.blocks, check.weight),
-        };
-        let Some(lines) = lines else {
+        let Some((table, keys)) = check.keys(translation, *kind, name, &delays) else {
             continue;
         };
+        // an interface has its own name, and is first: others get another one if theirs is taken
+        let name = unique(&mut names, name, NAME_MAX, |it| it.is_ascii_graphic());
         // a file that is missing or 0 adds nothing
         let gained = if *kind == Kind::File {
             0
@@ -113,7 +123,12 @@ pub(super) fn health(
             groups[*group].add(check.on.map(|is_on| if is_on { gained } else { 0 }));
         }
         let between = if text.is_empty() { "" } else { "\n" };
-        let _ = writeln!(text, "{between}{lines}weight = {}", check.weight.lost());
+        let _ = writeln!(
+            text,
+            "{between}[[{table}]]\nname = {}\n{keys}weight = {}",
+            toml_text(&name),
+            check.weight.lost()
+        );
         if check.weight.is_reversed && *kind != Kind::File {
             text += "reverse = true\n";
         }
@@ -121,12 +136,33 @@ pub(super) fn health(
     for (name, statement) in delays {
         let is_written =
             tracked.contains_key(&(Kind::Interface, name.to_owned())) && !devices.contains(name);
-        if let Some(statement) = statement.filter(|_| !is_written) {
+        if !is_written {
             let why = "the carrier of a group's own interface counts at once";
             translation.list(statement, why, "nothing, unless the carrier flaps");
         }
     }
     text
+}
+
+impl Tracked<'_> {
+    /// Name of the table in health.toml, and the keys of this kind, as lines.
+    fn keys(
+        &self,
+        translation: &mut Translation<'_>,
+        kind: Kind,
+        name: &str,
+        delays: &BTreeMap<&str, &Statement>,
+    ) -> Option<(&'static str, String)> {
+        match kind {
+            Kind::Interface => {
+                let keys = interface(translation, delays.get(name).copied());
+                Some(("interface", keys))
+            }
+            Kind::Script => script(translation, &self.blocks, self.weight),
+            Kind::Process => process(translation, &self.blocks),
+            Kind::File => file(translation, &self.blocks, self.weight),
+        }
+    }
 }
 
 fn tracked<'t>(
@@ -151,6 +187,10 @@ fn tracked<'t>(
                     if kind != Kind::Interface && blocks.is_none() {
                         let why = "nothing of this name is defined";
                         translation.list(entry, why, "define it, or take it out");
+                        continue;
+                    }
+                    if kind == Kind::Interface && !is_device(name) {
+                        translation.list(entry, "no interface has such a name", "correct it");
                         continue;
                     }
                     if !matches!(entry.word(1), "" | "weight") {
@@ -235,27 +275,25 @@ fn weight(
     }
 }
 
-fn delays<'t>(top: &Top<'t>) -> BTreeMap<&'t str, Option<&'t Statement>> {
+fn delays<'t>(top: &Top<'t>) -> BTreeMap<&'t str, &'t Statement> {
     let blocks = top
         .trees
-        .iter()
+        .into_iter()
         .flatten()
         .filter(|it| it.word(0) == "interface_up_down_delays");
     let entries = blocks.flat_map(|it| it.block());
-    entries.map(|it| (it.word(0), Some(it))).collect()
+    entries.map(|it| (it.word(0), it)).collect()
 }
 
-fn interface(name: &str, delays: Option<&Statement>) -> String {
-    let mut lines = format!("[[interface]]\nname = {}\n", toml_text(name));
-    let seconds = |at: usize| delays.and_then(|it| it.word(at).parse::<f64>().ok());
-    let (down, up) = (seconds(1), seconds(2).or(seconds(1)));
-    for (key, seconds) in [("down_delay", down), ("up_delay", up)] {
-        if let Some(seconds) = seconds.filter(|it| *it > 0.0) {
-            let _ = writeln!(
-                lines,
-                "{key} = {}",
-                time((seconds.min(86_400.0) * 1000.0) as u64)
-            );
+fn interface(translation: &mut Translation<'_>, delays: Option<&Statement>) -> String {
+    let mut lines = String::new();
+    let Some(delays) = delays else { return lines };
+    // the second time may be absent: it is the first, too
+    let up = if delays.word(2).is_empty() { 1 } else { 2 };
+    for (key, position) in [("down_delay", 1), ("up_delay", up)] {
+        let ms = translation.milliseconds(delays, position, SECONDS_MAX);
+        if let Some(ms) = ms.filter(|it| *it > 0) {
+            let _ = writeln!(lines, "{key} = {}", time(ms));
         }
     }
     lines
@@ -263,58 +301,48 @@ fn interface(name: &str, delays: Option<&Statement>) -> String {
 
 fn script(
     translation: &mut Translation<'_>,
-    name: &str,
     both: &Both<'_>,
     weight: Weight,
-) -> Option<String> {
+) -> Option<(&'static str, String)> {
     let statements = child(both, "script");
-    let targets = of_both(statements.map(|it| it.and_then(target)));
-    let Some(targets) = targets else {
+    let Some(targets) = of_both(statements.map(|it| it.and_then(target))) else {
         let block = both[0].or(both[1])?;
         translation.list(block, "it names no script", "name one");
         return None;
     };
-    let name = check_name(name);
-    let mut lines = match &targets {
+    let (table, key, values) = match &targets {
         [Target::Process(one), Target::Process(two)] => {
-            let processes = [one, two].map(|it| toml_text(it));
-            format!(
-                "[[process]]\nname = {name}\nprocess = {}\n",
-                each(translation.nodes, &processes)
-            )
+            ("process", "process", [one, two].map(|it| toml_text(it)))
         }
         [Target::Tcp(one), Target::Tcp(two)] => {
-            let addresses = [one, two].map(|it| toml_text(it));
-            format!(
-                "[[tcp]]\nname = {name}\naddress = {}\n",
-                each(translation.nodes, &addresses)
-            )
+            ("tcp", "address", [one, two].map(|it| toml_text(it)))
         }
         targets => {
             let argv = targets.each_ref().map(argv);
-            format!(
-                "[[script]]\nname = {name}\nargv = {}\n",
-                each(translation.nodes, &argv)
-            )
+            if !argv.iter().all(|it| is_command(it)) {
+                let block = statements[0].or(statements[1])?;
+                let why = "a command has up to 64 words, and a path without `..`";
+                translation.list(block, why, "write a script that runs it");
+                return None;
+            }
+            ("script", "argv", argv.map(|it| list(&it)))
         }
     };
     let ms = |translation: &mut Translation<'_>, word| {
         let statement = translation.common(child(both, word));
-        statement
-            .and_then(|it| translation.milliseconds(it, 1))
-            .filter(|it| *it > 0)
+        let ms = statement.and_then(|it| translation.milliseconds(it, 1, SECONDS_MAX));
+        ms.filter(|it| *it > 0)
     };
     let interval = ms(translation, "interval").unwrap_or(1000);
-    let timeout = ms(translation, "timeout")
-        .unwrap_or(interval)
-        .min(interval)
-        .min(60_000);
-    let _ = write!(
-        lines,
-        "interval = {}\ntimeout = {}\n",
-        time(interval),
-        time(timeout)
-    );
+    let (least, most) = (*INTERVAL_MS.start(), *INTERVAL_MS.end());
+    if interval < least {
+        let statement = translation.common(child(both, "interval"))?;
+        let why = "checks run ten times a second at most: the files have 100 ms";
+        translation.list(statement, why, "nothing");
+    }
+    let interval = interval.clamp(least, most);
+    let timeout = ms(translation, "timeout").unwrap_or(interval);
+    let timeout = timeout.clamp(10, interval.min(TIMEOUT_MS_MAX));
     let mut counts = ["rise", "fall"].map(|word| {
         let statement = translation.common(child(both, word));
         statement
@@ -324,19 +352,33 @@ fn script(
     if weight.is_reversed {
         counts.reverse();
     }
-    let _ = write!(lines, "rise = {}\nfall = {}\n", counts[0], counts[1]);
-    Some(lines)
+    let keys = format!(
+        "{key} = {}\ninterval = {}\ntimeout = {}\nrise = {}\nfall = {}\n",
+        each(translation.nodes, &values),
+        time(interval),
+        time(timeout),
+        counts[0],
+        counts[1]
+    );
+    Some((table, keys))
 }
 
-fn argv(target: &Target) -> String {
+/// True for a command that a check can run.
+fn is_command(argv: &[String]) -> bool {
+    let is_program = argv.first().is_some_and(|it| is_path(it));
+    is_program && argv.len() <= WORDS_MAX && !argv.iter().any(|it| it.contains('\0'))
+}
+
+fn argv(target: &Target) -> Vec<String> {
+    let of = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
     match target {
-        Target::Script(argv) => list(argv),
-        Target::Process(name) => list(&["/usr/bin/env", "pidof", "-q", name]),
-        Target::Tcp(address) => list(&["/usr/bin/env", "nc", "-z", address]),
+        Target::Script(argv) => argv.clone(),
+        Target::Process(name) => of(&["/usr/bin/env", "pidof", "-q", name]),
+        Target::Tcp(address) => of(&["/usr/bin/env", "nc", "-z", address]),
     }
 }
 
-fn process(translation: &mut Translation<'_>, name: &str, both: &Both<'_>) -> Option<String> {
+fn process(translation: &mut Translation<'_>, both: &Both<'_>) -> Option<(&'static str, String)> {
     let statements = child(both, "process");
     if let Some(long) = statements.iter().flatten().find(|it| it.words.len() > 2) {
         let why = "a process is found by its name, not by its arguments";
@@ -344,12 +386,15 @@ fn process(translation: &mut Translation<'_>, name: &str, both: &Both<'_>) -> Op
     }
     let program = |it: &Statement| {
         let name = it.word(1).rsplit('/').next().unwrap_or_default();
-        Some(toml_text(name)).filter(|_| !name.is_empty())
+        Some(toml_text(name)).filter(|_| (1..=PROCESS_MAX).contains(&name.len()))
     };
-    let programs = of_both(statements.map(|it| it.and_then(program)))?;
-    let mut lines = format!(
-        "[[process]]\nname = {}\nprocess = {}\ninterval = \"1s\"\ntimeout = \"1s\"\nrise = 1\nfall = 1\n",
-        check_name(name),
+    let Some(programs) = of_both(statements.map(|it| it.and_then(program))) else {
+        let block = both[0].or(both[1])?;
+        translation.list(block, "it names no process", "name one");
+        return None;
+    };
+    let mut keys = format!(
+        "process = {}\ninterval = \"1s\"\ntimeout = \"1s\"\nrise = 1\nfall = 1\n",
         each(translation.nodes, &programs)
     );
     for (key, words) in [
@@ -359,23 +404,20 @@ fn process(translation: &mut Translation<'_>, name: &str, both: &Both<'_>) -> Op
         let statement = words
             .iter()
             .find_map(|word| translation.common(child(both, word)));
-        let ms = statement
-            .and_then(|it| translation.milliseconds(it, 1))
-            .filter(|it| *it > 0);
-        if let Some(ms) = ms {
-            let _ = writeln!(lines, "{key} = {}", time(ms));
+        let ms = statement.and_then(|it| translation.milliseconds(it, 1, SECONDS_MAX));
+        if let Some(ms) = ms.filter(|it| *it > 0) {
+            let _ = writeln!(keys, "{key} = {}", time(ms));
         }
     }
-    Some(lines)
+    Some(("process", keys))
 }
 
 fn file(
     translation: &mut Translation<'_>,
-    name: &str,
     both: &Both<'_>,
     weight: Weight,
-) -> Option<String> {
-    let path = |it: &Statement| Some(toml_text(it.word(1))).filter(|_| it.word(1).starts_with('/'));
+) -> Option<(&'static str, String)> {
+    let path = |it: &Statement| Some(toml_text(it.word(1))).filter(|_| is_path(it.word(1)));
     let statements = child(both, "file");
     let Some(paths) = of_both(statements.map(|it| it.and_then(path))) else {
         let block = both[0].or(both[1])?;
@@ -396,17 +438,6 @@ fn file(
             .sources
             .advise(block.place, &block.text(), why, todo);
     }
-    Some(format!(
-        "[[number]]\nname = {}\npath = {}\nworse = \"{worse}\"\n",
-        check_name(name),
-        each(translation.nodes, &paths)
-    ))
-}
-
-/// A name of a check: letters, digits and signs.
-fn check_name(name: &str) -> String {
-    let letters = name
-        .chars()
-        .map(|it| if it.is_ascii_graphic() { it } else { '-' });
-    toml_text(&letters.take(NAME_MAX).collect::<String>())
+    let path = each(translation.nodes, &paths);
+    Some(("number", format!("path = {path}\nworse = \"{worse}\"\n")))
 }

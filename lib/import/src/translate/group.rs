@@ -6,7 +6,7 @@ use std::fmt::Write;
 use spared_config_reader::toml_text;
 
 use super::member::{Election, Member};
-use super::{Both, Top, Translation, child};
+use super::{Both, Top, Translation, child, unique};
 use crate::sources::Place;
 use crate::toml::{Each, each, time};
 
@@ -15,6 +15,7 @@ const NAME_MAX: usize = 32;
 /// Maximum number of instances that are translated, more than spared can have.
 const INSTANCES_MAX: usize = 1000;
 const PRIORITY_MAX: i64 = 253;
+const GROUPS_MAX: usize = 255;
 
 pub struct Group<'t> {
     pub name: String,
@@ -133,9 +134,18 @@ fn group<'t>(
     names: &mut BTreeSet<String>,
     origin: &'t str,
     both: Both<'t>,
-    members: Vec<Member<'t>>,
+    mut members: Vec<Member<'t>>,
     is_sync: bool,
 ) -> Option<Group<'t>> {
+    if names.len() >= GROUPS_MAX {
+        for block in members.iter().flat_map(|it| it.both).flatten() {
+            let why = "spared has at most 255 groups";
+            translation
+                .sources
+                .list_all(block, "vrrp_instance", why, "divide the file");
+        }
+        return None;
+    }
     let first = members.first()?;
     let mut election = first.election.clone();
     election.version = members.iter().map(|it| it.election.version).max()?;
@@ -144,8 +154,18 @@ fn group<'t>(
             priority,
             interval_ms,
             version,
+            keys,
             ..
         } = &other.election;
+        if *keys != election.keys {
+            let why = format!(
+                "a group has one number of lost adverts, delay, interval of announcements and password: those of {} are in the files",
+                first.name
+            );
+            let what = format!("vrrp_instance {}", other.name);
+            let todo = "look which ones are right";
+            translation.sources.list(other.place, &what, &why, todo);
+        }
         if (*priority, *interval_ms, *version)
             != (election.priority, election.interval_ms, election.version)
         {
@@ -164,8 +184,12 @@ fn group<'t>(
         election.preempts &= other.election.preempts;
         election.failback_ms = election.failback_ms.max(other.election.failback_ms);
     }
-    let name = unique(names, origin);
+    let name = unique(names, origin, NAME_MAX, is_name);
     let decision = decide(translation, &name, origin, &members, &election, is_sync);
+    if translation.is_final {
+        join(translation, &mut members);
+    }
+    limit_adverts(translation, &mut members);
     Some(Group {
         name,
         origin,
@@ -177,23 +201,48 @@ fn group<'t>(
     })
 }
 
-/// A name that a group can have, and no other has.
-fn unique(names: &mut BTreeSet<String>, wanted: &str) -> String {
-    let is_allowed = |it: char| it.is_ascii_alphanumeric() || "-_".contains(it);
-    let letters = wanted
-        .chars()
-        .map(|it| if is_allowed(it) { it } else { '-' });
-    let mut name: String = letters.take(NAME_MAX - 3).collect();
-    if name.is_empty() {
-        name.push_str("main");
+fn is_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "-_".contains(letter)
+}
+
+/// Gives the addresses of members on one interface to the first, once no other router has a VRID for each.
+fn join(translation: &mut Translation<'_>, members: &mut [Member<'_>]) {
+    for at in 1..members.len() {
+        let (before, rest) = members.split_at_mut(at);
+        let (before, Some(member)) = (before.iter_mut(), rest.first_mut()) else {
+            continue;
+        };
+        let what = format!("vrrp_instance {}", member.name);
+        let mut met = before.filter(|it| it.shares(member));
+        let Some(first) = met.next() else { continue };
+        let name = first.name;
+        if first.interface == member.interface {
+            let why = format!(
+                "its addresses are in `[[group.interface]]` of {name}: one takes all of an interface"
+            );
+            translation
+                .sources
+                .advise(member.place, &what, &why, "nothing");
+            first.absorb(member);
+        } else {
+            let why = format!("on one node it has the interface of {name}, on the other not");
+            let todo = "give both the same on both nodes, and import again";
+            translation.sources.list(member.place, &what, &why, todo);
+            member.clear();
+        }
     }
-    let mut free = name.clone();
-    let mut number = 2;
-    while !names.insert(free.clone()) {
-        free = format!("{name}-{number}");
-        number += 1;
+}
+
+fn limit_adverts(translation: &mut Translation<'_>, members: &mut [Member<'_>]) {
+    for member in members {
+        if member.limit_advert() {
+            let why = "an advert has room for 255 addresses: the others are `unadvertised`";
+            let what = "virtual_ipaddress";
+            translation
+                .sources
+                .advise(member.place, what, why, "nothing");
+        }
     }
-    free
 }
 
 fn decide(
@@ -259,7 +308,7 @@ pub(super) fn text(translation: &Translation<'_>, groups: &[Group<'_>]) -> Strin
         );
         text += &election_keys(translation, group);
         for member in &group.members {
-            text += &member.tables;
+            text += &member.text(translation.nodes);
         }
     }
     text

@@ -1,14 +1,13 @@
 //! A `vrrp_instance` as a member of a group: its interface, its addresses, and what it asks of the election.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::IpAddr;
 
 use spared_config_reader::toml_text;
 
-use super::address::Address;
+use super::address::{Address, Home, is_device};
 use super::route::of_both;
-use super::{Both, Top, Translation, child};
+use super::taken::{Once, Taken};
+use super::{Both, SECONDS_MAX, Top, Translation, child};
 use crate::sources::Place;
 use crate::toml::{Each, each, list};
 use crate::tree::Statement;
@@ -18,20 +17,82 @@ const PRIORITY: i64 = 100;
 const INTERVAL_MS: u64 = 1000;
 /// Longest interval that spared accepts.
 const INTERVAL_MS_MAX: u64 = 40_000;
-/// TTL of a keepalived's unicast adverts, at least.
-const UNICAST_TTL: i64 = 64;
-/// Letters of a device's name.
-const DEVICE_LETTERS: usize = 15;
+/// Addresses in an advert of IPv4, which counts them in a byte.
+const ADVERTISED_MAX: usize = 255;
+/// Shortest interval for which the fence has time, whatever the kernel's tick and the number of lost adverts.
+const FENCED_MS: u64 = 30;
+/// Longest delay of a start.
+const START_SECONDS_MAX: u32 = 3600;
 
 pub struct Member<'t> {
     pub name: &'t str,
     pub place: Place,
     pub both: Both<'t>,
+    pub interface: Each<String>,
+    pub is_ipv6: bool,
+    vrid: i64,
+    /// Texts of its addresses in adverts, and of those that are in none.
+    advertised: Vec<String>,
+    unadvertised: Vec<String>,
+    /// Further keys of its `[[group.interface]]`, as lines.
+    keys: String,
+    /// Tables of the group that it brings.
+    tables: String,
     /// Interfaces of the member, of its addresses and routes.
     pub devices: Vec<String>,
-    /// `[[group.interface]]` and the tables below it.
-    pub tables: String,
     pub election: Election,
+}
+
+impl Member<'_> {
+    /// True if both have an interface of a node for one family.
+    pub fn shares(&self, other: &Self) -> bool {
+        let mut interfaces = self.interface.iter().zip(&other.interface);
+        let are_written = !self.advertised.is_empty() && !other.advertised.is_empty();
+        are_written && self.is_ipv6 == other.is_ipv6 && interfaces.any(|(one, two)| one == two)
+    }
+
+    /// Takes all that another member brings to the files.
+    pub fn absorb(&mut self, other: &mut Self) {
+        self.advertised.append(&mut other.advertised);
+        self.unadvertised.append(&mut other.unadvertised);
+        self.tables += &std::mem::take(&mut other.tables);
+    }
+
+    /// Keeps the member out of the files.
+    pub fn clear(&mut self) {
+        self.advertised.clear();
+    }
+
+    /// Leaves in the adverts what they have room for; false if that is all.
+    pub fn limit_advert(&mut self) -> bool {
+        let is_over = !self.is_ipv6 && self.advertised.len() > ADVERTISED_MAX;
+        if is_over {
+            let more = self.advertised.split_off(ADVERTISED_MAX);
+            self.unadvertised.splice(0..0, more);
+        }
+        is_over
+    }
+
+    /// `[[group.interface]]` and the tables below it; empty if another member has taken its addresses.
+    pub fn text(&self, nodes: &Each<String>) -> String {
+        if self.advertised.is_empty() {
+            return String::new();
+        }
+        let interface = self.interface.each_ref().map(|it| toml_text(it));
+        let mut text = format!(
+            "\n[[group.interface]]\ninterface = {}\nvrid = {}\n",
+            each(nodes, &interface),
+            self.vrid
+        );
+        let lists = [
+            ("addresses", &self.advertised),
+            ("unadvertised", &self.unadvertised),
+        ];
+        for (key, texts) in lists.iter().filter(|it| !it.1.is_empty()) {
+            let _ = writeln!(text, "{key} = {}", list(texts));
+        }
+        text + &self.keys + &self.tables
+    }
 }
 
 /// Wishes about an election, which a group has once.
@@ -57,70 +118,75 @@ impl Translation<'_> {
         let first = both[0].or(both[1])?;
         let interface =
             of_both(child(&both, "interface").map(|it| it.map(|it| it.word(1).to_owned())));
-        let Some(interface) = interface else {
-            return self.refuse(
-                &both,
-                "it has no interface",
-                "name its interface, and import again",
-            );
+        let fitting = interface.filter(|it| it.iter().all(|it| is_device(it)));
+        let Some(interface) = fitting else {
+            let why = "it has no interface";
+            return self.refuse(&both, why, "name its interface, and import again");
         };
         let vrid = self.common(child(&both, "virtual_router_id"));
         let vrid = vrid.and_then(|it| self.number(it, 1..=255));
         let Some(vrid) = vrid else {
-            return self.refuse(
-                &both,
-                "it has no number",
-                "give it a `virtual_router_id`, and import again",
-            );
+            let todo = "give it a `virtual_router_id`, and import again";
+            return self.refuse(&both, "it has no number", todo);
         };
-        let mut known = BTreeSet::new();
-        let is_virtual = child(&both, "use_vmac").iter().any(Option::is_some);
+        let mut taken = Taken::default();
+        let mut home = Home {
+            interface: &interface,
+            is_virtual: child(&both, "use_vmac").iter().any(Option::is_some),
+            has_one_family: true,
+        };
+        let own = self.addresses(&child(&both, "virtual_ipaddress"), &home, &mut taken);
+        home.has_one_family = false;
         let excluded = child(&both, "virtual_ipaddress_excluded");
-        let own = child(&both, "virtual_ipaddress");
-        let mut addresses = self.addresses(&own, &interface, is_virtual, &mut known);
+        let excluded = self.addresses(&excluded, &home, &mut taken);
         let is_here = |it: &Address| {
             let mut pairs = it.device.iter().zip(&interface);
             pairs.all(|(device, own)| device.as_ref().is_none_or(|it| it == own))
         };
-        let elsewhere: Vec<Address> = addresses
-            .iter()
-            .filter(|it| !is_here(it))
-            .cloned()
-            .collect();
-        addresses.retain(is_here);
-        let mut more = self.addresses(&excluded, &interface, is_virtual, &mut known);
-        let moved: Vec<Address> = more.iter().filter(|it| !is_here(it)).cloned().collect();
-        more.retain(is_here);
-        let Some(is_ipv6) = addresses.first().map(|it| it.ip.is_ipv6()) else {
+        let (own, mut elsewhere): (Vec<_>, Vec<_>) = own.into_iter().partition(is_here);
+        let (excluded, moved): (Vec<_>, Vec<_>) = excluded.into_iter().partition(is_here);
+        elsewhere.extend(moved);
+        let Some(is_ipv6) = own.first().map(|it| it.ip.is_ipv6()) else {
             let why = "no virtual address is on the interface of its adverts";
             return self.refuse(&both, why, "give it one there, and import again");
         };
-        let mut tables = format!(
-            "\n[[group.interface]]\ninterface = {}\nvrid = {vrid}\n",
-            each(self.nodes, &interface.each_ref().map(|it| toml_text(it)))
-        );
-        for (key, addresses) in [("addresses", &addresses), ("unadvertised", &more)] {
-            let texts: Vec<&str> = addresses.iter().map(|it| it.text.as_str()).collect();
-            if !texts.is_empty() {
-                let _ = writeln!(tables, "{key} = {}", list(&texts));
-            }
+        let router = interface.each_ref().map(|interface| Once::Router {
+            interface: interface.clone(),
+            is_ipv6,
+            vrid,
+        });
+        if !self.taken.is_free(&router) || !taken.take(router) {
+            let why = "another instance has its `virtual_router_id` on this interface";
+            return self.refuse(
+                &both,
+                why,
+                "give it another one on both nodes, and import again",
+            );
         }
-        tables += &self.interface_keys(top, &both, is_ipv6, vrid);
+        let keys = self.interface_keys(top, &both, is_ipv6, vrid, &mut taken);
         let mut devices: Vec<String> = interface.to_vec();
-        for address in elsewhere.iter().chain(&moved) {
+        let mut tables = String::new();
+        for address in &elsewhere {
             devices.extend(address.device.iter().flatten().cloned());
             tables += &self.group_address(address, &interface);
         }
-        tables += &self.routes(&child(&both, "virtual_routes"), &mut devices);
-        tables += &self.rules(&child(&both, "virtual_rules"));
+        tables += &self.routes(&child(&both, "virtual_routes"), &mut devices, &mut taken);
+        tables += &self.rules(&child(&both, "virtual_rules"), &mut taken);
         let election = self.election(top, &both, is_ipv6);
-        let place = first.place;
+        self.taken.join(taken);
+        let texts = |found: Vec<Address>| found.into_iter().map(|it| it.text).collect();
         Some(Member {
             name,
-            place,
+            place: first.place,
             both,
-            devices,
+            interface: interface.clone(),
+            is_ipv6,
+            vrid,
+            advertised: texts(own),
+            unadvertised: texts(excluded),
+            keys,
             tables,
+            devices,
             election,
         })
     }
@@ -154,6 +220,7 @@ impl Translation<'_> {
         both: &Both<'_>,
         is_ipv6: bool,
         vrid: i64,
+        taken: &mut Taken,
     ) -> String {
         let mut lines = String::new();
         if let Some(vmac) = self.common(child(both, "use_vmac")) {
@@ -166,14 +233,17 @@ impl Translation<'_> {
             if name.contains(':') || !vmac.word(2).is_empty() {
                 self.list(vmac, "the MAC address is that of RFC 9568", "leave it out");
             }
-            if name.len() > DEVICE_LETTERS {
+            let once = [(); 2].map(|()| Once::Device(name.clone()));
+            let todo = "`sparectl check` prints it: correct rules of the firewall";
+            if name.contains(':') {
+                // said above
+            } else if !is_device(&name) {
                 let why = "the name has more than 15 letters; the device has another name";
-                self.list(
-                    vmac,
-                    why,
-                    "`sparectl check` prints it: correct rules of the firewall",
-                );
-            } else if !name.contains(':') {
+                self.list(vmac, why, todo);
+            } else if !self.taken.is_free(&once) || !taken.take(once) {
+                let why = "another instance has a device of this name; this device has another one";
+                self.list(vmac, why, todo);
+            } else {
                 let _ = writeln!(lines, "vmac_name = {}", toml_text(&name));
             }
         }
@@ -195,94 +265,6 @@ impl Translation<'_> {
         lines + &self.unicast(both, is_ipv6)
     }
 
-    fn unicast(&mut self, both: &Both<'_>, is_ipv6: bool) -> String {
-        let mut lines = String::new();
-        let blocks = child(both, "unicast_peer");
-        let mut sources = ["unicast_src_ip", "mcast_src_ip"]
-            .map(|word| child(both, word).map(|it| it.map(|it| it.word(1).to_owned())))
-            .into_iter()
-            .reduce(|one, other| {
-                [
-                    one[0].clone().or(other[0].clone()),
-                    one[1].clone().or(other[1].clone()),
-                ]
-            })
-            .unwrap_or_default();
-        let mut peers: Vec<String> = Vec::new();
-        for peer in blocks.iter().flatten().flat_map(|it| it.block()) {
-            for word in peer.words.iter().take(1) {
-                if word
-                    .text
-                    .parse::<IpAddr>()
-                    .is_ok_and(|it| it.is_ipv6() == is_ipv6)
-                {
-                    peers.push(word.text.clone());
-                } else {
-                    self.list(
-                        peer,
-                        "it is no address of the family",
-                        "write it into `peers`",
-                    );
-                }
-            }
-            let options = peer.words.iter().skip(1).map(|it| it.text.as_str());
-            if options
-                .clone()
-                .any(|it| it.parse::<u8>().is_err() && !matches!(it, "min_ttl" | "max_ttl"))
-            {
-                self.list(
-                    peer,
-                    "a line has one address",
-                    "write the others into `peers`",
-                );
-            }
-        }
-        if self.is_one {
-            // the other node's own address is the only peer of this one
-            sources[1] = Some(peers.clone())
-                .filter(|it| it.len() == 1 && sources[0].is_some())
-                .map(|it| it[0].clone());
-        }
-        if !peers.is_empty() {
-            peers.extend(sources.iter().flatten().cloned());
-            peers.sort();
-            peers.dedup();
-            let ttl = child(both, "unicast_ttl")[0].and_then(|it| self.number(it, 0..=255));
-            let least = blocks
-                .iter()
-                .flatten()
-                .flat_map(|it| it.block())
-                .filter_map(min_ttl)
-                .min();
-            let ttl = least.unwrap_or_else(|| ttl.unwrap_or(UNICAST_TTL).min(UNICAST_TTL));
-            let _ = write!(lines, "unicast = true\npeers = {}\n", list(&peers));
-            if !self.is_final || least.is_some() {
-                let _ = writeln!(lines, "min_ttl = {}   # as keepalived sends", ttl.max(1));
-            }
-        }
-        match sources {
-            [Some(one), Some(two)] => {
-                let both = [one, two].map(|it| toml_text(&it));
-                let _ = writeln!(lines, "advert_source = {}", each(self.nodes, &both));
-            }
-            [None, None] => {}
-            _ => {
-                let named = child(both, "unicast_src_ip")
-                    .into_iter()
-                    .chain(child(both, "mcast_src_ip"));
-                if let Some(statement) = named.flatten().next() {
-                    let why = "the other node's address is not known";
-                    self.list(
-                        statement,
-                        why,
-                        "write `advert_source = { ... }`, if a node has several addresses there",
-                    );
-                }
-            }
-        }
-        lines
-    }
-
     fn election(&mut self, top: &Top<'_>, both: &Both<'_>, is_ipv6: bool) -> Election {
         let mut priority = [PRIORITY; 2];
         for (priority, statement) in priority.iter_mut().zip(child(both, "priority")) {
@@ -299,12 +281,17 @@ impl Translation<'_> {
         let version = self.version(top, both, is_ipv6);
         let mut interval_ms = INTERVAL_MS;
         if let Some(statement) = self.common(child(both, "advert_int")) {
-            interval_ms = self.milliseconds(statement, 1).unwrap_or(INTERVAL_MS);
-            let unit = if version == 2 { 1000 } else { 10 };
-            let fitting = (interval_ms / unit * unit).clamp(unit, INTERVAL_MS_MAX);
+            let found = self.milliseconds(statement, 1, SECONDS_MAX);
+            interval_ms = found.unwrap_or(INTERVAL_MS);
+            let (unit, least) = if version == 2 {
+                (1000, 1000)
+            } else {
+                (10, FENCED_MS)
+            };
+            let fitting = (interval_ms / unit * unit).clamp(least, INTERVAL_MS_MAX);
             if fitting != interval_ms {
                 let why = format!(
-                    "version {version} of VRRP has intervals of {unit} ms to 40 s in these steps"
+                    "version {version} of VRRP has intervals of {least} ms to 40 s in steps of {unit} ms"
                 );
                 self.list(statement, &why, "correct it on both nodes before you begin");
                 interval_ms = fitting;
@@ -314,7 +301,9 @@ impl Translation<'_> {
         Election {
             priority,
             preempts: child(both, "nopreempt").iter().all(Option::is_none),
-            failback_ms: delay.and_then(|it| self.milliseconds(it, 1)).unwrap_or(0),
+            failback_ms: delay
+                .and_then(|it| self.milliseconds(it, 1, SECONDS_MAX))
+                .unwrap_or(0),
             version,
             interval_ms,
             keys: self.group_keys(top, both, version),
@@ -351,7 +340,8 @@ impl Translation<'_> {
             }
         }
         if let Some(delay) = self.common(top.global("vrrp_startup_delay")) {
-            if let Some(ms) = self.milliseconds(delay, 1).filter(|it| *it > 0) {
+            let found = self.milliseconds(delay, 1, START_SECONDS_MAX);
+            if let Some(ms) = found.filter(|it| *it > 0) {
                 let _ = writeln!(lines, "start_delay = {}", crate::toml::time(ms));
             }
         }
@@ -398,11 +388,6 @@ impl Translation<'_> {
 
 fn is_off(word: &str) -> bool {
     matches!(word, "off" | "false" | "no")
-}
-
-fn min_ttl(peer: &Statement) -> Option<i64> {
-    let at = peer.words.iter().position(|it| it.text == "min_ttl")?;
-    peer.word(at + 1).parse().ok()
 }
 
 /// A guess of the other node's priority, by what this one's file says about itself.

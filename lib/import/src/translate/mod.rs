@@ -10,8 +10,12 @@ mod group;
 mod hook;
 mod member;
 mod route;
+mod rule;
+mod taken;
+mod unicast;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::Texts;
 use crate::sources::Sources;
@@ -23,6 +27,8 @@ pub use address::address;
 pub use command::shell_word;
 pub use group::Decision;
 pub use hook::MARK;
+pub use rule::PRIORITY;
+pub use taken::Taken;
 
 /// A statement of each node; None where the node has none.
 type Both<'t> = Each<Option<&'t Statement>>;
@@ -35,12 +41,21 @@ pub struct Translation<'s> {
     pub is_final: bool,
     /// One file was read for both nodes, and it has no lines for one of them alone.
     pub is_one: bool,
+    /// Virtual addresses of all instances.
+    pub virtual_addresses: &'s BTreeSet<IpAddr>,
+    /// Names and numbers that are in the files.
+    pub taken: Taken,
+    /// Priority above that of the next rule that has none.
+    pub next_priority: u32,
 }
+
+/// Longest time that the files have: a day.
+const SECONDS_MAX: u32 = 86_400;
 
 /// Returns files of plugins and hooks, and what was decided about each group.
 pub fn translate(
     translation: &mut Translation<'_>,
-    trees: &Each<Vec<Statement>>,
+    trees: Each<&[Statement]>,
     has_conntrackd: bool,
 ) -> (Texts, Vec<Decision>) {
     for tree in trees {
@@ -130,14 +145,14 @@ const NAMED: [&str; 7] = [
 
 /// Blocks of the top by kind and name.
 struct Top<'t> {
-    trees: &'t Each<Vec<Statement>>,
+    trees: Each<&'t [Statement]>,
     /// Words of `global_defs`: the last of each counts.
     globals: Each<BTreeMap<&'t str, &'t Statement>>,
 }
 
 impl<'t> Top<'t> {
-    fn new(trees: &'t Each<Vec<Statement>>) -> Self {
-        let globals = trees.each_ref().map(|tree| {
+    fn new(trees: Each<&'t [Statement]>) -> Self {
+        let globals = trees.map(|tree| {
             let blocks = tree.iter().filter(|it| it.word(0) == "global_defs");
             blocks
                 .flat_map(|it| it.block())
@@ -168,6 +183,30 @@ impl<'t> Top<'t> {
     fn global(&self, word: &str) -> Both<'t> {
         self.globals.each_ref().map(|it| it.get(word).copied())
     }
+}
+
+/// A name of these letters that nothing else has.
+fn unique(
+    names: &mut BTreeSet<String>,
+    wanted: &str,
+    letters_max: usize,
+    is_allowed: fn(char) -> bool,
+) -> String {
+    let letters = wanted.chars().take(letters_max);
+    let mut name: String = letters
+        .map(|it| if is_allowed(it) { it } else { '-' })
+        .collect();
+    if name.is_empty() {
+        name.push_str("main");
+    }
+    let mut free = name.clone();
+    let mut number = 2;
+    while !names.insert(free.clone()) {
+        let room = name.get(..letters_max - 5).unwrap_or(&name);
+        free = format!("{room}-{number}");
+        number += 1;
+    }
+    free
 }
 
 /// The word in each node's block.
@@ -247,11 +286,17 @@ impl Translation<'_> {
     }
 
     /// Seconds of a statement, with or without a fraction, in ms.
-    fn milliseconds(&mut self, statement: &Statement, position: usize) -> Option<u64> {
+    fn milliseconds(
+        &mut self,
+        statement: &Statement,
+        position: usize,
+        seconds_max: u32,
+    ) -> Option<u64> {
         let seconds: Option<f64> = statement.word(position).parse().ok();
-        let fitting = seconds.filter(|it| (0.0..=86_400.0).contains(it));
+        let fitting = seconds.filter(|it| (0.0..=f64::from(seconds_max)).contains(it));
         if fitting.is_none() {
-            self.list(statement, "it is no time in seconds", "write one");
+            let why = format!("allowed is a time of up to {seconds_max} s");
+            self.list(statement, &why, "write one");
         }
         fitting.map(|it| (it * 1000.0).round() as u64)
     }

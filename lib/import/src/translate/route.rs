@@ -1,42 +1,66 @@
-//! Entries of `virtual_routes` and `virtual_rules`.
+//! Entries of `virtual_routes`.
 
 use std::fmt::Write;
 use std::net::IpAddr;
 
 use spared_config_reader::{IpNet, toml_text};
 
-use super::address::address;
+use super::address::{address, is_device, is_link_local};
+use super::taken::{Once, Taken};
 use super::{Both, Translation};
 use crate::toml::{Each, each};
 use crate::tree::Statement;
 
-/// Greatest priority that a rule without one gets.
-const PRIORITY: u32 = 30_000;
+/// Number of the main table, which a route without one is in.
+const MAIN: u32 = 254;
 
 #[derive(Default)]
 struct Route {
     destination: Option<String>,
+    is_ipv6: bool,
     gateway: Option<IpAddr>,
-    has_device: bool,
     source: Option<IpAddr>,
     metric: Option<u32>,
     table: Option<u32>,
 }
 
+impl Route {
+    /// Destination, if all addresses are of one family.
+    fn network(&self) -> Option<IpNet> {
+        let destination = self.destination.as_deref()?;
+        let named = address(destination);
+        let addresses = [self.gateway, self.source];
+        let mut is_ipv6 = addresses.iter().flatten().map(IpAddr::is_ipv6);
+        let is_ipv6 = match named {
+            Some(net) => net.addr().is_ipv6(),
+            None => self.is_ipv6 || is_ipv6.next().unwrap_or(false),
+        };
+        let is_fitting = addresses.iter().flatten().all(|it| it.is_ipv6() == is_ipv6);
+        let everything = if is_ipv6 { "::/0" } else { "0.0.0.0/0" };
+        // the kernel refuses host bits
+        let net = named.or_else(|| address(everything))?.trunc();
+        is_fitting.then_some(net)
+    }
+}
+
 impl Translation<'_> {
     /// `[[group.route]]` of an instance, and the interfaces that they name.
-    pub(super) fn routes(&mut self, both: &Both<'_>, devices: &mut Vec<String>) -> String {
+    pub(super) fn routes(
+        &mut self,
+        both: &Both<'_>,
+        devices: &mut Vec<String>,
+        taken: &mut Taken,
+    ) -> String {
         let mut text = String::new();
         for entry in self.entries(both, without_device) {
             let Some(statement) = entry[0].or(entry[1]) else {
                 continue;
             };
-            let Some(route) = self.route(statement) else {
-                continue;
-            };
-            let interfaces = entry.map(|it| it.and_then(|it| device(it, &["dev", "oif"])));
-            devices.extend(interfaces.iter().flatten().cloned());
-            self.write_route(&mut text, &route, interfaces);
+            let interfaces = of_both(entry.map(|it| it.and_then(|it| device(it, &["dev", "oif"]))));
+            let written = self.route(statement).and_then(|route| {
+                self.write_route(&mut text, statement, &route, interfaces.as_ref(), taken)
+            });
+            devices.extend(written.and(interfaces).into_iter().flatten());
         }
         text
     }
@@ -45,30 +69,37 @@ impl Translation<'_> {
         let mut route = Route::default();
         let mut words = statement.words.iter().map(|it| it.text.as_str());
         while let Some(word) = words.next() {
-            match word {
-                "to" => {}
-                "via" | "gw" => route.gateway = words.next().and_then(|it| it.parse().ok()),
-                "dev" | "oif" => route.has_device = words.next().is_some(),
-                "src" | "from" => route.source = words.next().and_then(|it| it.parse().ok()),
-                "metric" | "priority" | "preference" => {
-                    route.metric = words.next().and_then(|it| it.parse().ok());
+            let is_read = match word {
+                "to" | "no_track" | "inet" => true,
+                "inet6" => {
+                    route.is_ipv6 = true;
+                    true
                 }
-                "table" => route.table = self.table(statement, words.next().unwrap_or_default()),
-                "no_track" | "inet" | "inet6" => {}
-                // the kernel derives the scope, and the origin is for those who list routes
-                "scope" | "proto" | "protocol" => {
+                "via" | "gw" => {
+                    let value = words.by_ref().find(|it| !matches!(*it, "inet" | "inet6"));
+                    read(&mut route.gateway, value)
+                }
+                "src" | "from" => read(&mut route.source, words.next()),
+                "metric" | "priority" | "preference" => read(&mut route.metric, words.next()),
+                "table" => {
+                    route.table = self.table(statement, words.next().unwrap_or_default());
+                    // of the main table no number is written
+                    route.table = Some(route.table?).filter(|it| *it != MAIN);
+                    true
+                }
+                "dev" | "oif" | "scope" | "proto" | "protocol" => {
+                    // the kernel derives the scope, and the origin is for those who list routes
                     words.next();
+                    true
                 }
                 "blackhole" | "unreachable" | "prohibit" | "throw" | "nexthop" | "or" | "encap" => {
-                    let why = "a route has a gateway or an interface, and one of them";
-                    let todo = "add it by a hook in active.d, and remove it in backup.d";
-                    self.list(statement, why, todo);
-                    return None;
+                    false
                 }
                 word if route.destination.is_none()
                     && (word == "default" || address(word).is_some()) =>
                 {
                     route.destination = Some(word.to_owned());
+                    true
                 }
                 option => {
                     let what = format!("{option} of a route");
@@ -79,41 +110,54 @@ impl Translation<'_> {
                     if !OPTIONS_ALONE.contains(&option) {
                         words.next();
                     }
+                    true
                 }
+            };
+            if !is_read {
+                let why = "a route has a gateway or an interface, and one of them";
+                let todo = "add it by a hook in active.d, and remove it in backup.d";
+                self.list(statement, why, todo);
+                return None;
             }
-        }
-        if route.destination.is_none() || (route.gateway.is_none() && !route.has_device) {
-            let why = "it has no destination, or neither gateway nor interface";
-            self.list(statement, why, "write a `[[group.route]]`");
-            return None;
         }
         Some(route)
     }
 
-    fn write_route(&self, text: &mut String, route: &Route, interfaces: Each<Option<String>>) {
-        let Some(destination) = &route.destination else {
-            return;
+    fn write_route(
+        &mut self,
+        text: &mut String,
+        statement: &Statement,
+        route: &Route,
+        interfaces: Option<&Each<String>>,
+        taken: &mut Taken,
+    ) -> Option<()> {
+        let fits = interfaces.is_none_or(|it| it.iter().all(|it| is_device(it)));
+        let leads = match route.gateway {
+            Some(gateway) => !is_link_local(gateway) || interfaces.is_some(),
+            None => interfaces.is_some(),
         };
-        let is_ipv6 = match (route.gateway, address(destination)) {
-            (_, Some(net)) => net.addr().is_ipv6(),
-            (Some(gateway), None) => gateway.is_ipv6(),
-            (None, None) => false,
+        let Some(network) = route.network().filter(|_| fits && leads) else {
+            let why = "it has no destination, or neither gateway nor interface, or both families";
+            self.list(statement, why, "write a `[[group.route]]`");
+            return None;
         };
-        let destination = match address(destination) {
-            Some(net) => network(net),
-            None if is_ipv6 => "::/0".to_owned(),
-            None => "0.0.0.0/0".to_owned(),
-        };
-        let _ = write!(
-            text,
-            "\n[[group.route]]\ndestination = {}\n",
-            toml_text(&destination)
-        );
+        let (table, metric) = (route.table.unwrap_or(0), route.metric.unwrap_or(0));
+        let once = [(); 2].map(|()| Once::Route(network, table, metric));
+        if !self.taken.is_free(&once) || !taken.take(once) {
+            let why = "there is a route to it with this metric already";
+            self.list(
+                statement,
+                why,
+                "nothing, or another `metric` for one of them",
+            );
+            return None;
+        }
+        let _ = write!(text, "\n[[group.route]]\ndestination = \"{network}\"\n");
         if let Some(gateway) = route.gateway {
             let _ = writeln!(text, "gateway = \"{gateway}\"");
         }
-        if let Some(interfaces) = of_both(interfaces) {
-            let interfaces = interfaces.map(|it| toml_text(&it));
+        if let Some(interfaces) = interfaces {
+            let interfaces = interfaces.each_ref().map(|it| toml_text(it));
             let _ = writeln!(text, "interface = {}", each(self.nodes, &interfaces));
         }
         if let Some(source) = route.source {
@@ -124,12 +168,13 @@ impl Translation<'_> {
                 let _ = writeln!(text, "{key} = {value}");
             }
         }
+        Some(())
     }
 
     /// Number of a routing table.
-    fn table(&mut self, statement: &Statement, name: &str) -> Option<u32> {
+    pub(super) fn table(&mut self, statement: &Statement, name: &str) -> Option<u32> {
         let number = match name {
-            "main" => return None,
+            "main" => Some(MAIN),
             "default" => Some(253),
             "local" => Some(255),
             name => name.parse().ok(),
@@ -138,113 +183,22 @@ impl Translation<'_> {
             let why = format!(
                 "the number of table {name} is in /etc/iproute2/rt_tables, which is not read"
             );
-            self.list(statement, &why, "write `table = NUMBER`");
+            self.list(statement, &why, "write `table NUMBER`, and import again");
         }
         number
-    }
-
-    /// `[[group.rule]]` of an instance.
-    pub(super) fn rules(&mut self, both: &Both<'_>) -> String {
-        let mut text = String::new();
-        let mut next = PRIORITY;
-        for entry in self.entries(both, without_device) {
-            let Some(statement) = entry[0].or(entry[1]) else {
-                continue;
-            };
-            let lines = self.rule(statement, &entry, &mut next);
-            if let Some(lines) = lines {
-                let _ = write!(text, "\n[[group.rule]]\n{lines}");
-            }
-        }
-        text
-    }
-
-    fn rule(&mut self, statement: &Statement, entry: &Both<'_>, next: &mut u32) -> Option<String> {
-        let mut lines = String::new();
-        let (mut priority, mut table) = (None, None);
-        let mut words = statement.words.iter().map(|it| it.text.as_str());
-        while let Some(word) = words.next() {
-            match word {
-                "from" | "to" => {
-                    let value = words.next().unwrap_or_default();
-                    let net = match address(value) {
-                        Some(net) => network(net),
-                        None if matches!(value, "all" | "default") => continue,
-                        None => return self.no_rule(statement),
-                    };
-                    let _ = writeln!(lines, "{word} = {}", toml_text(&net));
-                }
-                "fwmark" => match words.next() {
-                    Some(mark) => lines += &format!("fwmark = {}\n", toml_text(mark)),
-                    None => return self.no_rule(statement),
-                },
-                "table" | "lookup" => {
-                    let name = words.next().unwrap_or_default();
-                    table = if name == "main" {
-                        Some(254)
-                    } else {
-                        Some(self.table(statement, name)?)
-                    };
-                }
-                "priority" | "preference" | "pref" | "order" => {
-                    priority = words.next().and_then(|it| it.parse::<u32>().ok());
-                }
-                "inet6" => lines += "family = \"ipv6\"\n",
-                "iif" | "dev" | "oif" => {
-                    words.next();
-                }
-                "no_track" | "inet" => {}
-                _ => return self.no_rule(statement),
-            }
-        }
-        let Some(table) = table else {
-            return self.no_rule(statement);
-        };
-        for (key, names) in [("iif", &["iif", "dev"][..]), ("oif", &["oif"])] {
-            let names = entry.map(|it| it.and_then(|it| device(it, names)));
-            if let Some(names) = of_both(names) {
-                let _ = writeln!(
-                    lines,
-                    "{key} = {}",
-                    each(self.nodes, &names.map(|it| toml_text(&it)))
-                );
-            }
-        }
-        let priority = priority.unwrap_or_else(|| {
-            *next -= 1;
-            *next
-        });
-        let mut keys: Vec<&str> = lines
-            .lines()
-            .filter_map(|it| it.split(' ').next())
-            .collect();
-        let count = keys.len();
-        keys.sort_unstable();
-        keys.dedup();
-        if keys.len() < count {
-            return self.no_rule(statement);
-        }
-        let _ = write!(lines, "table = {table}\npriority = {priority}\n");
-        Some(lines)
-    }
-
-    fn no_rule(&mut self, statement: &Statement) -> Option<String> {
-        let why = "a rule has from, to, fwmark, iif, oif, table and priority only";
-        let todo = "add it by a hook in active.d, and remove it in backup.d";
-        self.list(statement, why, todo);
-        None
     }
 }
 
 /// Options of a route without a value.
 const OPTIONS_ALONE: [&str; 4] = ["onlink", "add", "append", "pervasive"];
 
-/// A network without host bits, which the kernel refuses.
-fn network(net: IpNet) -> String {
-    net.trunc().to_string()
+/// Reads the value of an option; false if it is none.
+pub fn read<T: std::str::FromStr>(value: &mut Option<T>, word: Option<&str>) -> bool {
+    *value = word.and_then(|it| it.parse().ok());
+    value.is_some()
 }
 
-fn device(statement: &Statement, options: &[&str]) -> Option<String> {
+pub fn device(statement: &Statement, options: &[&str]) -> Option<String> {
     let words = &statement.words;
     let at = words
         .iter()
@@ -253,7 +207,7 @@ fn device(statement: &Statement, options: &[&str]) -> Option<String> {
 }
 
 /// The text of an entry but for its interfaces, which may differ by node.
-fn without_device(statement: &Statement) -> String {
+pub fn without_device(statement: &Statement) -> String {
     let mut words = statement.words.iter().map(|it| it.text.as_str());
     let mut found = String::new();
     while let Some(word) = words.next() {

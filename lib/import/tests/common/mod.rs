@@ -1,10 +1,11 @@
 //! The configurations of the tests, and files on disk for them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use spared_import::{Files, Import, Request, ids};
+use spared_import::{Fault, Files, Import, Request, ids, import};
 
 pub const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/configs");
 
@@ -31,6 +32,54 @@ impl Files for Disk {
         found.sort();
         Ok(found)
     }
+}
+
+/// Files in memory.
+pub struct Memory(BTreeMap<PathBuf, String>);
+
+impl Files for Memory {
+    fn read(&self, path: &Path) -> Result<String, String> {
+        self.0
+            .get(path)
+            .cloned()
+            .ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
+        Ok(self.0.keys().filter(|it| *it == pattern).cloned().collect())
+    }
+}
+
+pub fn of(text: &str) -> Result<Import, Fault> {
+    of_files(&[("/k/a", text)])
+}
+
+pub fn of_with(text: &str, is_final: bool) -> Result<Import, Fault> {
+    of_request(&[("/k/a", text)], is_final)
+}
+
+pub fn of_files(files: &[(&str, &str)]) -> Result<Import, Fault> {
+    of_request(files, false)
+}
+
+fn of_request(files: &[(&str, &str)], is_final: bool) -> Result<Import, Fault> {
+    let memory = Memory(
+        files
+            .iter()
+            .map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))
+            .collect(),
+    );
+    let nodes = ["r1", "r2"].map(str::to_owned);
+    let path = PathBuf::from(files[0].0);
+    let request = Request {
+        ids: nodes.clone(),
+        nodes,
+        keepalived: [path.clone(), path],
+        conntrackd: None,
+        is_final,
+        arguments: String::new(),
+    };
+    import(&memory, &request)
 }
 
 /// Names of the configurations.

@@ -1,0 +1,166 @@
+//! Entries of `virtual_rules`.
+
+use std::fmt::Write;
+
+use spared_config_reader::{IpNet, Mark, toml_text};
+
+use super::address::{address, is_device};
+use super::route::{device, of_both, read, without_device};
+use super::taken::{Once, Selector, Taken};
+use super::{Both, Translation};
+use crate::toml::{Each, each};
+use crate::tree::Statement;
+
+/// Priority above that of the first rule that has none: the kernel counts down from 32766 in the same way.
+pub const PRIORITY: u32 = 30_000;
+
+#[derive(Default)]
+struct Rule {
+    is_ipv6: bool,
+    from: Option<IpNet>,
+    to: Option<IpNet>,
+    mark: Option<Mark>,
+    /// Mark as it was written.
+    mark_text: String,
+    table: Option<u32>,
+    priority: Option<u32>,
+}
+
+impl Rule {
+    /// False if it mixes families, or has a number that no rule has.
+    fn fits(&self) -> bool {
+        let mut networks = [self.from, self.to].into_iter().flatten();
+        networks.all(|it| it.addr().is_ipv6() == self.is_ipv6)
+            && self.priority.is_none_or(|it| it > 0)
+            && self.table.is_some_and(|it| it > 0)
+    }
+}
+
+impl Translation<'_> {
+    /// `[[group.rule]]` of an instance.
+    pub(super) fn rules(&mut self, both: &Both<'_>, taken: &mut Taken) -> String {
+        let mut text = String::new();
+        for entry in self.entries(both, without_device) {
+            let Some(statement) = entry[0].or(entry[1]) else {
+                continue;
+            };
+            let interfaces = [&["iif", "dev"][..], &["oif"]]
+                .map(|names| of_both(entry.map(|it| it.and_then(|it| device(it, names)))));
+            let mut named = interfaces.iter().flatten().flatten();
+            let is_named = named.all(|it| is_device(it));
+            if let Some(rule) = self.rule(statement, is_named) {
+                self.write_rule(&mut text, statement, &rule, &interfaces, taken);
+            }
+        }
+        text
+    }
+
+    fn rule(&mut self, statement: &Statement, is_named: bool) -> Option<Rule> {
+        let mut rule = Rule::default();
+        let mut words = statement.words.iter().map(|it| it.text.as_str());
+        while let Some(word) = words.next() {
+            let is_read = match word {
+                "from" | "to" => {
+                    let value = words.next().unwrap_or_default();
+                    let net = if word == "from" {
+                        &mut rule.from
+                    } else {
+                        &mut rule.to
+                    };
+                    let is_first = net.is_none();
+                    // the kernel refuses host bits
+                    *net = address(value).map(|it| it.trunc());
+                    is_first && (net.is_some() || matches!(value, "all" | "default"))
+                }
+                "fwmark" => {
+                    let value = words.next();
+                    rule.mark_text = value.unwrap_or_default().to_owned();
+                    read(&mut rule.mark, value)
+                }
+                "table" | "lookup" => {
+                    rule.table = Some(self.table(statement, words.next().unwrap_or_default())?);
+                    true
+                }
+                "priority" | "preference" | "pref" | "order" => {
+                    read(&mut rule.priority, words.next())
+                }
+                "inet6" => {
+                    rule.is_ipv6 = true;
+                    true
+                }
+                "iif" | "dev" | "oif" => words.next().is_some(),
+                "no_track" | "inet" => true,
+                _ => false,
+            };
+            if !is_read {
+                return self.no_rule(statement);
+            }
+        }
+        let mut networks = [rule.from, rule.to].into_iter().flatten();
+        rule.is_ipv6 |= networks.any(|it| it.addr().is_ipv6());
+        if rule.priority.is_none() {
+            self.next_priority = self.next_priority.saturating_sub(1);
+            rule.priority = Some(self.next_priority);
+        }
+        if is_named && rule.fits() {
+            Some(rule)
+        } else {
+            self.no_rule(statement)
+        }
+    }
+
+    fn no_rule(&mut self, statement: &Statement) -> Option<Rule> {
+        let why = "a rule has from, to, fwmark, iif, oif, table and priority only";
+        let todo = "add it by a hook in active.d, and remove it in backup.d";
+        self.list(statement, why, todo);
+        None
+    }
+
+    fn write_rule(
+        &mut self,
+        text: &mut String,
+        statement: &Statement,
+        rule: &Rule,
+        interfaces: &[Option<Each<String>>; 2],
+        taken: &mut Taken,
+    ) {
+        let [table, priority] = [rule.table, rule.priority].map(Option::unwrap_or_default);
+        let narrower = |net: Option<IpNet>| net.filter(|it| it.prefix_len() > 0);
+        let once = [0, 1].map(|node| {
+            let interface = |it: &Option<Each<String>>| it.as_ref().map(|it| it[node].clone());
+            Once::Rule(Selector {
+                is_ipv6: rule.is_ipv6,
+                networks: [rule.from, rule.to].map(narrower),
+                mark: rule.mark,
+                interfaces: interfaces.each_ref().map(interface),
+                table,
+                priority,
+            })
+        });
+        if !self.taken.is_free(&once) || !taken.take(once) {
+            let why = "the rule is there already: whoever leaves its role first would take it away from the other";
+            let todo = "write it into one instance, or give the second a `priority` of its own";
+            self.list(statement, why, todo);
+            return;
+        }
+        *text += "\n[[group.rule]]\n";
+        for (key, net) in [("from", rule.from), ("to", rule.to)] {
+            if let Some(net) = net {
+                let _ = writeln!(text, "{key} = \"{net}\"");
+            }
+        }
+        if rule.is_ipv6 && rule.from.or(rule.to).is_none() {
+            *text += "family = \"ipv6\"\n";
+        }
+        if rule.mark.is_some() {
+            let _ = writeln!(text, "fwmark = {}", toml_text(&rule.mark_text));
+        }
+        for (key, names) in ["iif", "oif"].iter().zip(interfaces) {
+            if let Some(names) = names {
+                let names = names.each_ref().map(|it| toml_text(it));
+                let _ = writeln!(text, "{key} = {}", each(self.nodes, &names));
+            }
+        }
+        let _ = write!(text, "table = {table}\npriority = {priority}\n");
+    }
+}

@@ -1,0 +1,118 @@
+//! Unicast adverts of an instance: their source and the peers.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use spared_config_reader::toml_text;
+
+use super::{Both, Translation, child};
+use crate::toml::{each, list};
+use crate::tree::Statement;
+
+/// TTL of a keepalived's unicast adverts, at least.
+const UNICAST_TTL: i64 = 64;
+
+impl Translation<'_> {
+    /// Keys of `[[group.interface]]` about adverts to one address and from one.
+    pub(super) fn unicast(&mut self, both: &Both<'_>, is_ipv6: bool) -> String {
+        let mut lines = String::new();
+        let blocks = child(both, "unicast_peer");
+        let named = ["unicast_src_ip", "mcast_src_ip"].map(|word| child(both, word));
+        let named = [0, 1].map(|node| named[0][node].or(named[1][node]));
+        let mut sources = named.map(|it| self.advert_source(it?, is_ipv6));
+        let mut peers: Vec<String> = Vec::new();
+        for peer in blocks.iter().flatten().flat_map(|it| it.block()) {
+            for word in peer.words.iter().take(1) {
+                if word
+                    .text
+                    .parse::<IpAddr>()
+                    .is_ok_and(|it| it.is_ipv6() == is_ipv6)
+                {
+                    peers.push(word.text.clone());
+                } else {
+                    self.list(
+                        peer,
+                        "it is no address of the family",
+                        "write it into `peers`",
+                    );
+                }
+            }
+            let options = peer.words.iter().skip(1).map(|it| it.text.as_str());
+            if options
+                .clone()
+                .any(|it| it.parse::<u8>().is_err() && !matches!(it, "min_ttl" | "max_ttl"))
+            {
+                self.list(
+                    peer,
+                    "a line has one address",
+                    "write the others into `peers`",
+                );
+            }
+        }
+        if self.is_one {
+            // the other node's own address is the only peer of this one
+            sources[1] = Some(peers.clone())
+                .filter(|it| it.len() == 1 && sources[0].is_some())
+                .map(|it| it[0].clone())
+                .filter(|it| self.is_own(it, is_ipv6));
+        }
+        if !peers.is_empty() {
+            peers.extend(sources.iter().flatten().cloned());
+            peers.sort();
+            peers.dedup();
+            let ttl = child(both, "unicast_ttl")[0].and_then(|it| self.number(it, 0..=255));
+            let least = blocks
+                .iter()
+                .flatten()
+                .flat_map(|it| it.block())
+                .filter_map(min_ttl)
+                .min();
+            let ttl = least.unwrap_or_else(|| ttl.unwrap_or(UNICAST_TTL).min(UNICAST_TTL));
+            let _ = write!(lines, "unicast = true\npeers = {}\n", list(&peers));
+            if !self.is_final || least.is_some() {
+                let _ = writeln!(lines, "min_ttl = {}   # as keepalived sends", ttl.max(1));
+            }
+        }
+        match sources {
+            [Some(one), Some(two)] => {
+                let both = [one, two].map(|it| toml_text(&it));
+                let _ = writeln!(lines, "advert_source = {}", each(self.nodes, &both));
+            }
+            [None, None] => {}
+            _ => {
+                if let Some(statement) = named.into_iter().flatten().next() {
+                    let why = "the other node's address is not known";
+                    self.list(
+                        statement,
+                        why,
+                        "write `advert_source = { ... }`, if a node has several addresses there",
+                    );
+                }
+            }
+        }
+        lines
+    }
+
+    /// Source of a node's adverts.
+    fn advert_source(&mut self, statement: &Statement, is_ipv6: bool) -> Option<String> {
+        let source = statement.word(1).to_owned();
+        if !self.is_own(&source, is_ipv6) {
+            let why = "adverts need an address of the family that the node always has";
+            self.list(statement, why, "write `advert_source = { ... }`");
+            return None;
+        }
+        Some(source)
+    }
+
+    /// True for an address of the family that is no virtual one.
+    fn is_own(&self, text: &str, is_ipv6: bool) -> bool {
+        let address = text.parse::<IpAddr>();
+        address.is_ok_and(|it| it.is_ipv6() == is_ipv6 && !self.virtual_addresses.contains(&it))
+    }
+}
+
+fn min_ttl(peer: &Statement) -> Option<i64> {
+    let at = peer.words.iter().position(|it| it.text == "min_ttl")?;
+    let found = peer.word(at + 1).parse().ok();
+    found.filter(|it| (1..=255).contains(it))
+}
