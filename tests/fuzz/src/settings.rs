@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use spared_contract::codec::Message;
 use spared_contract::{Surroundings, ToPlugin};
-use spared_sdk::config::{self, Config, ConfigTable, Scope};
+use spared_sdk::config::{self, Config, ConfigTable, Failure, Scope};
 
-const TICK: Duration = Duration::from_millis(4);
+/// Of a kernel with CONFIG_HZ=100, the longest.
+const TICK: Duration = Duration::from_millis(10);
 
 pub fn run(input: &[u8]) {
     let Some((flags, bytes)) = input.split_first() else {
@@ -54,16 +55,34 @@ fn table_of(toml: &str) -> Option<ConfigTable> {
     Some(table)
 }
 
+/// Names of plugins, by the number of the input.
+const PLUGINS: [&str; 7] = [
+    "vrrp",
+    "health",
+    "conntrack",
+    "sets",
+    "dhcp",
+    "ipsec",
+    "service",
+];
+
 fn read(plugin: u8, table: &ConfigTable, around: &Surroundings) {
+    let name = PLUGINS.get(usize::from(plugin)).copied();
+    let faults = faults(name.unwrap_or_default(), table, around);
+    assert!(faults.iter().all(|fault| !fault.why.is_empty()));
+}
+
+/// Faults that a plugin finds in its settings.
+pub(crate) fn faults(plugin: &str, table: &ConfigTable, around: &Surroundings) -> Vec<Failure> {
     let config = Config::of(table, &around.node, &around.nodes);
     let is_read = match plugin {
-        0 => spared_vrrp::config::read(&config, TICK).is_some(),
-        1 => spared_health::config::read(&config).is_some(),
-        2 => spared_conntrack::config::read(&config).is_some(),
-        3 => spared_sets::config::read(&config).is_some(),
-        4 => spared_dhcp::config::read(&config).is_some(),
-        5 => spared_ipsec::config::read(&config).is_some(),
-        6 => spared_service::config::read(&config).is_some(),
+        "vrrp" => spared_vrrp::config::read(&config, TICK).is_some(),
+        "health" => spared_health::config::read(&config).is_some(),
+        "conntrack" => spared_conntrack::config::read(&config).is_some(),
+        "sets" => spared_sets::config::read(&config).is_some(),
+        "dhcp" => spared_dhcp::config::read(&config).is_some(),
+        "ipsec" => spared_ipsec::config::read(&config).is_some(),
+        "service" => spared_service::config::read(&config).is_some(),
         _ => config.deserialize::<toml::Table>().is_ok(),
     };
     let faults = config.finish().err().unwrap_or_default();
@@ -71,9 +90,9 @@ fn read(plugin: u8, table: &ConfigTable, around: &Surroundings) {
         is_read || !faults.is_empty(),
         "neither settings nor a fault"
     );
-    assert!(faults.iter().all(|fault| !fault.why.is_empty()));
     let known = |(_, scope): &(String, Scope)| matches!(scope, Scope::Pair | Scope::Secret);
     let _ = config.scopes().iter().filter(|key| known(key)).count();
+    faults
 }
 
 /// The examples of the manual, each for the plugin that reads it, and as whole records.
