@@ -193,12 +193,7 @@ fn what_packets_add_follows_within_a_poll_and_is_kept_alive() {
         let took = begun.elapsed();
         println!("there after {took:?}");
         let late = sets.pair.starved().saturating_sub(starved);
-        judge(
-            "an element at the peer",
-            took,
-            Duration::from_millis(1500),
-            late,
-        )?;
+        judge("there", took, Duration::from_millis(1500), late)?;
         // renewed by packets: the peer hears of it in steps of some seconds
         thread::sleep(Duration::from_secs(5));
         sets.here().shell("ping -c 1 -W 1 10.1.0.2")?;
