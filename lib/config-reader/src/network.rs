@@ -82,8 +82,8 @@ pub fn is_host(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || is_broadcast)
 }
 
-/// What the address is in its network, if no host there can have it. In a network of one or two addresses, each may be
-/// a host's.
+/// Role of the address in its network, if no host there can have it. In a network of one or two addresses, each may be a
+/// host's.
 pub fn reserved_in_network(net: IpNet) -> Option<&'static str> {
     let bits = if net.addr().is_ipv4() { 32 } else { 128 };
     match net.addr() {

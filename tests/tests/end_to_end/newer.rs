@@ -2,6 +2,8 @@
 //! A peer one version newer: its greeting, frames, words and fields, a plugin, and messages of known plugins are such as
 //! this version does not know. Both are a pair at the common version, and what was ignored is counted and told.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -180,18 +182,28 @@ fn a_peer_one_version_newer_works_at_the_common_version_and_what_only_it_knows_i
         let mut newer = Newer::join(lab)?;
         newer.say_all();
         newer.report();
-        let mut unsaid = Vec::new();
-        let all = poll(LIMIT, LOOK, || {
-            newer.speaker.listen(LOOK);
-            newer.answer();
-            unsaid = self::unsaid(&router).unwrap_or(vec!["its status"]);
-            unsaid.is_empty()
+        let (mut missing, is_over) = (Vec::new(), AtomicBool::new(false));
+        // the link ends if nobody answers for 2 s, and programs that are asked may take longer
+        let (all, ended) = thread::scope(|scope| {
+            let speaks = scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) && newer.speaker.ended.is_none() {
+                    newer.speaker.listen(LOOK);
+                    newer.answer();
+                }
+                format!("{:?}", newer.speaker.ended)
+            });
+            let all = poll(LIMIT, LOOK, || {
+                missing = unsaid(&router).unwrap_or(vec!["its status"]);
+                missing.is_empty()
+            });
+            is_over.store(true, Ordering::Relaxed);
+            (all, speaks.join().unwrap_or_default())
         });
-        if all && newer.speaker.ended.is_none() {
+        if all && ended == "None" {
             return Ok(());
         }
         let status = Spared(&router).sparectl(&["status", "-v"])?.stdout;
-        let (status, ended) = (String::from_utf8_lossy(&status), &newer.speaker.ended);
-        Err(format!("ended {ended:?}, not said: {unsaid:?}\n{status}").into())
+        let status = String::from_utf8_lossy(&status);
+        Err(format!("ended {ended}, not said: {missing:?}\n{status}").into())
     });
 }

@@ -40,7 +40,7 @@ pub fn run(args: &Args, upgrade: Upgrade) -> u8 {
     })
 }
 
-/// What an upgrade asks and orders, and where it writes what it does.
+/// The pair that is upgraded: questions, orders, and a place for progress.
 trait Pair {
     /// Asks the daemon of this node.
     fn ask(&self, request: &Request) -> Result<Answer, String>;

@@ -18,7 +18,7 @@ const CHECK: &str = "r2: check web fails";
 const LACKS: &str = "conntrack is not yet in sync";
 const REFUSAL: &str = "not at this moment";
 
-/// What goes wrong.
+/// Obstacle in the way of an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Obstacle {
     Finding,

@@ -34,7 +34,7 @@ pub struct Selector {
     pub priority: u32,
 }
 
-/// Those that are taken, by node.
+/// Things that may exist once, and exist already, by node.
 #[derive(Debug, Default)]
 pub struct Taken(Each<HashSet<Once>>);
 

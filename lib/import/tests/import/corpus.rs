@@ -1,14 +1,12 @@
 //! Configurations with the structure of public ones: each line is accounted for, and most of those about VRRP are
 //! translated. `tests/tests/imports.rs` has `spared check` read the results.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use common::{CONFIGS, Disk, blessed, names, request, shown};
+use crate::common::{CONFIGS, Disk, blessed, names, request, shown};
 use spared_import::{Import, Outcome, import};
 
 /// Share of the lines about VRRP that have to be in the files, in percent.

@@ -1,11 +1,9 @@
 //! How keepalived.conf is read: expansion and words.
 
 #[allow(dead_code)]
-mod common;
-
 use std::path::Path;
 
-use common::{Disk, of, of_files, of_with};
+use crate::common::{Disk, of, of_files, of_with};
 use proptest::prelude::*;
 use spared_import::{Files, Outcome};
 
@@ -80,12 +78,14 @@ fn values_by_node_have_both_names() {
 #[test]
 fn environment_and_randomness_are_not_taken_over() {
     let import = of(
-        "vrrp_instance a {\ninterface ${_ENV HOME}\nvirtual_router_id ${_RANDOM 3 9}\nvirtual_ipaddress { 10.0.0.1 }\n}\n",
+        "vrrp_instance a {\ninterface eth0\nnotify ${_ENV HOME}/hook\nvirtual_router_id ${_RANDOM 3 9}\nvirtual_ipaddress { 10.0.0.1 }\n}\n",
     );
     let import = import.expect("readable");
     let text = &import.texts["plugins/vrrp.toml"];
     assert!(text.contains("vrid = 3\n"), "{text}");
-    assert!(!text.contains("/root") && !text.contains("/home"), "{text}");
+    for text in import.texts.values() {
+        assert!(!text.contains("/root") && !text.contains("/home"), "{text}");
+    }
     assert!(
         import
             .sources
