@@ -182,11 +182,9 @@ impl Reader<'_> {
             return Err(Fault::TooDeep(self.sources.shown(place)));
         }
         let mut below = Vec::new();
+        let mut rounds = 0;
         loop {
-            self.work += text.len() + 16;
-            if self.work > WORK_MAX || text.len() > LINE_MAX {
-                return Err(Fault::TooMuchText);
-            }
+            self.spend(place, &text, &mut rounds)?;
             if let Some(condition) = text.strip_prefix('@') {
                 match self.condition(condition) {
                     Some(rest) => text = rest,
@@ -225,6 +223,19 @@ impl Reader<'_> {
         }
         for line in below {
             self.line(line, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a form of a line. One with more forms than letters names itself.
+    fn spend(&mut self, place: Place, text: &str, rounds: &mut usize) -> Result<(), Fault> {
+        *rounds += 1;
+        self.work += text.len() + 16;
+        if *rounds > LINE_MAX {
+            return Err(Fault::Endless(self.sources.shown(place)));
+        }
+        if self.work > WORK_MAX || text.len() > LINE_MAX {
+            return Err(Fault::TooMuchText);
         }
         Ok(())
     }
@@ -276,12 +287,10 @@ impl Reader<'_> {
             return self.no_sequence(place, text);
         };
         let mut head = head.to_owned();
+        let mut rounds = 0;
         while let Some((new, _)) = self.replaced(place, &head) {
             head = new;
-            self.work += head.len();
-            if self.work > WORK_MAX || head.len() > LINE_MAX {
-                return Err(Fault::TooMuchText);
-            }
+            self.spend(place, &head, &mut rounds)?;
         }
         let Some(sets) = sequence(&head) else {
             return self.no_sequence(place, text);

@@ -65,6 +65,8 @@ pub enum Fault {
     TooManyWords,
     TooMuchText,
     TooDeep(String),
+    /// A definition names itself at this place.
+    Endless(String),
 }
 
 impl fmt::Display for Fault {
@@ -77,6 +79,7 @@ impl fmt::Display for Fault {
             Self::TooMuchText => {
                 write!(f, "files and definitions have more than {WORK_MAX_MIB} MiB")
             }
+            Self::Endless(place) => write!(f, "{place}: a definition names itself"),
             Self::TooDeep(place) => write!(f, "{place}: nested more than {DEPTH_MAX} times"),
         }
     }

@@ -6,6 +6,7 @@ use spared_config_reader::{Cidr, IpNet, is_host, is_interface, reserved_in_netwo
 
 use super::taken::{Once, Taken};
 use super::{Both, Translation};
+use crate::limits::ADDRESSES_MAX;
 use crate::toml::Each;
 use crate::tree::Statement;
 
@@ -68,6 +69,12 @@ impl Translation<'_> {
                 continue;
             };
             let ip = net.addr();
+            if found.len() >= ADDRESSES_MAX {
+                let why = format!("more than {ADDRESSES_MAX} addresses are not translated");
+                self.sources
+                    .list(statement.place, "addresses", &why, "divide the list");
+                continue;
+            }
             let other = found.first().filter(|it| it.ip.is_ipv6() != ip.is_ipv6());
             if home.has_one_family && other.is_some() {
                 let why = "an instance has one family: keepalived ignores the address";
