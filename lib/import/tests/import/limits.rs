@@ -238,7 +238,12 @@ fn excess(folder: &Path, file: &str, name: &str, text: &str) -> Option<String> {
     let path = folder.join(file);
     fs::write(&path, text).expect("a temporary file");
     let mut child = Command::new(std::env::current_exe().expect("this program"));
-    child.args(["--exact", "imports_one_file", "--ignored", "--nocapture"]);
+    child.args([
+        "--exact",
+        "limits::imports_one_file",
+        "--ignored",
+        "--nocapture",
+    ]);
     let output = child.env(FILE, &path).output().expect("this program runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let spent = said
