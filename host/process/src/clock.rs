@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 use rustix::time::ClockId;
 
+pub use spared_records::boot::{self, id as boot_id};
 use spared_records::monotonic::nanoseconds;
 pub use spared_records::monotonic::{cpu_time, now_ns as monotonic_ns};
 
@@ -64,12 +65,6 @@ pub fn booted() -> String {
         &booted.to_zoned_datetime(TimeZone::system()),
         "%Y-%m-%dT%H:%M:%S%:z",
     )
-}
-
-/// The kernel's id of this boot. Empty if it has none.
-pub fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    id.unwrap_or_default().trim().to_owned()
 }
 
 fn format(at: &ZonedDateTime, form: &str) -> String {

@@ -1,9 +1,10 @@
 //! Messages as records of a SOCK_SEQPACKET socket, one message in each record, optionally with descriptors; never
 //! blocks. Both ends of a plugin's socket use this crate, and so do the daemon and its other processes. [`monotonic`]
-//! is the clock of the times in messages.
+//! is the clock of the times in messages, which [`boot`] tells from those of another boot.
 
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod bytes;
 pub mod monotonic;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 
-use rustix::time::{ClockId, clock_gettime};
+use spared_records::boot;
 use spared_tree::builtin::{self, FOLDER, NAME};
 use spared_tree::config::Tree;
 use spared_tree::local::{ChangeOutcome, Finished, and_on_the_way_back};
@@ -18,10 +18,9 @@ use crate::{command, command::Failed};
 /// File that the daemon writes next to the state of the plugins: the texts in force, by their path.
 const LOADED: &str = "loaded";
 /// Files that the starter writes there: the texts that come back unless somebody confirms, and the time until which a
-/// start leaves the new ones in force, as the boot's id and ns of its monotonic clock.
+/// start leaves the new ones in force.
 const UNCONFIRMED: &str = "unconfirmed";
 const TERM: &str = "unconfirmed-term";
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 /// Keys of spared.toml that belong to one node.
 const LOCAL: [&[&str]; 6] = [
     &["node", "name"],
@@ -126,12 +125,9 @@ impl Jobs<'_> {
         if !kept.exists() {
             return None;
         }
-        let text = fs::read_to_string(term).ok()?;
-        let (boot, until_ns) = text.trim().split_once(' ')?;
-        let until_ns: u64 = until_ns.parse().ok()?;
-        let is_this_boot = fs::read_to_string(BOOT).is_ok_and(|it| it.trim() == boot);
-        let left_ns = until_ns.saturating_sub(now_ns());
-        is_this_boot.then(|| u32::try_from(left_ns.div_ceil(1_000_000_000)).unwrap_or(u32::MAX))
+        let left = boot::left(&fs::read_to_string(term).ok()?)?;
+        let left_s = left.as_nanos().div_ceil(1_000_000_000);
+        Some(u32::try_from(left_s).unwrap_or(u32::MAX))
     }
 
     /// Applies the files from before a change that was interrupted or failed.
@@ -240,11 +236,4 @@ fn value<'t>(table: &'t toml::Table, key: &[&str]) -> Option<&'t toml::Value> {
         table = table.get(*name)?.as_table()?;
     }
     table.get(*last)
-}
-
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    let s = u64::try_from(now.tv_sec).unwrap_or(0);
-    let ns = u64::try_from(now.tv_nsec).unwrap_or(0);
-    s.saturating_mul(1_000_000_000).saturating_add(ns)
 }

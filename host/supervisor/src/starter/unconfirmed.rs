@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use spared_config::on_disk::{HOST_FILE, Texts, kept_texts, path_of};
-use spared_config::unconfirmed::{TERM, UNCONFIRMED, term};
+use spared_config::unconfirmed::{TERM, UNCONFIRMED};
 use spared_config::{Setup, plugin_names};
 use spared_file::{Access, remove, replace};
+use spared_process::clock::boot;
 
 use super::loaded;
 
@@ -40,7 +41,7 @@ pub(crate) fn keep(
     if term_s == 0 {
         remove_if_present(&[term_path])?;
     } else {
-        let term = term(Duration::from_secs(term_s));
+        let term = boot::end_after(Duration::from_secs(term_s));
         replace(&term_path, term.as_bytes(), Access::Private, || Ok(()))?;
     }
     let path = state.join(UNCONFIRMED);

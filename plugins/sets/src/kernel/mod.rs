@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use spared_netlink::constants::*;
 use spared_netlink::{Monitor, Overrun, Requests, Transactions, namespace_cookie};
+use spared_records::boot;
 
 use crate::codec::{self, Intervals, SetInfo};
 use crate::element::{Element, Key, SetName};
 use crate::error::Hindrance;
 use crate::store::{Batch, Reading, Written};
 use reader::Reader;
-
-/// File with the id of the kernel's run.
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Maximum number of times that the socket is emptied after an overrun, because others may keep filling it.
 const DRAINS_MAX: usize = 1_000;
@@ -85,9 +83,8 @@ impl Kernel {
     /// Text that identifies the kernel's run and the network namespace, and so distinguishes present handles from those
     /// of another time or place.
     pub fn boot(&self) -> String {
-        let boot = std::fs::read_to_string(BOOT).unwrap_or_default();
         let cookie = namespace_cookie(&self.ear.monitor.as_fd()).unwrap_or(0);
-        format!("{} {cookie}", boot.trim())
+        format!("{} {cookie}", boot::id())
     }
 
     /// Begins to read a set, after the readings that were requested before.
