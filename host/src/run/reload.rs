@@ -189,8 +189,7 @@ impl Loop {
                 self.reload.handle_kept(kept);
             }
             Step::PutBack => {
-                let digest = self.config.setup().digest.clone();
-                self.put_back(now, &digest);
+                self.put_back(now);
             }
             Step::Forget => {
                 let forgotten = self.supervisor.starter().borrow_mut().forget_files();
@@ -252,15 +251,15 @@ impl Loop {
         self.readers.set_in_force(self.config.setup());
         self.supervisor
             .set_worker_settings(self.config.worker_settings());
-        let digest = self.config.setup().digest.clone();
-        if let Some(why) = self.put_back(now, &digest) {
+        if let Some(why) = self.put_back(now) {
             self.reload.note_not_put_back(why);
         }
     }
 
     // Has the starter read the configuration in force, and put its files back if they are kept. Returns why they are
     // kept still.
-    fn put_back(&mut self, now: Instant, digest: &str) -> Option<String> {
+    fn put_back(&mut self, now: Instant) -> Option<String> {
+        let digest = &self.config.setup().digest;
         let configured = self.supervisor.starter().borrow_mut().configure(digest);
         if let Err(why) = &configured {
             log::warn!("spared starter: {why}");

@@ -529,7 +529,7 @@ fn play(seed: u64, steps: &[Step]) {
 }
 
 /// Faults come with the first lists, when neither node knows that the set is filled by lists: what each has may then be
-/// merged, until a list is loaded in calm.
+/// merged, until a list is loaded without a fault.
 fn play_from_the_first(seed: u64, steps: &[Step]) {
     let mut lab = Lab::new(seed, settings(Default::default()));
     lab.role(0, true);
