@@ -142,8 +142,10 @@ impl Store for Sets {
             return Step::Done;
         };
         let (mut last, mut step) = (None, Step::Done);
+        // a list is sent as a whole: the peer's deletions count once they are in force
+        let is_list = set.is_list();
         for (key, entry) in set.table.range_mut(at.as_ref()) {
-            let is_gone = set.peer_states.get(key).is_some_and(Option::is_none);
+            let is_gone = !is_list && set.peer_states.get(key).is_some_and(Option::is_none);
             if !is_gone && !entry.is_over(now_ns) {
                 let (mut tag, digest) = (entry.tag, Some(entry.digest()));
                 let taken = sink.record(key, &mut tag, digest, |out| entry.encode(now_ns, out));

@@ -227,6 +227,9 @@ impl Set {
             if observed == Observed::New {
                 self.counters.count_added();
             }
+            if observed == Observed::New && listed {
+                self.certainty.handle_added();
+            }
             self.counters.note_changed(now_ns);
             let one = News {
                 key,
@@ -277,6 +280,8 @@ impl Set {
     }
 
     pub fn begin_reading(&mut self) {
+        let (length, is_after_loss) = (self.table.len(), self.reads.is_doubted());
+        self.certainty.begin_reading(length, is_after_loss);
         self.reads.begin();
         self.table.begin_reading();
         self.metered.begin_reading();
@@ -310,7 +315,7 @@ impl Set {
         let (round, number) = (self.table.round, self.table.number);
         let is_refilling = self.incarnation.refill().is_some();
         let (is_new, keeps) = (self.incarnation.is_new(), self.reload == Reload::Refill);
-        let mut is_missing = false;
+        let (mut absent, mut has_missing) = (0, false);
         let ends = |entry: &mut Entry| {
             if entry.waits {
                 return false;
@@ -328,9 +333,10 @@ impl Set {
                 // still to be written
                 return false;
             }
+            absent += 1;
             entry.misses = entry.misses.saturating_add(1);
             let is_gone = reading.certain || entry.misses >= 2;
-            is_missing |= !is_gone;
+            has_missing |= !is_gone;
             is_gone
         };
         for key in self.table.scan(&mut cursor, SLICE, ends) {
@@ -342,20 +348,23 @@ impl Set {
                 self.note_loss(now_ns, key, &entry, news);
             }
         }
-        if is_missing && self.is_list() {
-            self.certainty.handle_missing();
-            self.reads.touch(now_ns, false);
-        }
+        self.certainty.handle_absent(absent, has_missing);
         if cursor.done {
-            self.end_scan(reading, origin, news)
+            self.end_scan(now_ns, reading, origin, news)
         } else {
             self.reads.go_on(reading, cursor)
         }
     }
 
-    fn end_scan(&mut self, reading: Reading, origin: Origin, news: &mut Vec<News>) {
+    fn end_scan(&mut self, now_ns: u64, reading: Reading, origin: Origin, news: &mut Vec<News>) {
         self.reads.end_drain();
         if self.incarnation.is_begun() {
+            if self.certainty.is_replaced() {
+                self.incarnation.handle_list();
+            }
+            if self.certainty.end_comparison(self.is_list()) {
+                self.reads.touch(now_ns, false);
+            }
             self.incarnation.handle_read(self.reload);
         } else {
             // elements that a dump skipped would count as deleted
