@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Queries the kernel for one element of `inet filter bans`, because `nft get element` reads the whole set, and for all
-//! elements of a long list, of which `nft list set` makes text for a second.
+//! elements of a long list, of which `nft list set` makes text for a second. Replaces long lists, whose text `nft -f` reads
+//! for as long.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use spared_netlink::constants::*;
 use spared_netlink::{
-    Dump, Message, Progress, Requests, attributes, find_attribute, put, put_text,
+    Dump, Message, Progress, Requests, Transactions, attributes, find_attribute, put, put_text,
 };
 
 use crate::Result;
@@ -16,6 +17,8 @@ use crate::lab::Namespace;
 
 const NLM_F_ACK: u16 = 4;
 const NFPROTO_INET: u8 = 1;
+/// Elements in one message: an attribute has 64 kB.
+const PIECE: usize = 1_000;
 /// Bytes before the attributes of a netfilter message.
 const HEADER: usize = 4;
 
@@ -68,6 +71,18 @@ pub fn all_elements(namespace: &Namespace, set: &str) -> Result<Vec<Ipv4Addr>> {
     })
 }
 
+/// Flushes a set of `inet filter` and adds these addresses, in one transaction, as nft does.
+pub fn replace_elements(namespace: &Namespace, set: &str, addresses: &[Ipv4Addr]) -> Result<()> {
+    let mut changes = vec![(NFT_MSG_DELSETELEM, set_named(set))];
+    changes.extend(addresses.chunks(PIECE).map(|piece| {
+        let mut payload = set_named(set);
+        let elements: Vec<u8> = piece.iter().flat_map(|it| element(*it)).collect();
+        put(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, &elements);
+        (NFT_MSG_NEWSETELEM, payload)
+    }));
+    namespace.run(|| Ok(Transactions::open()?.commit_all(&changes)?))
+}
+
 fn address_of((_, element): (u16, &[u8])) -> Option<Ipv4Addr> {
     let key = find_attribute(element, NFTA_SET_ELEM_KEY)?;
     let value = find_attribute(key, NFTA_DATA_VALUE)?;
@@ -85,11 +100,14 @@ fn set_named(set: &str) -> Vec<u8> {
 
 fn get(address: Ipv4Addr) -> Message {
     let mut payload = set_named("bans");
+    put(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, &element(address));
+    Message::request(LIST, NLM_F_ACK, &payload)
+}
+
+fn element(address: Ipv4Addr) -> Vec<u8> {
     let value = nested(NFTA_DATA_VALUE, &address.octets());
     let key = nested(NFTA_SET_ELEM_KEY, &value);
-    let element = nested(NFTA_LIST_ELEM, &key);
-    put(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, &element);
-    Message::request(LIST, NLM_F_ACK, &payload)
+    nested(NFTA_LIST_ELEM, &key)
 }
 
 fn nested(kind: u16, value: &[u8]) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use spared_tests::elements::{all_elements, has_element};
+use spared_tests::elements::{all_elements, has_element, replace_elements};
 use spared_tests::pair::Fault;
 use spared_tests::random::{Random, number};
 
@@ -43,15 +43,33 @@ fn event(random: &mut Random) -> Event {
 }
 
 /// The list with that number: half of it is in each list.
+fn addresses(number: usize, count: usize) -> Vec<Ipv4Addr> {
+    let number = number as u8;
+    let address = |first: u8, second: u8, it: usize| {
+        Ipv4Addr::new(first, second, (it / 250) as u8, (it % 250) as u8)
+    };
+    let common = (0..count / 2).map(|it| address(9, 0, it));
+    let own = (0..count / 2).map(|it| address(10, number, it));
+    common.chain(own).collect()
+}
+
+/// That list as people write it.
 pub fn list(number: usize, count: usize) -> String {
-    let address = |first: usize, it: usize| format!("{first}.{number}.{}.{}", it / 250, it % 250);
-    let common = (0..count / 2).map(|it| format!("9.0.{}.{}", it / 250, it % 250));
-    let own = (0..count / 2).map(|it| address(10, it));
-    let all: Vec<String> = common.chain(own).collect();
+    let all = addresses(number, count);
+    let all: Vec<String> = all.iter().map(Ipv4Addr::to_string).collect();
     format!(
         "flush set inet filter block\nadd element inet filter block {{ {} }}\n",
         all.join(", ")
     )
+}
+
+/// Replaces the list: by nft as long as it is a sample.
+fn load(ns: &Namespace, number: usize, count: usize) -> Result<()> {
+    if count <= ELEMENTS {
+        ns.nft(&list(number, count))
+    } else {
+        replace_elements(ns, "block", &addresses(number, count))
+    }
 }
 
 /// Elements of each list that a node has; the half that all have is number 0.
@@ -123,7 +141,7 @@ fn repair(sets: &mut Sets<'_>, event: Event, site: usize) -> Result<()> {
 fn replace(sets: &Sets<'_>, last: usize, count: usize) -> Result<usize> {
     let active = sets.pair.active();
     for (at, site) in active.iter().enumerate() {
-        sets.ns(*site).nft(&list(last + 1 + at, count))?;
+        load(sets.ns(*site), last + 1 + at, count)?;
     }
     Ok(last + active.len())
 }
@@ -173,7 +191,7 @@ fn replace_on_both(sets: &mut Sets<'_>, number: usize, count: usize) -> Result<(
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(TRIES_MS) {
         sets.active = sets.pair.stays(Duration::ZERO)?;
-        sets.here().nft(&list(number, count))?;
+        load(sets.here(), number, count)?;
         let has = |site| whole(sets.ns(site), count).is_ok_and(|it| it == Some(number));
         let is_on_both = || has(0) && has(1);
         let has_moved = || sets.pair.active() != [sets.active];
