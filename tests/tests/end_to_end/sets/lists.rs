@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use spared_tests::clock::Stamp;
 use spared_tests::elements::{all_elements, has_element, replace_elements};
 use spared_tests::pair::Fault;
 use spared_tests::random::{Random, number};
@@ -109,7 +110,8 @@ fn watch(lab: &Lab, count: usize, ends: &AtomicBool) -> Vec<String> {
         for (at, site) in lab.sites.iter().enumerate() {
             let looks = || whole(&site.ns, count).err();
             if let Some((first, why)) = looks().and_then(|first| Some((first, looks()?))) {
-                wrong.push(format!("r{}: {first}, then {why}", at + 1));
+                let place = format!("r{} at {}", at + 1, Stamp::now().0 / 1_000_000);
+                wrong.push(format!("{place}: {first}, then {why}"));
             }
         }
         thread::sleep((begun.elapsed() * 4).max(Duration::from_millis(50)));
@@ -180,7 +182,7 @@ fn play(lab: &Lab, seed: u64, steps: usize, count: usize) -> Result<()> {
     });
     let last = done? + 1;
     if !wrong.is_empty() {
-        return Err(format!("seed {seed}: {wrong:#?}").into());
+        return Err(format!("{wrong:#?}\n{}", events(&sets)?).into());
     }
     replace_on_both(&mut sets, last, count)
 }
@@ -201,9 +203,14 @@ fn replace_on_both(sets: &mut Sets<'_>, number: usize, count: usize) -> Result<(
         }
     }
     let found = [0, 1].map(|site| numbers(sets.ns(site)));
-    let events = |site| sets.pair.said(site, &["events", "-n", "30"]);
-    let [(_, first), (_, second)] = [events(0)?, events(1)?];
-    Err(format!("list {number} is not on both: {found:?}\nr1:\n{first}\nr2:\n{second}").into())
+    Err(format!("list {number} is not on both: {found:?}\n{}", events(sets)?).into())
+}
+
+/// Last events of both nodes, for whoever looks for the cause of a failure.
+fn events(sets: &Sets<'_>) -> Result<String> {
+    let said = |site| sets.pair.said(site, &["events", "-n", "100"]);
+    let [(_, first), (_, second)] = [said(0)?, said(1)?];
+    Ok(format!("r1:\n{first}\nr2:\n{second}"))
 }
 
 /// The node has the peer's second list, of 400 elements, and tells whose place it took.
