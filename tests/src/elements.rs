@@ -17,6 +17,8 @@ use crate::lab::Namespace;
 
 const NLM_F_ACK: u16 = 4;
 const NFPROTO_INET: u8 = 1;
+/// Attempts to read a set between two transactions.
+const LOOKS_MAX: usize = 100;
 /// Elements in one message: an attribute has 64 kB.
 const PIECE: usize = 1_000;
 /// Bytes before the attributes of a netfilter message.
@@ -47,28 +49,49 @@ pub fn wait_for_element(
     })
 }
 
-/// Reads all addresses of a set of `inet filter`. Begins again when a change came between two parts of the answer.
+/// Reads all addresses of a set of `inet filter`. Begins again when nf_tables changed meanwhile: the kernel's answer comes in
+/// parts, and does not say that they are of different times.
 pub fn all_elements(namespace: &Namespace, set: &str) -> Result<Vec<Ipv4Addr>> {
     namespace.run(|| {
-        loop {
-            let mut found = Vec::new();
-            let mut dump = Dump::open()?;
-            dump.start(LIST, &set_named(set))?;
-            let progress = loop {
-                let progress = dump.read(|_, payload| {
-                    let inner = payload.get(HEADER..).unwrap_or_default();
-                    let list = find_attribute(inner, NFTA_SET_ELEM_LIST_ELEMENTS);
-                    found.extend(attributes(list.unwrap_or_default()).filter_map(address_of));
-                })?;
-                if !matches!(progress, Progress::More) {
-                    break progress;
-                }
-            };
-            if matches!(progress, Progress::Done) {
+        let mut requests = Requests::open_netfilter()?;
+        for _ in 0..LOOKS_MAX {
+            let before = generation(&mut requests)?;
+            let found = listed(set)?;
+            if generation(&mut requests)? == before {
                 return Ok(found);
             }
         }
+        Err("nf_tables changes all the time".into())
     })
+}
+
+fn listed(set: &str) -> Result<Vec<Ipv4Addr>> {
+    let mut found = Vec::new();
+    let mut dump = Dump::open()?;
+    dump.start(LIST, &set_named(set))?;
+    loop {
+        let progress = dump.read(|_, payload| {
+            let inner = payload.get(HEADER..).unwrap_or_default();
+            let list = find_attribute(inner, NFTA_SET_ELEM_LIST_ELEMENTS);
+            found.extend(attributes(list.unwrap_or_default()).filter_map(address_of));
+        })?;
+        if !matches!(progress, Progress::More) {
+            return Ok(found);
+        }
+    }
+}
+
+/// Number of the last transaction of nf_tables.
+fn generation(requests: &mut Requests) -> Result<Vec<u8>> {
+    let mut found = Vec::new();
+    let request = Message::request(GENERATION, NLM_F_ACK, &[0; HEADER]);
+    requests.dump(request, |_, payload| {
+        let inner = payload.get(HEADER..).unwrap_or_default();
+        found = find_attribute(inner, NFTA_GEN_ID)
+            .unwrap_or_default()
+            .to_vec();
+    })?;
+    Ok(found)
 }
 
 /// Flushes a set of `inet filter` and adds these addresses, in one transaction, as nft does.
@@ -89,6 +112,7 @@ fn address_of((_, element): (u16, &[u8])) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
 }
 
+const GENERATION: u16 = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN;
 const LIST: u16 = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM;
 
 fn set_named(set: &str) -> Vec<u8> {
