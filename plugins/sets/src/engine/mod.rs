@@ -333,7 +333,8 @@ impl spared_sdk::Engine for Engine {
         self.at(now_ns);
         self.scan(now_ns);
         for (index, set) in self.store.all.iter_mut().enumerate() {
-            if set.reads.is_due(now_ns) {
+            // what waits to be written is older in the kernel, whose answer another thread reads at once
+            if set.reads.is_due(now_ns) && !set.has_pending() {
                 set.begin_reading();
                 self.actions.push_back(Action::Read(index));
             }

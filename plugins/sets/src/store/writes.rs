@@ -94,7 +94,12 @@ pub struct Outcome {
 impl Set {
     /// True if something can be written now.
     pub fn has_writes(&self) -> bool {
-        !self.is_away() && (!self.pending.is_empty() || self.incarnation.refill().is_some())
+        self.has_pending() || (!self.is_away() && self.incarnation.refill().is_some())
+    }
+
+    /// True if changes of the peer are to be written at once.
+    pub fn has_pending(&self) -> bool {
+        !self.is_away() && !self.pending.is_empty()
     }
 
     /// Time when refused elements are written again.
@@ -110,7 +115,7 @@ impl Set {
 
     /// Part with all pending changes of the set.
     pub(super) fn poll_part(&mut self, now_ns: u64, set: usize) -> Option<Part> {
-        if self.is_away() || self.pending.is_empty() {
+        if !self.has_pending() {
             return None;
         }
         let write = self.pending.take();

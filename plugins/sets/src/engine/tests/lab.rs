@@ -93,15 +93,25 @@ pub struct Kernel {
     pub keeps: Option<Key>,
     /// Number of keys that the plugin wrote or deleted.
     pub written: usize,
-    /// Reading in progress: handles at its start, last key, number of pieces.
-    reading: Option<(Handles, Option<Key>, usize)>,
+    reading: Option<Underway>,
     /// Number of elements in one piece.
     pub piece: usize,
+    /// True if another thread reads the first piece of a reading at once, before this node writes.
+    pub reads_ahead: bool,
     /// True if a reading in several pieces skips some elements, and the next one others.
     pub has_holes: bool,
     /// Time of a reading in ns.
     pub spent_ns: u64,
     readings: usize,
+}
+
+/// Reading in progress.
+struct Underway {
+    /// The set's handles at its start.
+    handles: Handles,
+    first: Option<Vec<Element>>,
+    last: Option<Key>,
+    pieces: usize,
 }
 
 pub struct Machine {
@@ -141,6 +151,7 @@ impl Kernel {
             written: 0,
             reading: None,
             piece: usize::MAX,
+            reads_ahead: false,
             has_holes: false,
             spent_ns: MS,
             readings: 0,
@@ -361,25 +372,27 @@ impl Machine {
     }
 
     fn read(&mut self, now_ns: u64) -> bool {
-        let Some((handles, after, pieces)) = self.kernel.reading.take() else {
+        let Some(mut reading) = self.kernel.reading.take() else {
             return false;
         };
-        let found = self.kernel.piece(now_ns, after.as_ref());
+        let first = reading.first.take();
+        let found = first.unwrap_or_else(|| self.kernel.piece(now_ns, reading.last.as_ref()));
         if self.kernel.shape.is_some() && !found.is_empty() {
-            let last = found.last().map(|it| it.key.clone());
+            reading.last = found.last().map(|it| it.key.clone());
+            reading.pieces += 1;
             let found = self.kernel.without_holes(found);
             self.engine.handle_elements(now_ns, 0, found);
-            self.kernel.reading = Some((handles, last, pieces + 1));
+            self.kernel.reading = Some(reading);
             return true;
         }
-        let same = self.kernel.shape.is_some() && handles == self.kernel.handles;
-        let reading = Reading {
-            certain: pieces <= 1,
+        let same = self.kernel.shape.is_some() && reading.handles == self.kernel.handles;
+        let ended = Reading {
+            certain: reading.pieces <= 1,
             spent_ns: self.kernel.spent_ns,
             generation: self.kernel.generation,
         };
         self.kernel.readings += 1;
-        self.engine.handle_read(now_ns, 0, same.then_some(reading));
+        self.engine.handle_read(now_ns, 0, same.then_some(ended));
         true
     }
 
@@ -390,7 +403,14 @@ impl Machine {
             match action {
                 Action::Read(_) => {
                     let info = self.kernel.info();
-                    self.kernel.reading = info.as_ref().ok().map(|it| (it.handles, None, 0));
+                    let is_ahead = self.kernel.reads_ahead && self.kernel.events.is_empty();
+                    let first = is_ahead.then(|| self.kernel.piece(now_ns, None));
+                    self.kernel.reading = info.as_ref().ok().map(|it| Underway {
+                        handles: it.handles,
+                        first: first.clone(),
+                        last: None,
+                        pieces: 0,
+                    });
                     self.engine.handle_info(now_ns, 0, info);
                 }
                 Action::Write(batch) => {

@@ -126,6 +126,23 @@ fn a_first_list_of_which_nothing_was_reported_is_not_merged_with_the_one_before(
 }
 
 #[test]
+fn a_reading_that_begins_before_a_list_is_written_does_not_bring_back_the_one_before() {
+    let mut lab = with_lists();
+    const COMMIT: u8 = 15;
+    lab.kernel(1).reads_ahead = true;
+    lab.replace(0, &list(30..40));
+    let now_ns = lab.now_ns();
+    while lab.at(0).hear(now_ns) {}
+    assert_eq!(send_all(&mut lab).last(), Some(&COMMIT));
+    let engine = &mut lab.at(1).engine;
+    engine.store.all[0].reads.repeat();
+    engine.handle_timeout(now_ns);
+    lab.run(S);
+    lab.assert_in_sync();
+    assert_eq!(lab.kernel(1).lists.take(), Some(vec![keys(30..40)]));
+}
+
+#[test]
 fn additions_of_which_the_end_was_lost_are_in_force_after_a_reading() {
     let mut lab = with_lists();
     lab.add_and_delete(0, &list(20..29), Vec::new());
@@ -519,6 +536,9 @@ fn take(lab: &mut Lab, step: Step, replace: &mut impl FnMut(&mut Lab, usize, &[E
 fn play(seed: u64, steps: &[Step]) {
     let mut lab = Lab::new(seed, settings(Default::default()));
     let mut known = BTreeSet::from([Vec::new()]);
+    for node in [0, 1] {
+        lab.kernel(node).reads_ahead = true;
+    }
     lab.role(0, true);
     lab.link();
     lab.run(3 * S);
