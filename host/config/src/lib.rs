@@ -63,7 +63,7 @@ pub use file::plugin_names;
 pub use host::Host;
 pub use link::Link;
 pub use link_keys::LinkKeys;
-pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, LOADED, Options, Unread, loaded, state_dir};
+pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, Options, Unread, loaded, state_dir};
 pub use plugin::{Allow, OnFailure, Plugin, table_of};
 pub use restart::{PROGRAM, Restart, RestartFault};
 use spared_message::fingerprint;
@@ -141,7 +141,7 @@ impl Setup {
     }
 
     /// Builds a setup from texts that were in the files before, by their path below the folder of `spared.toml`: see
-    /// [`LOADED`]. Only the keys of the nodes are read from files.
+    /// [`LOADED`](spared_file::starter::LOADED). Only the keys of the nodes are read from files.
     ///
     /// # Errors
     /// See [`read`](Self::read).

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use spared_file::starter::LOADED;
 use spared_message::control::DEFAULT_STATE_DIR;
 
 use crate::fault::Fault;
@@ -47,8 +48,6 @@ impl Options {
 }
 
 pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
-/// Name of the file with the texts in force, in the folder of states of `spared starter`.
-pub const LOADED: &str = "loaded";
 pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
 
 /// Reason why a configuration is not in force. Printed as a line for each fault.

@@ -7,16 +7,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use spared_file::starter::TERM;
+pub use spared_file::starter::UNCONFIRMED;
 use spared_process::clock::boot;
 
 use crate::on_disk::{kept_texts, roots_text};
 use crate::{Fault, Options, Setup, loaded};
-
-/// Name of the file with their texts, beside [`LOADED`](crate::LOADED).
-pub const UNCONFIRMED: &str = "unconfirmed";
-/// Name of the file with the term of a reload across restarts, beside it: the boot's id, and the end by its monotonic
-/// clock in ns. Without a term, or after it, a start has the kept files in force.
-pub const TERM: &str = "unconfirmed-term";
 
 /// Path of the file with the texts.
 pub fn path(options: &Options) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Replaces files atomically and durably.
+//! Replaces files atomically and durably. [`starter`] names files that several programs know.
 //!
 //! This is own code because `tempfile` gives the new file a random name, so that a file left by a crash would stay
 //! forever.
@@ -9,6 +9,7 @@
 mod disk_operations;
 #[cfg(test)]
 mod power_cut;
+pub mod starter;
 
 use std::ffi::OsString;
 use std::fs;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 
+use spared_file::starter::{LOADED, TERM, UNCONFIRMED};
 use spared_records::boot;
 use spared_tree::builtin::{self, FOLDER, NAME};
 use spared_tree::config::Tree;
@@ -15,12 +16,6 @@ use crate::job::Jobs;
 use crate::store::State;
 use crate::{command, command::Failed};
 
-/// File that the daemon writes next to the state of the plugins: the texts in force, by their path.
-const LOADED: &str = "loaded";
-/// Files that the starter writes there: the texts that come back unless somebody confirms, and the time until which a
-/// start leaves the new ones in force.
-const UNCONFIRMED: &str = "unconfirmed";
-const TERM: &str = "unconfirmed-term";
 /// Keys of spared.toml that belong to one node.
 const LOCAL: [&[&str]; 6] = [
     &["node", "name"],

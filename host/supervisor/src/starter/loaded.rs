@@ -9,7 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use spared_config::on_disk::{HOST_FILE, Texts, kept_texts, path_of};
-use spared_config::{LOADED, Plugin, Setup};
+use spared_config::{Plugin, Setup};
+use spared_file::starter::LOADED;
 
 /// Reads the texts that were written last, by their path below the folder of spared.toml. None are returned if they
 /// cannot be read, or if somebody other than root could have written them.

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use spared_config::on_disk::{HOST_FILE, Texts, kept_texts, path_of};
-use spared_config::unconfirmed::{TERM, UNCONFIRMED};
 use spared_config::{Setup, plugin_names};
+use spared_file::starter::{LOADED, TERM, UNCONFIRMED};
 use spared_file::{Access, remove, replace};
 use spared_process::clock::boot;
 
@@ -32,7 +32,7 @@ pub(crate) fn keep(
     let texts = loaded::read(Some(state));
     let setup = Setup::of_texts(config, &texts).ok();
     if setup.is_none_or(|it| it.digest != digest) {
-        let path = state.join(spared_config::LOADED);
+        let path = state.join(LOADED);
         return Err(format!("{}: not what is in force", path.display()));
     }
     let text = serde_json::to_string(&texts).map_err(|error| error.to_string())?;
