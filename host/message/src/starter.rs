@@ -44,6 +44,8 @@ pub enum Asked {
     Reap(u64),
     /// Shows that the starter answers.
     Ping,
+    /// Ends the term of the files that are kept: a start puts them back.
+    EndTerm,
 }
 
 /// Process to start. Its rights follow from root's configuration, not from the host.

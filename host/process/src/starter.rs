@@ -30,6 +30,14 @@ pub trait ProcessStarter: fmt::Debug {
         Err("this starter keeps no files".to_owned())
     }
 
+    /// Ends the term of the files that are kept, so that a start puts them back from now on.
+    ///
+    /// # Errors
+    /// The reason why a start within the term still has the new files in force.
+    fn end_term(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Keeps the files from before no longer.
     ///
     /// # Errors

@@ -71,6 +71,10 @@ impl Loop {
             let refused = refusal(ErrorCode::Refused, format!("{node}: {why}"));
             return self.reply(now, asker, &refused);
         }
+        // who asked is told that it goes back: a daemon that ends before that does so at its next start
+        if let Err(why) = self.supervisor.starter().borrow_mut().end_term() {
+            log::warn!("a restart has the configuration in force that is taken back: {why}");
+        }
         let notice = Notice::new(Kind::Reload, text.clone()).because("taken-back");
         self.notices.record(notice);
         self.note_unconfirmed(now);

@@ -168,6 +168,17 @@ fn a_reload_is_confirmed_on_both_nodes_or_taken_back_with_its_files() {
         pair.r1.refused(&there),
         ["r2: nothing waits for a confirmation"]
     );
+
+    // it dies on the way back: a restart does not stop that
+    pair.r2.write("plugins/vrrp.toml", before);
+    pair.r2.done(&across_restarts());
+    pair.r1.done(&there);
+    pair.r2.kill_all();
+    pair.r2.start();
+    pair.r2
+        .wait("an answer", || !pair.r2.status().groups.is_empty());
+    assert_eq!((addresses(&pair.r2), vrrp(&pair.r2)), (2, after.clone()));
+    assert_eq!(pair.r2.status().orders.unconfirmed_until, None);
     assert_eq!(
         pair.r1.group().transitions,
         transitions,

@@ -61,7 +61,7 @@ fn ask(launcher: &mut Launcher, asked: Asked) {
         Asked::KillAndReap(process) => launcher.kill_and_reap(process),
         Asked::Reap(process) => assert_eq!(launcher.reap(process), Reaped::Unknown),
         // the process keeps files, not its launcher
-        Asked::KeepFiles { .. } | Asked::ForgetFiles | Asked::Ping => {}
+        Asked::KeepFiles { .. } | Asked::EndTerm | Asked::ForgetFiles | Asked::Ping => {}
     }
 }
 
@@ -93,6 +93,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             term_s: 60,
         },
         Asked::ForgetFiles,
+        Asked::EndTerm,
         Asked::Start(check("vrrp")),
         Asked::Start(check("../../../etc/passwd")),
         Asked::Start(worker),

@@ -331,6 +331,10 @@ impl ProcessStarter for StarterClient {
         self.ask_about_files(&Asked::KeepFiles { digest, term_s })
     }
 
+    fn end_term(&mut self) -> Result<(), String> {
+        self.ask_about_files(&Asked::EndTerm)
+    }
+
     fn forget_files(&mut self) -> Result<(), String> {
         self.ask_about_files(&Asked::ForgetFiles)
     }

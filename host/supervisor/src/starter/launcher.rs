@@ -329,6 +329,10 @@ impl ProcessStarter for Launcher {
         self.keep_files_of(&digest.map_err(Clone::clone)?, term_s)
     }
 
+    fn end_term(&mut self) -> Result<(), String> {
+        unconfirmed::end_term(self.files.state_dir.as_deref())
+    }
+
     fn forget_files(&mut self) -> Result<(), String> {
         unconfirmed::forget(self.files.state_dir.as_deref())
     }

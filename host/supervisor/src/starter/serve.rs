@@ -122,6 +122,9 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
         Asked::KeepFiles { digest, term_s } => Answered::Files {
             fault: launcher.keep_files_of(&digest, term_s).err(),
         },
+        Asked::EndTerm => Answered::Files {
+            fault: launcher.end_term().err(),
+        },
         Asked::ForgetFiles => Answered::Files {
             fault: launcher.forget_files().err(),
         },

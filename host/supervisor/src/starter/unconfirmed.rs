@@ -48,6 +48,15 @@ pub(crate) fn keep(
     replace(&path, text.as_bytes(), Access::Private, || Ok(()))
 }
 
+/// Ends the term, so that a start puts the kept files back. It stays until the first of them is put back: by it the
+/// plugin files-root sees that the daemon goes back.
+pub(crate) fn end_term(state: Option<&Path>) -> Result<(), String> {
+    let path = state.map(|it| it.join(TERM)).filter(|it| it.exists());
+    let Some(path) = path else { return Ok(()) };
+    let over = boot::end_after(Duration::ZERO);
+    replace(&path, over.as_bytes(), Access::Private, || Ok(()))
+}
+
 /// Keeps no files any longer.
 pub(crate) fn forget(state: Option<&Path>) -> Result<(), String> {
     let Some(state) = state else { return Ok(()) };

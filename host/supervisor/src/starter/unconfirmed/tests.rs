@@ -175,6 +175,22 @@ fn a_term_is_of_the_files_that_are_kept_with_it() {
 }
 
 #[test]
+fn a_term_that_was_ended_is_over_and_still_there() {
+    let scratch = Scratch::new("ended");
+    let before = scratch.load();
+    let state = scratch.state();
+    let left = || boot::left(&fs::read_to_string(state.join(TERM)).unwrap());
+    scratch.keep_with_term(&before, 60).unwrap();
+    assert_ne!(left(), Some(Duration::ZERO));
+    end_term(Some(&state)).unwrap();
+    assert_eq!(left(), Some(Duration::ZERO));
+    // without a term there is none to end
+    scratch.keep(&before).unwrap();
+    end_term(Some(&state)).unwrap();
+    assert!(!state.join(TERM).exists());
+}
+
+#[test]
 fn another_attempt_puts_files_back_but_not_over_a_later_edit() {
     let scratch = Scratch::new("again");
     let before = scratch.load();
