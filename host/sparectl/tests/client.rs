@@ -460,7 +460,7 @@ fn a_push_of_the_configuration_ends_with_the_code_of_what_refused_it() {
         let served = dir.answer_all(vec![PAIR.replace('\n', "").leak(), refusal.leak()]);
         let output = sparectl(&dir.0, &push);
         let asked = served.join().expect("served");
-        assert!(asked.contains("apply"), "{asked}");
+        assert!(asked.contains("diff"), "{asked}");
         assert_eq!(output.status.code(), Some(exit), "{code}");
         assert_eq!(stderr(&output), "sparectl: because\n");
     }

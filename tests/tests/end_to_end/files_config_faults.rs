@@ -9,6 +9,7 @@ use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{VIRTUAL, Wire, build_dir, scenario};
 use spared_tests::linked::INTERVAL;
 use spared_tests::pair::Fault;
+use spared_tests::random::Random;
 use spared_tests::router::Spared;
 
 use crate::files::expect;
@@ -83,19 +84,36 @@ impl Pushing {
 }
 
 impl Nodes<'_> {
-    /// A configuration that no node had.
-    fn change(&self, site: usize, number: usize) -> Result<String> {
+    /// Writes another value into spared.toml. Returns its line.
+    fn set_line(&self, site: usize, number: usize) -> Result<String> {
         let line = format!("settle_ms = {}\n", 300 + number);
         self.edit(site, "spared.toml", |text| {
             let rest = text.replace(&settling(&text), "");
             line.clone() + &rest
         })?;
+        Ok(line)
+    }
+
+    /// A configuration that no node had.
+    fn change(&self, site: usize, number: usize) -> Result<String> {
+        let line = self.set_line(site, number)?;
         // both nodes look now
         self.pair.said(site, &["files", "diff", "spared"])?;
         self.wait_row(site, "state", |it| {
             it.starts_with("pending") || it.starts_with("conflict")
         })?;
         Ok(line)
+    }
+
+    /// Digest with which a change would be in force.
+    fn digest(&self, number: usize) -> Result<String> {
+        let before = self.read(0, "spared.toml");
+        self.set_line(0, number)?;
+        self.pair.done(0, &["reload"])?;
+        let digest = self.in_force(0);
+        self.edit(0, "spared.toml", |_| before.clone())?;
+        self.pair.done(0, &["reload"])?;
+        Ok(digest)
     }
 
     /// Waits until nothing goes back, and the trees are in one of these states.
@@ -264,18 +282,51 @@ fn a_link_that_is_cut_during_the_watch_leaves_the_old_configuration() {
     cut_at(Step::InForceOnBoth);
 }
 
+/// A push that says that its configuration is in force on a node, and what the node has recorded since.
+fn claims_are_true(said: &str, digest: &str, since: &[String; 2]) -> Result<()> {
+    for (number, log) in (1..).zip(since) {
+        let claim = format!("r{number}: the configuration is in force");
+        if said.contains(&claim) && !log.contains(&format!("reloaded, configuration {digest}")) {
+            return Err(format!("not {digest}: {said}\n{log}").into());
+        }
+    }
+    Ok(())
+}
+
+/// From both nodes with different files, and from two terminals of one node.
 #[test]
-fn two_pushes_at_once_are_one_or_none() {
+fn two_pushes_at_once_are_one_or_none_and_speak_of_their_own_files() {
     scenario(2, |lab| {
+        let mut random = Random::from_environment();
         let it = Nodes::ready(lab)?;
-        for number in [0, 2] {
-            let lines = [it.change(0, number)?, it.change(1, number + 1)?];
+        let logs = || [0, 1].map(|site| it.pair.routers[site].log());
+        for (number, other) in [(0, 1), (2, 1), (4, 1), (6, 0)] {
+            let digests = [it.digest(number)?, it.digest(number + other)?];
+            let first = it.change(0, number)?;
+            let lines = match other {
+                0 => [first.clone(), first],
+                _ => [first, it.change(1, number + 1)?],
+            };
             let words = [&PUSH[..], &["--anyway"]].concat();
+            let before = logs().map(|log| log.len());
             let first = Pushing::begin(&it, 0, &words)?;
-            let second = Pushing::begin(&it, 1, &words)?;
+            let delay = match number {
+                0 => Duration::ZERO,
+                _ => random.time(4000),
+            };
+            std::thread::sleep(delay);
+            let second = Pushing::begin(&it, other, &words)?;
             let said = [first.end()?, second.end()?];
+            println!("after {delay:?}: {said:?}");
+            let since = logs();
+            let since = [0, 1].map(|site| since[site][before[site]..].to_owned());
+            for ((code, said), digest) in said.iter().zip(&digests) {
+                claims_are_true(said, digest, &since)?;
+                let is_done = said.contains("both nodes have the same configuration in force");
+                assert_eq!(is_done, *code == Some(0), "{said}");
+            }
             let done = said.iter().filter(|(code, _)| *code == Some(0)).count();
-            assert!(done < 2, "{said:?}");
+            assert!(done < 2 || lines[0] == lines[1], "{said:?}");
             let has = |site: usize, line: &str| it.read(site, "spared.toml").contains(line);
             match said.iter().position(|(code, _)| *code == Some(0)) {
                 Some(winner) => {
@@ -284,10 +335,9 @@ fn two_pushes_at_once_are_one_or_none() {
                 }
                 // both are refused and keep what they had
                 None => {
-                    let keep = || has(0, &lines[0]) && has(1, &lines[1]);
+                    let keep = || has(0, &lines[0]) && (other == 0 || has(1, &lines[1]));
                     assert!(poll(BACK, INTERVAL, keep), "{said:?}");
-                    let end = |words: &[&str]| it.pair.done(0, words).map(drop);
-                    end(&words)?;
+                    it.pair.done(0, &words)?;
                     it.wait_one("the second try")?;
                 }
             }

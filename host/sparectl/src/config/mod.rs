@@ -3,6 +3,9 @@
 //! The plugin files and its root half bring the files, check them, and have the daemon read them as by `sparectl reload
 //! --confirm`: each daemon goes back by itself unless that is confirmed. This program confirms it if nothing is worse
 //! after a while. If the program dies or the link breaks, nobody confirms.
+//!
+//! Another push, from the other node or from another terminal, may be under way. All that this one says and does is
+//! about the files that it found at its begin: as soon as this node has others, it ends.
 
 mod plugin;
 mod worse;
@@ -61,12 +64,16 @@ fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
     {
         may_begin(node)?;
     }
-    let steps = Steps {
+    let mut steps = Steps {
         args,
         push,
         node: &before.node,
         peer: &peer.node,
+        files: None,
     };
+    // both nodes read their files now; refused while another push is under way
+    steps.files(&["diff", "spared"])?;
+    steps.files = ConfigTree::ask(args)?.digest;
     let is_same = steps.check()?;
     // The other node goes first: a change of the link cuts it until both nodes have it.
     let is_new_there = !is_same && steps.change_there()?;
@@ -74,7 +81,7 @@ fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
     if is_new_here || is_new_there {
         steps.watch(&before, is_new_here, is_new_there)?;
     }
-    say("both nodes have the same configuration in force");
+    say(&steps.result());
     Ok(())
 }
 
@@ -96,6 +103,8 @@ struct Steps<'p> {
     push: Push,
     node: &'p str,
     peer: &'p str,
+    /// Digest of the files that this push brings.
+    files: Option<String>,
 }
 
 impl Steps<'_> {
@@ -109,8 +118,22 @@ impl Steps<'_> {
         Ok(there.outcome == Some(ChangeOutcome::Same))
     }
 
+    /// Checks that this node still has the files that this push brings. A tree that is not known now may be the same.
+    fn files_stay(&self, tree: &ConfigTree) -> Result<(), Refusal> {
+        match (&self.files, &tree.digest) {
+            (Some(files), Some(found)) if files != found => Err(format!(
+                "{}: the files have changed since this push began, by an edit or by another push: see `sparectl files`, \
+                 and run the command again",
+                self.node
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Changes the other node. Returns true if another configuration is in force there now.
     fn change_there(&self) -> Result<bool, Refusal> {
+        self.files_stay(&self.look())?;
         let time = self.seconds(2 * SLACK_S);
         let words = self.with_anyway(&["push", "spared", "--confirm", &time]);
         match self.change(&words, |it| it.waits_there) {
@@ -133,7 +156,9 @@ impl Steps<'_> {
     fn change_here(&self, is_new_there: bool) -> Result<bool, Refusal> {
         let time = self.seconds(SLACK_S);
         let words = self.with_anyway(&["apply", "--confirm", &time]);
-        let changed = self.change(&words, |it| it.waits_here);
+        let changed = self
+            .files_stay(&self.look())
+            .and_then(|()| self.change(&words, |it| it.waits_here));
         let is_new = changed.map_err(|Refusal { why, code }| {
             let why = format!("{}: {why}", self.node);
             let why = if is_new_there {
@@ -159,6 +184,7 @@ impl Steps<'_> {
         let begun = Instant::now();
         while begun.elapsed() < STEP {
             let tree = ConfigTree::ask(self.args).unwrap_or_default();
+            self.files_stay(&tree)?;
             if waits(&tree) {
                 return Ok(true);
             }
@@ -214,10 +240,12 @@ impl Steps<'_> {
                 Err(refusal) => vec![refusal.why],
             };
             let tree = ConfigTree::ask(self.args).unwrap_or_default();
-            let worse = if worse.is_empty() && !tree.is_same() {
-                vec![format!("{} does not have the same files", self.peer)]
-            } else {
-                worse
+            let worse = match self.files_stay(&tree) {
+                Ok(()) if worse.is_empty() && !tree.is_same() => {
+                    vec![format!("{} does not have the same files", self.peer)]
+                }
+                Ok(()) => worse,
+                Err(refusal) => return vec![refusal.why],
             };
             if worse.is_empty() || begun.elapsed() > LOST {
                 return worse;
@@ -236,14 +264,42 @@ impl Steps<'_> {
                 Err(_) => {}
             }
             let tree = self.look();
+            self.files_stay(&tree)?;
             let waits = tree.waits_here || tree.waits_there;
             if is_confirmed && tree.is_same() && !waits {
                 return Ok(());
             }
             sleep(PAUSE);
         }
-        let why = format!("not confirmed on both nodes: {last}: see `sparectl status`");
+        let why =
+            format!("not confirmed on both nodes by this push: {last}: see `sparectl status`");
         Err(why.into())
+    }
+
+    /// Sentence about the configurations in force at the end. The other node may have had the files before, and not have
+    /// read them.
+    fn result(&self) -> String {
+        const SAME: &str = "both nodes have the same configuration in force";
+        let begun = Instant::now();
+        loop {
+            let status = status(self.args).unwrap_or_default();
+            let peer = status.peer.as_deref();
+            let digest = peer.and_then(|it| Some(&it.status.as_deref()?.run.config));
+            let differs = peer.is_some_and(|it| !it.differences.is_empty());
+            // two versions may tell other digests of the same keys
+            match digest {
+                Some(digest) if *digest == status.run.config => return SAME.to_owned(),
+                _ if begun.elapsed() < LOST => sleep(PAUSE),
+                Some(_) if !differs => return SAME.to_owned(),
+                _ => {
+                    return format!(
+                        "both nodes have the same files, and not the same in force: `sparectl check --peer` names the keys, \
+                         and `sparectl reload` on {} reads its files",
+                        self.peer
+                    );
+                }
+            }
+        }
     }
 
     /// Takes the change of this node back at once, and returns a sentence about it.
@@ -272,13 +328,18 @@ impl Steps<'_> {
         let mut asked = self.order(&order);
         while begun.elapsed() < STEP {
             let tree = self.look();
+            let is_over = tree.is_known() && !tree.waits_there;
+            let has_new = tree.digest_of_peer == self.files;
             match &asked {
-                Ok(()) if tree.is_known() && !tree.waits_there => {
+                // also by a restart, after which nothing is left that could be asked for
+                _ if is_over && !has_new => {
                     return format!("{peer}: the old configuration is in force again");
                 }
-                Err(why) if tree.is_known() && !tree.waits_there => {
-                    return format!("{peer}: not taken back: {why}");
+                // files that cannot be put back are not in force either
+                Ok(()) if is_over && begun.elapsed() > LOST => {
+                    return format!("{peer}: the old configuration is in force again");
                 }
+                Err(why) if is_over => return format!("{peer}: not taken back: {why}"),
                 Err(_) if self.is_peer_unreachable() => return by_itself(),
                 _ if !tree.is_known() && self.has_timed_out(begun) => return by_itself(),
                 _ => sleep(PAUSE),

@@ -42,8 +42,8 @@ pub struct Refusal {
 /// State of the configuration's tree, from its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigTree {
-    digest: Option<String>,
-    digest_of_peer: Option<String>,
+    pub digest: Option<String>,
+    pub digest_of_peer: Option<String>,
     pub waits_here: bool,
     pub waits_there: bool,
     pub is_under_way: bool,
