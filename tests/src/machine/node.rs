@@ -28,10 +28,20 @@ impl Node<'_> {
 
     /// Starts the daemon; its process first runs a command line of the shell, without quotes in it.
     pub fn start_after(&self, plan: &Plan, first: &str) -> Result<u32> {
+        self.write(plan)?;
+        self.start_again(first)
+    }
+
+    /// Writes the files of a plan. Skips the test if the kernel does not support the fence.
+    pub fn write(&self, plan: &Plan) -> Result<()> {
         self.0.require_fence()?;
+        Files { dir: &self.dir() }.write(&self.0.name, plan)
+    }
+
+    /// Starts the daemon with the files that are there, after a command line of the shell.
+    pub fn start_again(&self, first: &str) -> Result<u32> {
         let (dir, program) = (self.dir(), build_dir()?.join("spared"));
         let files = Files { dir: &dir };
-        files.write(&self.0.name, plan)?;
         let words = files.words(Path::new(RUNTIME));
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         self.0.forget_files()?;
@@ -137,7 +147,8 @@ impl Node<'_> {
         self.0.ok(&format!("pkill {signal}; {gone}")).map(drop)
     }
 
-    fn dir(&self) -> PathBuf {
+    /// Folder with its files, programs and state.
+    pub fn dir(&self) -> PathBuf {
         let dir = self.0.dir.parent().unwrap_or(&self.0.dir);
         dir.join(format!("{}-spared", self.0.name))
     }

@@ -17,7 +17,8 @@ pub struct Nodes<'l> {
     pub pair: Linked<'l>,
 }
 
-fn plan(lab: &Lab, node: &str) -> Plan {
+/// Plan of a node that takes its configuration from the other one only if its files-root.toml is changed.
+pub fn plan(lab: &Lab, node: &str) -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
     plan.without_preference();
     plan.is_installed = true;
@@ -35,7 +36,7 @@ fn plan(lab: &Lab, node: &str) -> Plan {
 }
 
 /// files-root.toml.
-fn opt(lab: &Lab, node: &str, is_in: bool) -> String {
+pub fn opt(lab: &Lab, node: &str, is_in: bool) -> String {
     let config = lab
         .dir
         .join(format!("{node}-spared/etc/plugins/files.toml"));
@@ -120,7 +121,8 @@ impl<'l> Nodes<'l> {
     }
 }
 
-fn marked(text: String) -> String {
+/// Marks the name as this node's own.
+pub fn marked(text: String) -> String {
     text.replace("node.name =", "# spared: own node.name\nnode.name =")
 }
 

@@ -4,6 +4,7 @@
 mod conntrack_offload;
 mod control_groups;
 mod few_rights;
+mod files_boot;
 pub mod files_machines;
 mod files_power;
 mod files_reload;

@@ -34,6 +34,7 @@ mod exec;
 mod fence_off;
 mod files;
 mod files_config;
+mod files_config_back;
 mod files_config_faults;
 mod files_config_worse;
 mod files_diff;
