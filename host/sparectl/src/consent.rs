@@ -34,12 +34,14 @@ pub fn agree(yes: bool, is_lossy: bool) -> Result<(), String> {
 
 /// Returns true if a file that says anything is changed or removed. Comments alone say nothing.
 pub fn is_lossy(old: &Texts, new: &Texts) -> bool {
-    let says = |text: &str| {
-        let mut lines = text.lines().map(str::trim);
-        lines.any(|it| !it.is_empty() && !it.starts_with('#'))
-    };
     old.iter()
-        .any(|(name, text)| says(text) && new.get(name) != Some(text))
+        .any(|(name, text)| says_anything(text) && new.get(name) != Some(text))
+}
+
+/// Returns true for a file with more than comments.
+pub fn says_anything(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    lines.any(|it| !it.is_empty() && !it.starts_with('#'))
 }
 
 /// Returns true if changes, as `diff -u` shows them, remove a line that says anything.

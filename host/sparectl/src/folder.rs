@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use similar::TextDiff;
 use spared_file::{Access, remove, replace};
 use spared_pairing::Texts;
@@ -64,6 +66,24 @@ impl Folder {
     /// Returns true for the folder of the installed daemon.
     pub fn is_installed(&self) -> bool {
         self.path == Path::new(DEFAULT_CONFIG).parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Claims the folder as long as the result lives, for a command that writes files: another one would ask about files
+    /// that are others by then, and two codes would wait on one link.
+    ///
+    /// # Errors
+    /// Another command has claimed it, or there is no folder.
+    pub fn claim(&self) -> Result<File, String> {
+        let shown = self.path.display();
+        let opened = make_folder(&self.path).and_then(|()| File::open(&self.path));
+        let folder = opened.map_err(|error| format!("{shown}: {error}"))?;
+        match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(folder),
+            Err(Errno::WOULDBLOCK) => Err(format!(
+                "another sparectl is about to write files in {shown}, such as a `sparectl pair` that waits: let it end first"
+            )),
+            Err(error) => Err(format!("{shown}: {error}")),
+        }
     }
 
     /// # Errors
@@ -162,17 +182,36 @@ impl Folder {
         shown
     }
 
+    /// Checks that the files are still those that were read: somebody may have edited one since.
+    ///
+    /// # Errors
+    /// A file is another one now, or cannot be read.
+    pub fn stays(&self, read: &Texts) -> Result<(), String> {
+        let now = self.read()?;
+        let mut names = now.keys().chain(read.keys());
+        let is_other = |it: &&String| !it.starts_with(HOOKS) && now.get(*it) != read.get(*it);
+        match names.find(is_other) {
+            None => Ok(()),
+            Some(name) => Err(format!(
+                "{}: was changed meanwhile, so nothing is written: run the command again",
+                self.path.join(name).display()
+            )),
+        }
+    }
+
     /// Writes the new files: first those of plugins, and `spared.toml` last, which alone makes this node one of a pair.
     /// An end before that leaves no pair, and one after it leaves all of it. `may` is called before each step.
     ///
     /// # Errors
-    /// A file cannot be written; what was written stays, and the command can be repeated.
+    /// A file was edited since it was read; or one cannot be written: what was written stays, and the command can be
+    /// repeated.
     pub fn write(
         &self,
         old: &Texts,
         new: &Texts,
         mut may: impl FnMut() -> Result<(), String>,
     ) -> Result<(), String> {
+        self.stays(old)?;
         let plugins = self.path.join("plugins");
         let hooks = new.keys().filter(|it| it.starts_with(HOOKS));
         let folders = hooks.filter_map(|it| Some(self.path.join(it).parent()?.to_owned()));
@@ -331,6 +370,47 @@ mod tests {
             last += 1;
         };
         assert_eq!(steps, 4, "two files of plugins, one that goes, spared.toml");
+    }
+
+    #[test]
+    fn a_folder_is_of_one_command_at_a_time() {
+        let folder = folder("claim");
+        let claim = folder.claim().expect("free");
+        let why = folder.claim().expect_err("refused");
+        assert!(
+            why.starts_with("another sparectl is about to write"),
+            "{why}"
+        );
+        drop(claim);
+        drop(folder.claim().expect("free again"));
+        fs::remove_dir_all(&folder.path).expect("removed");
+    }
+
+    #[test]
+    fn an_edit_since_the_files_were_read_is_not_overwritten() {
+        let folder = folder("edited");
+        let old = texts(&[(HOST_FILE, "port = 1\n"), ("plugins/vrrp.toml", "")]);
+        let new = texts(&[(HOST_FILE, "port = 2\n")]);
+        folder
+            .write(&Texts::new(), &old, || Ok(()))
+            .expect("written");
+        let edits = [
+            texts(&[(HOST_FILE, "port = 3\n"), ("plugins/vrrp.toml", "")]),
+            texts(&[
+                (HOST_FILE, "port = 1\n"),
+                ("plugins/vrrp.toml", ""),
+                ("plugins/dhcp.toml", ""),
+            ]),
+            texts(&[(HOST_FILE, "port = 1\n")]),
+        ];
+        for edit in edits {
+            let before = folder.read().expect("readable");
+            folder.write(&before, &edit, || Ok(())).expect("written");
+            let why = folder.write(&old, &new, || Ok(())).expect_err("refused");
+            assert!(why.contains(": was changed meanwhile"), "{why}");
+            assert_eq!(folder.read(), Ok(edit));
+        }
+        fs::remove_dir_all(&folder.path).expect("removed");
     }
 
     #[test]

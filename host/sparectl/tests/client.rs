@@ -447,6 +447,43 @@ fn metrics_are_whole_in_every_zone_or_stay_as_they_were() {
 }
 
 #[test]
+fn files_are_left_alone_while_a_reload_waits_for_its_confirmation() {
+    const PAIR: &str = include_str!("cases/status-pair.json");
+    let dir = RuntimeDir::new("waits");
+    let mut status: serde_json::Value = serde_json::from_str(PAIR).expect("a status");
+    status["unconfirmed_until"] = "later".into();
+    let status: &str = status.to_string().leak();
+    let config = dir.0.join("spared.toml");
+    let file = config.display().to_string();
+    let verbs: [&[&str]; 4] = [
+        &["init", "--peer", "r2"],
+        &["pair"],
+        &["replace"],
+        &["unpair"],
+    ];
+    fs::write(&config, "port = 1\n").expect("written");
+    for verb in verbs {
+        let served = dir.answer(status);
+        let output = sparectl(&dir.0, &[verb, &["--yes", "--config", &file]].concat());
+        served.join().expect("served");
+        fs::remove_file(dir.0.join("control.sock")).expect("removed");
+        if stderr(&output).contains("is for root") {
+            eprintln!("skipped: not root");
+            return;
+        }
+        assert_eq!(output.status.code(), Some(1), "{verb:?}");
+        assert!(
+            stderr(&output)
+                .contains("waits for its confirmation until later: run `sparectl confirm`"),
+            "{verb:?}: {}",
+            stderr(&output)
+        );
+        assert!(!dir.0.join("key").exists());
+    }
+    assert_eq!(fs::read_to_string(&config).expect("readable"), "port = 1\n");
+}
+
+#[test]
 fn a_push_of_the_configuration_ends_with_the_code_of_what_refused_it() {
     const PAIR: &str = include_str!("cases/status-pair.json");
     let push = ["config", "push"];

@@ -89,9 +89,11 @@ fn add(entries: &mut Entries, folder: &Folder, name: &str) -> Result<(), String>
 
 fn restore(args: &Args, from: &Path, yes: bool, files: &Files) -> Result<(), String> {
     let folder = Folder::new(files, &args.runtime_dir)?;
+    let _claim = folder.claim()?;
     let shown = from.display();
     let file = File::open(from).map_err(|error| format!("{shown}: {error}"))?;
     let mut entries = unpack(file).map_err(|why| format!("{shown}: {why}"))?;
+    service::no_reload_waits(args)?;
     let active = service::active_groups(args);
     if !active.is_empty() {
         return Err(format!(

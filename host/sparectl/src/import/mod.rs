@@ -32,6 +32,11 @@ pub fn run(args: &Args, import: &Import) -> u8 {
 
 fn try_run(args: &Args, import: &Import) -> Result<(), String> {
     let folder = Folder::new(&import.files, &args.runtime_dir)?;
+    let claim = || {
+        pair::service::no_reload_waits(args)?;
+        folder.claim()
+    };
+    let _claim = (!import.dry_run).then(claim).transpose()?;
     let mut old = folder.read().or_else(|why| {
         // whoever only looks may have no right to read the files that are there
         if import.dry_run {

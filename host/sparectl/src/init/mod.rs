@@ -29,7 +29,9 @@ pub fn run(args: &Args, init: &Init) -> u8 {
 }
 
 fn try_run(args: &Args, init: &Init) -> Result<(), String> {
+    pair::service::no_reload_waits(args)?;
     let folder = Folder::new(&init.files, &args.runtime_dir)?;
+    let _claim = folder.claim()?;
     let texts = folder.read()?;
     let key = keygen::own_key(&folder.key())?;
     let node = pair::own_name(&texts);
@@ -51,7 +53,7 @@ fn try_run(args: &Args, init: &Init) -> Result<(), String> {
         "the files change:\n{}",
         folder.changes(&found.texts, &new).trim_end()
     ));
-    if wishes.virtuals.is_empty() && !new.contains_key("plugins/vrrp.toml") {
+    if wishes.virtuals.is_empty() && !new.contains_key(proposal::VRRP) {
         say("no virtual address, so no group: --virtual IF=ADDRESS/LEN adds one");
     }
     if let Some(line) = proposal::about_route(&found, &wishes) {

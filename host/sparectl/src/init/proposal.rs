@@ -8,8 +8,11 @@ use spared_key::public_text;
 use spared_pairing::{Texts, spared_toml};
 
 use super::findings::{Findings, Kind};
+use crate::consent::says_anything;
 use crate::folder::{HOST_FILE, host_text};
 
+/// File of the groups.
+pub const VRRP: &str = "plugins/vrrp.toml";
 /// First network that is proposed for the link.
 const LINK_NETWORK: [u8; 3] = [192, 168, 180];
 
@@ -55,8 +58,13 @@ pub fn propose(found: &Findings, wishes: &Wishes) -> Result<Texts, String> {
     let mut texts = found.texts.clone();
     let host = host_text(&found.texts);
     texts.insert(HOST_FILE.to_owned(), host_file(found, wishes, host)?);
-    if !wishes.virtuals.is_empty() {
-        texts.insert("plugins/vrrp.toml".to_owned(), vrrp(found, wishes)?);
+    let groups = found.texts.get(VRRP).filter(|it| says_anything(it));
+    match groups {
+        Some(groups) => have_virtuals(groups, wishes)?,
+        None if wishes.virtuals.is_empty() => {}
+        None => {
+            texts.insert(VRRP.to_owned(), vrrp(found, wishes)?);
+        }
     }
     let mut add = |plugin: &str, text: Option<String>| {
         if let Some(text) = text {
@@ -158,6 +166,17 @@ fn link_addresses(found: &Findings, there: &[IpNet]) -> Result<[IpNet; 2], Strin
         .next()
         .ok_or("--link-addresses: no network is free for the link")?;
     Ok([first, second])
+}
+
+/// Checks that groups which somebody has written already, and which stay, have all virtual addresses.
+fn have_virtuals(groups: &str, wishes: &Wishes) -> Result<(), String> {
+    let is_there = |address: &IpNet| groups.contains(&format!("\"{address}\""));
+    match wishes.virtuals.iter().find(|(_, it)| !is_there(it)) {
+        None => Ok(()),
+        Some((name, address)) => Err(format!(
+            "--virtual {name}={address}: vrrp.toml has groups without it, and stays: add it there to the addresses of {name}"
+        )),
+    }
 }
 
 fn vrrp(found: &Findings, wishes: &Wishes) -> Result<String, String> {

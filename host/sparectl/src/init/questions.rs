@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use spared_pairing::spared_toml;
 
 use super::findings::Findings;
-use super::proposal::{Wishes, no_link, other_name};
+use super::proposal::{VRRP, Wishes, no_link, other_name};
 use super::virtual_address;
 use crate::folder::host_text;
 use crate::line::Init;
@@ -27,17 +27,28 @@ pub fn wishes(found: &Findings, init: &Init) -> Result<Wishes, String> {
         .map(|(name, _)| name)
         .find(|it| *it != found.node);
     let peer = match (&init.peer, known) {
+        (Some(peer), Some(known)) if *peer != known => {
+            return Err(format!(
+                "--peer {peer}: [nodes] of spared.toml names {known}, and stays: `sparectl unpair` leaves that pair, and \
+                 `sparectl replace` takes another machine for {known}"
+            ));
+        }
         (_, Some(known)) => known,
         (Some(peer), None) => peer.clone(),
         (None, None) => ask("name of the other node", &other_name(&found.node), init),
     };
     let links = spared_toml::link_interfaces(host, &found.node);
     let link = match (&init.link, links.into_iter().next()) {
+        (Some(link), Some(known)) if *link != known => {
+            return Err(format!(
+                "--link {link}: spared.toml has a [[link]] on {known}, and stays: write another one there"
+            ));
+        }
         (_, Some(known)) => known,
         (Some(link), None) => link.clone(),
         (None, None) => link(found, init)?,
     };
-    let has_groups = found.texts.contains_key("plugins/vrrp.toml");
+    let has_groups = found.texts.contains_key(VRRP);
     let virtuals = if init.virtuals.is_empty() && !has_groups && init.asks() {
         asked_virtuals(found, &link)
     } else {

@@ -162,7 +162,9 @@ impl First<'_> {
             let (first, second) = (&self.here.name, &peer.node);
             say(&used::advice(self.here.folder, &missing, first, second));
         }
-        if let Err(why) = agree(self.here.pair.yes, asks_here && removes(&changes)) {
+        let agreed = agree(self.here.pair.yes, asks_here && removes(&changes));
+        // before the other node writes: what is refused later leaves it alone with its files
+        if let Err(why) = agreed.and_then(|()| self.here.folder.stays(&self.here.texts)) {
             return Err(wire.refuse(&mut channel, why));
         }
         wire.tell(&mut channel, &Message::Go)?;

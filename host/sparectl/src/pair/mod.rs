@@ -49,7 +49,9 @@ fn try_run(args: &Args, pair: &Pair) -> Result<(), String> {
     if !pair.code.is_empty() {
         return Err(secrecy::start_again(args, pair));
     }
+    service::no_reload_waits(args)?;
     let folder = Folder::new(&pair.files, &args.runtime_dir)?;
+    let _claim = folder.claim()?;
     let texts = folder.read()?;
     let key = keygen::own_key(&folder.key())?;
     if let Some(file) = &pair.key_file {

@@ -24,6 +24,19 @@ pub fn active_groups(args: &Args) -> Vec<String> {
     active.map(|it| it.name).collect()
 }
 
+/// Checks that no reload waits for its confirmation: the files from before it would come back over new ones.
+///
+/// # Errors
+/// One waits; a sentence says what to do.
+pub fn no_reload_waits(args: &Args) -> Result<(), String> {
+    match status(args).and_then(|it| it.orders.unconfirmed_until) {
+        None => Ok(()),
+        Some(until) => Err(format!(
+            "the last reload waits for its confirmation until {until}: run `sparectl confirm` or `sparectl reload --back` first"
+        )),
+    }
+}
+
 fn status(args: &Args) -> Option<Box<Status>> {
     match ask(args, &Request::Status) {
         Ok(Answer::Status(status)) => Some(status),

@@ -15,7 +15,9 @@ use crate::output::say;
 /// # Errors
 /// This node is active, or somebody does not agree; a sentence says what to do.
 pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), String> {
+    service::no_reload_waits(args)?;
     let folder = Folder::new(&unpair.files, &args.runtime_dir)?;
+    let _claim = folder.claim()?;
     let old = folder.read()?;
     let text = host_text(&old);
     let node = own_name(&old);

@@ -73,16 +73,33 @@ fn the_router_of_the_tutorial_gets_the_files_of_the_tutorial() {
     assert_eq!(texts["plugins/conntrack.toml"], "");
     assert!(texts["plugins/health.toml"].contains("\"203.0.113.14\""));
     assert_eq!(texts.len(), 4);
-    // once more changes nothing
-    let again = Findings {
+    // once more changes nothing, also after an edit
+    let again = |texts: &Texts| Findings {
         texts: texts.clone(),
-        ..found
+        ..found.clone()
     };
     let without = Wishes {
         virtuals: Vec::new(),
         ..wishes()
     };
-    assert_eq!(propose(&again, &without), Ok(texts));
+    let mut edited = texts.clone();
+    edited.insert(
+        VRRP.to_owned(),
+        texts[VRRP].replace("vrid = 50\n", "vrid = 51\nprefer = \"r1\"\n"),
+    );
+    for wishes in [without, wishes()] {
+        assert_eq!(propose(&again(&texts), &wishes), Ok(texts.clone()));
+        assert_eq!(propose(&again(&edited), &wishes), Ok(edited.clone()));
+    }
+    // what the groups lack is not written over them
+    let mut more = wishes();
+    let another = net("198.51.100.1/24");
+    more.virtuals.push(("lan0".to_owned(), another));
+    let why = propose(&again(&edited), &more).expect_err("refused");
+    assert!(
+        why.starts_with("--virtual lan0=198.51.100.1/24: vrrp.toml has groups without it"),
+        "{why}"
+    );
 }
 
 #[test]
