@@ -69,6 +69,8 @@ mod overload;
 mod own_packets;
 mod pair;
 mod paired;
+mod paired_killed;
+mod paired_lines;
 mod paired_relay;
 mod paired_replaced;
 mod paired_secrecy;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A machine between two nodes that `sparectl pair` is to join: it changes, mirrors and repeats what they say, and no pair
-//! results. Strangers who are slow keep nobody away.
+//! results. Strangers who are slow keep nobody away, and of those who guess the code one is heard.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
@@ -8,6 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+use spared_key::PrivateKey;
+use spared_pairing::{Code, Introduction, Join};
 use spared_tests::Result;
 use spared_tests::lab::{Lab, Wire, scenario};
 
@@ -51,10 +53,22 @@ impl End {
 
     /// Asks as the second node does, and connects to the node that answers.
     fn connect(&self) -> Result<TcpStream> {
+        self.connect_to(self.find(LIMIT)?)
+    }
+
+    fn connect_to(&self, node: SocketAddr) -> Result<TcpStream> {
+        let socket = self.socket(Type::STREAM)?;
+        socket.set_nonblocking(false)?;
+        socket.connect_timeout(&node.into(), LIMIT)?;
+        patient(socket.into())
+    }
+
+    /// Asks as the second node does. Returns where a code waits.
+    fn find(&self, limit: Duration) -> Result<SocketAddr> {
         let questions: UdpSocket = self.socket(Type::DGRAM)?.into();
         let begun = Instant::now();
         let mut buffer = [0; 64];
-        while begun.elapsed() < LIMIT {
+        while begun.elapsed() < limit {
             questions.send_to(QUESTION, self.at(ALL_NODES, PORT))?;
             thread::sleep(STEP);
             let Ok((length, SocketAddr::V6(from))) = questions.recv_from(&mut buffer) else {
@@ -62,10 +76,7 @@ impl End {
             };
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             let port = text.strip_prefix(ANSWER).ok_or("no answer")?.parse()?;
-            let socket = self.socket(Type::STREAM)?;
-            socket.set_nonblocking(false)?;
-            socket.connect_timeout(&self.at(*from.ip(), port).into(), LIMIT)?;
-            return patient(socket.into());
+            return Ok(self.at(*from.ip(), port));
         }
         Err("the first node does not answer".into())
     }
@@ -382,6 +393,69 @@ fn a_relay_that_mirrors_and_repeats_never_pairs() {
         let (paired, _, words) = attempts.pair(&|_, _, _, _| ())?;
         assert!(!paired && words.contains("a third machine is between"));
         assert!(attempts.files()? == attempts.before, "{words}");
+        Ok(())
+    });
+}
+
+/// Says hello with a code at random. Returns true if the node answered, as it does to whoever might know the code.
+fn guess(mut stream: TcpStream) -> Result<bool> {
+    let Ok(greeting) = read_frame(&mut stream) else {
+        return Ok(false);
+    };
+    let own = Introduction {
+        node: "r2".to_owned(),
+        key: PrivateKey::from_seed([7; 32]).public(),
+        interface: "hot".to_owned(),
+        addresses: [stream.local_addr()?, stream.peer_addr()?].map(|it| it.ip().to_string()),
+    };
+    let join = Join::new(Code::generate()?, own);
+    let (hello, _) = join
+        .handle_greeting(&greeting)
+        .map_err(|fault| fault.to_string())?;
+    Ok(write_frame(&mut stream, &hello).is_ok() && read_frame(&mut stream).is_ok())
+}
+
+#[test]
+fn of_ten_thousand_strangers_who_guess_one_is_heard() {
+    const EACH: usize = 1250;
+    scenario(2, |lab| {
+        for network in ["hot", "lan"] {
+            let off = format!("net/ipv6/conf/{network}/disable_ipv6");
+            lab.sw.set(&[(&off, "0")])?;
+            let address = format!("addr add fe80::99/64 dev {network} nodad\n");
+            lab.sw.ip(&address)?;
+        }
+        let r1 = Node::new(lab, &lab.sites[0], "r1")?;
+        r1.configure()?;
+        let before = r1.read("spared.toml")?;
+        let offer = Offer::start(&r1, &[])?;
+        let stranger = end(lab, "hot")?;
+        let node = lab.sw.run(|| stranger.find(LIMIT))?;
+        // on the interface of the link alone
+        let elsewhere = end(lab, "lan")?;
+        let found = lab.sw.run(|| elsewhere.find(LIMIT / 20));
+        assert!(found.is_err(), "{found:?}");
+        let guesses = || -> Result<usize> {
+            let mut answered = 0;
+            for _ in 0..EACH {
+                // refused as soon as the code is dead
+                if let Ok(stream) = stranger.connect_to(node) {
+                    answered += usize::from(guess(stream)?);
+                }
+            }
+            Ok(answered)
+        };
+        let begun = Instant::now();
+        let answered = thread::scope(|scope| {
+            let threads = [(); 8].map(|()| scope.spawn(|| lab.sw.run(guesses)));
+            let answered = threads.map(|it| it.join().map_err(|_| "a thread panicked")?);
+            answered.into_iter().sum::<Result<usize>>()
+        })?;
+        println!("{} guesses in {:?}", 8 * EACH, begun.elapsed());
+        let (offered, text) = offer.end()?;
+        assert!(!offered && text.contains("a code has one try"), "{text}");
+        assert_eq!(answered, 1, "{text}");
+        assert_eq!(r1.read("spared.toml")?, before);
         Ok(())
     });
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A code that was used is in the memory of neither node's `sparectl pair`.
+//! A code is not among the arguments of a program for long, and one that was used is in no memory and in no file.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
+use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Wire, scenario, skipped};
 
@@ -29,8 +31,46 @@ fn has(pid: u32, text: &str) -> Option<bool> {
     is_read.then_some(found)
 }
 
+/// Files of a folder that have the text: journals and states among them.
+fn files_with(folder: &Path, text: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text)?);
+        } else if path.is_file() {
+            let bytes = fs::read(&path)?;
+            let has = bytes.windows(text.len()).any(|it| it == text.as_bytes());
+            found.extend(has.then_some(path));
+        }
+    }
+    Ok(found)
+}
+
 #[test]
-fn a_code_that_was_used_is_in_no_memory() {
+fn a_code_among_the_arguments_is_taken_out_of_them() {
+    const CODE: &str = "acorn-apple-arrow";
+    scenario(2, |lab| {
+        let r2 = Node::new(lab, &lab.sites[1], "r2")?;
+        // nobody has this code: it looks for the first node
+        let mut second = begin_to_join(&r2, "", &[CODE, "--yes"])?;
+        let pid = second.id();
+        let of = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        let has = |what: &str| of(what).windows(CODE.len()).any(|it| it == CODE.as_bytes());
+        let is_again = || {
+            let words = of("cmdline");
+            words.windows(9).any(|it| it == b"--code-fd") && !has("cmdline")
+        };
+        assert!(poll(LIMIT, STEP, is_again), "{:?}", of("cmdline"));
+        assert!(!has("environ") && second.try_wait()?.is_none());
+        second.kill()?;
+        second.wait()?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_code_that_was_used_is_in_no_memory_and_in_no_file() {
     scenario(2, |lab| {
         let r1 = Node::new(lab, &lab.sites[0], "r1")?;
         let r2 = Node::new(lab, &lab.sites[1], "r2")?;
@@ -69,6 +109,10 @@ fn a_code_that_was_used_is_in_no_memory() {
             child.kill()?;
             assert!(is_alive, "{name}: it does not wait for the link");
             assert_eq!(found, Some(false), "{name}");
+        }
+        for node in [&r1, &r2] {
+            assert!(!files_with(&node.dir, "r1.public_key")?.is_empty());
+            assert_eq!(files_with(&node.dir, &code)?, [PathBuf::new(); 0]);
         }
         second.wait()?;
         offer.end().map(drop)
