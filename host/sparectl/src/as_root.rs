@@ -1,6 +1,13 @@
 //! Verbs for root: they read and write the key and the configuration of this node.
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
 use crate::{EXIT_FAILED, EXIT_PERMISSION, output};
+
+/// Keeps the memory of this process, which has a key or a code, out of cores, and from other processes of the same user.
+pub fn seal() {
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
 
 /// Runs a verb that only root may run, as `reason` says. Prints why it failed, and returns the exit code.
 pub fn run(reason: &str, verb: impl FnOnce() -> Result<(), String>) -> u8 {
@@ -8,6 +15,7 @@ pub fn run(reason: &str, verb: impl FnOnce() -> Result<(), String>) -> u8 {
         output::errors(&[reason.to_owned()]);
         return EXIT_PERMISSION;
     }
+    seal();
     ended(verb())
 }
 

@@ -8,9 +8,10 @@ use spared_config_reader::Config;
 use spared_file::{Access, replace};
 use spared_key::{PrivateKey, public_text};
 
-use crate::{EXIT_FAILED, EXIT_PERMISSION, output};
+use crate::{EXIT_FAILED, EXIT_PERMISSION, as_root, output};
 
 pub fn run(file: &Path, replace: bool) -> u8 {
+    as_root::seal();
     match make(file, replace) {
         Ok((key, is_new)) => {
             if !is_new {

@@ -33,7 +33,6 @@ impl First<'_> {
     pub fn offer(&self) -> Result<(), String> {
         let port = Port::of(&self.interface()?)?;
         let listener = Listener::open(&port)?;
-        secrecy::seal();
         let code = Code::generate().map_err(|error| error.to_string())?;
         let mut offer = Offer::new(code.clone(), since_boot());
         say("on the other node run `sparectl pair` and type this code, within five minutes:\n");
@@ -103,7 +102,6 @@ impl First<'_> {
     fn through(&self, child: &mut Child) -> Result<(), String> {
         let pipes = child.stdout.take().zip(child.stdin.take());
         let (output, mut input) = pipes.ok_or("ssh has no pipes")?;
-        secrecy::seal();
         let code = Code::generate().map_err(|error| error.to_string())?;
         let written = writeln!(input, "{}", code.text());
         written.map_err(|error| format!("ssh: {error}"))?;

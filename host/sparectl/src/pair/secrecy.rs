@@ -1,4 +1,4 @@
-//! Secrecy of a code: it stays in no list of processes, and no core has it.
+//! Secrecy of a code: it stays in no list of processes, and no copy of it in memory. No core has it: [`crate::as_root`].
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -8,7 +8,6 @@ use std::process::Command;
 
 use rustix::io::{FdFlags, fcntl_setfd, retry_on_intr};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use spared_pairing::Code;
 use zeroize::Zeroizing;
 
@@ -17,11 +16,6 @@ use crate::line::Pair;
 
 /// Maximum bytes of a line with a code.
 const LINE_MAX: usize = 256;
-
-/// Keeps the memory of this process out of cores, and from other processes of the same user.
-pub fn seal() {
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-}
 
 /// Prints a code in a line of its own, of which no copy stays in memory.
 pub fn show(code: &Code) {
@@ -63,7 +57,6 @@ pub fn start_again(args: &Args, pair: &Pair) -> String {
 /// # Errors
 /// There is no code in the line.
 pub fn read_code(pair: &Pair) -> Result<Code, String> {
-    seal();
     let read = match pair.code_fd {
         Some(number) => File::open(format!("/proc/self/fd/{number}")).and_then(read_line),
         None => {
