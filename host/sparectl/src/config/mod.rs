@@ -122,7 +122,7 @@ impl Steps<'_> {
     fn files_stay(&self, tree: &ConfigTree) -> Result<(), Refusal> {
         match (&self.files, &tree.digest) {
             (Some(files), Some(found)) if files != found => Err(format!(
-                "{}: the files have changed since this push began, by an edit or by another push: see `sparectl files`, \
+                "the files of {} have changed since this push began, by an edit or by another push: see `sparectl files`, \
                  and run the command again",
                 self.node
             )
