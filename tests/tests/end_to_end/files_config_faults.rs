@@ -312,7 +312,7 @@ fn two_pushes_at_once_are_one_or_none_and_speak_of_their_own_files() {
             let first = Pushing::begin(&it, 0, &words)?;
             let delay = match number {
                 0 => Duration::ZERO,
-                _ => random.time(4000),
+                _ => random.time(1500),
             };
             std::thread::sleep(delay);
             let second = Pushing::begin(&it, other, &words)?;

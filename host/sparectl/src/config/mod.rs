@@ -13,7 +13,7 @@ mod worse;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spared_message::control::{Answer, Request, Status};
+use spared_message::control::{Answer, PeerStatus, Request, Status};
 
 use crate::args::Args;
 use crate::{ask, output};
@@ -51,29 +51,30 @@ pub fn push(args: &Args, push: Push) -> u8 {
 }
 
 fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
-    let before = status(args)?;
-    let peer = before.peer.as_deref().filter(|it| it.up);
-    let peer = peer.ok_or("the other node is not heard over the link")?;
+    heard(&*status(args)?)?;
     if push.dry_run {
         say(&files(args, ["push", "spared", "--dry-run"])?.text);
         return Ok(());
     }
+    // both nodes read their files now; refused while another push is under way
+    files(args, ["diff", "spared"])?;
+    let found = ConfigTree::ask(args)?.digest;
+    // after that: files that another push has just brought wait for its confirmation
+    let before = status(args)?;
+    let peer = heard(&before)?;
     for node in [Some(&*before), peer.status.as_deref()]
         .into_iter()
         .flatten()
     {
         may_begin(node)?;
     }
-    let mut steps = Steps {
+    let steps = Steps {
         args,
         push,
         node: &before.node,
         peer: &peer.node,
-        files: None,
+        files: found,
     };
-    // both nodes read their files now; refused while another push is under way
-    steps.files(&["diff", "spared"])?;
-    steps.files = ConfigTree::ask(args)?.digest;
     let is_same = steps.check()?;
     // The other node goes first: a change of the link cuts it until both nodes have it.
     let is_new_there = !is_same && steps.change_there()?;
@@ -83,6 +84,12 @@ fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
     }
     say(&steps.result());
     Ok(())
+}
+
+/// The other node, if it is heard.
+fn heard(status: &Status) -> Result<&PeerStatus, Refusal> {
+    let peer = status.peer.as_deref().filter(|it| it.up);
+    Ok(peer.ok_or("the other node is not heard over the link")?)
 }
 
 /// Checks that no earlier change waits on a node: it would be confirmed or taken back with this one.
