@@ -19,11 +19,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(1);
 /// Restarts within the take-back; the first take-back is only measured.
 const RESTARTS: usize = 6;
-/// Start of the daemon's sentences about it: at once, and at a start.
-const SAID: [&str; 2] = [
-    "is taken back, by a user on",
-    "nobody confirmed the last reload",
-];
+/// Sentence of a node that is told to take its configuration back.
+const SAID: &str = "is taken back, by a user on";
 
 /// Pushes a configuration that this node refuses, and that the other one has in force by then and is told to take back.
 struct Round<'n, 'l> {
@@ -38,12 +35,12 @@ impl Round<'_, '_> {
 
     /// Begins a push, and waits until the other node begins to take it back.
     fn begin(&self) -> Result<Pushing> {
-        let count = self.log().matches(SAID[0]).count();
+        let count = self.log().matches(SAID).count();
         let mut words = PUSH;
         // by itself it would go back much later
         words[3] = "10m";
         let pushing = Pushing::begin(self.nodes, self.from, &words)?;
-        let begins = || self.log().matches(SAID[0]).count() > count;
+        let begins = || self.log().matches(SAID).count() > count;
         if poll(LIMIT, STEP, begins) {
             Ok(pushing)
         } else {
@@ -95,14 +92,14 @@ fn a_node_that_restarts_while_it_takes_a_push_back_ends_with_the_old_configurati
     scenario(2, |lab| {
         let mut random = Random::from_environment();
         let mut it = Nodes::ready(lab)?;
-        // only the active node would lose an address, and so refuses
-        let from = it.pair.at()?;
-        let peer = 1 - from;
-        let old = it.read(from, VRRP);
+        let old = it.read(0, VRRP);
         let in_force = [0, 1].map(|site| it.in_force(site));
         let [lost, new] = [VIRTUAL, 77].map(|host| Wire::Lan.ipv4(host).to_string());
         let mut length = Duration::ZERO;
         for number in 0..=RESTARTS {
+            // only the active node would lose an address, and so refuses; a busy machine may have moved the role
+            let from = it.pair.at()?;
+            let peer = 1 - from;
             it.edit(from, VRRP, |text| text.replace(&lost, &new))?;
             it.pair.said(from, &["files", "diff", "spared"])?;
             it.wait_row(from, "state", |it| it.starts_with("pending"))?;
@@ -137,9 +134,6 @@ fn a_node_that_restarts_while_it_takes_a_push_back_ends_with_the_old_configurati
             it.edit(from, VRRP, |_| old.clone())?;
             it.pair.said(from, &["files", "diff", "spared"])?;
             it.wait_same()?;
-            let log = it.pair.routers[peer].log();
-            let said: usize = SAID.iter().map(|it| log.matches(it).count()).sum();
-            assert!(said > number, "{what}: {log}");
         }
         it.pair.wait_settled()
     });
