@@ -14,6 +14,7 @@ use crate::line::{
     Config, Files, Forced, Identity, Import, Init, Line, Maintenance, Pair, Unpair, Verb,
 };
 use crate::metrics::Metrics;
+use crate::nagios::Thresholds;
 use crate::upgrade::Upgrade;
 
 /// A whole command line.
@@ -66,6 +67,8 @@ pub enum Probe {
     Live,
     /// Success if this node is active for the group, or for every group.
     Active { group: Option<String> },
+    /// Headlines, findings and performance data for Nagios.
+    Nagios(Thresholds),
 }
 
 /// # Errors
@@ -117,6 +120,12 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             group,
             ..
         } => Command::Probe(Probe::Active { group }),
+        Verb::Probe {
+            nagios: true,
+            warning,
+            critical,
+            ..
+        } => Command::Probe(Probe::Nagios(Thresholds { warning, critical })),
         Verb::Probe { .. } => Command::Probe(Probe::Ready),
         Verb::Metrics { openmetrics, out } => Command::Metrics(Metrics {
             is_open: openmetrics,

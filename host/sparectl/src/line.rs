@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use spared_config_reader::{IpNet, parse_duration};
 
+use crate::nagios::Threshold;
+
 const EXIT_CODES: &str = "\
 exit codes of status and probe
   0 fine  1 degraded  2 alone, or both active  3 none active  4 the daemon does not answer
@@ -79,6 +81,15 @@ pub enum Verb {
         active: bool,
         #[arg(requires = "active")]
         group: Option<String>,
+        /// Print headlines, findings and performance data as a plugin of Nagios and Icinga, with their exit codes
+        #[arg(long, conflicts_with_all = ["live", "active"])]
+        nagios: bool,
+        /// Warn if the performance data NAME is outside of RANGE, such as lag=1; may be repeated
+        #[arg(long, value_name = "NAME=RANGE", requires = "nagios", value_parser = crate::nagios::threshold)]
+        warning: Vec<Threshold>,
+        /// The same for the state critical
+        #[arg(long, value_name = "NAME=RANGE", requires = "nagios", value_parser = crate::nagios::threshold)]
+        critical: Vec<Threshold>,
     },
     /// Print metrics for Prometheus
     Metrics {

@@ -25,6 +25,7 @@ mod keygen;
 mod left_over;
 mod line;
 mod metrics;
+mod nagios;
 mod nearest;
 mod output;
 mod pair;
@@ -64,6 +65,7 @@ fn run(args: &Args) -> u8 {
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),
         Command::Metrics(metrics) => metrics::run(args, metrics),
+        Command::Probe(Probe::Nagios(thresholds)) => nagios::run(args, thresholds),
         Command::Probe(probe) => self::probe(args, probe),
         Command::Completions(shell) => {
             output::text(&args::completions(*shell));
@@ -283,7 +285,7 @@ fn probe(args: &Args, probe: &Probe) -> u8 {
 fn probed(probe: &Probe, status: &Status) -> (&'static str, u8) {
     match probe {
         Probe::Live => ("live", 0),
-        Probe::Ready => {
+        Probe::Ready | Probe::Nagios(_) => {
             let word = status.verdict.word;
             (word.probe_word(), word.exit_code())
         }

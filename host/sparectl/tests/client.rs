@@ -484,6 +484,49 @@ fn files_are_left_alone_while_a_reload_waits_for_its_confirmation() {
 }
 
 #[test]
+fn a_plugin_of_nagios_ends_with_0_to_3() {
+    let refused = r#"{"answer":"error","code":"permission","lines":["because"]}"#;
+    for (name, answer, exit, first) in [
+        (
+            "ok",
+            include_str!("cases/status-pair.json"),
+            0,
+            "OK  office",
+        ),
+        (
+            "bad",
+            include_str!("cases/status-pair-degraded.json"),
+            1,
+            "WARN ",
+        ),
+        (
+            "alone",
+            include_str!("cases/status-pair-alone.json"),
+            2,
+            "ALONE ",
+        ),
+        ("refused", refused, 3, "UNKNOWN  because\n"),
+    ] {
+        let dir = RuntimeDir::new(&format!("nagios-{name}"));
+        let served = dir.answer(answer.replace('\n', "").leak());
+        let output = sparectl(&dir.0, &["probe", "--nagios"]);
+        let asked = served.join().expect("served");
+        assert_eq!(asked.trim(), r#"{"verb":"metrics"}"#);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(exit), "{name}: {text}");
+        assert!(text.starts_with(first), "{name}: {text}");
+        assert!(output.stderr.is_empty(), "Nagios reads standard output");
+    }
+    let down = sparectl(Path::new("/nonexistent"), &["probe", "--nagios"]);
+    assert_eq!(down.status.code(), Some(2));
+    assert!(down.stdout.starts_with(b"DOWN  "), "{down:?}");
+    let wrong = ["probe", "--nagios", "--warning", "lags=1"];
+    let wrong = sparectl(Path::new("/nonexistent"), &wrong);
+    assert_eq!(wrong.status.code(), Some(64));
+    assert!(stderr(&wrong).contains("not one of quality, "), "{wrong:?}");
+}
+
+#[test]
 fn a_push_of_the_configuration_ends_with_the_code_of_what_refused_it() {
     const PAIR: &str = include_str!("cases/status-pair.json");
     let push = ["config", "push"];

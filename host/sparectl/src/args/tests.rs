@@ -172,6 +172,14 @@ fn verbs_take_their_own_words() {
             group: Some("office".into())
         }))
     );
+    let thresholds = Thresholds {
+        warning: vec![crate::nagios::threshold("lag=1").unwrap()],
+        critical: Vec::new(),
+    };
+    assert_eq!(
+        command_of("sparectl probe --nagios --warning lag=1"),
+        Some(Command::Probe(Probe::Nagios(thresholds)))
+    );
     assert_eq!(
         command_of("sparectl probe --live"),
         Some(Command::Probe(Probe::Live))

@@ -22,6 +22,7 @@ use spared_message::control::{Answer, Fault, Request, Status};
 
 use crate::args::Args;
 use crate::{EXIT_FAILED, ask, exit_code, exit_code_down, output};
+use sources::Labels;
 use table::{METRICS, Metric};
 use values::Values;
 
@@ -35,6 +36,15 @@ pub struct Metrics {
     pub is_open: bool,
     /// File that is replaced; None: standard output.
     pub out: Option<PathBuf>,
+}
+
+/// Samples of the metric with this name: labels, and values. There are none if the status has none.
+pub fn samples(status: &Status, name: &str) -> Vec<(Labels, f64)> {
+    let metric = METRICS.iter().find(|it| it.name == name);
+    match metric.map(|it| (it.values)(status)) {
+        Some(Values::Samples(samples)) => samples,
+        Some(Values::Histogram(_)) | None => Vec::new(),
+    }
 }
 
 /// Prints or writes the metrics. A daemon that does not answer is a metric, too: `spared_up 0`.

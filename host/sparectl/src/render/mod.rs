@@ -9,7 +9,7 @@ mod status;
 pub mod wrap;
 
 pub use history::history;
-pub use status::status;
+pub use status::{head, status};
 
 pub fn why(groups: &[GroupWhy]) -> String {
     match groups {

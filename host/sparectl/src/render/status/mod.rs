@@ -41,8 +41,8 @@ fn nodes(status: &Status) -> Vec<&Status> {
     [status].into_iter().chain(theirs).collect()
 }
 
-// Sentences of all groups, then the numbered findings. Both are right of the widest verdict word.
-fn head(verdict: &Verdict, now: &str, columns: usize) -> String {
+/// Sentences of all groups, then the numbered findings. Both are right of the widest verdict word.
+pub fn head(verdict: &Verdict, now: &str, columns: usize) -> String {
     let words = verdict.headlines.iter().map(|it| it.word.word());
     let width = words.map(str::len).max().unwrap_or(0) + 2;
     let mut text = String::new();
