@@ -40,6 +40,7 @@ pub enum Command {
     },
     Probe(Probe),
     Metrics(Metrics),
+    Snmp,
     /// Options are passed on to `spared report`.
     Report {
         out: Option<PathBuf>,
@@ -131,6 +132,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
             is_open: openmetrics,
             out,
         }),
+        Verb::Snmp => Command::Snmp,
         Verb::Check { peer, files } => Command::Check {
             peer,
             argv: file_words(files),
@@ -199,7 +201,8 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
 fn runs_here(command: &Command) -> bool {
     match command {
         Command::Ask(_) | Command::Watch | Command::Probe(_) | Command::Metrics(_) => false,
-        Command::Check { .. }
+        Command::Snmp
+        | Command::Check { .. }
         | Command::Report { .. }
         | Command::Keygen { .. }
         | Command::ConfigPush(_)

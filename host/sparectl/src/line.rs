@@ -100,6 +100,8 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Answer snmpd on standard input and output with the rows of VRRPV3-MIB, by its pass_persist
+    Snmp,
     /// Validate the configuration and warn of obstacles; change nothing
     Check {
         /// Also compare the configurations in force on both nodes

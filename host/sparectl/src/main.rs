@@ -31,6 +31,7 @@ mod output;
 mod pair;
 mod render;
 mod report;
+mod snmp;
 mod upgrade;
 mod used;
 mod watch;
@@ -65,6 +66,7 @@ fn run(args: &Args) -> u8 {
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),
         Command::Metrics(metrics) => metrics::run(args, metrics),
+        Command::Snmp => snmp::run(args),
         Command::Probe(Probe::Nagios(thresholds)) => nagios::run(args, thresholds),
         Command::Probe(probe) => self::probe(args, probe),
         Command::Completions(shell) => {

@@ -73,6 +73,7 @@ pub const RESERVED: &[&str] = &[
     "replace",
     "report",
     "restart",
+    "snmp",
     "spared",
     "starter",
     "status",

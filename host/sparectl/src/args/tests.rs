@@ -172,6 +172,7 @@ fn verbs_take_their_own_words() {
             group: Some("office".into())
         }))
     );
+    assert_eq!(command_of("sparectl snmp"), Some(Command::Snmp));
     let thresholds = Thresholds {
         warning: vec![crate::nagios::threshold("lag=1").unwrap()],
         critical: Vec::new(),

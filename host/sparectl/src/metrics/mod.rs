@@ -1,7 +1,7 @@
 //! `sparectl metrics`: the daemon's snapshot as metrics of Prometheus, to standard output or to a file for the textfile
 //! collector of the node exporter.
 
-mod sources;
+pub mod sources;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -114,7 +114,7 @@ pub fn virtual_routers(status: &Status) -> impl Iterator<Item = RouterRows<'_>> 
     })
 }
 
-impl RouterRows<'_> {
+impl<'s> RouterRows<'s> {
     pub fn labels(&self) -> Labels {
         let (interface, vrid, family) = self.place;
         let mut labels = of_group(self.group);
@@ -124,6 +124,24 @@ impl RouterRows<'_> {
             ("family", family.to_lowercase()),
         ]);
         labels
+    }
+
+    pub fn group(&self) -> &'s GroupStatus {
+        self.group
+    }
+
+    /// Interface, VRID and family.
+    pub fn place(&self) -> (&'s str, &'s str, &'s str) {
+        self.place
+    }
+
+    /// Row of this router with a text.
+    pub fn text(&self, key: &str) -> Option<&'s str> {
+        let key = format!("{}.{key}", self.prefix);
+        match self.group.details.get(&key)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
     }
 
     pub fn role(&self) -> f64 {
