@@ -135,7 +135,12 @@ fn the_alerts_and_the_how_to_name_metrics_that_exist() {
         };
         name == "spared_up" || METRICS.iter().any(of)
     };
-    for file in ["examples/alerts.yml", "howto/monitor.md"] {
+    for file in [
+        "examples/alerts.yml",
+        "examples/grafana.json",
+        "examples/zabbix.yaml",
+        "howto/monitor.md",
+    ] {
         let path = format!("{}/../../docs/{file}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).expect("the page is there");
         let words = text.split(|it: char| !it.is_ascii_lowercase() && it != '_');
