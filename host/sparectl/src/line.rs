@@ -87,7 +87,7 @@ pub enum Verb {
         /// Warn if the performance data NAME is outside of RANGE, such as lag=1; may be repeated
         #[arg(long, value_name = "NAME=RANGE", requires = "nagios", value_parser = crate::nagios::threshold)]
         warning: Vec<Threshold>,
-        /// The same for the state critical
+        /// Turn critical if the performance data NAME is outside of RANGE; may be repeated
         #[arg(long, value_name = "NAME=RANGE", requires = "nagios", value_parser = crate::nagios::threshold)]
         critical: Vec<Threshold>,
     },

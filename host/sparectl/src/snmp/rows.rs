@@ -46,7 +46,7 @@ pub enum Value {
     Octets(Vec<u8>),
 }
 
-/// What a status does not say.
+/// Facts that a status does not have.
 pub struct Facts<'a> {
     /// Present time, and start of this agent, in seconds since 1970.
     pub now: f64,
