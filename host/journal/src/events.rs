@@ -1,5 +1,5 @@
 //! Events for the administrator: a bounded ring. Each event is also a line of the journal with the fields
-//! `SPARED_EVENT=`, `GROUP=` and `REASON=`.
+//! `SPARED_EVENT=`, `GROUP=`, `REASON=` and `SPARED_CHANGE=`.
 
 use std::collections::VecDeque;
 

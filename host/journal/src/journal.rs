@@ -69,6 +69,8 @@ pub fn event(news: &Notice) {
     let mut fields = vec![("SPARED_EVENT", news.kind.name().to_owned())];
     fields.extend(news.group.iter().map(|group| ("GROUP", group.clone())));
     fields.extend(news.reason.iter().map(|reason| ("REASON", reason.clone())));
+    let change = news.group.iter().zip(news.change);
+    fields.extend(change.map(|(group, number)| ("SPARED_CHANGE", format!("{group}/{number}"))));
     let text = match &news.group {
         Some(group) => format!("{group}: {}", news.text),
         None => news.text.clone(),

@@ -1,9 +1,9 @@
 //! Keeps the history in memory with the peer's fitness, and decides when it is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use spared_verdict::{Fitness, History, RoleChange};
+use spared_verdict::{ChangeNumbers, Fitness, GroupFacts, History, Role, RoleChange};
 
 use crate::history::Store;
 
@@ -23,6 +23,9 @@ pub struct Memory {
     written: Option<Instant>,
     /// Last fitness that the peer reported.
     peer: Option<Fitness>,
+    /// Numbers of this node's last changes by group, and of the peer's, which stay when it is gone.
+    own_numbers: BTreeMap<String, ChangeNumbers>,
+    peer_numbers: BTreeMap<String, ChangeNumbers>,
     /// Groups that were active here at the end of the previous run, if it was in the same boot.
     inherited: BTreeSet<String>,
 }
@@ -40,6 +43,8 @@ impl Memory {
         let ended = history.handle_start(at, &own);
         let ran_on = history.handle_boot(boot);
         Self {
+            own_numbers: history.numbers(),
+            peer_numbers: BTreeMap::new(),
             due: (!ended.is_empty() || !ran_on).then_some(now),
             inherited: if ran_on { ended } else { BTreeSet::new() },
             history,
@@ -83,7 +88,28 @@ impl Memory {
         self.store.flush(PATIENCE);
     }
 
+    /// Number of a change of this node that comes now.
+    pub fn number(&self, group: &str, from: Role, to: Role) -> Option<u64> {
+        let peer = self.peer_numbers.get(group).copied();
+        self.numbers(group).next(peer.unwrap_or_default(), from, to)
+    }
+
+    /// Numbers of this node's last changes.
+    pub fn numbers(&self, group: &str) -> ChangeNumbers {
+        self.own_numbers.get(group).copied().unwrap_or_default()
+    }
+
+    /// Handles the numbers in the peer's newest facts.
+    pub fn handle_peer_numbers(&mut self, groups: &[GroupFacts]) {
+        let numbers = groups.iter().map(|it| (it.name.clone(), it.changes));
+        self.peer_numbers = numbers.collect();
+    }
+
     pub fn push(&mut self, now: Instant, change: RoleChange) {
+        if let Some(number) = change.number {
+            let own = self.own_numbers.entry(change.group.clone());
+            own.or_default().note(number, change.to);
+        }
         self.history.push(change);
         self.plan_write(now);
     }

@@ -8,7 +8,9 @@ use spared_message::control::Event;
 use spared_message::notice::{Kind, Notice};
 use spared_process::clock;
 use spared_process::token_bucket::TokenBucket;
-use spared_verdict::{Finding, FindingTimes, FirstFound, Fitness, RoleChange, Verdict};
+use spared_verdict::{
+    ChangeNumbers, Finding, FindingTimes, FirstFound, Fitness, GroupFacts, RoleChange, Verdict,
+};
 
 use crate::events::{Events, Recorded};
 
@@ -118,14 +120,28 @@ impl Notices {
     ) {
         let change = RoleChange {
             at: clock::now_ms(),
+            number: self.history.number(&group, from, to),
             group,
             from,
             ..RoleChange::new(to, cause, own.brief(), peer.map(Fitness::brief))
         };
         let text = format!("{} -> {}: {}", from.word(), to.word(), change.why);
         let notice = Notice::new(Kind::Role, text).of_group(&change.group);
-        self.record(notice.because(&change.reason));
+        self.record(Notice {
+            change: change.number,
+            ..notice.because(&change.reason)
+        });
         self.history.push(Instant::now(), change);
+    }
+
+    /// Numbers of this node's last changes of a group.
+    pub fn change_numbers(&self, group: &str) -> ChangeNumbers {
+        self.history.numbers(group)
+    }
+
+    /// Handles the numbers of changes in the peer's newest facts.
+    pub fn handle_peer_numbers(&mut self, groups: &[GroupFacts]) {
+        self.history.handle_peer_numbers(groups);
     }
 
     /// Role changes of this node, oldest first.

@@ -85,6 +85,8 @@ pub struct Notice {
     pub group: Option<String>,
     /// Reason in one word, such as "elector-died".
     pub reason: Option<String>,
+    /// Number of the group's change of roles, which is the same on both nodes.
+    pub change: Option<u64>,
     pub text: String,
 }
 
@@ -95,6 +97,7 @@ impl Notice {
             level: log::Level::Info,
             group: None,
             reason: None,
+            change: None,
             text: text.into(),
         }
     }

@@ -201,6 +201,7 @@ impl Pair {
             failing: facts.failing.clone(),
             said: Some(clock::now()),
         });
+        notices.handle_peer_numbers(&facts.groups);
         let (lack, is_ordered) = (facts.missing.first().cloned(), facts.is_ordered());
         if let Some(notice) = self.note_readiness(peer, lack.as_deref(), is_ordered) {
             notices.record_of_peer(Instant::now(), notice);

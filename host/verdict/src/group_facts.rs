@@ -7,6 +7,7 @@ use spared_contract::{Forced, Role};
 
 use crate::addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress};
 use crate::cause::Cause;
+use crate::change_numbers::ChangeNumbers;
 use crate::facts::{Fence, is_default};
 use crate::identity::NetworkLoss;
 
@@ -24,6 +25,9 @@ pub struct GroupFacts {
     /// Reason for the role.
     #[serde(skip_serializing_if = "is_default")]
     pub cause: Cause,
+    /// Numbers of the changes by which the node last became active and ceased to be.
+    #[serde(skip_serializing_if = "is_default")]
+    pub changes: ChangeNumbers,
     /// True if the plugin that elects for the group is gone, so that it cannot become active.
     #[serde(skip_serializing_if = "is_default")]
     pub is_unelected: bool,

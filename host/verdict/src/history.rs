@@ -1,13 +1,14 @@
 //! Keeps role changes across restarts: the newest of all, and the last of each group.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Sentence as _;
 use crate::cause::{Cause, CauseKind};
+use crate::change_numbers::ChangeNumbers;
 use crate::facts::Role;
 
 /// Number of newest changes that are kept, of any group.
@@ -58,6 +59,8 @@ pub struct RoleChange {
     pub at: String,
     /// Name of the group, as configured.
     pub group: String,
+    /// Number of the change, which is the same on both nodes; None for one between backup and fault.
+    pub number: Option<u64>,
     /// Old role.
     pub from: Role,
     /// New role.
@@ -110,6 +113,18 @@ impl History {
     /// Returns all changes, oldest first.
     pub fn changes(&self) -> &[RoleChange] {
         &self.changes
+    }
+
+    /// Numbers of this node's last changes by group.
+    pub fn numbers(&self) -> BTreeMap<String, ChangeNumbers> {
+        let mut all: BTreeMap<String, ChangeNumbers> = BTreeMap::new();
+        for change in &self.changes {
+            if let Some(number) = change.number {
+                let numbers = all.entry(change.group.clone()).or_default();
+                numbers.note(number, change.to);
+            }
+        }
+        all
     }
 
     /// Adds a change, and drops the oldest one if there are too many. The last change of each group stays, unless there
@@ -176,9 +191,15 @@ impl History {
         let left = left.filter(|it| it.to == Role::Active && it.own.node == own.node);
         let why = "spared was started; its previous run ended abnormally";
         let cause = Cause::new(CauseKind::Started, why);
+        let numbers = self.numbers();
+        let number = |last: &RoleChange| {
+            let own = numbers.get(&last.group).copied().unwrap_or_default();
+            own.next(ChangeNumbers::default(), last.to, Role::Backup)
+        };
         let ended = left.map(|last| RoleChange {
             at: at.to_owned(),
             group: last.group.clone(),
+            number: number(last),
             from: last.to,
             ..RoleChange::new(Role::Backup, cause.clone(), own.clone(), None)
         });
@@ -283,6 +304,23 @@ mod tests {
             history.push(change("3", "r1", &group, Role::Active));
         }
         assert_eq!(history.changes().len(), ALL_MAX);
+    }
+
+    #[test]
+    fn the_end_of_a_run_that_was_active_is_the_next_change() {
+        let mut history = History::default();
+        history.push(RoleChange {
+            number: Some(4),
+            ..change("0", "r1", "office", Role::Active)
+        });
+        history.handle_start("1", &fit("r1"));
+        let numbers = history.numbers().remove("office").unwrap();
+        assert_eq!((numbers.began, numbers.left), (4, 5));
+        // a file of an earlier version has no numbers
+        let mut old = History::default();
+        old.push(change("0", "r1", "office", Role::Active));
+        old.handle_start("1", &fit("r1"));
+        assert_eq!(old.numbers().remove("office").unwrap().left, 1);
     }
 
     #[test]

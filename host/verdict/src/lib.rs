@@ -13,6 +13,7 @@
 
 mod addresses;
 mod cause;
+mod change_numbers;
 mod difference;
 mod facts;
 mod files;
@@ -45,6 +46,7 @@ mod verdict;
 
 pub use addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress, VirtualCopy};
 pub use cause::{Cause, CauseKind, Sentence, undo};
+pub use change_numbers::ChangeNumbers;
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
     AddressFaults, CheckStatus, ConfigFaults, Fence, FirstFound, Forced, GroupFacts,

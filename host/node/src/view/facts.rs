@@ -202,6 +202,7 @@ impl NodeView<'_> {
             role: group.role,
             since: group.since().to_owned(),
             cause: group.cause.clone(),
+            changes: self.notices.change_numbers(name),
             is_unelected: group.is_unelected(),
             forced: group.forced(),
             forced_since: self.forced_since(name),

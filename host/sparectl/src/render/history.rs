@@ -17,11 +17,12 @@ pub fn history(changes: &[RoleChange], silent: Option<&str>) -> String {
     text
 }
 
-/// Line such as "2026-11-20 09:41:07.715  r2  office: backup -> active: r1 resigned (quality: r2 100; r1 73)".
+/// Line such as "2026-11-20 09:41:07.715  r2  office/17: backup -> active: r1 resigned (quality: r2 100; r1 73)".
 pub(super) fn line(change: &RoleChange) -> String {
     let RoleChange {
         at,
         group,
+        number,
         from,
         to,
         why,
@@ -32,8 +33,9 @@ pub(super) fn line(change: &RoleChange) -> String {
     let nodes = [Some(own), peer.as_ref()].into_iter().flatten();
     let nodes: Vec<String> = nodes.map(|it| fitness(it, at)).collect();
     let (from, to) = (from.word(), to.word());
+    let number = number.map(|it| format!("/{it}")).unwrap_or_default();
     format!(
-        "{}  {}  {group}: {from} -> {to}: {why} (quality: {})",
+        "{}  {}  {group}{number}: {from} -> {to}: {why} (quality: {})",
         moment(at),
         own.node,
         nodes.join("; ")
