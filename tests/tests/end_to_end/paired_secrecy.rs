@@ -112,7 +112,7 @@ fn a_code_that_was_used_is_in_no_memory_and_in_no_file() {
         }
         for node in [&r1, &r2] {
             assert!(!files_with(&node.dir, "r1.public_key")?.is_empty());
-            assert_eq!(files_with(&node.dir, &code)?, [PathBuf::new(); 0]);
+            assert!(files_with(&node.dir, &code)?.is_empty());
         }
         second.wait()?;
         offer.end().map(drop)
