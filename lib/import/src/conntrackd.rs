@@ -1,5 +1,4 @@
-//! conntrackd.conf: its filters as conntrack.toml, its interface as the link, and a row for each word. The table of
-//! `docs/howto/migrate-from-conntrackd.md` is made of these rows.
+//! conntrackd.conf: its filters as conntrack.toml, and its interface as the link.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -12,74 +11,22 @@ use spared_packet::protocol::{PROTOCOLS, TCP_STATES};
 use crate::expand::Line;
 use crate::limits::LINES_MAX;
 use crate::sources::{Fault, Files, Place, Sources};
+use crate::table::{Block, Fate, find};
 use crate::toml::list;
 use crate::translate::address;
 use crate::tree::{self, Statement};
 
-/// Fate of a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    Becomes,
-    Needless,
-    Lost,
-}
-
-pub struct Row {
-    pub words: &'static [&'static str],
-    pub fate: Fate,
-    /// Key of spared, as the page shows it; "-" for none.
-    pub spared: &'static str,
-    pub note: &'static str,
-}
-
-const fn row(
-    words: &'static [&'static str],
-    fate: Fate,
-    spared: &'static str,
-    note: &'static str,
-) -> Row {
-    Row {
-        words,
-        fate,
-        spared,
-        note,
-    }
-}
-
-use Fate::{Becomes, Lost, Needless};
-
-#[rustfmt::skip]
-pub const ROWS: &[Row] = &[
-    row(&["Sync", "General"], Becomes, "the settings in it", ""),
-    row(&["Mode"], Needless, "-", "the link neither loses nor repeats messages"),
-    row(&["ResendQueueSize", "ResendBufferSize", "ACKWindowSize", "RefreshTime", "CacheTimeout", "QueueSize", "BacklogSize", "ChannelWindow"], Needless, "-", "the link neither loses nor repeats messages"),
-    row(&["DisableExternalCache", "DisableInternalCache"], Needless, "-", "always: flows are in both kernels"),
-    row(&["StartupResync"], Needless, "-", "always; the backup is ready when it has all flows"),
-    row(&["PurgeTimeout", "CommitTimeout", "GracePeriod"], Needless, "-", "replicated flows expire after three resync intervals without a refresh (117 s by default, at least 15 s); their times are restored after a failover"),
-    row(&["Multicast", "UDP", "TCP"], Becomes, "`[[link]]` in `spared.toml`", "encrypted, with pinned keys; a second link takes over"),
-    row(&["TCPWindowTracking"], Needless, "-", "replicated flows are tracked liberally"),
-    row(&["Options"], Becomes, "the settings in it", ""),
-    row(&["ExpectationSync"], Becomes, "`expectations`", "on by default, for every helper"),
-    row(&["NetlinkBufferSize", "NetlinkBufferSizeMaxGrowth"], Becomes, "`event_buffer_kib`", "64 MiB by default; a greater size is taken over"),
-    row(&["NetlinkOverrunResync"], Needless, "-", "at once"),
-    row(&["PollSecs"], Needless, "`resync_interval`", "in addition to events"),
-    row(&["HashSize", "HashLimit"], Needless, "-", "there is no cache; `nf_conntrack_max` of the kernel"),
-    row(&["Filter"], Becomes, "`[[include]]`, `[[exclude]]`", ""),
-    row(&["Protocol"], Becomes, "`[[include]]` with `protocol`; `Ignore`: `[[exclude]]`", ""),
-    row(&["Address"], Becomes, "`[[exclude]]` with `source` and `destination`", "connections of the routers themselves are never replicated, unless `local = true`"),
-    row(&["State"], Becomes, "`[[include]]` with `protocol` and `state`", "needs another `[[include]]` for protocols other than TCP"),
-    row(&["Nice", "Scheduler", "LogFile", "Syslog", "LockFile", "UNIX", "Systemd", "EventIterationLimit", "NetlinkEventsReliable"], Needless, "-", "handled by the daemon and the journal"),
-    row(&["Helper", "Stats"], Lost, "-", "not implemented; conntrackd can keep running for these"),
-];
-
-/// Default of spared, in bytes.
+/// Default and maximum of spared's buffer for events, in bytes.
 const BUFFER: u64 = 64 << 20;
+const BUFFER_MAX: u64 = 1 << 30;
 
 /// Contents of conntrackd.conf.
 #[derive(Debug, Default)]
 pub struct Replication {
     /// Text of conntrack.toml.
     pub text: String,
+    /// First line that says something.
+    pub place: Place,
     /// Interface of the dedicated link, and the addresses of this node and of the other one.
     pub link: Option<(String, String, String)>,
 }
@@ -119,7 +66,10 @@ pub fn read(
         }
     }
     let tree = tree::read(sources, &lines)?;
-    let mut found = Replication::default();
+    let mut found = Replication {
+        place: tree.first().map(|it| it.place).unwrap_or_default(),
+        ..Replication::default()
+    };
     let mut filters = Filters {
         has_expectations: true,
         buffer: BUFFER,
@@ -141,18 +91,15 @@ fn block(
 ) {
     for statement in tree {
         let word = statement.word(0);
-        let Some(row) = ROWS.iter().find(|it| it.words.contains(&word)) else {
+        let Some(row) = find(Block::Conntrackd, word) else {
             let why = "conntrackd does not know this word, or spared does not";
             sources.list_all(statement, word, why, "look whether it does anything");
             continue;
         };
         match row.fate {
-            Fate::Becomes => sources.translated(statement.place),
+            Fate::Becomes(_) => sources.translated(statement.place),
             Fate::Needless => sources.needless_all(statement, word, row.note),
-            Fate::Lost => {
-                let todo = "keep conntrackd for it, without the block Sync";
-                sources.list_all(statement, word, row.note, todo);
-            }
+            Fate::Lost(todo) => sources.list_all(statement, word, row.note, todo),
         }
         match word {
             "Sync" | "General" | "Options" | "Filter" => {
@@ -169,7 +116,11 @@ fn block(
             }
             "NetlinkBufferSize" | "NetlinkBufferSizeMaxGrowth" => {
                 let bytes: u64 = statement.word(1).parse().unwrap_or(0);
-                filters.buffer = filters.buffer.max(bytes);
+                filters.buffer = filters.buffer.max(bytes.min(BUFFER_MAX));
+                if bytes > BUFFER_MAX {
+                    let why = "the buffer has up to 1 GiB";
+                    sources.advise(statement.place, word, why, "nothing");
+                }
             }
             "Protocol" | "Address" | "State" => filters.read(sources, statement, own),
             _ => {}
@@ -230,7 +181,7 @@ impl Filters {
 
     fn protocols(&mut self, entry: &Statement, is_ignored: bool) -> Option<()> {
         let names = entry.words.iter().map(|it| {
-            let name = it.text.to_ascii_lowercase();
+            let name = it.to_ascii_lowercase();
             let name = if name == "ipv6-icmp" {
                 "icmpv6".to_owned()
             } else {
@@ -273,7 +224,7 @@ impl Filters {
     }
 
     fn states(&mut self, entry: &Statement) -> Option<()> {
-        let words = entry.words.iter().map(|it| match it.text.as_str() {
+        let words = entry.words.iter().map(|it| match it.as_str() {
             "CLOSED" => "close".to_owned(),
             "LISTEN" => "syn_sent2".to_owned(),
             word => word.to_ascii_lowercase(),
@@ -297,8 +248,7 @@ impl Filters {
             text += "expectations = false\n";
         }
         if self.buffer > BUFFER {
-            let kib = (self.buffer >> 10).min(1 << 20);
-            let _ = writeln!(text, "event_buffer_kib = {kib}");
+            let _ = writeln!(text, "event_buffer_kib = {}", self.buffer >> 10);
         }
         let is_tcp = |it: &&String| *it == "tcp";
         if self.states.is_empty() {

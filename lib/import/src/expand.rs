@@ -29,6 +29,17 @@ struct Definition {
 }
 
 impl Definition {
+    /// A definition of a line; of none if the text is empty.
+    fn new(place: Place, text: &str) -> Self {
+        let text = text.to_owned();
+        let line = (!text.is_empty()).then_some(Line { place, text });
+        Self {
+            place,
+            lines: line.into_iter().collect(),
+            is_used: false,
+        }
+    }
+
     fn places(&self) -> impl Iterator<Item = Place> {
         let lines = self.lines.iter().map(|it| it.place);
         lines.chain([self.place])
@@ -252,32 +263,9 @@ impl Reader<'_> {
 
     fn define(&mut self, place: Place, name: String, value: String) {
         self.close_definition();
-        let is_used = false;
         match value.strip_suffix('\\') {
-            Some(first) => {
-                let text = first.trim_end().to_owned();
-                let lines = (!text.is_empty()).then_some(Line { place, text });
-                let lines = lines.into_iter().collect();
-                self.open = Some((
-                    name,
-                    Definition {
-                        place,
-                        lines,
-                        is_used,
-                    },
-                ));
-            }
-            None => {
-                let lines = vec![Line { place, text: value }];
-                self.store(
-                    name,
-                    Definition {
-                        place,
-                        lines,
-                        is_used,
-                    },
-                );
-            }
+            Some(first) => self.open = Some((name, Definition::new(place, first.trim_end()))),
+            None => self.store(name, Definition::new(place, &value)),
         }
     }
 
@@ -297,14 +285,13 @@ impl Reader<'_> {
         };
         for set in sets {
             for (name, value) in set {
-                let lines = vec![Line { place, text: value }];
+                let definition = Definition::new(place, &value);
                 let is_used = true;
                 self.store(
                     name,
                     Definition {
-                        place,
-                        lines,
                         is_used,
+                        ..definition
                     },
                 );
             }
@@ -350,6 +337,7 @@ impl Reader<'_> {
             known.is_used = true;
             self.sources.translated(known.place);
             return Some(match known.lines.as_slice() {
+                [] => (String::new(), Vec::new()),
                 [one] => (one.text.clone(), Vec::new()),
                 // lines of its own stay apart from those of the place that names it
                 several => (String::new(), several.to_vec()),

@@ -1,8 +1,7 @@
-//! The rows of both tables as pages show them.
+//! The rows of the table as pages show them.
 
 use std::fmt::Write;
 
-use crate::conntrackd;
 use crate::table::{Block, Fate, ROWS};
 
 /// Parts of the page, by the block of their words.
@@ -22,41 +21,27 @@ const PARTS: [(&str, &[Block]); 5] = [
 
 /// Tables of the words of keepalived.conf.
 pub fn keepalived() -> String {
-    let mut text = String::new();
-    for (title, blocks) in PARTS {
-        let _ = write!(
-            text,
-            "### {title}\n\n| keepalived | spared | |\n|---|---|---|\n"
-        );
-        for row in ROWS.iter().filter(|it| blocks.contains(&it.block)) {
-            let (spared, note) = match row.fate {
-                Fate::Becomes(key) => (key, row.note.to_owned()),
-                Fate::Needless => ("-", format!("not needed: {}", row.note)),
-                Fate::Lost(todo) => ("-", format!("**listed**: {}; {todo}", row.note)),
-            };
-            let _ = writeln!(text, "| {} | {spared} | {note} |", words(row.words));
-        }
-        text.push('\n');
-    }
-    text
+    let part = |(title, blocks): (&str, &[Block])| {
+        format!("### {title}\n\n{}\n", table("keepalived", blocks))
+    };
+    PARTS.into_iter().map(part).collect()
 }
 
 /// Table of the settings of conntrackd.conf.
 pub fn conntrackd() -> String {
-    let mut text = "| conntrackd | spared | |\n|---|---|---|\n".to_owned();
-    for row in conntrackd::ROWS {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} |",
-            words(row.words),
-            row.spared,
-            row.note
-        );
-    }
-    text
+    table("conntrackd", &[Block::Conntrackd])
 }
 
-fn words(words: &[&str]) -> String {
-    let words: Vec<String> = words.iter().map(|it| format!("`{it}`")).collect();
-    words.join(", ")
+fn table(program: &str, blocks: &[Block]) -> String {
+    let mut text = format!("| {program} | spared | |\n|---|---|---|\n");
+    for row in ROWS.iter().filter(|it| blocks.contains(&it.block)) {
+        let words: Vec<String> = row.words.iter().map(|it| format!("`{it}`")).collect();
+        let (spared, note) = match row.fate {
+            Fate::Becomes(key) => (key, row.note.to_owned()),
+            Fate::Needless => ("-", format!("not needed: {}", row.note)),
+            Fate::Lost(todo) => ("-", format!("**listed**: {}; {todo}", row.note)),
+        };
+        let _ = writeln!(text, "| {} | {spared} | {note} |", words.join(", "));
+    }
+    text
 }

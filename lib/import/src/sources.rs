@@ -93,6 +93,8 @@ pub struct Sources {
     /// Lines and advice, by the words that it is about and the reason.
     problems: BTreeMap<(String, String), (BTreeSet<Place>, String)>,
     reasons: BTreeMap<(String, &'static str), BTreeSet<Place>>,
+    /// Lines that both nodes' files have in the same block, in both directions.
+    same: BTreeSet<(Place, Place)>,
 }
 
 impl Sources {
@@ -128,6 +130,20 @@ impl Sources {
         format!("{}:{}", name.to_string_lossy(), place.line)
     }
 
+    /// Notes that two lines are the same one in the files of both nodes: what is listed of one is listed of both.
+    pub fn pair(&mut self, one: Place, two: Place) {
+        if one != two {
+            self.same.extend([(one, two), (two, one)]);
+        }
+    }
+
+    /// A line and those that are the same in the other node's file.
+    fn with_same(&self, place: Place) -> Vec<Place> {
+        let from = (place, Place::default());
+        let same = self.same.range(from..).take_while(|it| it.0 == place);
+        [place].into_iter().chain(same.map(|it| it.1)).collect()
+    }
+
     /// Notes that a line says something.
     pub fn count(&mut self, place: Place) {
         self.outcomes.entry(place).or_insert(Outcome::Open);
@@ -145,7 +161,9 @@ impl Sources {
 
     /// Puts something into the list, and with it the line.
     pub fn list(&mut self, place: Place, what: &str, why: &str, todo: &str) {
-        self.note(place, Outcome::Listed);
+        for place in self.with_same(place) {
+            self.note(place, Outcome::Listed);
+        }
         self.advise(place, what, why, todo);
     }
 
@@ -174,9 +192,10 @@ impl Sources {
             );
             todo = "work through those, and import again";
         }
+        let same = self.with_same(place);
         let known = self.problems.entry(key);
         let (places, _) = known.or_insert_with(|| (BTreeSet::new(), todo.to_owned()));
-        places.insert(place);
+        places.extend(same);
     }
 
     fn note(&mut self, place: Place, outcome: Outcome) {

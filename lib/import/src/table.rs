@@ -1,5 +1,5 @@
-//! Fates of the words of keepalived.conf: one row for words of one fate. The tables of
-//! `docs/migrating-from-keepalived.md` are made of these rows.
+//! Fates of the words of keepalived.conf and conntrackd.conf: one row for words of one fate. The tables of
+//! `docs/migrating-from-keepalived.md` and `docs/howto/migrate-from-conntrackd.md` are made of these rows.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,6 +15,8 @@ pub enum Block {
     Script,
     File,
     Process,
+    /// Any block of conntrackd.conf.
+    Conntrackd,
     /// A list whose entries the translation reads by itself.
     Entries,
     /// All that is in it has the fate of its first word.
@@ -83,7 +85,9 @@ impl Row {
     }
 }
 
-use Block::{Authentication, Entries, File, Global, Instance, Process, Script, Sync, Top, Whole};
+use Block::{
+    Authentication, Conntrackd, Entries, File, Global, Instance, Process, Script, Sync, Top, Whole,
+};
 
 const LVS: &str = "spared does no load balancing (LVS)";
 const LVS_TODO: &str =
@@ -113,7 +117,7 @@ pub const ROWS: &[Row] = &[
     becomes(Top, &["vrrp_sync_group"], "one `[[group]]`, a `[[group.interface]]` for each instance", "one election: they cannot fall apart").opens(Sync),
     becomes(Top, &["vrrp_script"], "`[[script]]` of `plugins/health.toml`, or `[[process]]` for `killall -0`, `pidof`, `pgrep`", "").opens(Script),
     becomes(Top, &["track_file", "vrrp_track_file"], "`[[number]]` of `plugins/health.toml`", "a missing file counts as 0").opens(File),
-    becomes(Top, &["vrrp_track_process", "track_process"], "`[[process]]` of `plugins/health.toml`", "").opens(Process),
+    becomes(Top, &["vrrp_track_process", "track_process"], "`[[process]]` of `plugins/health.toml`", "looked for each second").opens(Process),
     becomes(Top, &["global_defs"], "see below", "").opens(Global),
     becomes(Top, &["interface_up_down_delays"], "`up_delay`, `down_delay` of the `[[interface]]`", "for tracked interfaces").opens(Entries),
     needless(Top, &["garp_group"], "announcements are few").opens(Whole),
@@ -140,7 +144,7 @@ pub const ROWS: &[Row] = &[
     becomes(Instance, &["preempt_delay"], "`failback_delay`", "when both run spared; before that no role moves back"),
     becomes(Instance, &["unicast_peer"], "`unicast = true`, `peers`", "never falls back to multicast").opens(Entries),
     becomes(Instance, &["unicast_src_ip", "mcast_src_ip"], "`advert_source`, and one of `peers`", ""),
-    becomes(Instance, &["unicast_ttl"], "`min_ttl`", ""),
+    becomes(Instance, &["unicast_ttl"], "`min_ttl`", "what the peer sends; spared sends 255"),
     needless(Instance, &["unicast_fault_no_peer", "check_unicast_src", "track_src_ip"], "always so"),
     becomes(Instance, &["use_vmac"], "`vmac = true`, `vmac_name`", "silent while backup, by the fence; no MAC address of one's own"),
     lost(Instance, &["vmac_xmit_base"], "with `vmac = true`, adverts always come from the virtual MAC", "remove it from keepalived on both nodes before you begin: see below"),
@@ -222,6 +226,27 @@ pub const ROWS: &[Row] = &[
     lost(Global, &["vrrp_mcast_group4", "vrrp_mcast_group6"], "spared sends to the addresses of RFC 9568 alone", "remove it from keepalived on both nodes before you begin, if it is another"),
     lost(Global, &["lvs_sync_daemon", "lvs_timeouts", "lvs_flush", "lvs_flush_on_stop", "lvs_flush_onstop", "lvs_notify_fifo", "lvs_notify_fifo_script", "lvs_netlink_cmd_rcv_bufs", "lvs_netlink_cmd_rcv_bufs_force", "lvs_netlink_monitor_rcv_bufs", "lvs_netlink_monitor_rcv_bufs_force", "nftables_ipvs", "nftables_ipvs_priority", "nftables_ipvs_start_fwmark", "rs_init_notifies", "checker_log_all_failures"], LVS, LVS_TODO),
     lost(Global, &["net_namespace", "net_namespace_ipvs", "namespace_with_ipsets"], "a daemon runs in the namespace in which it is started", "one unit for each namespace: docs/howto/containers.md"),
+    //
+    becomes(Conntrackd, &["Sync", "General"], "the settings in it", ""),
+    needless(Conntrackd, &["Mode"], "the link neither loses nor repeats messages"),
+    needless(Conntrackd, &["ResendQueueSize", "ResendBufferSize", "ACKWindowSize", "RefreshTime", "CacheTimeout", "QueueSize", "BacklogSize", "ChannelWindow"], "the link neither loses nor repeats messages"),
+    needless(Conntrackd, &["DisableExternalCache", "DisableInternalCache"], "always: flows are in both kernels"),
+    needless(Conntrackd, &["StartupResync"], "always; the backup is ready when it has all flows"),
+    needless(Conntrackd, &["PurgeTimeout", "CommitTimeout", "GracePeriod"], "replicated flows expire after three resync intervals without a refresh (117 s by default, at least 15 s); their times are restored after a failover"),
+    becomes(Conntrackd, &["Multicast", "UDP", "TCP"], "`[[link]]` in `spared.toml`", "encrypted, with pinned keys; a second link takes over"),
+    needless(Conntrackd, &["TCPWindowTracking"], "replicated flows are tracked liberally"),
+    becomes(Conntrackd, &["Options"], "the settings in it", ""),
+    becomes(Conntrackd, &["ExpectationSync"], "`expectations`", "on by default, for every helper"),
+    becomes(Conntrackd, &["NetlinkBufferSize", "NetlinkBufferSizeMaxGrowth"], "`event_buffer_kib`", "64 MiB by default; a greater size is taken over"),
+    needless(Conntrackd, &["NetlinkOverrunResync"], "at once"),
+    needless(Conntrackd, &["PollSecs"], "flows are compared each `resync_interval`, in addition to events"),
+    needless(Conntrackd, &["HashSize", "HashLimit"], "there is no cache; `nf_conntrack_max` of the kernel"),
+    becomes(Conntrackd, &["Filter"], "`[[include]]`, `[[exclude]]`", ""),
+    becomes(Conntrackd, &["Protocol"], "`[[include]]` with `protocol`; `Ignore`: `[[exclude]]`", ""),
+    becomes(Conntrackd, &["Address"], "`[[exclude]]` with `source` and `destination`", "connections of the routers themselves are never replicated, unless `local = true`"),
+    becomes(Conntrackd, &["State"], "`[[include]]` with `protocol` and `state`", "needs another `[[include]]` for protocols other than TCP"),
+    needless(Conntrackd, &["Nice", "Scheduler", "LogFile", "Syslog", "LockFile", "UNIX", "Systemd", "EventIterationLimit", "NetlinkEventsReliable"], "handled by the daemon and the journal"),
+    lost(Conntrackd, &["Helper", "Stats"], "not implemented", "keep conntrackd for it, without the block Sync"),
 ];
 
 static BY_WORD: LazyLock<HashMap<(Block, &str), &Row>> = LazyLock::new(|| {

@@ -4,24 +4,18 @@ use crate::expand::Line;
 use crate::limits::{DEPTH_MAX, WORDS_MAX};
 use crate::sources::{Fault, Place, Sources};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word {
-    pub text: String,
-    pub is_quoted: bool,
-}
-
 /// A line, or the part of it up to a brace, with the block that follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statement {
     pub place: Place,
-    pub words: Vec<Word>,
+    pub words: Vec<String>,
     pub block: Option<Vec<Statement>>,
 }
 
 impl Statement {
     /// A word by its position; the first is the keyword. Empty if there are fewer.
     pub fn word(&self, position: usize) -> &str {
-        self.words.get(position).map_or("", |it| &it.text)
+        self.words.get(position).map_or("", String::as_str)
     }
 
     pub fn block(&self) -> &[Self] {
@@ -45,8 +39,7 @@ impl Statement {
 
     /// The words as they were written, without the block.
     pub fn text(&self) -> String {
-        let words: Vec<&str> = self.words.iter().map(|it| it.text.as_str()).collect();
-        words.join(" ")
+        self.words.join(" ")
     }
 }
 
@@ -82,14 +75,7 @@ pub fn read(sources: &mut Sources, lines: &[Line]) -> Result<Vec<Statement>, Fau
                     if here.is_none_or(|it| it.block.is_some()) {
                         let why = "no word is before it";
                         sources.list(line.place, "{", why, "remove it, or name the block");
-                        begin(
-                            &mut open,
-                            line.place,
-                            Word {
-                                text: String::new(),
-                                is_quoted: false,
-                            },
-                        );
+                        begin(&mut open, line.place, String::new());
                     }
                     open.push(Vec::new());
                     is_begun = false;
@@ -111,13 +97,11 @@ pub fn read(sources: &mut Sources, lines: &[Line]) -> Result<Vec<Statement>, Fau
     Ok(open.pop().unwrap_or_default())
 }
 
-fn begin(open: &mut [Vec<Statement>], place: Place, word: Word) {
-    let words = vec![word];
-    let block = None;
+fn begin(open: &mut [Vec<Statement>], place: Place, word: String) {
     let statement = Statement {
         place,
-        words,
-        block,
+        words: vec![word],
+        block: None,
     };
     if let Some(here) = open.last_mut() {
         here.push(statement);
@@ -137,7 +121,7 @@ fn close(sources: &mut Sources, open: &mut Vec<Vec<Statement>>, place: Place) {
 }
 
 enum Token {
-    Word(Word),
+    Word(String),
     Open,
     Close,
 }
@@ -162,20 +146,12 @@ fn tokens(sources: &mut Sources, line: &Line) -> Vec<Token> {
                     sources.list(line.place, &line.text, why, "add it");
                     (&rest[1..], "")
                 });
-                let text = inner.to_owned();
-                found.push(Token::Word(Word {
-                    text,
-                    is_quoted: true,
-                }));
+                found.push(Token::Word(inner.to_owned()));
                 after
             }
             _ => {
                 let (word, after) = rest.split_at(length_of_word(rest));
-                let text = word.to_owned();
-                found.push(Token::Word(Word {
-                    text,
-                    is_quoted: false,
-                }));
+                found.push(Token::Word(word.to_owned()));
                 after
             }
         };

@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 
 use spared_fuzz_targets::keepalived_conf::{Texts, imported, refused};
-use spared_import::conntrackd;
 use spared_import::table::{Block, ROWS};
 use spared_tests::random::{Random, number};
 
@@ -333,9 +332,8 @@ impl Writer {
 
     /// conntrackd.conf.
     fn conntrackd(&mut self) {
-        let words = conntrackd::ROWS
-            .iter()
-            .flat_map(|it| it.words.iter().copied());
+        let rows = ROWS.iter().filter(|it| it.block == Block::Conntrackd);
+        let words = rows.flat_map(|it| it.words.iter().copied());
         for word in words {
             if !self.chance(40) {
                 continue;
@@ -488,9 +486,7 @@ fn check_accepts_the_files_of_any_configuration() {
         let found = imported(&texts, false).expect("below the limits");
         groups += found.decisions.len();
     }
-    let of_keepalived = ROWS.iter().flat_map(|it| it.words);
-    let known = of_keepalived.chain(conntrackd::ROWS.iter().flat_map(|it| it.words));
-    for word in known {
+    for word in ROWS.iter().flat_map(|it| it.words) {
         assert!(written.contains(word), "{word} is in no configuration");
     }
     // what is refused as a whole cannot be wrong

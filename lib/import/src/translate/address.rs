@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use spared_config_reader::{Cidr, IpNet, is_host, is_interface, reserved_in_network};
 
+use super::route::ALWAYS_TRACKED;
 use super::taken::{Once, Taken};
-use super::{Both, Translation};
+use super::{Both, LOOK, Translation};
 use crate::limits::ADDRESSES_MAX;
 use crate::toml::Each;
 use crate::tree::Statement;
@@ -64,27 +65,34 @@ impl Translation<'_> {
             let Some(statement) = entry[0].or(entry[1]) else {
                 continue;
             };
+            if let [Some(one), Some(two)] = entry {
+                if one.word(0) != two.word(0) {
+                    let why = format!("{} has {}", self.nodes[0], one.word(0));
+                    self.list(two, &why, "give both nodes the same prefix");
+                }
+            }
             let Some(net) = address(statement.word(0)) else {
-                self.list(statement, "it is no address", "write it into `addresses`");
+                self.list_both(&entry, "it is no address", "write it into `addresses`");
                 continue;
             };
             let ip = net.addr();
             if found.len() >= ADDRESSES_MAX {
                 let why = format!("more than {ADDRESSES_MAX} addresses are not translated");
-                self.sources
-                    .list(statement.place, "addresses", &why, "divide the list");
+                for statement in entry.iter().flatten() {
+                    self.list_at(statement.place, "addresses", &why, "divide the list");
+                }
                 continue;
             }
             let other = found.first().filter(|it| it.ip.is_ipv6() != ip.is_ipv6());
             if home.has_one_family && other.is_some() {
                 let why = "an instance has one family: keepalived ignores the address";
-                self.list(statement, why, "an instance of its own for it");
+                self.list_both(&entry, why, "an instance of its own for it");
                 continue;
             }
             if !is_host(ip) || reserved_in_network(net).is_some() {
                 let why =
                     "no host can have it: it is a network's, a broadcast or no unicast address";
-                self.list(statement, why, "write another one, or correct its prefix");
+                self.list_both(&entry, why, "write another one, or correct its prefix");
                 continue;
             }
             // an entry of one node alone is written for both
@@ -92,19 +100,15 @@ impl Translation<'_> {
             let device = options.each_ref().map(|it| it.0.clone());
             let on = [0, 1].map(|node| device[node].as_ref().unwrap_or(&home.interface[node]));
             if !on.iter().all(|it| is_device(it)) {
-                self.list(
-                    statement,
-                    "no interface has such a name",
-                    "name the interface",
-                );
+                self.list_both(&entry, "no interface has such a name", "name the interface");
                 continue;
             }
             let once = on.map(|on| {
                 let on = if is_link_local(ip) { on.as_str() } else { "" };
                 Once::Address(ip, on.to_owned())
             });
-            if !self.taken.is_free(&once) || !taken.take(once) {
-                self.list(statement, "the address is there already", "once is enough");
+            if !taken.take(&self.taken, once) {
+                self.list_both(&entry, "the address is there already", "once is enough");
                 continue;
             }
             let mut text = net.to_string();
@@ -119,8 +123,7 @@ impl Translation<'_> {
                 _ => {
                     let why = "a label is INTERFACE:NAME of 15 letters with one name on both nodes, of an IPv4 address without `vmac`";
                     let todo = "look whether anything needs it; the address itself is in the files";
-                    self.sources
-                        .advise(statement.place, "label of an address", why, todo);
+                    self.tell(statement.place, "label of an address", why, todo);
                 }
             }
             found.push(Address { text, ip, device });
@@ -131,12 +134,17 @@ impl Translation<'_> {
     /// Interface and label of an entry.
     fn options(&mut self, statement: &Statement) -> (Option<String>, Option<String>) {
         let (mut device, mut label) = (None, None);
-        let mut words = statement.words.iter().skip(1).map(|it| it.text.as_str());
+        let mut words = statement.words.iter().skip(1).map(String::as_str);
         while let Some(word) = words.next() {
             match word {
                 "dev" => device = words.next().map(str::to_owned),
                 "label" => label = words.next().map(str::to_owned),
-                "no_track" => {}
+                "no_track" => self.tell(
+                    statement.place,
+                    "no_track of an address",
+                    ALWAYS_TRACKED,
+                    LOOK,
+                ),
                 "brd" if matches!(words.clone().next(), Some("+" | "-")) => {
                     words.next();
                 }
@@ -162,8 +170,7 @@ impl Translation<'_> {
     fn list_option(&mut self, statement: &Statement, option: &str) {
         let what = format!("{option} of an address");
         let why = "spared's addresses have no such option; the address itself is in the files";
-        let todo = "look whether anything needs it";
-        self.sources.advise(statement.place, &what, why, todo);
+        self.tell(statement.place, &what, why, LOOK);
     }
 }
 

@@ -3,28 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use spared_config_reader::{is_path, toml_text};
+use spared_config_reader::toml_text;
 
 use super::address::is_device;
-use super::command::{Target, target};
 use super::group::Group;
-use super::route::of_both;
-use super::{Both, SECONDS_MAX, Top, Translation, child, unique};
+use super::probe::{file, interface, process, script};
+use super::{Both, Top, Translation, child, unique};
 use crate::sources::Place;
-use crate::toml::{Each, each, list, time};
+use crate::toml::Each;
 use crate::tree::Statement;
 
 /// Points of a check whose failure alone makes a node unfit.
 const FAULT: i64 = -253;
 const NAME_MAX: usize = 64;
 const CHECKS_MAX: usize = 256;
-/// Shortest and longest time of a check between two runs.
-const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=86_400_000;
-const TIMEOUT_MS_MAX: u64 = 60_000;
-/// Words of a script.
-const WORDS_MAX: usize = 64;
-/// Letters of a process.
-const PROCESS_MAX: usize = 255;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -47,9 +39,9 @@ const KINDS: [(Kind, &str, &[&str]); 4] = [
 
 /// Weight of a check in points of priority, as keepalived has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Weight {
-    points: i64,
-    is_reversed: bool,
+pub struct Weight {
+    pub points: i64,
+    pub is_reversed: bool,
 }
 
 impl Weight {
@@ -92,22 +84,16 @@ pub(super) fn health(
     let mut text = String::new();
     for ((kind, name), check) in &tracked {
         if *kind == Kind::Interface && devices.contains(name) {
+            check.advise_on_carrier(translation, name, groups);
             continue;
         }
         if names.len() >= CHECKS_MAX {
-            let why = "spared has at most 256 checks";
-            translation
-                .sources
-                .list(check.place, name, why, "leave some out");
+            let (why, todo) = ("spared has at most 256 checks", "leave some out");
+            translation.list_at(check.place, name, why, todo);
+            translation.refuse(&check.blocks, why, todo);
             continue;
         }
-        if check.groups.len() < groups.len() && check.weight.points != 0 {
-            let why = "a check counts for all groups of a node";
-            let what = format!("weight of {name} in some instances");
-            translation
-                .sources
-                .advise(check.place, &what, why, "look whether that is meant");
-        }
+        check.advise(translation, *kind, name, groups);
         let Some((table, keys)) = check.keys(translation, *kind, name, &delays) else {
             continue;
         };
@@ -122,6 +108,11 @@ pub(super) fn health(
         for group in &check.groups {
             groups[*group].add(check.on.map(|is_on| if is_on { gained } else { 0 }));
         }
+        if gained > 0 && !translation.is_final {
+            let what = format!("weight {gained} of {name}");
+            let why = "a good check raises no priority: the points are in `priority` (253 at most), and come off while it fails";
+            translation.tell(check.place, &what, why, "nothing");
+        }
         let between = if text.is_empty() { "" } else { "\n" };
         let _ = writeln!(
             text,
@@ -133,12 +124,15 @@ pub(super) fn health(
             text += "reverse = true\n";
         }
     }
-    for (name, statement) in delays {
-        let is_written =
-            tracked.contains_key(&(Kind::Interface, name.to_owned())) && !devices.contains(name);
-        if !is_written {
-            let why = "the carrier of a group's own interface counts at once";
-            translation.list(statement, why, "nothing, unless the carrier flaps");
+    for (name, entry) in delays {
+        let is_own = devices.contains(name);
+        let why = if is_own {
+            "the carrier of a group's own interface counts at once"
+        } else {
+            "no instance that is translated tracks it"
+        };
+        if is_own || !tracked.contains_key(&(Kind::Interface, name.to_owned())) {
+            translation.list_both(&entry, why, "nothing, unless the carrier flaps");
         }
     }
     text
@@ -151,7 +145,7 @@ impl Tracked<'_> {
         translation: &mut Translation<'_>,
         kind: Kind,
         name: &str,
-        delays: &BTreeMap<&str, &Statement>,
+        delays: &BTreeMap<&str, Both<'_>>,
     ) -> Option<(&'static str, String)> {
         match kind {
             Kind::Interface => {
@@ -161,6 +155,72 @@ impl Tracked<'_> {
             Kind::Script => script(translation, &self.blocks, self.weight),
             Kind::Process => process(translation, &self.blocks),
             Kind::File => file(translation, &self.blocks, self.weight),
+        }
+    }
+
+    /// Says where the check means something else than in keepalived.
+    fn advise(
+        &self,
+        translation: &mut Translation<'_>,
+        kind: Kind,
+        name: &str,
+        groups: &[Group<'_>],
+    ) {
+        let mut advise = |what: &str, why: &str, todo: &str| {
+            translation.tell(self.place, what, why, todo);
+        };
+        let what = format!("weight {} of {name}", self.weight.points);
+        if self.weight.points == 0 {
+            let why = "keepalived gives its role up when it fails, also if no other node lives; this node then keeps it";
+            let todo = "nothing, or stop what must not run by a hook in fault.d";
+            advise("a check without a weight", why, todo);
+        } else if self.groups.len() < groups.len() {
+            let what = format!("weight of {name} in some instances");
+            let why = "a check counts for all groups of a node";
+            advise(&what, why, "look whether that is meant");
+        }
+        if self.weight.points.abs() > -FAULT {
+            let why = "a check has up to 253 points: the files have 253";
+            advise(&what, why, "nothing");
+        }
+        if let Some(node) = self.on.iter().position(|it| !it) {
+            let alone = &translation.nodes[1 - node];
+            let why = format!("only {alone} tracks it, and the files are for both nodes");
+            let todo = match kind {
+                Kind::Interface => "write `name = { ... }` with the interface of each node",
+                _ => "take it out, or import again when the other node has it, too",
+            };
+            translation.list_at(self.place, name, &why, todo);
+        }
+        let apart = self.groups.iter().map(|it| {
+            let [one, two] = groups[*it].election.priority;
+            (one - two).abs()
+        });
+        if translation.is_final && apart.min().is_some_and(|it| it > -self.weight.lost()) {
+            let why = "it is less than the nodes' priorities are apart, so alone it never moved the role; between two nodes of spared the healthier one is active";
+            let todo = "`weight = 0` in plugins/health.toml, if it shall move nothing";
+            translation.tell(self.place, &what, why, todo);
+        }
+    }
+
+    /// Says that the carrier of a group's own interface has another weight.
+    fn advise_on_carrier(
+        &self,
+        translation: &mut Translation<'_>,
+        name: &str,
+        groups: &[Group<'_>],
+    ) {
+        let mut members = self.groups.iter().flat_map(|it| &groups[*it].members);
+        // keepalived gives its role up without the interface of an instance, whatever its weight
+        let is_primary = members.any(|it| {
+            let is_tracked = child(&it.both, "dont_track_primary") == [None, None];
+            is_tracked && it.interface.iter().any(|it| it == name)
+        });
+        if self.weight.points != 0 && !is_primary {
+            let what = format!("weight {} of {name}", self.weight.points);
+            let why = "it is an interface of a group, whose carrier counts as `carrier_weight` and its own `weight` say";
+            let todo = "set these in plugins/vrrp.toml, if the number matters";
+            translation.tell(self.place, &what, why, todo);
         }
     }
 }
@@ -201,7 +261,8 @@ fn tracked<'t>(
                         );
                     }
                     let blocks = blocks.unwrap_or([None, None]);
-                    let weight = weight(translation, entry, &blocks, kind);
+                    let weight =
+                        weight(translation, entry, blocks[node].or(blocks[1 - node]), kind);
                     let place = entry.place;
                     let check = found
                         .entry((kind, name.to_owned()))
@@ -225,13 +286,10 @@ fn tracked<'t>(
         }
         for (name, both) in known {
             let is_tracked = found.contains_key(&(kind, name.to_owned()));
-            for block in both.into_iter().flatten().filter(|_| !is_tracked) {
+            if !is_tracked {
                 let why = "no instance that is translated tracks it";
-                translation.list(
-                    block,
-                    why,
-                    "nothing, or write the check into plugins/health.toml",
-                );
+                let todo = "nothing, or write the check into plugins/health.toml";
+                translation.refuse(&both, why, todo);
             }
         }
     }
@@ -242,31 +300,23 @@ fn tracked<'t>(
 fn weight(
     translation: &mut Translation<'_>,
     entry: &Statement,
-    blocks: &Both<'_>,
+    block: Option<&Statement>,
     kind: Kind,
 ) -> Weight {
-    let default = if matches!(kind, Kind::File | Kind::Process) {
-        1
-    } else {
-        0
+    let default = Weight {
+        points: i64::from(matches!(kind, Kind::File | Kind::Process)),
+        is_reversed: false,
     };
-    let at = entry.words.iter().position(|it| it.text == "weight");
+    let at = entry.words.iter().position(|it| it == "weight");
     let own = at.map(|at| (entry, at + 1));
-    let of_block = child(blocks, "weight");
-    let defined = of_block[0].or(of_block[1]).map(|it| (it, 1));
+    let defined = block.and_then(|it| Some((it.child("weight")?, 1)));
     let Some((statement, at)) = own.or(defined) else {
-        return Weight {
-            points: default,
-            is_reversed: false,
-        };
+        return default;
     };
     let points: Option<i64> = statement.word(at).parse().ok();
     let Some(points) = points.filter(|it| (-254..=254).contains(it)) else {
         translation.list(statement, "allowed is a weight of -253 to 253", "write one");
-        return Weight {
-            points: default,
-            is_reversed: false,
-        };
+        return default;
     };
     let is_reversed = statement.word(at + 1) == "reverse";
     Weight {
@@ -275,169 +325,15 @@ fn weight(
     }
 }
 
-fn delays<'t>(top: &Top<'t>) -> BTreeMap<&'t str, &'t Statement> {
-    let blocks = top
-        .trees
-        .into_iter()
-        .flatten()
-        .filter(|it| it.word(0) == "interface_up_down_delays");
-    let entries = blocks.flat_map(|it| it.block());
-    entries.map(|it| (it.word(0), it)).collect()
-}
-
-fn interface(translation: &mut Translation<'_>, delays: Option<&Statement>) -> String {
-    let mut lines = String::new();
-    let Some(delays) = delays else { return lines };
-    // the second time may be absent: it is the first, too
-    let up = if delays.word(2).is_empty() { 1 } else { 2 };
-    for (key, position) in [("down_delay", 1), ("up_delay", up)] {
-        let ms = translation.milliseconds(delays, position, SECONDS_MAX);
-        if let Some(ms) = ms.filter(|it| *it > 0) {
-            let _ = writeln!(lines, "{key} = {}", time(ms));
-        }
-    }
-    lines
-}
-
-fn script(
-    translation: &mut Translation<'_>,
-    both: &Both<'_>,
-    weight: Weight,
-) -> Option<(&'static str, String)> {
-    let statements = child(both, "script");
-    let Some(targets) = of_both(statements.map(|it| it.and_then(target))) else {
-        let block = both[0].or(both[1])?;
-        translation.list(block, "it names no script", "name one");
-        return None;
-    };
-    let (table, key, values) = match &targets {
-        [Target::Process(one), Target::Process(two)] => {
-            ("process", "process", [one, two].map(|it| toml_text(it)))
-        }
-        [Target::Tcp(one), Target::Tcp(two)] => {
-            ("tcp", "address", [one, two].map(|it| toml_text(it)))
-        }
-        targets => {
-            let argv = targets.each_ref().map(argv);
-            if !argv.iter().all(|it| is_command(it)) {
-                let block = statements[0].or(statements[1])?;
-                let why = "a command has up to 64 words, and a path without `..`";
-                translation.list(block, why, "write a script that runs it");
-                return None;
-            }
-            ("script", "argv", argv.map(|it| list(&it)))
-        }
-    };
-    let ms = |translation: &mut Translation<'_>, word| {
-        let statement = translation.common(child(both, word));
-        let ms = statement.and_then(|it| translation.milliseconds(it, 1, SECONDS_MAX));
-        ms.filter(|it| *it > 0)
-    };
-    let interval = ms(translation, "interval").unwrap_or(1000);
-    let (least, most) = (*INTERVAL_MS.start(), *INTERVAL_MS.end());
-    if interval < least {
-        let statement = translation.common(child(both, "interval"))?;
-        let why = "checks run ten times a second at most: the files have 100 ms";
-        translation.list(statement, why, "nothing");
-    }
-    let interval = interval.clamp(least, most);
-    let timeout = ms(translation, "timeout").unwrap_or(interval);
-    let timeout = timeout.clamp(10, interval.min(TIMEOUT_MS_MAX));
-    let mut counts = ["rise", "fall"].map(|word| {
-        let statement = translation.common(child(both, word));
-        statement
-            .and_then(|it| translation.number(it, 1..=100))
-            .unwrap_or(1)
-    });
-    if weight.is_reversed {
-        counts.reverse();
-    }
-    let keys = format!(
-        "{key} = {}\ninterval = {}\ntimeout = {}\nrise = {}\nfall = {}\n",
-        each(translation.nodes, &values),
-        time(interval),
-        time(timeout),
-        counts[0],
-        counts[1]
-    );
-    Some((table, keys))
-}
-
-/// True for a command that a check can run.
-fn is_command(argv: &[String]) -> bool {
-    let is_program = argv.first().is_some_and(|it| is_path(it));
-    is_program && argv.len() <= WORDS_MAX && !argv.iter().any(|it| it.contains('\0'))
-}
-
-fn argv(target: &Target) -> Vec<String> {
-    let of = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
-    match target {
-        Target::Script(argv) => argv.clone(),
-        Target::Process(name) => of(&["/usr/bin/env", "pidof", "-q", name]),
-        Target::Tcp(address) => of(&["/usr/bin/env", "nc", "-z", address]),
-    }
-}
-
-fn process(translation: &mut Translation<'_>, both: &Both<'_>) -> Option<(&'static str, String)> {
-    let statements = child(both, "process");
-    if let Some(long) = statements.iter().flatten().find(|it| it.words.len() > 2) {
-        let why = "a process is found by its name, not by its arguments";
-        translation.list(long, why, "write a `[[script]]` that looks for them");
-    }
-    let program = |it: &Statement| {
-        let name = it.word(1).rsplit('/').next().unwrap_or_default();
-        Some(toml_text(name)).filter(|_| (1..=PROCESS_MAX).contains(&name.len()))
-    };
-    let Some(programs) = of_both(statements.map(|it| it.and_then(program))) else {
-        let block = both[0].or(both[1])?;
-        translation.list(block, "it names no process", "name one");
-        return None;
-    };
-    let mut keys = format!(
-        "process = {}\ninterval = \"1s\"\ntimeout = \"1s\"\nrise = 1\nfall = 1\n",
-        each(translation.nodes, &programs)
-    );
-    for (key, words) in [
-        ("up_delay", ["fork_delay", "delay"]),
-        ("down_delay", ["terminate_delay", "delay"]),
-    ] {
-        let statement = words
+fn delays<'t>(top: &Top<'t>) -> BTreeMap<&'t str, Both<'t>> {
+    let mut found: BTreeMap<&str, Both<'t>> = BTreeMap::new();
+    for (node, tree) in top.trees.into_iter().enumerate() {
+        let blocks = tree
             .iter()
-            .find_map(|word| translation.common(child(both, word)));
-        let ms = statement.and_then(|it| translation.milliseconds(it, 1, SECONDS_MAX));
-        if let Some(ms) = ms.filter(|it| *it > 0) {
-            let _ = writeln!(keys, "{key} = {}", time(ms));
+            .filter(|it| it.word(0) == "interface_up_down_delays");
+        for entry in blocks.flat_map(Statement::block) {
+            found.entry(entry.word(0)).or_default()[node] = Some(entry);
         }
     }
-    Some(("process", keys))
-}
-
-fn file(
-    translation: &mut Translation<'_>,
-    both: &Both<'_>,
-    weight: Weight,
-) -> Option<(&'static str, String)> {
-    let path = |it: &Statement| Some(toml_text(it.word(1))).filter(|_| is_path(it.word(1)));
-    let statements = child(both, "file");
-    let Some(paths) = of_both(statements.map(|it| it.and_then(path))) else {
-        let block = both[0].or(both[1])?;
-        translation.list(block, "it names no file by an absolute path", "name one");
-        return None;
-    };
-    let raises = (weight.points > 0) != weight.is_reversed;
-    let worse = if raises && weight.points != 0 {
-        "below"
-    } else {
-        "above"
-    };
-    if worse == "below" {
-        let block = statements[0].or(statements[1])?;
-        let why = "the number of the file raises the priority, and spared only takes points off";
-        let todo = "write `best = ` with the greatest number that is written there, and add it times the weight to `priority`";
-        translation
-            .sources
-            .advise(block.place, &block.text(), why, todo);
-    }
-    let path = each(translation.nodes, &paths);
-    Some(("number", format!("path = {path}\nworse = \"{worse}\"\n")))
+    found
 }

@@ -25,7 +25,7 @@ pub struct Command {
 impl Command {
     /// The command of a notify line: one word or a quoted text, then a user and a group.
     pub fn of_notify(statement: &Statement) -> Option<Self> {
-        let text = statement.words.get(1)?.text.trim().to_owned();
+        let text = statement.words.get(1)?.trim().to_owned();
         let word = |at: usize| Some(statement.word(at).to_owned()).filter(|it| !it.is_empty());
         let user = word(2).map(|user| (user, word(3)));
         (!text.is_empty()).then_some(Self { text, user })
@@ -39,13 +39,7 @@ impl Command {
 
 /// The command of a `vrrp_script`: all its words.
 pub fn target(statement: &Statement) -> Option<Target> {
-    let texts: Vec<&str> = statement
-        .words
-        .iter()
-        .skip(1)
-        .map(|it| it.text.as_str())
-        .collect();
-    let text = texts.join(" ");
+    let text = statement.words.get(1..)?.join(" ");
     let words = split(&text);
     let plain: Vec<&str> = words.iter().map(String::as_str).collect();
     let program = plain.first()?.rsplit('/').next().unwrap_or_default();
@@ -115,15 +109,10 @@ pub fn shell_word(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Word;
 
     fn of(text: &str) -> Option<Target> {
-        let words = ["script", text].map(|it| Word {
-            text: it.to_owned(),
-            is_quoted: true,
-        });
         target(&Statement {
-            words: words.to_vec(),
+            words: ["script", text].map(str::to_owned).to_vec(),
             ..Statement::default()
         })
     }

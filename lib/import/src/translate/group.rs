@@ -1,11 +1,12 @@
 //! Groups: what moves together, by which election, and which node is preferred.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use spared_config_reader::toml_text;
 
-use super::member::{Election, Member};
+use super::member::{Election, Key, Member};
 use super::{Both, Top, Translation, child, unique};
 use crate::sources::Place;
 use crate::toml::{Each, each, time};
@@ -16,6 +17,8 @@ const NAME_MAX: usize = 32;
 const INSTANCES_MAX: usize = 1000;
 const PRIORITY_MAX: i64 = 253;
 const GROUPS_MAX: usize = 255;
+/// Default of `failback_delay`.
+const FAILBACK_MS: u64 = 30_000;
 
 pub struct Group<'t> {
     pub name: String,
@@ -35,6 +38,10 @@ pub struct Decision {
     pub group: String,
     /// The node that is active as long as both are fit; None if neither is preferred.
     pub preferred: Option<usize>,
+    /// The node that is active by the files, as long as nothing has happened; None if they do not tell.
+    pub likely: Option<usize>,
+    /// First virtual address.
+    pub address: String,
     pub why: String,
 }
 
@@ -43,12 +50,8 @@ pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Ve
     let mut members: Vec<Member<'t>> = Vec::new();
     for (number, (name, both)) in top.named(&["vrrp_instance"]).into_iter().enumerate() {
         if number >= INSTANCES_MAX {
-            for block in both.into_iter().flatten() {
-                let why = "more than 1000 instances are not translated";
-                translation
-                    .sources
-                    .list_all(block, "vrrp_instance", why, "divide the file");
-            }
+            let why = "more than 1000 instances are not translated";
+            translation.refuse(&both, why, "divide the file");
             continue;
         }
         only_one(translation, both);
@@ -66,9 +69,7 @@ pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Ve
         for (name, place) in wanted {
             if !present.contains(name) {
                 let why = "no instance of this name is translated, or another group has it";
-                translation
-                    .sources
-                    .list(place, name, why, "correct the group");
+                translation.list_at(place, name, why, "correct the group");
             }
         }
         for inside in split(translation, inside) {
@@ -76,32 +77,17 @@ pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Ve
         }
     }
     for member in members {
-        let (name, both) = (member.name, member.both);
-        found.extend(group(
-            translation,
-            &mut names,
-            name,
-            both,
-            vec![member],
-            false,
-        ));
+        let (name, both, members) = (member.name, member.both, vec![member]);
+        found.extend(group(translation, &mut names, name, both, members, false));
     }
     found
 }
 
 fn only_one(translation: &mut Translation<'_>, both: Both<'_>) {
     if let [Some(alone), None] | [None, Some(alone)] = both {
-        let node = usize::from(both[0].is_none());
-        let why = format!(
-            "only {} has this instance; it is in the files of both",
-            translation.nodes[node]
-        );
-        translation.sources.list(
-            alone.place,
-            &alone.text(),
-            &why,
-            "correct the files, or the other node",
-        );
+        let node = &translation.nodes[usize::from(both[0].is_none())];
+        let why = format!("only {node} has this instance; it is in the files of both");
+        translation.list(alone, &why, "correct the files, or the other node");
     }
 }
 
@@ -109,7 +95,7 @@ fn only_one(translation: &mut Translation<'_>, both: Both<'_>) {
 fn names_of<'t>(both: &Both<'t>) -> BTreeMap<&'t str, Place> {
     let entries = both.iter().flatten().flat_map(|it| it.block());
     entries
-        .flat_map(|entry| entry.words.iter().map(|it| (it.text.as_str(), entry.place)))
+        .flat_map(|entry| entry.words.iter().map(|it| (it.as_str(), entry.place)))
         .collect()
 }
 
@@ -120,12 +106,8 @@ fn split<'t>(translation: &mut Translation<'_>, members: Vec<Member<'t>>) -> Vec
         return vec![old.into_iter().chain(new).collect()];
     }
     let why = "IPv6 needs version 3: until both nodes run spared its members are two groups";
-    translation.sources.list(
-        new[0].place,
-        "group of both versions",
-        why,
-        "import with --both makes it one group again",
-    );
+    let todo = "import with --both makes it one group again";
+    translation.list_at(new[0].place, "group of both versions", why, todo);
     vec![old, new]
 }
 
@@ -138,54 +120,30 @@ fn group<'t>(
     is_sync: bool,
 ) -> Option<Group<'t>> {
     if names.len() >= GROUPS_MAX {
-        for block in members.iter().flat_map(|it| it.both).flatten() {
+        for member in members {
             let why = "spared has at most 255 groups";
-            translation
-                .sources
-                .list_all(block, "vrrp_instance", why, "divide the file");
+            translation.refuse(&member.both, why, "divide the file");
         }
         return None;
     }
-    let first = members.first()?;
-    let mut election = first.election.clone();
+    let mut election = members.first()?.election.clone();
     election.version = members.iter().map(|it| it.election.version).max()?;
-    for other in members.iter().skip(1) {
-        let Election {
-            priority,
-            interval_ms,
-            version,
-            keys,
-            ..
-        } = &other.election;
-        if *keys != election.keys {
-            let why = format!(
-                "a group has one number of lost adverts, delay, interval of announcements and password: those of {} are in the files",
-                first.name
-            );
-            let what = format!("vrrp_instance {}", other.name);
-            let todo = "look which ones are right";
-            translation.sources.list(other.place, &what, &why, todo);
-        }
-        if (*priority, *interval_ms, *version)
-            != (election.priority, election.interval_ms, election.version)
-        {
-            let why = format!(
-                "a group has one priority, interval and version: those of {} are in the files",
-                first.name
-            );
-            let todo = "give all members the same on both nodes before you begin";
-            translation.sources.list(
-                other.place,
-                &format!("vrrp_instance {}", other.name),
-                &why,
-                todo,
-            );
-        }
-        election.preempts &= other.election.preempts;
-        election.failback_ms = election.failback_ms.max(other.election.failback_ms);
+    for other in members.iter().skip(1).map(|it| &it.election) {
+        election.preempts &= other.preempts;
+        election.failback_ms = election.failback_ms.max(other.failback_ms);
+    }
+    for member in &members {
+        list_differences(translation, &election, members[0].name, member);
     }
     let name = unique(names, origin, NAME_MAX, is_name);
     let decision = decide(translation, &name, origin, &members, &election, is_sync);
+    for member in &members {
+        let delay = child(&member.both, "preempt_delay");
+        translation.resolve(
+            &delay,
+            no_failback(translation.is_final, &election, &decision),
+        );
+    }
     if translation.is_final {
         join(translation, &mut members);
     }
@@ -199,6 +157,63 @@ fn group<'t>(
         election,
         decision,
     })
+}
+
+/// Lists what a member has otherwise than the group, which has it once.
+fn list_differences(
+    translation: &mut Translation<'_>,
+    group: &Election,
+    first: &str,
+    member: &Member<'_>,
+) {
+    let (common, own) = (group.wishes(), member.election.wishes());
+    let words: BTreeSet<_> = common.keys().chain(own.keys()).copied().collect();
+    for word in words.into_iter().filter(|it| common.get(it) != own.get(it)) {
+        let Some((key, _)) = common.get(word).or(own.get(word)) else {
+            continue;
+        };
+        // two nodes of spared need no version of their members
+        let why = match word {
+            "version" if translation.is_final => continue,
+            "version" => "a group has one `version`: the greatest one is in the files".to_owned(),
+            _ => format!("a group has one `{key}`: that of {first} is in the files"),
+        };
+        let todo = "give all members the same on both nodes before you begin";
+        let what = format!("vrrp_instance {}: {word}", member.name);
+        let statements = child(&member.both, word);
+        if statements.iter().all(Option::is_none) {
+            translation.tell(member.place, &what, &why, todo);
+        }
+        for statement in statements.into_iter().flatten() {
+            for place in statement.places() {
+                translation.list_at(place, &what, &why, todo);
+            }
+        }
+    }
+    if member.election.preempts != group.preempts {
+        let what = format!("vrrp_instance {}", member.name);
+        let why = "another member has `nopreempt`: the group does not take its role back";
+        let todo = "give all members the same, and import again";
+        translation.tell(member.place, &what, why, todo);
+    }
+    if member.election.failback_ms != group.failback_ms {
+        let why = "a group has one `failback_delay`: the longest of its members";
+        let what = format!("vrrp_instance {}: preempt_delay", member.name);
+        translation.tell(member.place, &what, why, "nothing");
+    }
+}
+
+/// Why a `preempt_delay` is not in the files, if it is not.
+fn no_failback(is_final: bool, election: &Election, decision: &Decision) -> Option<&'static str> {
+    if !election.preempts {
+        Some("with `nopreempt` no role goes back")
+    } else if decision.preferred.is_none() {
+        Some("no node is preferred, so no role goes back")
+    } else if !is_final {
+        Some("no role goes back until both run spared: import --both writes it as `failback_delay`")
+    } else {
+        None
+    }
 }
 
 fn is_name(letter: char) -> bool {
@@ -220,14 +235,12 @@ fn join(translation: &mut Translation<'_>, members: &mut [Member<'_>]) {
             let why = format!(
                 "its addresses are in `[[group.interface]]` of {name}: one takes all of an interface"
             );
-            translation
-                .sources
-                .advise(member.place, &what, &why, "nothing");
+            translation.tell(member.place, &what, &why, "nothing");
             first.absorb(member);
         } else {
             let why = format!("on one node it has the interface of {name}, on the other not");
             let todo = "give both the same on both nodes, and import again";
-            translation.sources.list(member.place, &what, &why, todo);
+            translation.list_at(member.place, &what, &why, todo);
             member.clear();
         }
     }
@@ -236,11 +249,9 @@ fn join(translation: &mut Translation<'_>, members: &mut [Member<'_>]) {
 fn limit_adverts(translation: &mut Translation<'_>, members: &mut [Member<'_>]) {
     for member in members {
         if member.limit_advert() {
-            let why = "an advert has room for 255 addresses: the others are `unadvertised`";
             let what = "virtual_ipaddress";
-            translation
-                .sources
-                .advise(member.place, what, why, "nothing");
+            let why = "an advert has room for 255 addresses: the others are `unadvertised`";
+            translation.tell(member.place, what, why, "nothing");
         }
     }
 }
@@ -255,11 +266,12 @@ fn decide(
 ) -> Decision {
     let [one, two] = election.priority;
     let nodes = translation.nodes;
-    let preferred = match one.cmp(&two) {
-        std::cmp::Ordering::Greater => Some(0),
-        std::cmp::Ordering::Less => Some(1),
-        std::cmp::Ordering::Equal => None,
+    let greater = match one.cmp(&two) {
+        Ordering::Greater => Some(0),
+        Ordering::Less => Some(1),
+        Ordering::Equal => None,
     };
+    let preferred = greater.filter(|_| election.preempts);
     let names: Vec<&str> = members.iter().map(|it| it.name).collect();
     let mut why = if is_sync {
         format!(
@@ -269,24 +281,41 @@ fn decide(
     } else {
         format!("the instance {origin} is a group of its own, as no sync group has it")
     };
-    why += &match preferred {
+    why += &match greater.map(|it| &nodes[it]) {
         None => "; no node is preferred, as both have the same priority".to_owned(),
-        Some(node) if !election.preempts => {
-            format!(
-                "; {} has the greater priority, and does not take the role back (nopreempt)",
-                nodes[node]
-            )
-        }
-        Some(node) => format!(
-            "; {} is preferred, as its priority is greater ({one}, {two})",
-            nodes[node]
+        Some(node) if !election.preempts => format!(
+            "; {node} has the greater priority, and does not take the role back (nopreempt)"
         ),
+        Some(node) => {
+            format!("; {node} is preferred, as its priority is greater ({one}, {two})")
+        }
     };
-    let preferred = preferred.filter(|_| election.preempts);
+    if translation.is_final && preferred.is_some() {
+        let delay_ms = match election.failback_ms {
+            0 => FAILBACK_MS,
+            ms => ms,
+        };
+        why += &format!(
+            ". The role goes back to it when it has been ready for {} (`failback_delay`)",
+            time(delay_ms).trim_matches('"')
+        );
+    }
+    let first = members.first();
     Decision {
         group: group.to_owned(),
         preferred,
+        likely: greater.or_else(|| first.and_then(|it| master(&it.both))),
+        address: first.map_or_else(String::new, Member::address),
         why,
+    }
+}
+
+/// The node that starts as master, if the other one does not.
+fn master(both: &Both<'_>) -> Option<usize> {
+    match child(both, "state").map(|it| it.is_some_and(|it| it.word(1) == "MASTER")) {
+        [true, false] => Some(0),
+        [false, true] => Some(1),
+        _ => None,
     }
 }
 
@@ -351,7 +380,10 @@ fn election_keys(translation: &Translation<'_>, group: &Group<'_>) -> String {
     if !is_default {
         let _ = writeln!(text, "advert_interval = {}", time(*interval_ms));
     }
-    text + keys
+    for Key { name, value, .. } in keys {
+        let _ = writeln!(text, "{name} = {value}");
+    }
+    text
 }
 
 impl Group<'_> {

@@ -19,6 +19,11 @@ const ROLES: [(&str, &str, &str); 3] = [
     ("backup.d", "notify_backup", "BACKUP"),
     ("fault.d", "notify_fault", "FAULT"),
 ];
+const AS_ROOT: &str =
+    "they run as root; keepalived ran them as keepalived_script, if there is such a user";
+const AS_ROOT_TODO: &str = "`id keepalived_script`: if it is there, write `script_user keepalived_script` into global_defs, and import again";
+const PRIORITY: &str =
+    "it is the configured priority; keepalived gives that of the moment, with the points of checks";
 /// Script of conntrackd, with its word by role.
 const CONNTRACKD: &str = "/etc/conntrackd/primary-backup.sh";
 const CONNTRACKD_WORDS: [&str; 3] = ["primary", "backup", "fault"];
@@ -28,6 +33,7 @@ struct Notifier<'t> {
     group: String,
     kind: &'static str,
     name: &'t str,
+    /// Last argument of `notify`: 0 for a sync group, as in keepalived.
     priority: Each<i64>,
     both: Both<'t>,
 }
@@ -53,15 +59,27 @@ pub(super) fn hooks(
                     }
                 }
                 let lines = [0, 1].map(|node| {
-                    let command = Command::of_notify(statements[node]?)?;
+                    let statement = statements[node]?;
+                    let command = Command::of_notify(statement)?;
+                    let user = command.user.clone().or(script_user[node].map(user_of));
+                    if user.is_none() {
+                        let place = statement.place;
+                        translation.tell(place, "notify scripts", AS_ROOT, AS_ROOT_TODO);
+                    }
                     let mut words = Vec::new();
                     if word == "notify" {
+                        let todo = "nothing, unless the script reads it";
+                        if notifier.kind == "INSTANCE" {
+                            let what = "last argument of notify";
+                            let place = statement.place;
+                            translation.tell(place, what, PRIORITY, todo);
+                        }
                         let priority = notifier.priority[node].to_string();
                         words = [notifier.kind, notifier.name, state, &priority]
                             .map(str::to_owned)
                             .to_vec();
                     }
-                    Some(line(&command, script_user[node], &words))
+                    Some(line(&command, user, &words))
                 });
                 if let Some(run) = runs(translation.nodes, lines) {
                     let name = format!("hooks/{folder}/{order}-{}-{word}", notifier.group);
@@ -101,30 +119,32 @@ pub(super) fn hooks(
 fn notifiers<'t>(groups: &'t [Group<'t>]) -> Vec<Notifier<'t>> {
     let mut found = Vec::new();
     for group in groups {
-        let new = |kind, name, both| Notifier {
+        let new = |kind, name, priority, both| Notifier {
             group: group.name.clone(),
             kind,
             name,
-            priority: group.election.priority,
+            priority,
             both,
         };
         for member in &group.members {
-            found.push(new("INSTANCE", member.name, member.both));
+            let priority = member.election.priority;
+            found.push(new("INSTANCE", member.name, priority, member.both));
         }
         if group.is_sync {
-            found.push(new("GROUP", group.origin, group.both));
+            found.push(new("GROUP", group.origin, [0, 0], group.both));
         }
     }
     found
 }
 
-/// A line of a shell that runs the command as its user.
-fn line(command: &Command, script_user: Option<&Statement>, more: &[String]) -> String {
-    let global = script_user.map(|it| {
-        let group = Some(it.word(2).to_owned()).filter(|it| !it.is_empty());
-        (it.word(1).to_owned(), group)
-    });
-    let user = command.user.clone().or(global);
+/// User and group of `script_user`.
+fn user_of(statement: &Statement) -> (String, Option<String>) {
+    let group = Some(statement.word(2).to_owned()).filter(|it| !it.is_empty());
+    (statement.word(1).to_owned(), group)
+}
+
+/// A line of a shell that runs the command as a user.
+fn line(command: &Command, user: Option<(String, Option<String>)>, more: &[String]) -> String {
     let mut text = String::new();
     if let Some((user, group)) = user.filter(|it| it.0 != "root" && !it.0.is_empty()) {
         let user = shell_word(&user);

@@ -1,5 +1,6 @@
 //! A `vrrp_instance` as a member of a group: its interface, its addresses, and what it asks of the election.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use spared_config_reader::toml_text;
@@ -9,7 +10,7 @@ use super::route::of_both;
 use super::taken::{Once, Taken};
 use super::{Both, SECONDS_MAX, Top, Translation, child};
 use crate::sources::Place;
-use crate::toml::{Each, each, list};
+use crate::toml::{Each, each, list, time};
 use crate::tree::Statement;
 
 /// Priority of an instance that has none, as in keepalived.
@@ -21,6 +22,8 @@ const INTERVAL_MS_MAX: u64 = 40_000;
 const ADVERTISED_MAX: usize = 255;
 /// Shortest interval for which the fence has time, whatever the kernel's tick and the number of lost adverts.
 const FENCED_MS: u64 = 30;
+/// Bytes of a password that keepalived sends.
+const PASSWORD_MAX: usize = 8;
 /// Longest delay of a start.
 const START_SECONDS_MAX: u32 = 3600;
 
@@ -49,6 +52,12 @@ impl Member<'_> {
         let mut interfaces = self.interface.iter().zip(&other.interface);
         let are_written = !self.advertised.is_empty() && !other.advertised.is_empty();
         are_written && self.is_ipv6 == other.is_ipv6 && interfaces.any(|(one, two)| one == two)
+    }
+
+    /// Its first virtual address, without prefix and label.
+    pub fn address(&self) -> String {
+        let first = self.advertised.first().map_or("", String::as_str);
+        first.split('/').next().unwrap_or_default().to_owned()
     }
 
     /// Takes all that another member brings to the files.
@@ -103,8 +112,32 @@ pub struct Election {
     pub failback_ms: u64,
     pub version: u8,
     pub interval_ms: u64,
-    /// Other keys of the group, as lines.
-    pub keys: String,
+    /// Other keys of the group.
+    pub keys: Vec<Key>,
+}
+
+/// A key of a group that needs no decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Word of keepalived that it is made of.
+    pub word: &'static str,
+    pub name: &'static str,
+    pub value: String,
+}
+
+impl Election {
+    /// Everything that members of a group have in common, by the word of keepalived.
+    pub fn wishes(&self) -> BTreeMap<&'static str, (&'static str, String)> {
+        let own = [
+            ("priority", ("priority", format!("{:?}", self.priority))),
+            ("advert_int", ("advert_interval", time(self.interval_ms))),
+            ("version", ("version", self.version.to_string())),
+        ];
+        let keys = self.keys.iter();
+        own.into_iter()
+            .chain(keys.map(|it| (it.word, (it.name, it.value.clone()))))
+            .collect()
+    }
 }
 
 impl Translation<'_> {
@@ -121,18 +154,20 @@ impl Translation<'_> {
         let fitting = interface.filter(|it| it.iter().all(|it| is_device(it)));
         let Some(interface) = fitting else {
             let why = "it has no interface";
-            return self.refuse(&both, why, "name its interface, and import again");
+            self.refuse(&both, why, "name its interface, and import again");
+            return None;
         };
-        let vrid = self.common(child(&both, "virtual_router_id"));
+        let vrid = self.setting(&both, "virtual_router_id");
         let vrid = vrid.and_then(|it| self.number(it, 1..=255));
         let Some(vrid) = vrid else {
             let todo = "give it a `virtual_router_id`, and import again";
-            return self.refuse(&both, "it has no number", todo);
+            self.refuse(&both, "it has no number", todo);
+            return None;
         };
         let mut taken = Taken::default();
         let mut home = Home {
             interface: &interface,
-            is_virtual: child(&both, "use_vmac").iter().any(Option::is_some),
+            is_virtual: is_there(&both, "use_vmac"),
             has_one_family: true,
         };
         let own = self.addresses(&child(&both, "virtual_ipaddress"), &home, &mut taken);
@@ -148,20 +183,22 @@ impl Translation<'_> {
         elsewhere.extend(moved);
         let Some(is_ipv6) = own.first().map(|it| it.ip.is_ipv6()) else {
             let why = "no virtual address is on the interface of its adverts";
-            return self.refuse(&both, why, "give it one there, and import again");
+            self.refuse(&both, why, "give it one there, and import again");
+            return None;
         };
         let router = interface.each_ref().map(|interface| Once::Router {
             interface: interface.clone(),
             is_ipv6,
             vrid,
         });
-        if !self.taken.is_free(&router) || !taken.take(router) {
+        if !taken.take(&self.taken, router) {
             let why = "another instance has its `virtual_router_id` on this interface";
-            return self.refuse(
+            self.refuse(
                 &both,
                 why,
                 "give it another one on both nodes, and import again",
             );
+            return None;
         }
         let keys = self.interface_keys(top, &both, is_ipv6, vrid, &mut taken);
         let mut devices: Vec<String> = interface.to_vec();
@@ -191,14 +228,6 @@ impl Translation<'_> {
         })
     }
 
-    fn refuse<'t>(&mut self, both: &Both<'t>, why: &str, todo: &str) -> Option<Member<'t>> {
-        for statement in both.iter().flatten() {
-            self.sources
-                .list_all(statement, &statement.text(), why, todo);
-        }
-        None
-    }
-
     fn group_address(&self, address: &Address, own: &Each<String>) -> String {
         let device = |node: usize| {
             address.device[node]
@@ -223,7 +252,7 @@ impl Translation<'_> {
         taken: &mut Taken,
     ) -> String {
         let mut lines = String::new();
-        if let Some(vmac) = self.common(child(both, "use_vmac")) {
+        if let Some(vmac) = self.setting(both, "use_vmac") {
             lines += "vmac = true\n";
             let default = if is_ipv6 { "vrrp6" } else { "vrrp" };
             let name = match vmac.word(1) {
@@ -240,7 +269,7 @@ impl Translation<'_> {
             } else if !is_device(&name) {
                 let why = "the name has more than 15 letters; the device has another name";
                 self.list(vmac, why, todo);
-            } else if !self.taken.is_free(&once) || !taken.take(once) {
+            } else if !taken.take(&self.taken, once) {
                 let why = "another instance has a device of this name; this device has another one";
                 self.list(vmac, why, todo);
             } else {
@@ -252,14 +281,11 @@ impl Translation<'_> {
             own => own,
         };
         let is_strict = strict.iter().flatten().any(|it| !is_off(it.word(1)));
-        let accepts = child(both, "accept").iter().any(Option::is_some);
-        if child(both, "no_accept").iter().any(Option::is_some) || (is_strict && !accepts) {
+        let accepts = !is_strict || is_there(both, "accept");
+        if self.setting(both, "no_accept").is_some() || !accepts {
             lines += "accept = false\n";
         }
-        if child(both, "dont_track_primary")
-            .iter()
-            .any(Option::is_some)
-        {
+        if self.setting(both, "dont_track_primary").is_some() {
             lines += "weight = 0\n";
         }
         lines + &self.unicast(both, is_ipv6)
@@ -272,6 +298,8 @@ impl Translation<'_> {
                 *priority = self.number(statement, 1..=255).unwrap_or(PRIORITY);
                 if *priority == 254 {
                     *priority = 253;
+                    let why = "254 is reserved, and the files have 253";
+                    self.advise(statement, why, "nothing, unless the other node has 253");
                 }
             }
         }
@@ -279,111 +307,117 @@ impl Translation<'_> {
             priority[1] = other_priority(priority[0], child(both, "state")[0]);
         }
         let version = self.version(top, both, is_ipv6);
-        let mut interval_ms = INTERVAL_MS;
-        if let Some(statement) = self.common(child(both, "advert_int")) {
-            let found = self.milliseconds(statement, 1, SECONDS_MAX);
-            interval_ms = found.unwrap_or(INTERVAL_MS);
-            let (unit, least) = if version == 2 {
-                (1000, 1000)
-            } else {
-                (10, FENCED_MS)
-            };
-            let fitting = (interval_ms / unit * unit).clamp(least, INTERVAL_MS_MAX);
-            if fitting != interval_ms {
-                let why = format!(
-                    "version {version} of VRRP has intervals of {least} ms to 40 s in steps of {unit} ms"
-                );
-                self.list(statement, &why, "correct it on both nodes before you begin");
-                interval_ms = fitting;
-            }
-        }
-        let delay = self.common(child(both, "preempt_delay"));
+        let delay = self.setting(both, "preempt_delay");
         Election {
             priority,
-            preempts: child(both, "nopreempt").iter().all(Option::is_none),
+            preempts: self.setting(both, "nopreempt").is_none(),
             failback_ms: delay
                 .and_then(|it| self.milliseconds(it, 1, SECONDS_MAX))
                 .unwrap_or(0),
             version,
-            interval_ms,
+            interval_ms: self.interval(both, version),
             keys: self.group_keys(top, both, version),
         }
     }
 
-    fn version(&mut self, top: &Top<'_>, both: &Both<'_>, is_ipv6: bool) -> u8 {
-        let own = self.common(child(both, "version"));
-        let statement = own.or_else(|| self.common(top.global("vrrp_version")));
-        match statement.map(|it| it.word(1)) {
-            _ if is_ipv6 => 3,
-            Some("3") => 3,
-            _ => 2,
+    fn interval(&mut self, both: &Both<'_>, version: u8) -> u64 {
+        let Some(statement) = self.setting(both, "advert_int") else {
+            return INTERVAL_MS;
+        };
+        let found = self.milliseconds(statement, 1, SECONDS_MAX);
+        let interval_ms = found.unwrap_or(INTERVAL_MS);
+        let (unit, least) = if version == 2 {
+            (1000, 1000)
+        } else {
+            (10, FENCED_MS)
+        };
+        let fitting = (interval_ms / unit * unit).clamp(least, INTERVAL_MS_MAX);
+        if fitting != interval_ms {
+            let why = format!(
+                "version {version} of VRRP has intervals of {least} ms to 40 s in steps of {unit} ms"
+            );
+            self.list(statement, &why, "correct it on both nodes before you begin");
         }
+        fitting
+    }
+
+    fn version(&mut self, top: &Top<'_>, both: &Both<'_>, is_ipv6: bool) -> u8 {
+        let own = self.setting(both, "version");
+        let statement = own.or_else(|| self.common(top.global("vrrp_version")));
+        let found = statement.and_then(|it| self.number(it, 2..=3));
+        if is_ipv6 || found == Some(3) { 3 } else { 2 }
     }
 
     /// Keys of the group that need no decision.
-    fn group_keys(&mut self, top: &Top<'_>, both: &Both<'_>, version: u8) -> String {
-        let mut lines = String::new();
+    fn group_keys(&mut self, top: &Top<'_>, both: &Both<'_>, version: u8) -> Vec<Key> {
+        let mut keys = Vec::new();
+        let mut add = |word, name, value| keys.push(Key { word, name, value });
         let global = |own: &str, all: &str| match child(both, own) {
             [None, None] => top.global(all),
             own => own,
         };
-        if let Some(loss) = self.common(global("down_timer_adverts", "vrrp_down_timer_adverts")) {
-            if let Some(number) = self.number(loss, 2..=100).filter(|it| *it != 3) {
-                let _ = writeln!(lines, "advert_loss = {number}");
-            }
+        let loss = self.common(global("down_timer_adverts", "vrrp_down_timer_adverts"));
+        let loss = loss.and_then(|it| self.number(it, 2..=100));
+        if let Some(number) = loss.filter(|it| *it != 3) {
+            add("down_timer_adverts", "advert_loss", number.to_string());
         }
-        if let Some(refresh) =
-            self.common(global("garp_master_refresh", "vrrp_garp_master_refresh"))
-        {
-            if let Some(seconds) = self.number(refresh, 0..=86_400).filter(|it| *it > 0) {
-                let _ = writeln!(lines, "refresh = \"{seconds}s\"");
-            }
+        let refresh = self.common(global("garp_master_refresh", "vrrp_garp_master_refresh"));
+        let refresh = refresh.and_then(|it| self.number(it, 0..=86_400));
+        if let Some(seconds) = refresh.filter(|it| *it > 0) {
+            add("garp_master_refresh", "refresh", format!("\"{seconds}s\""));
         }
-        if let Some(delay) = self.common(top.global("vrrp_startup_delay")) {
-            let found = self.milliseconds(delay, 1, START_SECONDS_MAX);
-            if let Some(ms) = found.filter(|it| *it > 0) {
-                let _ = writeln!(lines, "start_delay = {}", crate::toml::time(ms));
-            }
+        let delay = self.common(top.global("vrrp_startup_delay"));
+        let delay = delay.and_then(|it| self.milliseconds(it, 1, START_SECONDS_MAX));
+        if let Some(ms) = delay.filter(|it| *it > 0) {
+            add("vrrp_startup_delay", "start_delay", time(ms));
         }
-        if child(both, "dont_track_primary")
-            .iter()
-            .any(Option::is_some)
-            && !self.is_final
-        {
-            lines += "carrier_weight = 0\n";
+        if is_there(both, "dont_track_primary") && !self.is_final {
+            add("dont_track_primary", "carrier_weight", "0".to_owned());
         }
-        let secrets = child(both, "authentication");
-        if let Some(pass) = self.common(child(&secrets, "auth_pass")) {
-            lines += &self.auth_pass(pass, &child(&secrets, "auth_type"), version);
+        if let Some(secret) = self.auth_pass(&child(both, "authentication"), version) {
+            let value = format!("{}   # until both nodes run spared", toml_text(&secret));
+            add("authentication", "auth_pass", value);
         }
-        lines
+        keys
     }
 
-    fn auth_pass(&mut self, pass: &Statement, kind: &Both<'_>, version: u8) -> String {
-        if kind[0].or(kind[1]).is_some_and(|it| it.word(1) != "PASS") {
-            let why = "only passwords (PASS) can be sent";
-            self.list(
-                pass,
-                why,
-                "remove `authentication` from keepalived on both nodes before you begin",
-            );
-            return String::new();
+    /// The password of the adverts, if keepalived needs one.
+    fn auth_pass(&mut self, secrets: &Both<'_>, version: u8) -> Option<String> {
+        let kind = child(secrets, "auth_type");
+        let secret = self.setting(secrets, "auth_pass");
+        let secret = secret.map(|it| it.word(1)).filter(|it| !it.is_empty());
+        let words = secrets.map(|it| it.map_or(&[][..], Statement::block));
+        let words = words.into_iter().flatten();
+        let words = words.filter(|it| matches!(it.word(0), "auth_type" | "auth_pass"));
+        let is_other = kind.iter().flatten().any(|it| it.word(1) != "PASS");
+        let needless = match secret {
+            _ if is_other => {
+                let why = "only passwords (PASS) can be sent";
+                let todo = "remove `authentication` from keepalived on both nodes before you begin";
+                for word in words {
+                    self.list(word, why, todo);
+                }
+                return None;
+            }
+            None => Some("there is no password"),
+            // keepalived itself sends none there
+            Some(_) if version == 3 => Some("adverts of version 3 have no password"),
+            Some(_) if self.is_final => Some("two nodes of spared need none"),
+            Some(_) => None,
+        };
+        for word in words {
+            self.resolve(&[Some(word), None], needless);
         }
-        // keepalived itself sends none in version 3
-        if version == 3 || self.is_final || pass.word(1).is_empty() {
-            return String::new();
+        let mut secret = secret.filter(|_| needless.is_none())?.to_owned();
+        while secret.len() > PASSWORD_MAX {
+            secret.pop();
         }
-        let mut secret = pass.word(1);
-        while secret.len() > 8 {
-            let mut letters = secret.chars();
-            letters.next_back();
-            secret = letters.as_str();
-        }
-        format!(
-            "auth_pass = {}   # until both nodes run spared\n",
-            toml_text(secret)
-        )
+        Some(secret)
     }
+}
+
+fn is_there(both: &Both<'_>, word: &str) -> bool {
+    child(both, word).iter().any(Option::is_some)
 }
 
 fn is_off(word: &str) -> bool {

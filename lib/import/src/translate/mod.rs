@@ -9,16 +9,17 @@ mod command;
 mod group;
 mod hook;
 mod member;
+mod probe;
 mod route;
 mod rule;
 mod taken;
 mod unicast;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::Texts;
-use crate::sources::Sources;
+use crate::sources::{Place, Sources};
 use crate::table::{Block, Fate, find};
 use crate::toml::Each;
 use crate::tree::Statement;
@@ -49,6 +50,9 @@ pub struct Translation<'s> {
     pub next_priority: u32,
 }
 
+/// Advice about what is lost and may be missed.
+const LOOK: &str = "look whether anything needs it";
+
 /// Longest time that the files have: a day.
 const SECONDS_MAX: u32 = 86_400;
 
@@ -61,6 +65,7 @@ pub fn translate(
     for tree in trees {
         translation.account(Block::Top, tree);
     }
+    pair_lines(translation.sources, trees);
     let top = Top::new(trees);
     let mut groups = group::groups(translation, &top);
     let health = check::health(translation, &top, &mut groups);
@@ -82,9 +87,32 @@ pub fn translate(
     (texts, decisions.collect())
 }
 
+/// Notes which lines both files have in the same block.
+fn pair_lines(sources: &mut Sources, [one, two]: Each<&[Statement]>) {
+    let mut free: HashMap<String, Vec<&Statement>> = HashMap::new();
+    for statement in two.iter().rev() {
+        free.entry(statement.text()).or_default().push(statement);
+    }
+    for statement in one {
+        if let Some(same) = free.get_mut(&statement.text()).and_then(Vec::pop) {
+            sources.pair(statement.place, same.place);
+            pair_lines(sources, [statement.block(), same.block()]);
+        }
+    }
+}
+
 /// The tree of a node as keepalived understands words that are repeated: lists go on, of others the last counts.
 pub fn merged(sources: &mut Sources, tree: Vec<Statement>) -> Vec<Statement> {
-    let mut tree = tree;
+    let (globals, mut tree): (Vec<_>, Vec<_>) =
+        tree.into_iter().partition(|it| it.word(0) == "global_defs");
+    let globals = globals.into_iter().reduce(|mut all, next| {
+        sources.translated(next.place);
+        all.block
+            .get_or_insert_default()
+            .extend(next.block.unwrap_or_default());
+        all
+    });
+    tree.extend(globals);
     let mut later = BTreeSet::new();
     for statement in tree.iter().rev().filter(|it| NAMED.contains(&it.word(0))) {
         if !later.insert((statement.word(0), statement.word(1))) {
@@ -214,6 +242,9 @@ fn child<'t>(block: &Both<'t>, word: &str) -> Both<'t> {
     block.map(|it| it.and_then(|it| it.child(word)))
 }
 
+/// Words for whose lines it depends on others whether they are in the files.
+const LATE: [&str; 3] = ["preempt_delay", "auth_type", "auth_pass"];
+
 impl Translation<'_> {
     fn account(&mut self, block: Block, tree: &[Statement]) {
         for statement in tree {
@@ -225,6 +256,7 @@ impl Translation<'_> {
                 continue;
             };
             match row.fate {
+                Fate::Becomes(_) if LATE.contains(&word) => {}
                 Fate::Becomes(_) => self.sources.translated(statement.place),
                 Fate::Needless => self.sources.needless_all(statement, word, row.note),
                 Fate::Lost(todo) => self.sources.list_all(statement, word, row.note, todo),
@@ -250,8 +282,67 @@ impl Translation<'_> {
     }
 
     fn list(&mut self, statement: &Statement, why: &str, todo: &str) {
-        self.sources
-            .list(statement.place, &statement.text(), why, todo);
+        self.list_at(statement.place, &statement.text(), why, todo);
+    }
+
+    fn list_at(&mut self, place: Place, what: &str, why: &str, todo: &str) {
+        self.sources.list(place, what, why, todo);
+    }
+
+    fn list_both(&mut self, both: &Both<'_>, why: &str, todo: &str) {
+        for statement in both.iter().flatten() {
+            self.list(statement, why, todo);
+        }
+    }
+
+    /// Says what differs from keepalived about something of a line that is in the files.
+    fn tell(&mut self, place: Place, what: &str, why: &str, todo: &str) {
+        self.sources.advise(place, what, why, todo);
+    }
+
+    /// Says what differs from keepalived about a statement that is in the files.
+    fn advise(&mut self, statement: &Statement, why: &str, todo: &str) {
+        self.tell(statement.place, &statement.text(), why, todo);
+    }
+
+    /// Says what differs from keepalived about a part of statements that are in the files.
+    fn advise_on(&mut self, both: &Both<'_>, what: &str, why: &str, todo: &str) {
+        for statement in both.iter().flatten() {
+            self.tell(statement.place, what, why, todo);
+        }
+    }
+
+    /// Lists blocks with all that is in them, none of which is in the files.
+    fn refuse(&mut self, both: &Both<'_>, why: &str, todo: &str) {
+        for statement in both.iter().flatten() {
+            self.sources
+                .list_all(statement, &statement.text(), why, todo);
+        }
+    }
+
+    /// Accounts for lines whose outcome depends on others: they are in the files, or there is a reason why not.
+    fn resolve(&mut self, both: &Both<'_>, needless: Option<&'static str>) {
+        for statement in both.iter().flatten() {
+            match needless {
+                Some(why) => self
+                    .sources
+                    .needless(statement.place, statement.word(0), why),
+                None => self.sources.translated(statement.place),
+            }
+        }
+    }
+
+    /// The statement of a word in the blocks of both nodes, which need the same.
+    fn setting<'t>(&mut self, both: &Both<'t>, word: &str) -> Option<&'t Statement> {
+        let found = child(both, word);
+        if both.iter().all(Option::is_some) {
+            if let [Some(alone), None] | [None, Some(alone)] = found {
+                let node = &self.nodes[usize::from(found[0].is_none())];
+                let why = format!("only {node} has it; it is in the files of both");
+                self.advise(alone, &why, "give both nodes the same, and import again");
+            }
+        }
+        self.common(found)
     }
 
     /// The statement of a key that both nodes must have in common: the first node's.
@@ -329,8 +420,7 @@ impl Translation<'_> {
                     "only {} has it; it is in the files of both",
                     self.nodes[node]
                 );
-                self.sources
-                    .list(entry.place, &entry.text(), &why, "correct the other node");
+                self.list(entry, &why, "correct the other node");
             }
         }
         found

@@ -7,7 +7,7 @@ use spared_config_reader::{IpNet, toml_text};
 
 use super::address::{address, is_device, is_link_local};
 use super::taken::{Once, Taken};
-use super::{Both, Translation};
+use super::{Both, LOOK, Translation};
 use crate::toml::{Each, each};
 use crate::tree::Statement;
 
@@ -53,24 +53,26 @@ impl Translation<'_> {
     ) -> String {
         let mut text = String::new();
         for entry in self.entries(both, without_device) {
-            let Some(statement) = entry[0].or(entry[1]) else {
-                continue;
-            };
             let interfaces = of_both(entry.map(|it| it.and_then(|it| device(it, &["dev", "oif"]))));
-            let written = self.route(statement).and_then(|route| {
-                self.write_route(&mut text, statement, &route, interfaces.as_ref(), taken)
+            let written = self.route(&entry).and_then(|route| {
+                self.write_route(&mut text, &entry, &route, interfaces.as_ref(), taken)
             });
             devices.extend(written.and(interfaces).into_iter().flatten());
         }
         text
     }
 
-    fn route(&mut self, statement: &Statement) -> Option<Route> {
+    fn route(&mut self, entry: &Both<'_>) -> Option<Route> {
+        let statement = entry[0].or(entry[1])?;
         let mut route = Route::default();
-        let mut words = statement.words.iter().map(|it| it.text.as_str());
+        let mut words = statement.words.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let is_read = match word {
-                "to" | "no_track" | "inet" => true,
+                "to" | "inet" => true,
+                "no_track" => {
+                    self.advise_on(entry, "no_track of a route", ALWAYS_TRACKED, LOOK);
+                    true
+                }
                 "inet6" => {
                     route.is_ipv6 = true;
                     true
@@ -82,16 +84,12 @@ impl Translation<'_> {
                 "src" | "from" => read(&mut route.source, words.next()),
                 "metric" | "priority" | "preference" => read(&mut route.metric, words.next()),
                 "table" => {
-                    route.table = self.table(statement, words.next().unwrap_or_default());
+                    route.table = self.table(entry, words.next().unwrap_or_default());
                     // of the main table no number is written
                     route.table = Some(route.table?).filter(|it| *it != MAIN);
                     true
                 }
-                "dev" | "oif" | "scope" | "proto" | "protocol" => {
-                    // the kernel derives the scope, and the origin is for those who list routes
-                    words.next();
-                    true
-                }
+                "dev" | "oif" => words.next().is_some(),
                 "blackhole" | "unreachable" | "prohibit" | "throw" | "nexthop" | "or" | "encap" => {
                     false
                 }
@@ -105,8 +103,7 @@ impl Translation<'_> {
                     let what = format!("{option} of a route");
                     let why =
                         "spared's routes have no such option; the route itself is in the files";
-                    let todo = "look whether anything needs it";
-                    self.sources.advise(statement.place, &what, why, todo);
+                    self.advise_on(entry, &what, why, LOOK);
                     if !OPTIONS_ALONE.contains(&option) {
                         words.next();
                     }
@@ -116,7 +113,7 @@ impl Translation<'_> {
             if !is_read {
                 let why = "a route has a gateway or an interface, and one of them";
                 let todo = "add it by a hook in active.d, and remove it in backup.d";
-                self.list(statement, why, todo);
+                self.list_both(entry, why, todo);
                 return None;
             }
         }
@@ -126,7 +123,7 @@ impl Translation<'_> {
     fn write_route(
         &mut self,
         text: &mut String,
-        statement: &Statement,
+        entry: &Both<'_>,
         route: &Route,
         interfaces: Option<&Each<String>>,
         taken: &mut Taken,
@@ -138,18 +135,14 @@ impl Translation<'_> {
         };
         let Some(network) = route.network().filter(|_| fits && leads) else {
             let why = "it has no destination, or neither gateway nor interface, or both families";
-            self.list(statement, why, "write a `[[group.route]]`");
+            self.list_both(entry, why, "write a `[[group.route]]`");
             return None;
         };
         let (table, metric) = (route.table.unwrap_or(0), route.metric.unwrap_or(0));
         let once = [(); 2].map(|()| Once::Route(network, table, metric));
-        if !self.taken.is_free(&once) || !taken.take(once) {
+        if !taken.take(&self.taken, once) {
             let why = "there is a route to it with this metric already";
-            self.list(
-                statement,
-                why,
-                "nothing, or another `metric` for one of them",
-            );
+            self.list_both(entry, why, "nothing, or another `metric` for one of them");
             return None;
         }
         let _ = write!(text, "\n[[group.route]]\ndestination = \"{network}\"\n");
@@ -172,7 +165,7 @@ impl Translation<'_> {
     }
 
     /// Number of a routing table.
-    pub(super) fn table(&mut self, statement: &Statement, name: &str) -> Option<u32> {
+    pub(super) fn table(&mut self, entry: &Both<'_>, name: &str) -> Option<u32> {
         let number = match name {
             "main" => Some(MAIN),
             "default" => Some(253),
@@ -183,11 +176,14 @@ impl Translation<'_> {
             let why = format!(
                 "the number of table {name} is in /etc/iproute2/rt_tables, which is not read"
             );
-            self.list(statement, &why, "write `table NUMBER`, and import again");
+            self.list_both(entry, &why, "write `table NUMBER`, and import again");
         }
         number
     }
 }
+
+pub const ALWAYS_TRACKED: &str =
+    "spared puts back what somebody removes, and counts the carrier of the interface";
 
 /// Options of a route without a value.
 const OPTIONS_ALONE: [&str; 4] = ["onlink", "add", "append", "pervasive"];
@@ -200,15 +196,13 @@ pub fn read<T: std::str::FromStr>(value: &mut Option<T>, word: Option<&str>) -> 
 
 pub fn device(statement: &Statement, options: &[&str]) -> Option<String> {
     let words = &statement.words;
-    let at = words
-        .iter()
-        .position(|it| options.contains(&it.text.as_str()))?;
-    Some(words.get(at + 1)?.text.clone())
+    let at = words.iter().position(|it| options.contains(&it.as_str()))?;
+    words.get(at + 1).cloned()
 }
 
 /// The text of an entry but for its interfaces, which may differ by node.
 pub fn without_device(statement: &Statement) -> String {
-    let mut words = statement.words.iter().map(|it| it.text.as_str());
+    let mut words = statement.words.iter().map(String::as_str);
     let mut found = String::new();
     while let Some(word) = words.next() {
         if matches!(word, "dev" | "oif" | "iif") {

@@ -5,11 +5,10 @@ use std::fmt::Write;
 use spared_config_reader::{IpNet, Mark, toml_text};
 
 use super::address::{address, is_device};
-use super::route::{device, of_both, read, without_device};
+use super::route::{ALWAYS_TRACKED, device, of_both, read, without_device};
 use super::taken::{Once, Selector, Taken};
-use super::{Both, Translation};
+use super::{Both, LOOK, Translation};
 use crate::toml::{Each, each};
-use crate::tree::Statement;
 
 /// Priority above that of the first rule that has none: the kernel counts down from 32766 in the same way.
 pub const PRIORITY: u32 = 30_000;
@@ -41,23 +40,21 @@ impl Translation<'_> {
     pub(super) fn rules(&mut self, both: &Both<'_>, taken: &mut Taken) -> String {
         let mut text = String::new();
         for entry in self.entries(both, without_device) {
-            let Some(statement) = entry[0].or(entry[1]) else {
-                continue;
-            };
             let interfaces = [&["iif", "dev"][..], &["oif"]]
                 .map(|names| of_both(entry.map(|it| it.and_then(|it| device(it, names)))));
             let mut named = interfaces.iter().flatten().flatten();
             let is_named = named.all(|it| is_device(it));
-            if let Some(rule) = self.rule(statement, is_named) {
-                self.write_rule(&mut text, statement, &rule, &interfaces, taken);
+            if let Some(rule) = self.rule(&entry, is_named) {
+                self.write_rule(&mut text, &entry, &rule, &interfaces, taken);
             }
         }
         text
     }
 
-    fn rule(&mut self, statement: &Statement, is_named: bool) -> Option<Rule> {
+    fn rule(&mut self, entry: &Both<'_>, is_named: bool) -> Option<Rule> {
+        let statement = entry[0].or(entry[1])?;
         let mut rule = Rule::default();
-        let mut words = statement.words.iter().map(|it| it.text.as_str());
+        let mut words = statement.words.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let is_read = match word {
                 "from" | "to" => {
@@ -78,7 +75,7 @@ impl Translation<'_> {
                     read(&mut rule.mark, value)
                 }
                 "table" | "lookup" => {
-                    rule.table = Some(self.table(statement, words.next().unwrap_or_default())?);
+                    rule.table = Some(self.table(entry, words.next().unwrap_or_default())?);
                     true
                 }
                 "priority" | "preference" | "pref" | "order" => {
@@ -89,11 +86,15 @@ impl Translation<'_> {
                     true
                 }
                 "iif" | "dev" | "oif" => words.next().is_some(),
-                "no_track" | "inet" => true,
+                "no_track" => {
+                    self.advise_on(entry, "no_track of a rule", ALWAYS_TRACKED, LOOK);
+                    true
+                }
+                "inet" => true,
                 _ => false,
             };
             if !is_read {
-                return self.no_rule(statement);
+                return self.no_rule(entry);
             }
         }
         let mut networks = [rule.from, rule.to].into_iter().flatten();
@@ -101,25 +102,29 @@ impl Translation<'_> {
         if rule.priority.is_none() {
             self.next_priority = self.next_priority.saturating_sub(1);
             rule.priority = Some(self.next_priority);
+            let why = format!(
+                "the kernel gives such a rule the next number below 32766; the files have numbers below {PRIORITY}"
+            );
+            self.advise_on(entry, "a rule without a priority", &why, LOOK);
         }
         if is_named && rule.fits() {
             Some(rule)
         } else {
-            self.no_rule(statement)
+            self.no_rule(entry)
         }
     }
 
-    fn no_rule(&mut self, statement: &Statement) -> Option<Rule> {
+    fn no_rule(&mut self, entry: &Both<'_>) -> Option<Rule> {
         let why = "a rule has from, to, fwmark, iif, oif, table and priority only";
         let todo = "add it by a hook in active.d, and remove it in backup.d";
-        self.list(statement, why, todo);
+        self.list_both(entry, why, todo);
         None
     }
 
     fn write_rule(
         &mut self,
         text: &mut String,
-        statement: &Statement,
+        entry: &Both<'_>,
         rule: &Rule,
         interfaces: &[Option<Each<String>>; 2],
         taken: &mut Taken,
@@ -137,10 +142,10 @@ impl Translation<'_> {
                 priority,
             })
         });
-        if !self.taken.is_free(&once) || !taken.take(once) {
+        if !taken.take(&self.taken, once) {
             let why = "the rule is there already: whoever leaves its role first would take it away from the other";
             let todo = "write it into one instance, or give the second a `priority` of its own";
-            self.list(statement, why, todo);
+            self.list_both(entry, why, todo);
             return;
         }
         *text += "\n[[group.rule]]\n";

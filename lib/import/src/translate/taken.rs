@@ -39,23 +39,17 @@ pub struct Selector {
 pub struct Taken(Each<HashSet<Once>>);
 
 impl Taken {
-    /// Takes one for each node; false if a node has it already.
-    pub fn take(&mut self, wanted: Each<Once>) -> bool {
-        let is_free = self.is_free(&wanted);
+    /// Takes one for each node, in addition to what these have; false if a node has it already.
+    pub fn take(&mut self, before: &Self, wanted: Each<Once>) -> bool {
+        let taken = self.0.iter().zip(&before.0);
+        let mut taken = taken.zip(&wanted);
+        let is_free = !taken.any(|((new, old), it)| new.contains(it) || old.contains(it));
         if is_free {
             for (taken, wanted) in self.0.iter_mut().zip(wanted) {
                 taken.insert(wanted);
             }
         }
         is_free
-    }
-
-    pub fn is_free(&self, wanted: &Each<Once>) -> bool {
-        !self
-            .0
-            .iter()
-            .zip(wanted)
-            .any(|(taken, it)| taken.contains(it))
     }
 
     /// Takes all that another has.

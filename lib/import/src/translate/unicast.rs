@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use spared_config_reader::toml_text;
 
-use super::{Both, Translation, child};
+use super::{Both, LOOK, Translation, child};
 use crate::toml::{each, list};
 use crate::tree::Statement;
 
@@ -22,31 +22,22 @@ impl Translation<'_> {
         let mut sources = named.map(|it| self.advert_source(it?, is_ipv6));
         let mut peers: Vec<String> = Vec::new();
         for peer in blocks.iter().flatten().flat_map(|it| it.block()) {
-            for word in peer.words.iter().take(1) {
-                if word
-                    .text
-                    .parse::<IpAddr>()
-                    .is_ok_and(|it| it.is_ipv6() == is_ipv6)
-                {
-                    peers.push(word.text.clone());
-                } else {
-                    self.list(
-                        peer,
-                        "it is no address of the family",
-                        "write it into `peers`",
-                    );
-                }
+            let address = peer.word(0).parse::<IpAddr>();
+            if address.is_ok_and(|it| it.is_ipv6() == is_ipv6) {
+                peers.push(peer.word(0).to_owned());
+            } else {
+                let why = "it is no address of the family";
+                self.list(peer, why, "write it into `peers`");
             }
-            let options = peer.words.iter().skip(1).map(|it| it.text.as_str());
-            if options
-                .clone()
-                .any(|it| it.parse::<u8>().is_err() && !matches!(it, "min_ttl" | "max_ttl"))
-            {
-                self.list(
-                    peer,
-                    "a line has one address",
-                    "write the others into `peers`",
-                );
+            let mut options = peer.words.iter().skip(1);
+            if options.clone().any(|it| it == "max_ttl") {
+                let why = "adverts have a smallest TTL alone, `min_ttl`";
+                self.tell(peer.place, "max_ttl of a peer", why, LOOK);
+            }
+            let is_option = |it: &str| matches!(it, "min_ttl" | "max_ttl");
+            if options.any(|it| it.parse::<u8>().is_err() && !is_option(it)) {
+                let why = "a line has one address";
+                self.list(peer, why, "write the others into `peers`");
             }
         }
         if self.is_one {
@@ -60,7 +51,8 @@ impl Translation<'_> {
             peers.extend(sources.iter().flatten().cloned());
             peers.sort();
             peers.dedup();
-            let ttl = child(both, "unicast_ttl")[0].and_then(|it| self.number(it, 0..=255));
+            let ttls = child(both, "unicast_ttl").into_iter().flatten();
+            let ttl = ttls.filter_map(|it| self.number(it, 0..=255)).min();
             let least = blocks
                 .iter()
                 .flatten()
@@ -112,7 +104,7 @@ impl Translation<'_> {
 }
 
 fn min_ttl(peer: &Statement) -> Option<i64> {
-    let at = peer.words.iter().position(|it| it.text == "min_ttl")?;
+    let at = peer.words.iter().position(|it| it == "min_ttl")?;
     let found = peer.word(at + 1).parse().ok();
     found.filter(|it| (1..=255).contains(it))
 }

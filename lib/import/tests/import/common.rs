@@ -62,6 +62,17 @@ pub fn of_files(files: &[(&str, &str)]) -> Result<Import, Fault> {
     of_request(files, false)
 }
 
+/// An item of the list in a line: lines of files, words, reason, advice.
+pub fn items(import: &Import) -> Vec<String> {
+    let item = |it: spared_import::Problem| {
+        let places = it.places.iter().map(|it| import.sources.shown(*it));
+        let places: Vec<String> = places.collect();
+        let places = places.join(", ");
+        format!("{places}: {}: {}\n    {}", it.what, it.why, it.todo)
+    };
+    import.sources.problems().into_iter().map(item).collect()
+}
+
 fn of_request(files: &[(&str, &str)], is_final: bool) -> Result<Import, Fault> {
     let memory = Memory(
         files
@@ -124,20 +135,8 @@ pub fn shown(import: &Import) -> String {
         let _ = writeln!(text, "{what}: {} lines: {why}", places.len());
     }
     text += "---- list ----\n";
-    for problem in import.sources.problems() {
-        let places: Vec<String> = problem
-            .places
-            .iter()
-            .map(|it| import.sources.shown(*it))
-            .collect();
-        let _ = writeln!(
-            text,
-            "{}: {}: {}\n    {}",
-            places.join(", "),
-            problem.what,
-            problem.why,
-            problem.todo
-        );
+    for item in items(import) {
+        let _ = writeln!(text, "{item}");
     }
     text += "---- steps ----\n";
     for (number, step) in (1..).zip(&import.steps) {

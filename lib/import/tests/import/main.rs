@@ -3,5 +3,7 @@
 
 mod common;
 mod corpus;
+mod differences;
 mod limits;
 mod reading;
+mod two_files;

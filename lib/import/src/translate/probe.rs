@@ -1,0 +1,192 @@
+//! Keys of each kind of check, as lines of its table in health.toml.
+
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+
+use spared_config_reader::{is_path, toml_text};
+
+use super::check::Weight;
+use super::command::{Target, target};
+use super::route::of_both;
+use super::{Both, SECONDS_MAX, Translation, child};
+use crate::toml::{each, list, time};
+use crate::tree::Statement;
+
+/// Shortest and longest time of a check between two runs.
+const INTERVAL_MS: RangeInclusive<u64> = 100..=86_400_000;
+const TIMEOUT_MS_MAX: u64 = 60_000;
+/// Words of a script.
+const WORDS_MAX: usize = 64;
+const USER: &str = "checks run as user spared-health, without capabilities; with keepalived as `script_user`, as keepalived_script if there is such a user, or as root";
+const USER_TODO: &str = "see that each works so: `sudo -u spared-health SCRIPT`";
+/// Letters of a process.
+const PROCESS_MAX: usize = 255;
+
+pub(super) fn interface(translation: &mut Translation<'_>, delays: Option<Both<'_>>) -> String {
+    let mut lines = String::new();
+    let Some(delays) = delays.and_then(|it| translation.common(it)) else {
+        return lines;
+    };
+    // the second time may be absent: it is the first, too
+    let up = if delays.word(2).is_empty() { 1 } else { 2 };
+    for (key, position) in [("down_delay", 1), ("up_delay", up)] {
+        let ms = translation.milliseconds(delays, position, SECONDS_MAX);
+        if let Some(ms) = ms.filter(|it| *it > 0) {
+            let _ = writeln!(lines, "{key} = {}", time(ms));
+        }
+    }
+    lines
+}
+
+pub(super) fn script(
+    translation: &mut Translation<'_>,
+    both: &Both<'_>,
+    weight: Weight,
+) -> Option<(&'static str, String)> {
+    let statements = child(both, "script");
+    let Some(targets) = of_both(statements.map(|it| it.and_then(target))) else {
+        translation.refuse(both, "it names no script", "name one");
+        return None;
+    };
+    let (table, key, values) = match &targets {
+        [Target::Process(one), Target::Process(two)] => {
+            ("process", "process", [one, two].map(|it| toml_text(it)))
+        }
+        [Target::Tcp(one), Target::Tcp(two)] => {
+            ("tcp", "address", [one, two].map(|it| toml_text(it)))
+        }
+        targets => {
+            let argv = targets.each_ref().map(argv);
+            if !argv.iter().all(|it| is_command(it)) {
+                let why = "a command has up to 64 words, and a path without `..`";
+                translation.refuse(both, why, "write a script that runs it");
+                return None;
+            }
+            translation.advise_on(&statements, "script", USER, USER_TODO);
+            ("script", "argv", argv.map(|it| list(&it)))
+        }
+    };
+    let [interval, timeout] = times(translation, both);
+    let mut counts = ["rise", "fall"].map(|word| {
+        let statement = translation.setting(both, word);
+        statement
+            .and_then(|it| translation.number(it, 1..=100))
+            .unwrap_or(1)
+    });
+    if weight.is_reversed {
+        counts.reverse();
+    }
+    let keys = format!(
+        "{key} = {}\ninterval = {}\ntimeout = {}\nrise = {}\nfall = {}\n",
+        each(translation.nodes, &values),
+        time(interval),
+        time(timeout),
+        counts[0],
+        counts[1]
+    );
+    Some((table, keys))
+}
+
+/// Interval and timeout of a script in ms, as far as spared has them.
+fn times(translation: &mut Translation<'_>, both: &Both<'_>) -> [u64; 2] {
+    let mut read = |word, default: u64, allowed: RangeInclusive<u64>| {
+        let statement = translation.setting(both, word);
+        let found = statement.and_then(|it| translation.milliseconds(it, 1, SECONDS_MAX));
+        let ms = found.filter(|it| *it > 0).unwrap_or(default);
+        let fitting = ms.clamp(*allowed.start(), *allowed.end());
+        if let Some(at) = statement.or(both[0]).or(both[1]).filter(|_| fitting != ms) {
+            let [least, most, fitting] =
+                [*allowed.start(), *allowed.end(), fitting].map(|it| time(it).replace('"', ""));
+            let what = format!("{word} of a script");
+            let why = format!("allowed is {least} to {most} here: the files have {fitting}");
+            let todo = "nothing, or another interval";
+            translation.tell(at.place, &what, &why, todo);
+        }
+        fitting
+    };
+    let interval = read("interval", 1000, INTERVAL_MS);
+    let most = interval.min(TIMEOUT_MS_MAX);
+    [interval, read("timeout", interval, 10..=most)]
+}
+
+/// True for a command that a check can run.
+fn is_command(argv: &[String]) -> bool {
+    let is_program = argv.first().is_some_and(|it| is_path(it));
+    is_program && argv.len() <= WORDS_MAX && !argv.iter().any(|it| it.contains('\0'))
+}
+
+fn argv(target: &Target) -> Vec<String> {
+    let of = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
+    match target {
+        Target::Script(argv) => argv.clone(),
+        Target::Process(name) => of(&["/usr/bin/env", "pidof", "-q", name]),
+        Target::Tcp(address) => of(&["/usr/bin/env", "nc", "-z", address]),
+    }
+}
+
+pub(super) fn process(
+    translation: &mut Translation<'_>,
+    both: &Both<'_>,
+) -> Option<(&'static str, String)> {
+    let statements = child(both, "process");
+    for long in statements.iter().flatten().filter(|it| it.words.len() > 2) {
+        let why = "a process is found by its name, not by its arguments";
+        translation.list(long, why, "write a `[[script]]` that looks for them");
+    }
+    let program = |it: &Statement| {
+        let name = it.word(1).rsplit('/').next().unwrap_or_default();
+        Some(toml_text(name)).filter(|_| (1..=PROCESS_MAX).contains(&name.len()))
+    };
+    let Some(programs) = of_both(statements.map(|it| it.and_then(program))) else {
+        translation.refuse(both, "it names no process", "name one");
+        return None;
+    };
+    let why = "keepalived is told when a process ends; spared looks once a second";
+    let todo = "nothing, or a shorter `interval`";
+    translation.advise_on(&statements, "process", why, todo);
+    let mut keys = format!(
+        "process = {}\ninterval = \"1s\"\ntimeout = \"1s\"\nrise = 1\nfall = 1\n",
+        each(translation.nodes, &programs)
+    );
+    for (key, words) in [
+        ("up_delay", ["fork_delay", "delay"]),
+        ("down_delay", ["terminate_delay", "delay"]),
+    ] {
+        let statement = words
+            .iter()
+            .find_map(|word| translation.setting(both, word));
+        let ms = statement.and_then(|it| translation.milliseconds(it, 1, SECONDS_MAX));
+        if let Some(ms) = ms.filter(|it| *it > 0) {
+            let _ = writeln!(keys, "{key} = {}", time(ms));
+        }
+    }
+    Some(("process", keys))
+}
+
+pub(super) fn file(
+    translation: &mut Translation<'_>,
+    both: &Both<'_>,
+    weight: Weight,
+) -> Option<(&'static str, String)> {
+    let path = |it: &Statement| Some(toml_text(it.word(1))).filter(|_| is_path(it.word(1)));
+    let statements = child(both, "file");
+    let Some(paths) = of_both(statements.map(|it| it.and_then(path))) else {
+        let why = "it names no file by an absolute path";
+        translation.refuse(both, why, "name one");
+        return None;
+    };
+    let raises = (weight.points > 0) != weight.is_reversed;
+    let worse = if raises && weight.points != 0 {
+        "below"
+    } else {
+        "above"
+    };
+    if worse == "below" {
+        let block = statements[0].or(statements[1])?;
+        let why = "the number of the file raises the priority, and spared only takes points off";
+        let todo = "write `best = ` with the greatest number that is written there, and add it times the weight to `priority`";
+        translation.advise(block, why, todo);
+    }
+    let path = each(translation.nodes, &paths);
+    Some(("number", format!("path = {path}\nworse = \"{worse}\"\n")))
+}
