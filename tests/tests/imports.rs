@@ -210,3 +210,44 @@ fn import_shows_what_changes_and_a_second_one_changes_nothing() {
         "# mine\nx = 1\n"
     );
 }
+
+#[test]
+fn a_refused_import_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let folder = bench.0.join("refused");
+    let import = || {
+        let mut command = Command::new(build_dir().expect("a build").join("sparectl"));
+        command.args(["import", "--yes", "--id", "r1", "--id", "r2"]);
+        command.arg(configs().join("galera.conf"));
+        command.arg("--config").arg(folder.join("spared.toml"));
+        command.arg("--plugin-dir").arg(bench.0.join("lib"));
+        let output = command.output().expect("sparectl runs");
+        assert!(!output.status.success());
+        said(&output)
+    };
+    let text = import();
+    assert!(
+        text.contains("there is no such folder: install spared"),
+        "{text}"
+    );
+    assert!(!folder.exists());
+
+    fs::create_dir_all(folder.join("plugins")).expect("our own folder");
+    let host = folder.join("spared.toml");
+    fs::write(&host, "node.name = \"debian\"\n").expect("our own folder");
+    let text = import();
+    for words in [
+        "this node is debian",
+        "--id debian --id OTHER",
+        "`node.name = \"r1\"`",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    // what the check refuses
+    fs::write(&host, "node.name = \"r1\"\n").expect("our own folder");
+    fs::write(folder.join("plugins/conntrack.toml"), "x = 1\n").expect("our own folder");
+    let text = import();
+    assert!(text.contains("conntrack.toml"), "{text}");
+    assert!(!folder.join("key").exists(), "{text}");
+    assert!(!folder.join("plugins/vrrp.toml").exists(), "{text}");
+}

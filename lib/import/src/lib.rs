@@ -10,7 +10,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod conntrackd;
+mod conntrackd;
 mod expand;
 mod limits;
 pub mod page;
@@ -28,6 +28,7 @@ use std::path::PathBuf;
 
 pub use limits::BYTES_MAX;
 pub use sources::{Fault, Files, Outcome, Place, Problem, Sources};
+pub use steps::{Here, Step};
 pub use translate::{Decision, MARK, shell_word};
 
 /// Files by path below the folder of the configuration: plugins and hooks.
@@ -44,8 +45,7 @@ pub struct Request {
     pub conntrackd: Option<PathBuf>,
     /// Both nodes run spared already.
     pub is_final: bool,
-    /// Arguments that steps repeat.
-    pub arguments: String,
+    pub here: Option<Here>,
 }
 
 /// Result of an import.
@@ -54,7 +54,7 @@ pub struct Import {
     pub texts: Texts,
     pub sources: Sources,
     pub decisions: Vec<Decision>,
-    pub steps: Vec<String>,
+    pub steps: Vec<Step>,
 }
 
 /// Reads the files, and translates them.
@@ -107,15 +107,20 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
             replication.text.trim_start().to_owned(),
         );
     }
+    if let Some(replication) = &replication {
+        if texts.contains_key(steps::CONNTRACKD_HOOK) {
+            let why = "no notify script calls primary-backup.sh: the hooks 40-conntrackd call /etc/conntrackd/primary-backup.sh";
+            let todo = "see that it is there and executable; if a script of yours commits conntrackd's cache by itself, remove 40-conntrackd from active.d, backup.d and fault.d";
+            sources.advise(replication.place, "conntrackd", why, todo);
+        }
+    }
     sources.close();
     let situation = steps::Situation {
-        nodes: &request.nodes,
+        request,
+        texts: &texts,
         decisions: &decisions,
         replication: replication.as_ref(),
-        arguments: &request.arguments,
-        has_hooks: texts.keys().any(|it| it.starts_with("hooks/")),
-        keepalived: &request.keepalived[0],
-        is_guess: is_one,
+        is_one,
     };
     let steps = if request.is_final {
         Vec::new()

@@ -1,110 +1,383 @@
-//! The steps of a migration, as they are printed below the files.
+//! The steps of a migration, as they are printed below the files: commands to copy, and what is seen after each.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 
 use crate::conntrackd::Replication;
-use crate::toml::Each;
-use crate::translate::Decision;
+use crate::translate::{Decision, shell_word};
+use crate::{Request, Texts};
+
+/// Files of keepalived and of a node's copy of the other one's, where the import has not been told any.
+const KEEPALIVED: &str = "/etc/keepalived/keepalived.conf";
+const INSTALL: &str = "apt install ./spared_*.deb";
+const STOP_KEEPALIVED: &str = "systemctl disable --now keepalived";
+
+/// The machine on which the import runs, if it is one of the nodes.
+#[derive(Clone, Debug)]
+pub struct Here {
+    pub node: usize,
+    /// Addresses that it has at this moment.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The import writes the files.
+    pub writes: bool,
+}
+
+/// A step of the migration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Node and purpose.
+    pub what: String,
+    /// Lines for a shell of root.
+    pub commands: Vec<String>,
+    /// What is seen then, and what to do otherwise.
+    pub then: String,
+}
+
+impl Step {
+    fn new(what: impl Into<String>, commands: &[&str], then: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            commands: commands.iter().map(|it| (*it).to_owned()).collect(),
+            then: then.into(),
+        }
+    }
+}
 
 /// All that the steps depend on.
 pub struct Situation<'s> {
-    pub nodes: &'s Each<String>,
+    pub request: &'s Request,
+    pub texts: &'s Texts,
     pub decisions: &'s [Decision],
     pub replication: Option<&'s Replication>,
-    /// Arguments by which the import is repeated.
-    pub arguments: &'s str,
-    pub has_hooks: bool,
-    pub keepalived: &'s Path,
-    /// The other node's priority is a guess.
-    pub is_guess: bool,
+    /// One file was read for both nodes, and it has no lines for one of them alone.
+    pub is_one: bool,
+}
+
+/// Nodes by what they are while keepalived runs on both, by name.
+struct Roles<'s> {
+    active: &'s str,
+    backup: &'s str,
+    /// Why they are taken for that.
+    why: String,
 }
 
 impl Situation<'_> {
-    /// Node that has the role while both run keepalived, by the first group that prefers one.
-    fn active(&self) -> usize {
-        self.decisions
-            .iter()
-            .find_map(|it| it.preferred)
-            .unwrap_or(0)
-    }
-
-    /// Steps until both nodes run spared.
-    pub fn steps(&self) -> Vec<String> {
-        let (active, backup) = (self.active(), 1 - self.active());
-        let [active, backup] = [active, backup].map(|it| self.nodes[it].as_str());
-        let mut steps = Vec::new();
-        if self.is_guess {
-            steps.push(format!(
-                "which node is backup is a guess: `ip address` shows no virtual address there. If that is {active}, read {active} for {backup} below, and {backup} for {active}"
-            ));
-        }
-        let elsewhere: Vec<&str> = self
-            .decisions
-            .iter()
-            .filter(|it| it.preferred.is_some_and(|it| self.nodes[it] == backup))
-            .map(|it| it.group.as_str())
-            .collect();
-        if !elsewhere.is_empty() {
-            steps.push(format!(
-                "the nodes prefer different groups: begin with {backup}. Its keepalived gives {} to {active} when it ends",
-                elsewhere.join(", ")
-            ));
-        }
-        steps.push(format!(
-            "on {backup}, if you are not there: install spared, copy {} there, and run this import on it",
-            self.keepalived.display()
-        ));
-        steps.push(format!(
-            "on {backup}: `sparectl check`, then `systemctl disable --now keepalived && systemctl enable --now spared && sparectl reload`. \
-             `sparectl status` has to say that {backup} stands by"
-        ));
-        let conntrackd = self.replication.is_some();
-        if conntrackd {
-            steps.push(
-                "conntrackd goes on running on both nodes until both run spared: the hooks in /etc/spared/hooks run primary-backup.sh, which commits its cache \
-                 on the node that becomes active"
-                    .to_owned(),
-            );
-        }
-        steps.push(format!(
-            "on {backup}: `sparectl force active`. It takes the role by a greater priority, without waiting: this is the only change of roles"
-        ));
-        steps.push(format!("on {active}: `systemctl disable --now keepalived`. From here to the next step {backup} serves alone"));
-        let hooks = if self.has_hooks { " and hooks" } else { "" };
-        steps.push(format!(
-            "on {active}: install spared, copy spared.toml, plugins{hooks} of /etc/spared from {backup} (`rsync -a --exclude=/key {backup}:/etc/spared/ \
-             /etc/spared/`), then `systemctl enable --now spared && sparectl reload`. `sparectl status` has to say that {active} stands by"
-        ));
-        steps.push(format!(
-            "on {backup}: `sparectl force reset`. It stays active, by `preempt = false`"
-        ));
-        if conntrackd {
-            steps.push("on both: `systemctl disable --now conntrackd`. Connections are replicated again when the nodes are a pair".to_owned());
-        }
-        steps.push(format!(
-            "on {backup}: `{}`, which joins the nodes",
-            self.link()
-        ));
-        steps.push(format!("on {backup}: `sparectl import --both {}`, which writes the files of two nodes of spared", self.arguments));
-        steps.push(format!(
-            "`sparectl pair` on {backup}, then on {active}, which takes these files; then `sparectl arm`. {backup} needs `sparectl reload --anyway` if it says so"
-        ));
-        steps.push(
-            "later, in a quiet hour: remove `version` and `advert_interval` for failovers in 0.3 s. `sparectl reload` on the backup, and at once \
-             `sparectl reload --anyway` on the active node"
-                .to_owned(),
-        );
+    /// All steps, until two nodes of spared are a pair.
+    pub fn steps(&self) -> Vec<Step> {
+        let Some(first) = self.decisions.first() else {
+            return Vec::new();
+        };
+        let (active, why) = self.active(first);
+        let [a, b] = [active, 1 - active].map(|it| self.request.nodes[it].as_str());
+        let roles = Roles {
+            active: a,
+            backup: b,
+            why,
+        };
+        let mut steps = vec![which(first, &roles)];
+        steps.extend(self.elsewhere(&roles));
+        steps.push(self.write(1 - active, &roles));
+        steps.extend(self.one_by_one(first, &roles));
+        steps.extend(self.pair(1 - active, &roles));
         steps
     }
 
-    /// The command that makes a link, as far as conntrackd.conf says what it needs.
-    fn link(&self) -> String {
-        match self.replication.and_then(|it| it.link.as_ref()) {
-            Some((interface, own, other)) if !own.is_empty() && !other.is_empty() => {
-                format!("sparectl init --link {interface} --link-addresses {own}/LEN,{other}/LEN")
+    /// Node that is active now, and how that is known.
+    fn active(&self, first: &Decision) -> (usize, String) {
+        let nodes = &self.request.nodes;
+        let address = first.address.parse::<IpAddr>();
+        match (&self.request.here, address, first.likely) {
+            (Some(here), Ok(address), _) if here.addresses.contains(&address) => {
+                (here.node, "this machine has the address now".to_owned())
             }
-            Some((interface, _, _)) => format!("sparectl init --link {interface}"),
-            None => "sparectl init --link IF".to_owned(),
+            (Some(here), Ok(_), _) => (
+                1 - here.node,
+                "this machine does not have the address now".to_owned(),
+            ),
+            (_, _, Some(likely)) if !self.is_one => (
+                likely,
+                format!("by the files, {} begins as master", nodes[likely]),
+            ),
+            (_, _, likely) => (likely.unwrap_or(1), "that is a guess".to_owned()),
         }
     }
+
+    /// Groups that are active on the other node, if the nodes prefer different ones.
+    fn elsewhere(&self, roles: &Roles<'_>) -> Option<Step> {
+        let Roles { active, backup, .. } = roles;
+        let is_elsewhere = |it: &&Decision| {
+            it.preferred
+                .is_some_and(|it| self.request.nodes[it] == *backup)
+        };
+        let names = self.decisions.iter().filter(is_elsewhere);
+        let names: Vec<&str> = names.map(|it| it.group.as_str()).collect();
+        let what = format!(
+            "the nodes prefer different groups: {} moves to {active} when keepalived of {backup} ends, and back with the others",
+            names.join(", ")
+        );
+        (!names.is_empty()).then(|| Step::new(what, &[], ""))
+    }
+
+    /// The files on the node that is backup.
+    fn write(&self, backup: usize, roles: &Roles<'_>) -> Step {
+        let Roles {
+            active, backup: b, ..
+        } = roles;
+        let warned = "`sparectl check` warns (other-vrrp) that keepalived speaks VRRP, too: so it is until the next step. Errors have to be gone";
+        let here = self.request.here.as_ref().filter(|it| it.node == backup);
+        let import = format!("sparectl import {}", self.arguments(backup));
+        match here {
+            Some(here) if here.writes => Step::new(
+                format!(
+                    "on {b}, this machine: the files are written. Work through *to do by hand*"
+                ),
+                &["sparectl check"],
+                warned,
+            ),
+            Some(_) => Step::new(
+                format!("on {b}, this machine: write the files, and work through *to do by hand*"),
+                &[&import, "sparectl check"],
+                warned,
+            ),
+            None => {
+                let copy = format!("scp -r {active}:/etc/keepalived {}", copy_of(active));
+                let mut commands = vec![INSTALL, &copy, &import, "sparectl check"];
+                if self.is_shared() {
+                    commands.remove(1);
+                }
+                Step::new(
+                    format!(
+                        "on {b}: install spared, write its files, and work through *to do by hand*"
+                    ),
+                    &commands,
+                    warned,
+                )
+            }
+        }
+    }
+
+    /// True if both nodes have one file, with lines for each.
+    fn is_shared(&self) -> bool {
+        let [one, two] = &self.request.keepalived;
+        one == two && !self.is_one
+    }
+
+    /// Arguments of the import on a node.
+    fn arguments(&self, node: usize) -> String {
+        let Request {
+            nodes,
+            ids,
+            keepalived,
+            conntrackd,
+            here,
+            ..
+        } = self.request;
+        let is_here = here.as_ref().is_some_and(|it| it.node == node);
+        let word = |path: &Path| shell_word(&path.display().to_string());
+        let (own, peer) = if is_here {
+            let peer = (keepalived[0] != keepalived[1]).then(|| word(&keepalived[1]));
+            (word(&keepalived[0]), peer)
+        } else {
+            let peer = format!("{}/keepalived.conf", copy_of(&nodes[1 - node]));
+            (
+                KEEPALIVED.to_owned(),
+                Some(peer).filter(|_| !self.is_shared()),
+            )
+        };
+        let mut words = vec![own];
+        words.extend(conntrackd.as_deref().map(word));
+        words.extend(peer.map(|it| format!("--peer {it}")));
+        let order = if is_here { [0, 1] } else { [node, 1 - node] };
+        words.extend(order.map(|it| {
+            let (id, name) = (shell_word(&ids[it]), shell_word(&nodes[it]));
+            if id == name {
+                format!("--id {id}")
+            } else {
+                format!("--id {id}={name}")
+            }
+        }));
+        words.join(" ")
+    }
+
+    /// From two nodes with keepalived to two with spared.
+    fn one_by_one(&self, first: &Decision, roles: &Roles<'_>) -> Vec<Step> {
+        let Roles { active, backup, .. } = roles;
+        let group = &first.group;
+        let shows = shows(&first.address);
+        let mut steps = vec![Step::new(
+            format!("on {backup}: spared in place of keepalived"),
+            &[
+                STOP_KEEPALIVED,
+                "systemctl enable --now spared",
+                "sparectl reload",
+                "sparectl status",
+            ],
+            format!(
+                "{group}: OK, {backup} stands by. keepalived of {active} is active and stays so"
+            ),
+        )];
+        if let Some(step) = self.conntrackd() {
+            steps.push(step);
+        }
+        steps.push(Step::new(
+            format!("on {backup}: take the role. It is the only change of roles"),
+            &["sparectl force active", &shows],
+            format!(
+                "the address is on {backup}. `sparectl status` says UNKNOWN from now on until the nodes are a pair: a VRRP backup sends nothing, so nobody knows whether the other node lives"
+            ),
+        ));
+        let hooks = self.texts.keys().any(|it| it.starts_with("hooks/"));
+        let parts = if hooks {
+            "spared.toml, plugins and hooks"
+        } else {
+            "spared.toml and plugins"
+        };
+        let copy = format!("rsync -a --exclude=/key {backup}:/etc/spared/ /etc/spared/");
+        steps.push(Step::new(
+            format!("on {active}: end keepalived. From here to the end of the next step {backup} serves alone"),
+            &[STOP_KEEPALIVED, &shows],
+            format!("nothing: the address stays on {backup}"),
+        ));
+        steps.push(Step::new(
+            format!("on {active}: install spared, and copy {parts} from {backup}, never the key"),
+            &[
+                INSTALL,
+                &copy,
+                "systemctl enable --now spared",
+                "sparectl reload",
+                "sparectl status",
+            ],
+            format!(
+                "{group}: OK, {active} stands by. If spared.toml has the name of {backup} (`node.name`), write {active} there before the reload"
+            ),
+        ));
+        steps.push(Step::new(
+            format!("on {backup}: take `force active` back"),
+            &["sparectl force reset", &shows],
+            format!("{backup} stays active, by `preempt = false`"),
+        ));
+        steps
+    }
+
+    fn conntrackd(&self) -> Option<Step> {
+        self.replication?;
+        let script = if self.texts.contains_key(CONNTRACKD_HOOK) {
+            "the hooks 40-conntrackd call /etc/conntrackd/primary-backup.sh, which no notify script names"
+        } else {
+            "the hooks call primary-backup.sh, as keepalived's notify scripts did"
+        };
+        let what = format!(
+            "conntrackd goes on running on both nodes until both run spared: {script}. It commits conntrackd's cache on the node that becomes active"
+        );
+        Some(Step::new(what, &[], ""))
+    }
+
+    /// From two nodes with spared to a pair of them.
+    fn pair(&self, at: usize, roles: &Roles<'_>) -> Vec<Step> {
+        let Roles { active, backup, .. } = roles;
+        let mut steps = Vec::new();
+        if self.replication.is_some() {
+            steps.push(Step::new(
+                "on both: end conntrackd",
+                &["systemctl disable --now conntrackd"],
+                "connections are replicated again when the nodes are a pair",
+            ));
+        }
+        let both = format!("sparectl import --both {}", self.arguments(at));
+        steps.push(Step::new(
+            format!("on {backup}: write the files of two nodes that run spared"),
+            &[&both],
+            "it shows what changes, and asks. Roles stay as they are: the files are in force when the nodes are a pair",
+        ));
+        let (link, about) = self.link();
+        steps.push(Step::new(
+            format!("on {backup}: write the link, a cable between the nodes"),
+            &[&link],
+            about,
+        ));
+        steps.push(Step::new(
+            format!("on {backup}, then on {active}: make them a pair"),
+            &["sparectl pair"],
+            format!(
+                "{backup} shows a code; {active} asks for it, and before it replaces its files. Both reload. Without a cable: `sparectl pair --ssh {active}` on {backup} alone"
+            ),
+        ));
+        if self.replication.is_some() {
+            let copy = format!("rsync -a --delete {backup}:/etc/spared/hooks/ /etc/spared/hooks/");
+            steps.push(Step::new(
+                format!("on {active}: remove the hooks that call conntrackd, as {backup} did"),
+                &[&copy],
+                "",
+            ));
+        }
+        let back = self.decisions.iter().any(|it| it.preferred.is_some());
+        let back = if back {
+            ". The role goes back to the preferred node (`prefer`) after `failback_delay`, without loss: take `prefer` out before if it shall not"
+        } else {
+            ""
+        };
+        steps.push(Step::new(
+            format!("on {active}: let both be active"),
+            &["sparectl arm", "sparectl status"],
+            format!("OK when connections are in sync{back}"),
+        ));
+        steps.push(Step::new(
+            "later, in a quiet hour: take `version` and `advert_interval` out of plugins/vrrp.toml on both, for failovers in 0.3 s. Then on the backup, and at once on the active node",
+            &["sparectl reload --anyway"],
+            "a group whose version changes begins again: an interruption of a second",
+        ));
+        steps
+    }
+
+    /// The command that makes a link, as far as conntrackd.conf says what it needs, and what to know about it.
+    fn link(&self) -> (String, String) {
+        let next = "It shows what changes, and asks. The next step is `sparectl pair`, as it says";
+        match self.replication.and_then(|it| it.link.as_ref()) {
+            Some((interface, own, other)) if !own.is_empty() && !other.is_empty() => (
+                format!("sparectl init --link {interface} --link-addresses {own}/LEN,{other}/LEN"),
+                format!(
+                    "LEN is the length of the prefix, as `ip -br address show {interface}` prints it behind the slash. {next}"
+                ),
+            ),
+            Some((interface, _, _)) => {
+                (format!("sparectl init --link {interface}"), next.to_owned())
+            }
+            None => (
+                "sparectl init --link IF".to_owned(),
+                format!(
+                    "IF is the interface of the cable. Without a cable leave this step out: nothing is replicated then. {next}"
+                ),
+            ),
+        }
+    }
+}
+
+/// Hook that calls conntrackd where no notify script does.
+pub const CONNTRACKD_HOOK: &str = "hooks/active.d/40-conntrackd";
+
+/// The step that tells which node is backup.
+fn which(first: &Decision, roles: &Roles<'_>) -> Step {
+    let Roles {
+        active,
+        backup,
+        why,
+    } = roles;
+    Step::new(
+        "on both: see which node is backup",
+        &[&shows(&first.address)],
+        format!(
+            "the node that prints nothing is backup, and the steps begin there. Below it is {backup}: {why}. If it is {active}, import there: it sees that, and prints these steps for it"
+        ),
+    )
+}
+
+/// Command that shows whether a node has an address.
+fn shows(address: &str) -> String {
+    format!("ip -br address | grep -wF {address}")
+}
+
+/// Folder for a copy of the other node's files.
+fn copy_of(node: &str) -> String {
+    format!("/root/keepalived-{}", shell_word(node))
 }

@@ -75,7 +75,7 @@ pub fn imported(texts: &Texts, is_final: bool) -> Result<Import, Fault> {
         keepalived: ["/k/a", "/k/a"].map(PathBuf::from),
         conntrackd: Some(PathBuf::from("/k/c")),
         is_final,
-        arguments: String::new(),
+        here: None,
     };
     import(texts, &request)
 }

@@ -50,11 +50,17 @@ pub fn found(import: &Import) -> String {
 
 /// The steps of the migration.
 pub fn steps(import: &Import) -> String {
-    let steps = (1..).zip(&import.steps);
-    let steps: Vec<String> = steps
-        .map(|(number, step)| format!("  {number}. {step}\n"))
-        .collect();
-    format!("the migration:\n{}", steps.concat())
+    let mut text = "the migration, each step as root:\n".to_owned();
+    for (number, step) in (1..).zip(&import.steps) {
+        let _ = writeln!(text, "  {number}. {}", step.what);
+        for command in &step.commands {
+            let _ = writeln!(text, "         {command}");
+        }
+        if !step.then.is_empty() {
+            let _ = writeln!(text, "     {}", step.then);
+        }
+    }
+    text
 }
 
 fn reason(sources: &Sources, (what, why, of): (&str, &str, Vec<Place>)) -> String {

@@ -5,9 +5,11 @@ mod answer;
 mod disk;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use spared_config_reader::toml_key;
-use spared_import::{MARK, Request, ids};
+use spared_import::{Here, MARK, Request, ids};
+use spared_netlink::Requests;
 use spared_pairing::{Texts, spared_toml};
 
 use crate::args::Args;
@@ -45,7 +47,12 @@ fn try_run(args: &Args, import: &Import) -> Result<(), String> {
             Err(why)
         }
     })?;
-    let request = request(import, &old)?;
+    let mut request = request(import, &old)?;
+    let own = pair::own_name(&old);
+    request.here = here(&own, &request.nodes, !import.dry_run);
+    if !import.dry_run {
+        may_write(&folder, &own, &request)?;
+    }
     let [one, two] = request.keepalived.each_ref().map(|it| it.as_path());
     let mut named = vec![one, two];
     named.extend(import.conntrackd.as_deref());
@@ -62,18 +69,13 @@ fn try_run(args: &Args, import: &Import) -> Result<(), String> {
     if new == old {
         say("everything that import proposes is there");
     } else {
-        keygen::own_key(&folder.key())?;
-        let plugins = new.iter().filter(|it| !it.0.starts_with("hooks/"));
-        let plugins: Texts = plugins
-            .map(|(name, text)| (name.clone(), text.clone()))
-            .collect();
-        say(last_line(&folder.check(&plugins)?));
-        say(&format!(
-            "the files change:\n{}",
-            folder.changes(&old, &new).trim_end()
-        ));
-        agree(import.yes, is_lossy(&old, &new))?;
-        folder.write(&old, &new, || Ok(()))?;
+        let has_key = folder.key().exists();
+        let written = write(import, &folder, &old, &new);
+        if written.is_err() && !has_key {
+            // nothing names the key that was made for the check
+            let _ = fs::remove_file(folder.key());
+        }
+        written?;
     }
     if !found.steps.is_empty() {
         say(&answer::steps(&found));
@@ -81,9 +83,60 @@ fn try_run(args: &Args, import: &Import) -> Result<(), String> {
     Ok(())
 }
 
+/// Has the new files checked, shows what changes, and writes them.
+fn write(import: &Import, folder: &Folder, old: &Texts, new: &Texts) -> Result<(), String> {
+    keygen::own_key(&folder.key())?;
+    let plugins = new.iter().filter(|it| !it.0.starts_with("hooks/"));
+    let plugins: Texts = plugins
+        .map(|(name, text)| (name.clone(), text.clone()))
+        .collect();
+    say(last_line(&folder.check(&plugins)?));
+    let changes = folder.changes(old, new);
+    say(&format!("the files change:\n{}", changes.trim_end()));
+    agree(import.yes, is_lossy(old, new))?;
+    folder.write(old, new, || Ok(()))?;
+    if import.both {
+        say(
+            "written. No role changes: the files are in force with the next reload, which `sparectl pair` does",
+        );
+    }
+    Ok(())
+}
+
+/// Refuses to write where no daemon could use the files.
+fn may_write(folder: &Folder, own: &str, request: &Request) -> Result<(), String> {
+    let path = folder.path().display();
+    if !folder.path().is_dir() {
+        return Err(format!(
+            "{path}: there is no such folder: install spared on this machine, or name another one, --config FOLDER/{HOST_FILE}"
+        ));
+    }
+    let [one, two] = &request.nodes;
+    if own != one && own != two {
+        return Err(format!(
+            "this node is {own}, and the import is for {one} and {two}: name both nodes as they are called, this one first, \
+             --id {own} --id OTHER (--id ID={own} if lines of the file have another id), or write `node.name = \"{one}\"` into \
+             {path}/{HOST_FILE} if it is {one}"
+        ));
+    }
+    Ok(())
+}
+
+/// This machine, if it is one of the nodes.
+fn here(own: &str, nodes: &[String; 2], writes: bool) -> Option<Here> {
+    let node = nodes.iter().position(|it| it == own)?;
+    let addresses = Requests::open().and_then(|mut kernel| kernel.addresses());
+    let addresses = addresses.ok()?.into_iter().map(|it| it.address);
+    Some(Here {
+        node,
+        addresses: addresses.collect(),
+        writes,
+    })
+}
+
 /// Names of the nodes: as given, as in spared.toml, as in lines for one node, or by this node's name.
 fn request(import: &Import, texts: &Texts) -> Result<Request, String> {
-    let main = &import.keepalived;
+    let main = &absolute(&import.keepalived);
     let text = fs::read(main).map_err(|error| format!("{}: {error}", main.display()))?;
     let text = String::from_utf8_lossy(&text);
     let own = pair::own_name(texts);
@@ -104,23 +157,20 @@ fn request(import: &Import, texts: &Texts) -> Result<Request, String> {
     if node == other {
         return Err(format!("--id: {node} is named twice"));
     }
-    let peer = import.peer.as_ref().unwrap_or(main).clone();
-    let mut arguments = format!("{} ", main.display());
-    if let Some(path) = &import.conntrackd {
-        arguments += &format!("{} ", path.display());
-    }
-    if import.peer.is_some() {
-        arguments += &format!("--peer {} ", peer.display());
-    }
-    arguments += &format!("--id {id}={node} --id {other_id}={other}");
+    let peer = import.peer.as_deref().map_or(main.clone(), absolute);
     Ok(Request {
         nodes: [node, other],
         ids: [id, other_id],
         keepalived: [main.clone(), peer],
-        conntrackd: import.conntrackd.clone(),
+        conntrackd: import.conntrackd.as_deref().map(absolute),
         is_final: import.both,
-        arguments,
+        here: None,
     })
+}
+
+/// The path as the steps repeat it, from whatever folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Hooks that the import has written, and those that it would replace.

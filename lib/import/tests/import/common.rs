@@ -88,7 +88,7 @@ fn of_request(files: &[(&str, &str)], is_final: bool) -> Result<Import, Fault> {
         keepalived: [path.clone(), path],
         conntrackd: None,
         is_final,
-        arguments: String::new(),
+        here: None,
     };
     import(&memory, &request)
 }
@@ -116,7 +116,7 @@ pub fn request(name: &str) -> Request {
         keepalived: [main.clone(), there(".peer.conf").unwrap_or(main)],
         conntrackd: there(".conntrackd.conf"),
         is_final: false,
-        arguments: "/etc/keepalived/keepalived.conf".to_owned(),
+        here: None,
     }
 }
 
@@ -140,7 +140,13 @@ pub fn shown(import: &Import) -> String {
     }
     text += "---- steps ----\n";
     for (number, step) in (1..).zip(&import.steps) {
-        let _ = writeln!(text, "{number}. {step}");
+        let _ = writeln!(text, "{number}. {}", step.what);
+        for command in &step.commands {
+            let _ = writeln!(text, "       {command}");
+        }
+        if !step.then.is_empty() {
+            let _ = writeln!(text, "   {}", step.then);
+        }
     }
     text.replace(CONFIGS, "/configs")
 }

@@ -223,7 +223,7 @@ fn imports_one_file() {
         }),
         conntrackd: is_conntrackd.then(|| path.clone()),
         is_final: false,
-        arguments: String::new(),
+        here: None,
     };
     let what = match import(&Disk, &request) {
         Ok(found) => format!("{} things listed", found.sources.problems().len()),

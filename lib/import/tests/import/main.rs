@@ -6,4 +6,5 @@ mod corpus;
 mod differences;
 mod limits;
 mod reading;
+mod steps;
 mod two_files;

@@ -1,0 +1,166 @@
+//! Steps: they begin with the node that is backup, and their commands can be copied.
+
+use std::net::IpAddr;
+
+use spared_import::{Here, Import, Step, import};
+
+use crate::common::{Disk, names, request};
+
+const ADDRESS: &str = "192.0.2.5";
+
+fn imported(name: &str, here: Option<Here>) -> Import {
+    let mut request = request(name);
+    request.here = here;
+    import(&Disk, &request).unwrap_or_else(|fault| panic!("{name}: {fault}"))
+}
+
+/// This machine as a node, with the virtual address or without.
+fn here(node: usize, is_active: bool, writes: bool) -> Option<Here> {
+    let address: IpAddr = ADDRESS.parse().expect("an address");
+    let addresses = Some(address).filter(|_| is_active).into_iter().collect();
+    Some(Here {
+        node,
+        addresses,
+        writes,
+    })
+}
+
+fn step<'i>(import: &'i Import, words: &str) -> &'i Step {
+    let mut steps = import.steps.iter();
+    let found = steps.find(|it| it.what.contains(words));
+    found.unwrap_or_else(|| panic!("no step {words}: {:?}", import.steps))
+}
+
+#[test]
+fn the_steps_begin_on_the_node_that_is_backup() {
+    // r1 has the greater priority in all of them
+    for name in ["gateway", "nopreempt", "masters-apart", "two-files"] {
+        let begin = step(&imported(name, None), "in place of keepalived")
+            .what
+            .clone();
+        assert!(begin.starts_with("on r2: "), "{name}: {begin}");
+    }
+    for (node, is_active, backup) in [
+        (0, false, "r1"),
+        (0, true, "r2"),
+        (1, false, "r2"),
+        (1, true, "r1"),
+    ] {
+        let import = imported("gateway", here(node, is_active, true));
+        let begin = &step(&import, "in place of keepalived").what;
+        assert!(begin.starts_with(&format!("on {backup}: ")), "{begin}");
+        let first = &import.steps[0];
+        assert_eq!(
+            first.commands,
+            [format!("ip -br address | grep -wF {ADDRESS}")]
+        );
+        let is_told = first.then.contains(if is_active {
+            "has the address now"
+        } else {
+            "does not have"
+        });
+        assert!(is_told, "{}", first.then);
+    }
+}
+
+#[test]
+fn the_import_is_a_command_on_the_node_that_needs_it_and_overwrites_nothing() {
+    let write = |here| step(&imported("nopreempt", here), "to do by hand").clone();
+    let elsewhere = write(None);
+    assert_eq!(
+        elsewhere.commands,
+        [
+            "apt install ./spared_*.deb",
+            "scp -r r1:/etc/keepalived /root/keepalived-r1",
+            "sparectl import /etc/keepalived/keepalived.conf --peer /root/keepalived-r1/keepalived.conf --id r2 --id r1",
+            "sparectl check"
+        ]
+    );
+    assert!(elsewhere.then.contains("other-vrrp"), "{}", elsewhere.then);
+    // here, as it was typed
+    let own = |name: &str| format!("{}/{name}", crate::common::CONFIGS);
+    let (one, two) = (own("nopreempt.conf"), own("nopreempt.peer.conf"));
+    let again = format!("sparectl import {one} --peer {two} --id r1 --id r2");
+    assert_eq!(
+        write(here(0, false, false)).commands,
+        [again.as_str(), "sparectl check"]
+    );
+    assert_eq!(write(here(0, false, true)).commands, ["sparectl check"]);
+    let both = step(
+        &imported("nopreempt", here(0, false, true)),
+        "two nodes that run spared",
+    )
+    .clone();
+    assert_eq!(
+        both.commands,
+        [again.replace("sparectl import", "sparectl import --both")]
+    );
+    // a file with lines for each node needs no second one
+    let shared = imported("conditional", None);
+    let commands = step(&shared, "to do by hand").commands.join("\n");
+    assert!(
+        !commands.contains("--peer") && !commands.contains("scp"),
+        "{commands}"
+    );
+    for name in names() {
+        for command in imported(&name, None)
+            .steps
+            .iter()
+            .flat_map(|it| &it.commands)
+        {
+            assert!(
+                !command.ends_with("/etc/keepalived/keepalived.conf"),
+                "{command}"
+            );
+        }
+    }
+}
+
+#[test]
+fn placeholders_of_commands_are_explained() {
+    let mut found = 0;
+    for name in names() {
+        for Step { commands, then, .. } in imported(&name, None).steps {
+            let commands = commands.join(" ");
+            let words = commands.split(|it: char| !it.is_ascii_alphanumeric());
+            let placeholders = words.filter(|it| matches!(*it, "IF" | "LEN"));
+            for word in placeholders {
+                found += 1;
+                assert!(then.contains(&format!("{word} is")), "{word}: {then}");
+            }
+        }
+    }
+    assert!(found > 40, "{found}");
+}
+
+#[test]
+fn each_step_says_what_is_seen() {
+    let import = imported("conntrackd-alone", None);
+    let said = |words| step(&import, words).then.clone();
+    assert!(said("take the role").contains("UNKNOWN from now on until the nodes are a pair"));
+    assert!(
+        step(&import, "conntrackd goes on")
+            .what
+            .contains("40-conntrackd")
+    );
+    let list = crate::common::items(&import).join("\n");
+    assert!(
+        list.contains("no notify script calls primary-backup.sh"),
+        "{list}"
+    );
+    let kept = imported("gateway", None);
+    assert!(
+        step(&kept, "conntrackd goes on")
+            .what
+            .contains("as keepalived's notify scripts did")
+    );
+    let order = [
+        "two nodes that run spared",
+        "write the link",
+        "make them a pair",
+        "let both be active",
+    ];
+    let places = order.map(|words| import.steps.iter().position(|it| it.what.contains(words)));
+    assert!(places.is_sorted() && places[0].is_some(), "{places:?}");
+    assert!(said("write the link").contains("The next step is `sparectl pair`"));
+}
