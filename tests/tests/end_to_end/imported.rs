@@ -3,120 +3,74 @@
 //! a packet is lost.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{Daemon, Lab, Site, Wire, build_dir, find_program, scenario, skipped};
 use spared_tests::probe::Echo;
-use spared_tests::router::Files;
 
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::paired::{Node, Offer, join, said};
+
+const LIMIT: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(50);
 /// Longest time without service in all.
 const OUTAGE_MAX: Duration = Duration::from_millis(300);
 const GATEWAY: &str = "10.1.0.1";
 
 /// A router with keepalived, and then with spared.
-struct Node<'l> {
-    site: &'l Site,
-    dir: PathBuf,
+fn router<'l>(lab: &Lab, site: &'l Site, text: &str) -> Result<Node<'l>> {
+    let dir = lab.dir.join(format!("{}-imported", site.name));
+    let node = Node::in_folder(dir, site, &site.name)?;
+    fs::write(node.dir.join("keepalived.conf"), text)?;
+    for plugin in ["conntrack", "health", "service"] {
+        let library = build_dir()?.join(format!("libspared_{plugin}.so"));
+        node.files().install_plugin(plugin, &library)?;
+    }
+    Ok(node)
 }
 
-impl<'l> Node<'l> {
-    fn new(lab: &Lab, site: &'l Site, text: &str) -> Result<Self> {
-        let dir = lab.dir.join(format!("{}-imported", site.name));
-        fs::create_dir_all(dir.join("run"))?;
-        fs::create_dir_all(dir.join("etc"))?;
-        fs::write(dir.join("keepalived.conf"), text)?;
-        let node = Self { site, dir };
-        for plugin in ["vrrp", "health", "service"] {
-            let library = build_dir()?.join(format!("libspared_{plugin}.so"));
-            node.files().install_plugin(plugin, &library)?;
-        }
-        fs::write(
-            node.dir.join("etc/spared.toml"),
-            format!("node.name = \"{}\"\n", site.name),
-        )?;
-        Ok(node)
+fn keepalived(node: &Node<'_>) -> Result<Daemon> {
+    if find_program(Path::new("keepalived")).is_none() {
+        return Err(skipped("keepalived is not installed"));
     }
+    let mut command = node.site.ns.command("keepalived");
+    command.args([
+        "--dont-fork",
+        "--log-console",
+        "--log-detail",
+        "--vrrp",
+        "--no-syslog",
+    ]);
+    command.arg("--config-id").arg(&node.site.name);
+    command
+        .arg("--use-file")
+        .arg(node.dir.join("keepalived.conf"));
+    command.arg("--pid").arg(node.dir.join("keepalived.pid"));
+    command.arg("--vrrp_pid").arg(node.dir.join("vrrp.pid"));
+    let name = format!("{} keepalived", node.site.name);
+    Daemon::start(&name, command, &node.dir.join("keepalived.log"))
+}
 
-    fn files(&self) -> Files<'_> {
-        Files { dir: &self.dir }
+fn done(node: &Node<'_>, words: &[&str]) -> Result<String> {
+    let output = node.sparectl(words)?.output()?;
+    let text = said(&output);
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("sparectl {}: {text}", words.join(" ")).into())
     }
+}
 
-    fn keepalived(&self) -> Result<Daemon> {
-        if find_program(Path::new("keepalived")).is_none() {
-            return Err(skipped("keepalived is not installed"));
-        }
-        let mut command = self.site.ns.command("keepalived");
-        command.args([
-            "--dont-fork",
-            "--log-console",
-            "--log-detail",
-            "--vrrp",
-            "--no-syslog",
-        ]);
-        command.arg("--config-id").arg(&self.site.name);
-        command
-            .arg("--use-file")
-            .arg(self.dir.join("keepalived.conf"));
-        command.arg("--pid").arg(self.dir.join("keepalived.pid"));
-        command.arg("--vrrp_pid").arg(self.dir.join("vrrp.pid"));
-        let name = format!("{} keepalived", self.site.name);
-        Daemon::start(&name, command, &self.dir.join("keepalived.log"))
+fn wait_status(node: &Node<'_>, wanted: &str) -> Result<()> {
+    let is_there = || node.status().is_ok_and(|it| it.contains(wanted));
+    if poll(LIMIT, STEP, is_there) {
+        return Ok(());
     }
-
-    fn spared(&self) -> Result<Daemon> {
-        let mut command = self.site.ns.command(build_dir()?.join("spared"));
-        command.args(self.files().words(&self.dir.join("run")));
-        command.env("STATE_DIRECTORY", self.dir.join("state"));
-        let name = format!("{} spared", self.site.name);
-        Daemon::start(&name, command, &self.dir.join("log"))
-    }
-
-    fn sparectl(&self, words: &[&str]) -> Result<Output> {
-        let mut command: Command = self.site.ns.command(build_dir()?.join("sparectl"));
-        command.env("STATE_DIRECTORY", self.dir.join("state"));
-        command
-            .arg("--runtime-dir")
-            .arg(self.dir.join("run"))
-            .args(words);
-        if words.first() == Some(&"import") {
-            command
-                .arg("--config")
-                .arg(self.dir.join("etc/spared.toml"));
-            command.arg("--plugin-dir").arg(self.dir.join("plugins"));
-        }
-        Ok(command.output()?)
-    }
-
-    fn done(&self, words: &[&str]) -> Result<String> {
-        let output = self.sparectl(words)?;
-        let text = [output.stdout.as_slice(), &output.stderr].concat();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if output.status.success() {
-            Ok(text)
-        } else {
-            Err(format!("sparectl {}: {text}", words.join(" ")).into())
-        }
-    }
-
-    fn wait_status(&self, wanted: &str) -> Result<()> {
-        let mut last = String::new();
-        let is_there = || {
-            let output = self.sparectl(&["status"]).map(|it| it.stdout);
-            last = String::from_utf8_lossy(&output.unwrap_or_default()).into_owned();
-            last.contains(wanted)
-        };
-        if poll(LIMIT, STEP, is_there) {
-            Ok(())
-        } else {
-            Err(format!("{} does not say {wanted}: {last}", self.site.name).into())
-        }
-    }
+    let last = node.status()?;
+    Err(format!("{} does not say {wanted}: {last}", node.site.name).into())
 }
 
 fn wait_holder(lab: &Lab, site: usize) -> Result<()> {
@@ -131,66 +85,218 @@ fn wait_holder(lab: &Lab, site: usize) -> Result<()> {
     }
 }
 
-/// The steps that import prints, from two nodes with keepalived to two nodes with spared. r1 is active at first.
-fn migrate(lab: &Lab, texts: [&str; 2]) -> Result<()> {
-    let [r1, r2] = [0, 1].map(|it| Node::new(lab, &lab.sites[it], texts[it]));
-    let (r1, r2) = (r1?, r2?);
-    let mut old = r1.keepalived()?;
+/// A step as import prints it: what it is for, and its commands.
+struct Step {
+    what: String,
+    commands: Vec<String>,
+}
+
+/// The steps below the line that announces them.
+fn steps(said: &str) -> Vec<Step> {
+    let mut found: Vec<Step> = Vec::new();
+    let lines = said
+        .lines()
+        .skip_while(|it| !it.starts_with("the migration"));
+    for line in lines {
+        let number = line.trim_start().split_once(". ").filter(|it| {
+            let is_number = it.0.parse::<u32>().is_ok();
+            is_number && !line.starts_with("     ")
+        });
+        if let Some((_, what)) = number {
+            found.push(Step {
+                what: what.to_owned(),
+                commands: Vec::new(),
+            });
+        } else if let (Some(command), Some(step)) =
+            (line.strip_prefix("         "), found.last_mut())
+        {
+            step.commands.push(command.to_owned());
+        }
+    }
+    found
+}
+
+/// Both routers while somebody follows the steps.
+struct Migration<'l> {
+    lab: &'l Lab,
+    /// r1, which is active at first, and r2.
+    nodes: [Node<'l>; 2],
+    keepalived: [Option<Daemon>; 2],
+    spared: [Option<Daemon>; 2],
+}
+
+impl Migration<'_> {
+    /// Types a command of the steps on a node.
+    fn run(&mut self, node: usize, command: &str) -> Result<()> {
+        let here = &self.nodes[node];
+        match command {
+            "systemctl disable --now keepalived" => {
+                let mut old = self.keepalived[node].take().ok_or("keepalived runs")?;
+                old.terminate(LIMIT).map(drop)
+            }
+            "systemctl enable --now spared" => {
+                self.spared[node] = Some(here.start()?);
+                Ok(())
+            }
+            "sparectl reload" => {
+                let answers = || here.status().is_ok_and(|it| !it.is_empty());
+                assert!(
+                    poll(LIMIT, STEP, answers),
+                    "{} does not run",
+                    here.site.name
+                );
+                done(here, &["reload"]).map(drop)
+            }
+            "sparectl status" => wait_status(here, &format!("{} stands by", here.site.name)),
+            "sparectl pair" => self.pair(),
+            _ if command.starts_with("apt install") => Ok(()),
+            _ if command.starts_with("rsync") => self.copy(node),
+            _ if command.starts_with("ip -br address") => {
+                // r2 has the role from its first look on
+                let is_right = || {
+                    let mut shell = here.site.ns.command("sh");
+                    let shown = shell.args(["-c", command]).output();
+                    shown.is_ok_and(|it| !said(&it).is_empty() == (node == 1))
+                };
+                assert!(poll(LIMIT, STEP, is_right), "{}: {command}", here.site.name);
+                Ok(())
+            }
+            _ => {
+                let command = command.replace("--link IF", "--link hot --yes");
+                let command = command.replace("import --both", "import --both --yes");
+                let words: Vec<&str> = command.split(' ').collect();
+                assert_eq!(words[0], "sparectl", "{command}");
+                done(here, &words[1..]).map(drop)
+            }
+        }
+    }
+
+    /// Copies r2's files to r1, as rsync does without the key.
+    fn copy(&self, node: usize) -> Result<()> {
+        let [to, from] = &self.nodes;
+        assert_eq!(node, 0, "only r1 gets files");
+        for part in ["plugins", "hooks"] {
+            let from = from.dir.join("etc").join(part);
+            if from.exists() {
+                let mut command = Command::new("cp");
+                command.arg("-a").arg(&from).arg(to.dir.join("etc"));
+                assert!(command.status()?.success(), "{part} is not copied");
+            }
+        }
+        let host = from.read("spared.toml")?;
+        to.write(
+            "spared.toml",
+            &host.replace("name = \"r2\"", "name = \"r1\""),
+        )
+    }
+
+    fn pair(&self) -> Result<()> {
+        let [r1, r2] = &self.nodes;
+        let offer = Offer::start(r2, &["--yes"])?;
+        let (joined, text) = join(r1, &offer.code, &["--yes"])?;
+        let (offered, of_first) = offer.end()?;
+        assert!(joined && offered, "{text}\n{of_first}");
+        Ok(())
+    }
+
+    /// Types what the steps have, on the node that each names.
+    fn follow(&mut self, steps: &[Step]) -> Result<()> {
+        for step in steps {
+            let node = usize::from(step.what.starts_with("on r2"));
+            for command in &step.commands {
+                self.run(node, command)
+                    .map_err(|error| format!("{}: {command}: {error}", step.what))?;
+            }
+            if step.what.contains("take the role") {
+                wait_holder(self.lab, 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Follows the steps that import prints, from two nodes with keepalived to two with spared, and to the pair if
+/// `is_whole`. r1 is active at first.
+fn migrate(lab: &Lab, texts: [&str; 2], is_whole: bool) -> Result<()> {
+    let nodes = [
+        router(lab, &lab.sites[0], texts[0])?,
+        router(lab, &lab.sites[1], texts[1])?,
+    ];
+    let old = keepalived(&nodes[0])?;
     wait_holder(lab, 0)?;
-    let mut old_backup = r2.keepalived()?;
+    let old_backup = keepalived(&nodes[1])?;
     let echo = Echo::through(lab)?;
     if !poll(LIMIT, STEP, || echo.is_steady(Duration::from_secs(1))) {
         return Err("keepalived's nodes do not forward".into());
     }
     let began = Stamp::now();
-    let [own, peer] = [&r2, &r1].map(|it| it.dir.join("keepalived.conf").display().to_string());
+    let [own, peer] = [1, 0].map(|it: usize| nodes[it].dir.join("keepalived.conf"));
+    let [own, peer] = [own, peer].map(|it| it.display().to_string());
     let mut words = vec!["import", own.as_str(), "--yes", "--id", "r2", "--id", "r1"];
     if texts[0] != texts[1] {
         words.extend(["--peer", peer.as_str()]);
     }
-    let said = r2.done(&words)?;
-    assert!(said.contains("the migration:"), "{said}");
-    old_backup.terminate(LIMIT)?;
-    let _new_backup = r2.spared()?;
-    r2.wait_status("r2 stands by")?;
-    r2.done(&["force", "active"])?;
-    wait_holder(lab, 1)?;
-    old.terminate(LIMIT)?;
-    for part in ["plugins", "hooks"] {
-        let from = r2.dir.join("etc").join(part);
-        if from.exists() {
-            let copied = Command::new("cp")
-                .arg("-a")
-                .arg(&from)
-                .arg(r1.dir.join("etc"))
-                .status()?;
-            assert!(copied.success(), "{part} is not copied");
-        }
-    }
-    let host = fs::read_to_string(r2.dir.join("etc/spared.toml"))?;
-    fs::write(
-        r1.dir.join("etc/spared.toml"),
-        host.replace("node.name = \"r2\"", "node.name = \"r1\""),
-    )?;
-    let _new = r1.spared()?;
-    r1.wait_status("r1 stands by")?;
-    r2.done(&["force", "reset"])?;
+    let said = done(&nodes[1], &words)?;
+    let steps = steps(&said);
+    let place = |words: &str| steps.iter().position(|it| it.what.contains(words));
+    let begin = place("in place of keepalived").ok_or("a step that begins")?;
+    let pair = place("files of two nodes").ok_or("a step of both")?;
+    assert!(
+        steps[begin].what.starts_with("on r2"),
+        "r2 is backup: {said}"
+    );
+    let mut migration = Migration {
+        lab,
+        nodes,
+        keepalived: [Some(old), Some(old_backup)],
+        spared: [None, None],
+    };
+    migration.follow(&steps[begin..pair])?;
     std::thread::sleep(Duration::from_secs(5));
     wait_holder(lab, 1)?;
-    let now = Stamp::now();
-    let outage = echo.outage(began, Stamp(now.0 - 100_000_000));
-    assert!(outage.total <= OUTAGE_MAX, "{outage:?}");
+    check_outage(&echo, began);
     // each group has moved once, to r2
-    let groups = fs::read_to_string(r2.dir.join("etc/plugins/vrrp.toml"))?;
+    let groups = migration.nodes[1].read("plugins/vrrp.toml")?;
     let groups = groups.matches("[[group]]").count();
-    for (node, name, changes) in [(&r2, " r2 ", groups), (&r1, " r1 ", 0)] {
-        let history = node.done(&["history"])?;
+    for (node, name, changes) in [(1, " r2 ", groups), (0, " r1 ", 0)] {
+        let history = done(&migration.nodes[node], &["history"])?;
         let became = history
             .lines()
             .filter(|it| it.contains(name) && it.contains("-> active"));
         assert_eq!(became.count(), changes, "{history}");
     }
+    if is_whole {
+        let arm = place("let both be active").ok_or("a step that arms")?;
+        migration.follow(&steps[pair..arm])?;
+        become_a_pair(&migration, &said)?;
+        check_outage(&echo, began);
+    }
     Ok(())
+}
+
+fn check_outage(echo: &Echo, began: Stamp) {
+    let outage = echo.outage(began, Stamp(Stamp::now().0 - 100_000_000));
+    assert!(outage.total <= OUTAGE_MAX, "{outage:?}");
+}
+
+/// The last steps: both nodes are armed, and the role goes back to a node that is preferred.
+fn become_a_pair(migration: &Migration<'_>, said: &str) -> Result<()> {
+    let [r1, r2] = &migration.nodes;
+    for (name, holds) in [
+        ("prefer =", said.contains("is preferred")),
+        ("priority", false),
+    ] {
+        let text = r2.read("plugins/vrrp.toml")?;
+        assert_eq!(text.contains(name), holds, "{text}");
+        assert_eq!(r1.read("plugins/vrrp.toml")?, text);
+    }
+    wait_status(r1, "not armed")?;
+    done(r1, &["arm"])?;
+    for node in [r1, r2] {
+        wait_status(node, "A failover now would lose nothing")?;
+    }
+    let holder = usize::from(!said.contains("is preferred"));
+    wait_holder(migration.lab, holder)
 }
 
 /// A router of both networks with two instances, one by one or in a group, and these lines in each.
@@ -218,18 +324,20 @@ fn gateway(priority: u8, is_grouped: bool, lines: &str) -> String {
     text
 }
 
-fn migration(text: impl Fn(u8) -> String) {
-    scenario(2, |lab| migrate(lab, [&text(200), &text(100)]));
+fn migration(is_whole: bool, text: impl Fn(u8) -> String) {
+    scenario(2, |lab| migrate(lab, [&text(200), &text(100)], is_whole));
 }
 
 #[test]
 fn a_sync_group() {
-    migration(|priority| gateway(priority, true, ""));
+    migration(true, |priority| {
+        gateway(priority, true, "    preempt_delay 3\n")
+    });
 }
 
 #[test]
 fn two_instances_with_passwords_and_labels() {
-    migration(|priority| {
+    migration(false, |priority| {
         let text = gateway(
             priority,
             false,
@@ -241,7 +349,7 @@ fn two_instances_with_passwords_and_labels() {
 
 #[test]
 fn version_3_with_short_intervals() {
-    migration(|priority| {
+    migration(false, |priority| {
         let text = gateway(priority, true, "").replace("advert_int 1", "advert_int 0.2");
         format!("global_defs {{\n    vrrp_version 3\n    router_id r\n}}\n{text}")
     });
@@ -249,7 +357,7 @@ fn version_3_with_short_intervals() {
 
 #[test]
 fn unicast() {
-    migration(|priority| {
+    migration(false, |priority| {
         gateway(
             priority,
             true,
@@ -260,17 +368,19 @@ fn unicast() {
 
 #[test]
 fn virtual_macs() {
-    migration(|priority| gateway(priority, true, "    use_vmac\n"));
+    migration(false, |priority| gateway(priority, true, "    use_vmac\n"));
 }
 
 #[test]
 fn without_preemption() {
-    migration(|priority| gateway(priority, true, "    state BACKUP\n    nopreempt\n"));
+    migration(true, |priority| {
+        gateway(priority, true, "    state BACKUP\n    nopreempt\n")
+    });
 }
 
 #[test]
 fn tracked_scripts_interfaces_and_rules() {
-    migration(|priority| {
+    migration(false, |priority| {
         // a rule follows one group
         let other = (
             "from 10.99.0.0/16 table 99 preference 500",
@@ -309,7 +419,7 @@ fn one_file_with_lines_for_each_node_and_notify_scripts() {
             &format!("vrrp_sync_group office {{\n{notify}"),
             1,
         );
-        migrate(lab, [&text, &text])?;
+        migrate(lab, [&text, &text], false)?;
         let said = fs::read_to_string(&log)?;
         for line in ["master of two\n", "GROUP office MASTER "] {
             assert!(said.contains(line), "{line}: {said}");

@@ -83,7 +83,10 @@ impl<'l> Node<'l> {
             .arg("--runtime-dir")
             .arg(self.dir.join("run"))
             .args(verb);
-        if matches!(verb.first(), Some(&("pair" | "replace"))) {
+        if matches!(
+            verb.first(),
+            Some(&("pair" | "replace" | "init" | "import"))
+        ) {
             command.args(self.places());
         }
         Ok(command)
