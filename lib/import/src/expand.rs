@@ -285,15 +285,9 @@ impl Reader<'_> {
         };
         for set in sets {
             for (name, value) in set {
-                let definition = Definition::new(place, &value);
-                let is_used = true;
-                self.store(
-                    name,
-                    Definition {
-                        is_used,
-                        ..definition
-                    },
-                );
+                let mut definition = Definition::new(place, &value);
+                definition.is_used = true;
+                self.store(name, definition);
             }
             let text = rest.trim().to_owned();
             self.expand(Line { place, text }, depth + 1)?;

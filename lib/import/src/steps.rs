@@ -30,7 +30,7 @@ pub struct Step {
     pub what: String,
     /// Lines for a shell of root.
     pub commands: Vec<String>,
-    /// What is seen then, and what to do otherwise.
+    /// Expected result, and what to do if it is another.
     pub then: String,
 }
 
@@ -224,7 +224,7 @@ impl Situation<'_> {
             format!("on {backup}: take the role. It is the only change of roles"),
             &["sparectl force active", &shows],
             format!(
-                "the address is on {backup}. `sparectl status` says UNKNOWN from now on until the nodes are a pair: a VRRP backup sends nothing, so nobody knows whether the other node lives"
+                "the address is on {backup}. From now on `sparectl status` there says UNKNOWN until the nodes are a pair: a VRRP backup sends nothing, so it is not known whether {active} lives. Its advice of `sparectl keygen` (SP-0102) is not for now: `sparectl pair` exchanges the keys"
             ),
         ));
         let hooks = self.texts.keys().any(|it| it.starts_with("hooks/"));
@@ -300,7 +300,7 @@ impl Situation<'_> {
             format!("on {backup}, then on {active}: make them a pair"),
             &["sparectl pair"],
             format!(
-                "{backup} shows a code; {active} asks for it, and before it replaces its files. Both reload. Without a cable: `sparectl pair --ssh {active}` on {backup} alone"
+                "{backup} shows a code; {active} asks for it, and before it replaces its files. Both reload, and `sparectl status` says ALONE until the next step: {active} is not armed. Without a cable: `sparectl pair --ssh {active}` on {backup} alone"
             ),
         ));
         if self.replication.is_some() {
@@ -320,7 +320,7 @@ impl Situation<'_> {
         steps.push(Step::new(
             format!("on {active}: let both be active"),
             &["sparectl arm", "sparectl status"],
-            format!("OK when connections are in sync{back}"),
+            format!("OK, {active} is ready: a failover now would lose nothing{back}"),
         ));
         steps.push(Step::new(
             "later, in a quiet hour: take `version` and `advert_interval` out of plugins/vrrp.toml on both, for failovers in 0.3 s. Then on the backup, and at once on the active node",

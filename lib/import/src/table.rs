@@ -35,38 +35,31 @@ pub enum Fate {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    pub words: &'static [&'static str],
+    pub words: Words,
     pub block: Block,
     /// Block that the word opens.
     pub opens: Option<Block>,
     pub fate: Fate,
     /// Reason, or what to know.
-    pub note: &'static str,
+    pub note: Text,
 }
 
-const fn becomes(
-    block: Block,
-    words: &'static [&'static str],
-    key: &'static str,
-    note: &'static str,
-) -> Row {
+type Text = &'static str;
+type Words = &'static [Text];
+
+const fn becomes(block: Block, words: Words, key: Text, note: Text) -> Row {
     row(block, words, Fate::Becomes(key), note)
 }
 
-const fn needless(block: Block, words: &'static [&'static str], note: &'static str) -> Row {
+const fn needless(block: Block, words: Words, note: Text) -> Row {
     row(block, words, Fate::Needless, note)
 }
 
-const fn lost(
-    block: Block,
-    words: &'static [&'static str],
-    note: &'static str,
-    todo: &'static str,
-) -> Row {
+const fn lost(block: Block, words: Words, note: Text, todo: Text) -> Row {
     row(block, words, Fate::Lost(todo), note)
 }
 
-const fn row(block: Block, words: &'static [&'static str], fate: Fate, note: &'static str) -> Row {
+const fn row(block: Block, words: Words, fate: Fate, note: Text) -> Row {
     Row {
         words,
         block,

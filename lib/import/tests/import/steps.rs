@@ -137,7 +137,7 @@ fn placeholders_of_commands_are_explained() {
 fn each_step_says_what_is_seen() {
     let import = imported("conntrackd-alone", None);
     let said = |words| step(&import, words).then.clone();
-    assert!(said("take the role").contains("UNKNOWN from now on until the nodes are a pair"));
+    assert!(said("take the role").contains("says UNKNOWN until the nodes are a pair"));
     assert!(
         step(&import, "conntrackd goes on")
             .what
