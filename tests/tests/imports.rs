@@ -175,7 +175,7 @@ fn import_shows_what_changes_and_a_second_one_changes_nothing() {
     for line in [
         "group G1: the sync group G1 (pub, pvt) becomes one group, so that its members move together; r1 is preferred, as its priority is greater (150, 100)",
         "to do by hand:",
-        "the migration:",
+        "the migration, each step as root:",
         "+priority = { r1 = 150, r2 = 100 }",
     ] {
         assert!(first.contains(line), "{line}: {first}");
