@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod conntrackd;
+pub mod dashboard;
 pub mod dhcp;
 pub mod elements;
 pub mod flows;
@@ -17,6 +18,7 @@ pub mod forger;
 pub mod guard;
 pub mod hostile;
 pub mod ipsec;
+pub mod journal;
 pub mod kinds;
 pub mod lab;
 pub mod linked;

@@ -74,6 +74,8 @@ pub struct Plan {
     pub is_installed: bool,
     /// A service manager is there, whom spared tells of its life.
     pub is_managed: bool,
+    /// A journal is there for spared: the socket of a [`Journal`](crate::journal::Journal).
+    pub has_journal: bool,
     /// spared and its children see /proc/sys read-only, as in a container.
     pub is_contained: bool,
     /// spared and its children see only processes of their own account in /proc (hidepid).
@@ -177,6 +179,7 @@ impl Plan {
             own_folder: None,
             is_installed: false,
             is_managed: false,
+            has_journal: false,
             is_contained: false,
             hides_processes: false,
             older: None,

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -124,6 +124,9 @@ impl Files<'_> {
         if let Some(folder) = &plan.own_folder {
             words.extend(self.with_own(folder)?);
         }
+        if plan.has_journal {
+            words.extend(self.with_own(Path::new("/run"))?);
+        }
         if plan.is_contained {
             const SCRIPT: &str =
                 "mount --bind /proc/sys /proc/sys\nmount -o remount,bind,ro /proc/sys\nexec \"$@\"";
@@ -143,6 +146,9 @@ impl Files<'_> {
         if plan.is_managed {
             command.env("NOTIFY_SOCKET", self.manager()?);
         }
+        if plan.has_journal {
+            command.env("JOURNAL_STREAM", stream(log)?);
+        }
         self.begin(site, command, log)
     }
 
@@ -161,6 +167,13 @@ impl Files<'_> {
         fs::create_dir_all(self.dir.join("run"))?;
         Daemon::start(&format!("{} spared", site.name), command, log)
     }
+}
+
+/// Value of JOURNAL_STREAM for a standard error that leads to this file.
+fn stream(log: &Path) -> Result<String> {
+    let file = fs::File::options().create(true).append(true).open(log)?;
+    let file = file.metadata()?;
+    Ok(format!("{}:{}", file.dev(), file.ino()))
 }
 
 /// Installs another build in place of a program or plugin: the same code with another build id, in a file of its own.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
+use spared_tests::dashboard::{evaluate, expressions, grafana};
 use spared_tests::lab::{EYE, Wire, find_program, scenario, skipped};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::probe::{Injector, Watch, checksum, ethernet, ipv4};
@@ -94,6 +95,7 @@ fn metrics_of_a_pair_are_valid_in_both_forms_and_few() {
         }
         let pair = Linked::start(lab, &plan)?;
         let active = pair.at()?;
+        let mut nodes = Vec::new();
         for site in [active, 1 - active] {
             let spared = Spared(&pair.routers[site]);
             let text = metrics(&spared, &[])?;
@@ -128,7 +130,14 @@ fn metrics_of_a_pair_are_valid_in_both_forms_and_few() {
             ] {
                 assert!(sum(&values, metric).is_some(), "{metric}: {text}");
             }
+            nodes.push(text);
         }
+        // what plugins tell that this pair does not have
+        nodes[0] += "spared_dhcp_leases{server=\"kea4\"} 3\nspared_ipsec_sas 2\n\
+                     spared_ipsec_held_sas 2\nspared_finding{id=\"SP-0401\"} 1\n";
+        nodes.push("spared_up 0\n".to_owned());
+        let found = evaluate(&expressions(&grafana()?), &nodes, &lab.dir);
+        assert!(found.is_ok(), "{found:?}");
         Ok(())
     });
 }
