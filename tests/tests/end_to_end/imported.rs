@@ -156,7 +156,7 @@ impl Migration<'_> {
                 let is_right = || {
                     let mut shell = here.site.ns.command("sh");
                     let shown = shell.args(["-c", command]).output();
-                    shown.is_ok_and(|it| !said(&it).is_empty() == (node == 1))
+                    shown.is_ok_and(|it| said(&it).is_empty() == (node == 0))
                 };
                 assert!(poll(LIMIT, STEP, is_right), "{}: {command}", here.site.name);
                 Ok(())
