@@ -83,10 +83,11 @@ impl<'l> Node<'l> {
             .arg("--runtime-dir")
             .arg(self.dir.join("run"))
             .args(verb);
-        if matches!(
-            verb.first(),
-            Some(&("pair" | "replace" | "init" | "import"))
-        ) {
+        let writes_files = matches!(
+            verb,
+            ["pair" | "replace" | "init" | "import" | "unpair", ..] | ["identity", "restore", ..]
+        );
+        if writes_files {
             command.args(self.places());
         }
         Ok(command)
@@ -414,11 +415,7 @@ fn ssh_makes_a_pair_without_a_code() {
 
 /// A command that must succeed; returns what it says.
 pub fn done(node: &Node<'_>, verb: &[&str]) -> Result<String> {
-    let output = node
-        .sparectl(verb)?
-        .args(node.places())
-        .stdin(Stdio::null())
-        .output()?;
+    let output = node.sparectl(verb)?.stdin(Stdio::null()).output()?;
     let text = said(&output);
     if output.status.success() {
         Ok(text)
