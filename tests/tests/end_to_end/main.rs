@@ -82,7 +82,6 @@ mod sets;
 mod side_by_side;
 mod signed;
 mod silent;
-mod snmp;
 mod sparectl;
 mod standstill;
 mod strangers;
