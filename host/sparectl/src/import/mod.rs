@@ -35,6 +35,7 @@ pub fn run(args: &Args, import: &Import) -> u8 {
 fn try_run(args: &Args, import: &Import) -> Result<(), String> {
     let folder = Folder::new(&import.files, &args.runtime_dir)?;
     let claim = || {
+        is_there(&folder)?;
         pair::service::no_reload_waits(args)?;
         folder.claim()
     };
@@ -103,14 +104,20 @@ fn write(import: &Import, folder: &Folder, old: &Texts, new: &Texts) -> Result<(
     Ok(())
 }
 
-/// Refuses to write where no daemon could use the files.
-fn may_write(folder: &Folder, own: &str, request: &Request) -> Result<(), String> {
+/// A folder of one's own making would be of no daemon.
+fn is_there(folder: &Folder) -> Result<(), String> {
     let path = folder.path().display();
     if !folder.path().is_dir() {
         return Err(format!(
             "{path}: there is no such folder: install spared on this machine, or name another one, --config FOLDER/{HOST_FILE}"
         ));
     }
+    Ok(())
+}
+
+/// Refuses to write where no daemon could use the files.
+fn may_write(folder: &Folder, own: &str, request: &Request) -> Result<(), String> {
+    let path = folder.path().display();
     let [one, two] = &request.nodes;
     if own != one && own != two {
         return Err(format!(
