@@ -48,9 +48,6 @@ pub struct GroupFacts {
     /// clause in which "it" is the backup.
     #[serde(skip_serializing_if = "is_default")]
     pub failover_waits: String,
-    /// Links on which the other node's heartbeats do not arrive, though the nodes have a session.
-    #[serde(skip_serializing_if = "is_default")]
-    pub deaf_links: BTreeSet<String>,
     /// Other active routers.
     #[serde(flatten)]
     pub rivals: Rivals,
@@ -102,6 +99,9 @@ pub struct Rivals {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkFaults {
+    /// Links on which the other node's heartbeats do not arrive, though the nodes have a session.
+    #[serde(skip_serializing_if = "is_default")]
+    pub deaf_links: BTreeSet<String>,
     /// Interfaces on which one node does not hear the other although both live, each with the kind of the failure: see
     /// spared-vrrp(5).
     #[serde(skip_serializing_if = "is_default")]

@@ -768,7 +768,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
                     ..link("hot1")
                 });
                 let deaf = ["hot0".to_owned(), "hot1".to_owned()];
-                bed.own.groups[0].deaf_links.extend(deaf);
+                bed.own.groups[0].networks.deaf_links.extend(deaf);
             },
         ),
         (

@@ -238,6 +238,7 @@ impl NodeView<'_> {
                 }
                 Some((link, "heartbeats_unheard")) => {
                     facts
+                        .networks
                         .deaf_links
                         .extend(link.strip_prefix("link.").map(str::to_owned));
                 }
