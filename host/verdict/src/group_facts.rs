@@ -44,10 +44,9 @@ pub struct GroupFacts {
     /// Faults of the group's addresses and routes.
     #[serde(flatten)]
     pub addresses: AddressFaults,
-    /// Reason, as far as this node knows, why the backup could not become active within the failover time. It is a
-    /// clause in which "it" is the backup.
-    #[serde(skip_serializing_if = "is_default")]
-    pub failover_waits: String,
+    /// What delays a failover of the group.
+    #[serde(flatten)]
+    pub failover: FailoverFaults,
     /// Other active routers.
     #[serde(flatten)]
     pub rivals: Rivals,
@@ -57,6 +56,19 @@ pub struct GroupFacts {
     /// Faults of the group's virtual routers.
     #[serde(flatten)]
     pub routers: RouterFaults,
+}
+
+/// Delays of a failover.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FailoverFaults {
+    /// Reason, as far as this node knows, why the backup could not become active within the failover time. It is a
+    /// clause in which "it" is the backup.
+    #[serde(rename = "failover_waits", skip_serializing_if = "is_default")]
+    pub waits: String,
+    /// Links on which the other node's heartbeats do not arrive, though the nodes have a session.
+    #[serde(skip_serializing_if = "is_default")]
+    pub deaf_links: BTreeSet<String>,
 }
 
 /// Faults of a group's addresses and routes.
@@ -99,9 +111,6 @@ pub struct Rivals {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkFaults {
-    /// Links on which the other node's heartbeats do not arrive, though the nodes have a session.
-    #[serde(skip_serializing_if = "is_default")]
-    pub deaf_links: BTreeSet<String>,
     /// Interfaces on which one node does not hear the other although both live, each with the kind of the failure: see
     /// spared-vrrp(5).
     #[serde(skip_serializing_if = "is_default")]

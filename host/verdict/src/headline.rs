@@ -120,7 +120,7 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Head
 
 /// Returns why the node that stands by cannot become active in time. Either node may report it.
 fn waits_for<'g>(active: &'g GroupFacts, spare: &'g GroupFacts) -> Option<&'g str> {
-    let said = [&spare.failover_waits, &active.failover_waits];
+    let said = [&spare.failover.waits, &active.failover.waits];
     let said = said.into_iter().find(|it| !it.is_empty());
     said.map(String::as_str)
 }
@@ -226,8 +226,8 @@ fn active_without_facts(here: Side<'_>, pair: &PairFacts) -> HeadlineWithFinding
             );
             HeadlineWithFinding::new(Word::Warn, text)
         }
-        PeerLife::Alive if !here.1.failover_waits.is_empty() => {
-            let why = &here.1.failover_waits;
+        PeerLife::Alive if !here.1.failover.waits.is_empty() => {
+            let why = &here.1.failover.waits;
             let text = format!("{own} is active, {other} is not ready: {why}.");
             HeadlineWithFinding::new(Word::Warn, text)
         }
@@ -296,8 +296,8 @@ fn backup(node: &str, other: &str, group: &GroupFacts) -> HeadlineWithFinding {
         let text = format!("{other} is active, {node} is forced backup.");
         return HeadlineWithFinding::new(Word::Warn, text);
     }
-    if !group.failover_waits.is_empty() {
-        let why = &group.failover_waits;
+    if !group.failover.waits.is_empty() {
+        let why = &group.failover.waits;
         let text = format!("{other} is active, {node} is not ready: {why}.");
         return HeadlineWithFinding::new(Word::Warn, text);
     }

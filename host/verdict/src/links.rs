@@ -114,7 +114,7 @@ fn deaf(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     let name = &node.node;
     let is_deaf = |link: &&LinkFacts| {
         let mut groups = node.groups.iter();
-        link.up && groups.any(|it| it.networks.deaf_links.contains(&link.interface))
+        link.up && groups.any(|it| it.failover.deaf_links.contains(&link.interface))
     };
     let deaf = node.links.iter().filter(is_deaf).map(|link| {
         let interface = &link.interface;

@@ -371,8 +371,8 @@ fn what_cannot_be_known_stands_in_the_headline() {
             &[],
             |bed| {
                 let why = "it hears no heartbeats of r1";
-                why.clone_into(&mut bed.peer().groups[0].failover_waits);
-                "r1 hears no heartbeats of it".clone_into(&mut bed.own.groups[0].failover_waits);
+                why.clone_into(&mut bed.peer().groups[0].failover.waits);
+                "r1 hears no heartbeats of it".clone_into(&mut bed.own.groups[0].failover.waits);
             },
         ),
         (
@@ -380,7 +380,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
             "WARN  office: r1 is active, r2 is not ready: r1 hears no heartbeats of it.",
             &[],
             |bed| {
-                "r1 hears no heartbeats of it".clone_into(&mut bed.own.groups[0].failover_waits);
+                "r1 hears no heartbeats of it".clone_into(&mut bed.own.groups[0].failover.waits);
             },
         ),
         (
@@ -458,7 +458,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
                 bed.unlink(PeerLife::Alive);
                 bed.own.links.clear();
                 bed.pair().has_link = false;
-                "it hears no heartbeats of r1".clone_into(&mut bed.own.groups[0].failover_waits);
+                "it hears no heartbeats of r1".clone_into(&mut bed.own.groups[0].failover.waits);
             },
         ),
         (
@@ -768,7 +768,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
                     ..link("hot1")
                 });
                 let deaf = ["hot0".to_owned(), "hot1".to_owned()];
-                bed.own.groups[0].networks.deaf_links.extend(deaf);
+                bed.own.groups[0].failover.deaf_links.extend(deaf);
             },
         ),
         (

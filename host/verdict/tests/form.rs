@@ -10,7 +10,8 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node_facts.json
 const FACTS: &str = r#"{
     "node": "r1", "quality": 90, "missing": ["a"], "failing": ["b"],
     "groups": [{
-        "name": "office", "since": "now", "cause": {"text": "c"}, "is_unelected": true, "forced_since": "then",
+        "name": "office", "since": "now", "cause": {"text": "c"}, "changes": {"began": 3, "left": 2},
+        "is_unelected": true, "forced_since": "then",
         "quality": 80, "fence": "passing", "missing": [{"address": "192.0.2.1/24"}],
         "foreign": [{"address": "192.0.2.1/32"}], "missing_routes": [{"route": "0.0.0.0/0"}], "is_cut_off": true,
         "bare": [{"interface": "lan", "virtuals": [{"group": "office"}]}], "duplicates": [{"by": "02:00"}],
@@ -62,7 +63,7 @@ fn facts_of_other_versions_may_lack_any_key_and_have_more() {
         assert_ne!(json(&known), json(&NodeFacts::default()));
     }
     let group = facts["groups"][0].as_object().expect("a group");
-    assert_eq!(group.len(), 25);
+    assert_eq!(group.len(), 26);
     for key in group.keys() {
         let mut other = group.clone();
         other.remove(key);

@@ -227,7 +227,7 @@ impl NodeView<'_> {
         facts.rivals.other_active = other.map(|name| OtherActive { name, is_peer });
         facts.rivals.conflict = text("conflict").map(str::to_owned);
         facts.networks.unproven = text("unproven").unwrap_or_default().to_owned();
-        facts.failover_waits = text("failover_waits").unwrap_or_default().to_owned();
+        facts.failover.waits = text("failover_waits").unwrap_or_default().to_owned();
         for (key, value) in details {
             let Value::Text(text) = value else { continue };
             let text = text.clone();
@@ -238,7 +238,7 @@ impl NodeView<'_> {
                 }
                 Some((link, "heartbeats_unheard")) => {
                     facts
-                        .networks
+                        .failover
                         .deaf_links
                         .extend(link.strip_prefix("link.").map(str::to_owned));
                 }
