@@ -44,7 +44,7 @@ pub struct GroupFacts {
     /// Faults of the group's addresses and routes.
     #[serde(flatten)]
     pub addresses: AddressFaults,
-    /// What delays a failover of the group.
+    /// Causes that delay a failover of the group.
     #[serde(flatten)]
     pub failover: FailoverFaults,
     /// Other active routers.
