@@ -1,5 +1,7 @@
 //! Certainty of what readings found: that the table is not half of a transaction, and that no element is missing.
 
+use super::transactions::is_replaced;
+
 #[derive(Debug, Default)]
 pub(super) struct Certainty {
     /// True if a reading did not find elements that may be gone: the next one decides.
@@ -57,15 +59,10 @@ impl Certainty {
         self.difference.has_missing |= has_missing;
     }
 
-    /// True if one list has replaced another, most of which is gone.
+    /// True if one list has replaced another.
     pub fn is_replaced(&self) -> bool {
-        let Difference {
-            length,
-            added,
-            absent,
-            ..
-        } = self.difference;
-        added > 0 && absent > 0 && absent * 2 >= length
+        let found = &self.difference;
+        is_replaced(found.length, found.added, found.absent)
     }
 
     /// Ends the comparison with a reading. Returns true if another one has to decide which elements are gone, before

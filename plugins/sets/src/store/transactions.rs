@@ -43,10 +43,10 @@ impl Changes {
         self.taken.is_some() && self.keys.is_empty()
     }
 
-    /// Notes if the transaction replaces a list: it deletes most of a set and adds to it.
+    /// Notes if the transaction replaces a list.
     fn judge(&mut self, length: usize) {
         let length = self.taken.unwrap_or(length);
-        self.is_list |= self.added > 0 && self.deleted > 0 && self.deleted * 2 >= length;
+        self.is_list |= is_replaced(length, self.added, self.deleted);
     }
 
     fn merge(&mut self, later: Self) {
@@ -66,6 +66,11 @@ impl Changes {
         }
         (added, deleted)
     }
+}
+
+/// True if one list replaces another: most of `length` elements are deleted, and others added.
+pub(super) fn is_replaced(length: usize, added: usize, deleted: usize) -> bool {
+    added > 0 && deleted > 0 && deleted * 2 >= length
 }
 
 /// The transaction without an end, and earlier ones that are held back until the peer can take them.

@@ -407,7 +407,7 @@ impl Machine {
                     let first = is_ahead.then(|| self.kernel.piece(now_ns, None));
                     self.kernel.reading = info.as_ref().ok().map(|it| Underway {
                         handles: it.handles,
-                        first: first.clone(),
+                        first,
                         last: None,
                         pieces: 0,
                     });
