@@ -2,7 +2,6 @@
 //! configuration named.
 
 use std::fmt::Write as _;
-use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,14 +13,14 @@ use spared_message::firewall::{
     Chain, LISTING, NodeNames, Passage, RuleDigests, RuleState, RulesListed,
 };
 use spared_message::link::LinkPath;
-use spared_netlink::constants::*;
-use spared_netlink::{Message, Requests, find_attribute, text};
+use spared_netlink::constants::NFPROTO_NETDEV;
 
 use super::digest::{digests, is_foreign_table};
 use super::listing::{objects, ruleset_of};
 use super::own::{handle_of, own_translations};
 use super::packet::PathPackets;
 use super::passage::{blocking_chain, chain_blocking_untracked};
+use super::sets::tables;
 
 /// Comment of our rules. Nobody else would choose it: every rule that has it is deleted.
 const COMMENT: &str = "spared: link";
@@ -295,7 +294,7 @@ pub(super) fn listed(names: &NodeNames) -> Result<RulesListed, String> {
 /// Lists the tables of the family netdev. Ours are left out because they have an owner: see [`LISTING`].
 fn of_netdev() -> Result<Vec<u8>, String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-./\\ ".contains(c);
-    let names = netdev_tables().map_err(|error| format!("cannot list tables: {error}"))?;
+    let names = tables(NFPROTO_NETDEV).map_err(|error| format!("cannot list tables: {error}"))?;
     let names = names.iter().map(|it| format!("netdev {it}"));
     let others = names.filter(|it| !is_foreign_table(it) && it.chars().all(is_name));
     let listings: Vec<String> = others.map(|it| format!("list table {it}")).collect();
@@ -304,20 +303,6 @@ fn of_netdev() -> Result<Vec<u8>, String> {
     } else {
         nft(&["-s", "-t", &listings.join("; ")], "", true)
     }
-}
-
-/// Names of the tables of the family netdev. `nft list tables` would read the elements of all sets, also with `-t`: half a
-/// second of a processor for 100 000 of them.
-fn netdev_tables() -> io::Result<Vec<String>> {
-    const HEADER: usize = 4;
-    let mut names = Vec::new();
-    let kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
-    let request = Message::dump(kind, &[NFPROTO_NETDEV, 0, 0, 0]);
-    Requests::open_netfilter()?.dump(request, |_, payload| {
-        let inner = payload.get(HEADER..).unwrap_or_default();
-        names.extend(find_attribute(inner, NFTA_TABLE_NAME).map(text));
-    })?;
-    Ok(names)
 }
 
 /// Returns true if `nft` is installed.

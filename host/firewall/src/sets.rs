@@ -1,4 +1,4 @@
-//! Reads from the kernel which sets and maps an administrator may have filled, and their elements.
+//! Reads from the kernel which tables there are, which sets and maps an administrator may have filled, and their elements.
 
 use std::io;
 
@@ -114,6 +114,22 @@ pub(super) fn declared(requests: &mut Requests) -> io::Result<Vec<Declared>> {
     let request = Message::dump(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSET, &[0; HEADER]);
     requests.dump(request, |_, payload| found.extend(Declared::of(payload)))?;
     Ok(found)
+}
+
+/// Returns the names of the tables of a family. `nft list tables` would read the elements of all sets, also with `-t`: half a
+/// second of a processor for 100 000 of them.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn tables(family: u8) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
+    let request = Message::dump(kind, &[family, 0, 0, 0]);
+    Requests::open_netfilter()?.dump(request, |_, payload| {
+        let inner = payload.get(HEADER..).unwrap_or_default();
+        names.extend(find_attribute(inner, NFTA_TABLE_NAME).map(text));
+    })?;
+    Ok(names)
 }
 
 /// Returns the elements of a set; None if there are too many.
