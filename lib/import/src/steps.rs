@@ -42,6 +42,16 @@ impl Step {
             then: then.into(),
         }
     }
+
+    /// Lines that show the step under its number.
+    pub fn lines(&self, number: usize) -> Vec<String> {
+        let mut lines = vec![format!("{number}. {}", self.what)];
+        lines.extend(self.commands.iter().map(|it| format!("       {it}")));
+        if !self.then.is_empty() {
+            lines.push(format!("   {}", self.then));
+        }
+        lines
+    }
 }
 
 /// All that the steps depend on.

@@ -52,12 +52,8 @@ pub fn found(import: &Import) -> String {
 pub fn steps(import: &Import) -> String {
     let mut text = "the migration, each step as root:\n".to_owned();
     for (number, step) in (1..).zip(&import.steps) {
-        let _ = writeln!(text, "  {number}. {}", step.what);
-        for command in &step.commands {
-            let _ = writeln!(text, "         {command}");
-        }
-        if !step.then.is_empty() {
-            let _ = writeln!(text, "     {}", step.then);
+        for line in step.lines(number) {
+            let _ = writeln!(text, "  {line}");
         }
     }
     text

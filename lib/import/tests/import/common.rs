@@ -140,12 +140,8 @@ pub fn shown(import: &Import) -> String {
     }
     text += "---- steps ----\n";
     for (number, step) in (1..).zip(&import.steps) {
-        let _ = writeln!(text, "{number}. {}", step.what);
-        for command in &step.commands {
-            let _ = writeln!(text, "       {command}");
-        }
-        if !step.then.is_empty() {
-            let _ = writeln!(text, "   {}", step.then);
+        for line in step.lines(number) {
+            let _ = writeln!(text, "{line}");
         }
     }
     text.replace(CONFIGS, "/configs")
