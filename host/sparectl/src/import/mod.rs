@@ -104,7 +104,7 @@ fn write(import: &Import, folder: &Folder, old: &Texts, new: &Texts) -> Result<(
     Ok(())
 }
 
-/// A folder of one's own making would be of no daemon.
+/// Refuses a folder that is missing: no daemon reads one that this command would make.
 fn is_there(folder: &Folder) -> Result<(), String> {
     let path = folder.path().display();
     if !folder.path().is_dir() {
@@ -115,7 +115,7 @@ fn is_there(folder: &Folder) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses to write where no daemon could use the files.
+/// Refuses files for other nodes than this one.
 fn may_write(folder: &Folder, own: &str, request: &Request) -> Result<(), String> {
     let path = folder.path().display();
     let [one, two] = &request.nodes;

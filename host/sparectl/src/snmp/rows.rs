@@ -157,9 +157,13 @@ impl Router<'_> {
     fn statistics(&self, status: &Status, facts: &Facts<'_>, began: f64) -> Rows {
         let group = self.rows.group();
         let count = |key| Value::Counter64(self.rows.count(key) as u64);
-        let of_node = |reason| match self.is_first {
-            true => Value::Counter64(dropped(status, reason)),
-            false => Value::Counter64(0),
+        let of_node = |reason| {
+            let count = if self.is_first {
+                dropped(status, reason)
+            } else {
+                0
+            };
+            Value::Counter64(count)
         };
         let became_active = number(&group.details, "became_active").unwrap_or(0.0);
         let error = if self.is_first { facts.error } else { 0 };
