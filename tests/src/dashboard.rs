@@ -54,11 +54,19 @@ pub fn expressions(dashboard: &Value) -> Vec<(String, String)> {
 ///
 /// # Errors
 /// promtool finds a fault, which the error tells.
-pub fn promtool(words: &[&str], dir: &Path, content: &Value) -> Result<()> {
+pub fn promtool_on(words: &[&str], dir: &Path, content: &Value) -> Result<()> {
     let file = dir.join("promtool.yml");
     // JSON is YAML, too
     fs::write(&file, content.to_string())?;
-    let output = Command::new("promtool").args(words).arg(&file).output()?;
+    promtool(words, &file)
+}
+
+/// Runs promtool with a file.
+///
+/// # Errors
+/// promtool finds a fault, which the error tells.
+pub fn promtool(words: &[&str], file: &Path) -> Result<()> {
+    let output = Command::new("promtool").args(words).arg(file).output()?;
     if output.status.success() {
         return Ok(());
     }
@@ -97,5 +105,5 @@ pub fn evaluate(expressions: &[(String, String)], nodes: &[String], dir: &Path) 
     let tests: Vec<Value> = tests.collect();
     let test = json!({"interval": INTERVAL, "input_series": series, "promql_expr_test": tests});
     let content = json!({"evaluation_interval": INTERVAL, "tests": [test]});
-    promtool(&["test", "rules"], dir, &content)
+    promtool_on(&["test", "rules"], dir, &content)
 }

@@ -57,7 +57,9 @@ pub fn all_elements(namespace: &Namespace, set: &str) -> Result<Vec<Ipv4Addr>> {
         for _ in 0..LOOKS_MAX {
             let before = generation(&mut requests)?;
             let found = listed(set)?;
-            if generation(&mut requests)? == before {
+            if let Some(found) =
+                found.filter(|_| generation(&mut requests).is_ok_and(|it| it == before))
+            {
                 return Ok(found);
             }
         }
@@ -65,7 +67,8 @@ pub fn all_elements(namespace: &Namespace, set: &str) -> Result<Vec<Ipv4Addr>> {
     })
 }
 
-fn listed(set: &str) -> Result<Vec<Ipv4Addr>> {
+/// The kernel's answer; None if it says itself that something changed.
+fn listed(set: &str) -> Result<Option<Vec<Ipv4Addr>>> {
     let mut found = Vec::new();
     let mut dump = Dump::open()?;
     dump.start(LIST, &set_named(set))?;
@@ -75,8 +78,10 @@ fn listed(set: &str) -> Result<Vec<Ipv4Addr>> {
             let list = find_attribute(inner, NFTA_SET_ELEM_LIST_ELEMENTS);
             found.extend(attributes(list.unwrap_or_default()).filter_map(address_of));
         })?;
-        if !matches!(progress, Progress::More) {
-            return Ok(found);
+        match progress {
+            Progress::More => {}
+            Progress::Done => return Ok(Some(found)),
+            Progress::Interrupted => return Ok(None),
         }
     }
 }

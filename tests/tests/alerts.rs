@@ -4,23 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use spared_tests::dashboard::promtool;
 use spared_tests::lab::find_program;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn promtool(words: &[&str], file: &Path) {
-    let output = Command::new("promtool").args(words).arg(file).output();
-    let output = output.expect("promtool starts");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
 }
 
 #[test]
@@ -31,8 +20,8 @@ fn each_alert_fires_and_is_silent() {
     }
     let rules = root().join("docs/examples/alerts.yml");
     let cases = root().join("tests/alerts/alerts.test.yml");
-    promtool(&["check", "rules"], &rules);
-    promtool(&["test", "rules"], &cases);
+    promtool(&["check", "rules"], &rules).expect("the rules are accepted");
+    promtool(&["test", "rules"], &cases).expect("the cases pass");
     let rules = fs::read_to_string(rules).expect("the rules are there");
     let names = rules
         .lines()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use spared_tests::dashboard::{example, expressions, grafana, promtool};
+use spared_tests::dashboard::{example, expressions, grafana, promtool_on};
 use spared_tests::lab::find_program;
 
 const COLUMNS: u64 = 24;
@@ -113,10 +113,10 @@ fn promtool_reads_each_expression_of_the_dashboard() {
         let rules: Vec<Value> = rules.collect();
         json!({"groups": [{"name": "dashboard", "rules": rules}]})
     };
-    let read = promtool(&["check", "rules"], &folder.0, &rules(&all));
+    let read = promtool_on(&["check", "rules"], &folder.0, &rules(&all));
     assert!(read.is_ok(), "{read:?}");
     let wrong = [("wrong".to_owned(), "sum(spared_up".to_owned())];
-    let read = promtool(&["check", "rules"], &folder.0, &rules(&wrong));
+    let read = promtool_on(&["check", "rules"], &folder.0, &rules(&wrong));
     assert!(read.is_err(), "promtool finds nothing");
 }
 

@@ -139,7 +139,8 @@ impl Migration<'_> {
                 Ok(())
             }
             "sparectl reload" => {
-                let answers = || here.status().is_ok_and(|it| !it.is_empty());
+                // systemctl has waited for it
+                let answers = || done(here, &["probe", "--live"]).is_ok();
                 assert!(
                     poll(LIMIT, STEP, answers),
                     "{} does not run",

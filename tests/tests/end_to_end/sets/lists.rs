@@ -19,7 +19,7 @@ const STEPS_MANY: usize = 8;
 const STEP: Duration = Duration::from_millis(400);
 /// Time in ms until both nodes have a list, and for all tries of it.
 const LIST_MS: u64 = 30_000;
-const TRIES_MS: u64 = 120_000;
+const TRIES_MS: u64 = 3 * LIST_MS;
 /// Elements of a list in the samples.
 const ELEMENTS: usize = 3_000;
 
