@@ -438,7 +438,7 @@ fn router_fault(router: &str, why: String) -> RouterFault {
     }
 }
 
-/// Returns the interface of a virtual router, from its name in an elector's rows: "virtual_router.lan2.50.IPv4".
+/// Returns the interface of a virtual router, from its name in an elector's rows: "virtual_router.lan2.50.ipv4".
 pub fn interface_of(router: &str) -> Option<&str> {
     let mut parts = router.strip_prefix("virtual_router.")?.rsplitn(3, '.');
     parts.nth(2)
@@ -465,8 +465,8 @@ mod tests {
     #[test]
     fn the_interface_of_a_virtual_router_may_have_dots() {
         let is_of = |router: &str| router_fault(router, String::new()).interface;
-        assert_eq!(is_of("virtual_router.lan2.50.IPv4"), "lan2");
-        assert_eq!(is_of("virtual_router.lan2.7.50.IPv6"), "lan2.7");
+        assert_eq!(is_of("virtual_router.lan2.50.ipv4"), "lan2");
+        assert_eq!(is_of("virtual_router.lan2.7.50.ipv6"), "lan2.7");
         assert_eq!(is_of("another elector's name"), "");
     }
 }

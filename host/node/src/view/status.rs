@@ -182,7 +182,7 @@ fn silence_ms(details: &Details) -> Option<u64> {
 }
 
 /// Returns the interfaces on which the elector of a group hears the peer, from keys such as
-/// "virtual_router.lan2.50.IPv4.heard". The row "peer" has the peer's name if its heartbeats are known, otherwise the
+/// "virtual_router.lan2.50.ipv4.heard". The row "peer" has the peer's name if its heartbeats are known, otherwise the
 /// source address of its adverts.
 fn networks_heard<'d>(
     details: &'d Details,

@@ -121,7 +121,7 @@ impl<'s> RouterRows<'s> {
         labels.extend([
             ("interface", interface.to_owned()),
             ("vrid", vrid.to_owned()),
-            ("family", family.to_lowercase()),
+            ("family", family.to_owned()),
         ]);
         labels
     }

@@ -28,7 +28,7 @@ fn group(number: usize) -> GroupStatus {
         ("both_active", 1_500_000_000),
     ]));
     for interface in ["lan.100", "wan"] {
-        let of = |key: &str| format!("virtual_router.{interface}.50.IPv4.{key}");
+        let of = |key: &str| format!("virtual_router.{interface}.50.ipv4.{key}");
         group.details.extend(rows([
             (of("sent").as_str(), 7),
             (of("received").as_str(), 9),

@@ -68,7 +68,7 @@ pub fn of(status: &Status, facts: &Facts<'_>) -> Rows {
     let mut routers: Vec<Router<'_>> = virtual_routers(status)
         .filter_map(|rows| {
             let (interface, vrid, family) = rows.place();
-            let family = if family == "IPv4" { 1 } else { 2 };
+            let family = if family == "ipv4" { 1 } else { 2 };
             let index = [(facts.index)(interface)?, vrid.parse().ok()?, family];
             Some(Router {
                 rows,

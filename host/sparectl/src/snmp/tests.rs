@@ -16,7 +16,7 @@ fn status(groups: usize) -> Status {
             ..GroupStatus::default()
         };
         let vrid = at + 1;
-        let of = |key: &str| format!("virtual_router.lan.{vrid}.IPv4.{key}");
+        let of = |key: &str| format!("virtual_router.lan.{vrid}.ipv4.{key}");
         let source = Row::Text("192.0.2.2".to_owned());
         group.details.insert(of("source"), source);
         let numbers = [
