@@ -23,7 +23,7 @@ packages_for() {
 	ssh)   echo openssh-server openssh-client ;;
 	bench) packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack ;;
 	test)  packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack frr frr-pythontools tcpdump openssl wireguard-tools \
-		nginx-light unbound prometheus python3-prometheus-client python3-yaml ;;
+		nginx-light unbound prometheus python3-prometheus-client python3-yaml snmp snmpd snmptrapd ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap; packages_for repository ;;
@@ -38,14 +38,15 @@ missing() {
 }
 
 mask() {
+	case $1 in *.*) unit=$1 ;; *) unit=$1.service ;; esac
 	mkdir -p /etc/systemd/system
-	[ -e "/etc/systemd/system/$1.service" ] || ln -sf /dev/null "/etc/systemd/system/$1.service"
+	[ -e "/etc/systemd/system/$unit" ] || ln -sf /dev/null "/etc/systemd/system/$unit"
 	echo "$1 comes masked; \`systemctl unmask $1\` makes it a service of this machine"
 }
 
 # These are peers in the tests and benches and no services of this machine: their units are masked before
 # they arrive, and nothing starts while apt runs.
-services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd openssh-server nginx-light unbound prometheus"
+services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd openssh-server nginx-light unbound prometheus snmpd snmptrapd"
 
 units_of() {
 	case $1 in
@@ -53,6 +54,7 @@ units_of() {
 	charon-systemd) echo strongswan ;;
 	openssh-server) echo ssh ;;
 	nginx-light) echo nginx ;;
+	snmptrapd) echo snmptrapd snmptrapd.socket ;;
 	*) echo "$1" ;;
 	esac
 }

@@ -82,6 +82,7 @@ mod sets;
 mod side_by_side;
 mod signed;
 mod silent;
+mod snmp;
 mod sparectl;
 mod standstill;
 mod strangers;
