@@ -70,6 +70,7 @@ mod overload;
 mod own_packets;
 mod pair;
 mod paired;
+mod paired_asked;
 mod paired_killed;
 mod paired_lines;
 mod paired_relay;
