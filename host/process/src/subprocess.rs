@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::net::{Shutdown, shutdown};
 use spared_contract::codec::Message;
 use spared_message::starter::{NotStarted, Start};
 
@@ -150,6 +151,15 @@ impl Subprocess {
         };
         self.dying.add(now, self.serial, running.child);
         true
+    }
+
+    /// Ends the process for good. It reads what it was sent, then the end of the socket, and has so much time to act on
+    /// that.
+    pub fn end(self, most: Duration) {
+        if let Some(running) = self.running {
+            let _ = shutdown(&running.socket, Shutdown::Write);
+            running.child.wait(most);
+        }
     }
 
     /// Handles the key of an end. Returns true if it is the end of the current process: its last messages are to be

@@ -171,7 +171,7 @@ impl Loop {
     pub fn close(self) {
         let starter = self.supervisor.starter().clone();
         drop(self.supervisor);
-        drop(self.link);
+        self.link.end();
         self.firewall.end();
         self.network.close();
         self.clients.control.close();

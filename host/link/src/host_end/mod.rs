@@ -37,6 +37,9 @@ use zeroize::Zeroizing;
 /// Pause before a message is sent again to a process that had no room for it.
 const FLUSH_EVERY: Duration = Duration::from_millis(5);
 
+/// Maximum time for the last words to the peer when the daemon ends, such as an answer to a user there.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// A report to the host about the link.
 #[derive(Debug)]
 pub enum Report {
@@ -134,6 +137,12 @@ impl Link {
         } else {
             self.start(poller, now);
         }
+    }
+
+    /// Ends the process, which sends what it was told before.
+    pub fn end(mut self) {
+        let _ = self.outbox.flush(&self.process);
+        self.process.end(LAST_WORDS);
     }
 
     pub fn poll_report(&mut self) -> Option<Report> {

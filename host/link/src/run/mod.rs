@@ -125,25 +125,12 @@ impl Link {
     fn turn(&mut self) -> Result<(), End> {
         let ready = self.wait()?;
         let now = now();
+        let mut is_alone = false;
         for what in ready {
-            match what {
-                Ready::Host => self.read_host(now)?,
-                Ready::Worker(name, reads, writes) => {
-                    if let Some(peering) = &mut self.peering {
-                        self.workers
-                            .handle_ready(peering, now, &name, reads, writes);
-                    }
-                }
-                Ready::WorkerGone(name) => {
-                    if let Some(peering) = &mut self.peering {
-                        self.workers.read_all(peering, now, &name);
-                    }
-                }
-                Ready::Path(index, ready) => {
-                    if let Some(peering) = &mut self.peering {
-                        peering.handle_ready(now, &mut self.scratch, index, ready);
-                    }
-                }
+            match self.handle_ready(now, what) {
+                // the host's last words are still to be sent
+                Err(End::HostIsGone) => is_alone = true,
+                handled => handled?,
             }
         }
         self.hurried = false;
@@ -160,7 +147,28 @@ impl Link {
                 self.host.tell_state(peering.state(now));
             }
         }
+        if is_alone {
+            return Err(End::HostIsGone);
+        }
         self.host.flush()
+    }
+
+    fn handle_ready(&mut self, now: Now, what: Ready) -> Result<(), End> {
+        match (what, &mut self.peering) {
+            (Ready::Host, _) => return self.read_host(now),
+            (Ready::Worker(name, reads, writes), Some(peering)) => {
+                self.workers
+                    .handle_ready(peering, now, &name, reads, writes);
+            }
+            (Ready::WorkerGone(name), Some(peering)) => {
+                self.workers.read_all(peering, now, &name);
+            }
+            (Ready::Path(index, ready), Some(peering)) => {
+                peering.handle_ready(now, &mut self.scratch, index, ready);
+            }
+            (_, None) => {}
+        }
+        Ok(())
     }
 
     fn wait(&mut self) -> Result<Vec<Ready>, End> {

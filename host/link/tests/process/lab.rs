@@ -244,17 +244,17 @@ impl Node {
         }
     }
 
+    /// Ends as the daemon does: the process reads what it was told, and then that there is no more.
+    pub fn end(self) {
+        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).unwrap();
+        wait_for_end(self.child);
+    }
+
     /// Closes the host's end of the socket, and waits for the process to end by itself.
     pub fn hang_up(self) {
-        let Self {
-            mut child, socket, ..
-        } = self;
+        let Self { child, socket, .. } = self;
         drop(socket);
-        let end = Instant::now() + PATIENCE;
-        while child.exit().is_none() {
-            assert!(Instant::now() < end, "it outlives its host");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for_end(child);
     }
 
     /// Reads all messages that have arrived.
@@ -324,6 +324,14 @@ impl Node {
             FromLink::Wire { plugin: of, agreed } if of == plugin => Some(agreed.clone()),
             _ => None,
         })
+    }
+}
+
+fn wait_for_end(mut child: Child) {
+    let end = Instant::now() + PATIENCE;
+    while child.exit().is_none() {
+        assert!(Instant::now() < end, "it outlives its host");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

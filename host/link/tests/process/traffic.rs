@@ -35,6 +35,22 @@ fn peers_and_hosts_speak() {
     assert_eq!(heard, word);
 }
 
+#[test]
+fn what_a_host_says_last_arrives_although_it_ends() {
+    let Some(lab) = Lab::new(1) else { return };
+    let [a, mut b] = lab.pair(1);
+    let last = Word::Took { switchover: 9 };
+    for switchover in 0..9 {
+        a.tell(&ToLink::Say(Word::Took { switchover }));
+    }
+    a.tell(&ToLink::Say(last.clone()));
+    a.end();
+    b.expect("the last word", |message| match message {
+        FromLink::Heard(word) if *word == last => Some(()),
+        _ => None,
+    });
+}
+
 /// Stream of numbered messages in one direction, each with a checksum.
 struct Stream {
     sent: u64,
