@@ -74,6 +74,8 @@ ids! {
     NetworksUnproven = "SP-0213",
     /// A router signs its adverts, but this node does not.
     AdvertsSigned = "SP-0216",
+    /// A router names other addresses in its adverts than this node.
+    AddressesDiffer = "SP-0217",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
     /// A plugin and its peer share no protocol version.

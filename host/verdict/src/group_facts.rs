@@ -139,6 +139,9 @@ pub struct RouterFaults {
     /// Virtual routers for which a router signs its adverts, with that router.
     #[serde(skip_serializing_if = "is_default")]
     pub signers: Vec<RouterFault>,
+    /// Virtual routers for which a router names other addresses in its adverts, with that router and those.
+    #[serde(skip_serializing_if = "is_default")]
+    pub differing: Vec<RouterFault>,
     /// Virtual routers whose adverts cannot leave, with the reason.
     #[serde(skip_serializing_if = "is_default")]
     pub muted: Vec<RouterFault>,

@@ -226,6 +226,8 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
             .iter()
             .map(|it| signer(node, name, it)),
     );
+    let differing = group.routers.differing.iter();
+    found.extend(differing.map(|it| other_addresses(node, name, it)));
     for RouterFault { router, why, .. } in &group.routers.muted {
         let text = format!("{node}: {name}: {router}: {}", bare(why));
         let finding = Finding::new(Id::Muted, node, router, text);
@@ -263,6 +265,18 @@ fn signer(node: &str, group: &str, of: &RouterFault) -> Finding {
     finding.todo(format!(
         "On {why}: remove auth_hmac from its configuration, or set its mode to receive-only."
     ))
+}
+
+fn other_addresses(node: &str, group: &str, of: &RouterFault) -> Finding {
+    let RouterFault { router, why, .. } = of;
+    let text = format!(
+        "{node}: {group}: {router}: the adverts of {why} name other addresses than those of {node}: a router that compares them, as \
+         keepalived does, drops the adverts of {node}, so both may be active"
+    );
+    let finding = Finding::new(Id::AddressesDiffer, node, router, text);
+    finding.todo(
+        "Give both the same addresses before a role moves: `virtual_ipaddress` there; `addresses` and `advertised` in vrrp.toml here.",
+    )
 }
 
 fn foreign_address(node: &str, group: &GroupFacts, copy: &ForeignAddress) -> Finding {

@@ -145,6 +145,7 @@ fn sort(found: &mut Vec<Finding>) {
             Id::PeerMute,
             Id::StrangerActive,
             Id::AdvertsSigned,
+            Id::AddressesDiffer,
             Id::DuplicateAddress,
             Id::Unheard,
             Id::LinkNarrow,

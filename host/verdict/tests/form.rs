@@ -17,7 +17,7 @@ const FACTS: &str = r#"{
         "bare": [{"interface": "lan", "virtuals": [{"group": "office"}]}], "duplicates": [{"by": "02:00"}],
         "failover_waits": "it waits", "deaf_links": ["hot0"], "other_active": {"name": "r3"}, "conflict": "192.0.2.9",
         "unheard": {"lan": "good"}, "adverts_alone": {"wan": "r2"}, "lost": [{"what": "adverts"}], "unproven": "lan",
-        "strangers": [{"why": "d"}], "signers": [{"why": "e"}], "muted": [{"why": "f"}], "refused": [{"why": "g"}]
+        "strangers": [{"why": "d"}], "signers": [{"why": "e"}], "differing": [{"why": "k"}], "muted": [{"why": "f"}], "refused": [{"why": "g"}]
     }],
     "plugins": [{"name": "sets"}], "checks": [{"name": "lan", "state": 50}],
     "interfaces": [{"name": "lan", "lack": "up", "since": "now"}], "links": [{"interface": "hot0", "mtu": 9000}],
@@ -63,7 +63,7 @@ fn facts_of_other_versions_may_lack_any_key_and_have_more() {
         assert_ne!(json(&known), json(&NodeFacts::default()));
     }
     let group = facts["groups"][0].as_object().expect("a group");
-    assert_eq!(group.len(), 26);
+    assert_eq!(group.len(), 27);
     for key in group.keys() {
         let mut other = group.clone();
         other.remove(key);

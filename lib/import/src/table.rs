@@ -128,7 +128,7 @@ pub const ROWS: &[Row] = &[
     becomes(Instance, &["advert_int"], "`advert_interval`", "default 100 ms, in version 2 1 s"),
     becomes(Instance, &["down_timer_adverts"], "`advert_loss`", ""),
     becomes(Instance, &["version"], "`version`", "spared's default is 3"),
-    becomes(Instance, &["virtual_ipaddress"], "`addresses`; with `dev` of another interface `[[group.address]]`", "without a prefix keepalived means /32 or /128").opens(Entries),
+    becomes(Instance, &["virtual_ipaddress"], "`addresses`; with `dev` of another interface `[[group.address]]` and `advertised`", "without a prefix keepalived means /32 or /128").opens(Entries),
     becomes(Instance, &["virtual_ipaddress_excluded"], "`unadvertised`, or `[[group.address]]`", "").opens(Entries),
     becomes(Instance, &["virtual_routes"], "`[[group.route]]`", "destination, gateway, interface, source, metric, table").opens(Entries),
     becomes(Instance, &["virtual_rules"], "`[[group.rule]]`", "from, to, iif, oif, fwmark, table, priority").opens(Entries),

@@ -53,6 +53,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         "a router outside the pair signs its adverts: end_to_end/signed.rs",
     ),
     (
+        Id::AddressesDiffer,
+        "keepalived with an address on another interface: end_to_end/other_addresses.rs",
+    ),
+    (
         Id::SettingDiffers,
         "by default after a minute: end_to_end/equal.rs",
     ),

@@ -21,7 +21,7 @@ const OUTAGE_MAX: Duration = Duration::from_millis(300);
 const GATEWAY: &str = "10.1.0.1";
 
 /// A router with keepalived, and then with spared.
-fn router<'l>(lab: &Lab, site: &'l Site, text: &str) -> Result<Node<'l>> {
+pub fn router<'l>(lab: &Lab, site: &'l Site, text: &str) -> Result<Node<'l>> {
     let dir = lab.dir.join(format!("{}-imported", site.name));
     let node = Node::in_folder(dir, site, &site.name)?;
     fs::write(node.dir.join("keepalived.conf"), text)?;
@@ -32,7 +32,7 @@ fn router<'l>(lab: &Lab, site: &'l Site, text: &str) -> Result<Node<'l>> {
     Ok(node)
 }
 
-fn keepalived(node: &Node<'_>) -> Result<Daemon> {
+pub fn keepalived(node: &Node<'_>) -> Result<Daemon> {
     if find_program(Path::new("keepalived")).is_none() {
         return Err(skipped("keepalived is not installed"));
     }
@@ -73,7 +73,7 @@ fn wait_status(node: &Node<'_>, wanted: &str) -> Result<()> {
     Err(format!("{} does not say {wanted}: {last}", node.site.name).into())
 }
 
-fn wait_holder(lab: &Lab, site: usize) -> Result<()> {
+pub fn wait_holder(lab: &Lab, site: usize) -> Result<()> {
     if poll(LIMIT, STEP, || lab.holders(GATEWAY) == [site]) {
         Ok(())
     } else {

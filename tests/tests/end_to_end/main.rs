@@ -66,6 +66,7 @@ mod metrics;
 mod migrating;
 mod networks;
 mod newer;
+mod other_addresses;
 mod overload;
 mod own_packets;
 mod pair;

@@ -289,6 +289,9 @@ impl NodeView<'_> {
                         .push(network_loss(interface, &text, LossKind::Adverts));
                 }
                 Some((router, "signer")) => facts.routers.signers.push(router_fault(router, text)),
+                Some((router, "other_addresses")) => {
+                    facts.routers.differing.push(router_fault(router, text));
+                }
                 Some((router, "muted")) => facts.routers.muted.push(router_fault(router, text)),
                 Some((router, "refused")) => facts.routers.refused.push(router_fault(router, text)),
                 _ => {}

@@ -37,6 +37,8 @@ pub struct Member<'t> {
     /// Texts of its addresses in adverts, and of those that are in none.
     advertised: Vec<String>,
     unadvertised: Vec<String>,
+    /// Addresses on other interfaces that its adverts name.
+    elsewhere: Vec<String>,
     /// Further keys of its `[[group.interface]]`, as lines.
     keys: String,
     /// Tables of the group that it brings.
@@ -64,6 +66,7 @@ impl Member<'_> {
     pub fn absorb(&mut self, other: &mut Self) {
         self.advertised.append(&mut other.advertised);
         self.unadvertised.append(&mut other.unadvertised);
+        self.elsewhere.append(&mut other.elsewhere);
         self.tables += &std::mem::take(&mut other.tables);
     }
 
@@ -74,9 +77,10 @@ impl Member<'_> {
 
     /// Leaves in the adverts what they have room for; false if that is all.
     pub fn limit_advert(&mut self) -> bool {
-        let is_over = !self.is_ipv6 && self.advertised.len() > ADVERTISED_MAX;
+        let room = ADVERTISED_MAX.saturating_sub(self.elsewhere.len());
+        let is_over = !self.is_ipv6 && self.advertised.len() > room;
         if is_over {
-            let more = self.advertised.split_off(ADVERTISED_MAX);
+            let more = self.advertised.split_off(room);
             self.unadvertised.splice(0..0, more);
         }
         is_over
@@ -96,6 +100,7 @@ impl Member<'_> {
         let lists = [
             ("addresses", &self.advertised),
             ("unadvertised", &self.unadvertised),
+            ("advertised", &self.elsewhere),
         ];
         for (key, texts) in lists.iter().filter(|it| !it.1.is_empty()) {
             let _ = writeln!(text, "{key} = {}", list(texts));
@@ -180,6 +185,7 @@ impl Translation<'_> {
         };
         let (own, mut elsewhere): (Vec<_>, Vec<_>) = own.into_iter().partition(is_here);
         let (excluded, moved): (Vec<_>, Vec<_>) = excluded.into_iter().partition(is_here);
+        let named = elsewhere.iter().map(|it| it.ip.to_string()).collect();
         elsewhere.extend(moved);
         let Some(is_ipv6) = own.first().map(|it| it.ip.is_ipv6()) else {
             let why = "no virtual address is on the interface of its adverts";
@@ -221,6 +227,7 @@ impl Translation<'_> {
             vrid,
             advertised: texts(own),
             unadvertised: texts(excluded),
+            elsewhere: named,
             keys,
             tables,
             devices,

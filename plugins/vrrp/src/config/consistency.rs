@@ -26,6 +26,7 @@ pub(super) fn check(settings: &Settings, sections: &[Section<'_>]) {
         }
     }
     routers(settings, sections);
+    advertised(settings, sections);
     addresses(settings, sections);
     rules(settings, sections);
 }
@@ -55,6 +56,27 @@ fn routers(settings: &Settings, sections: &[Section<'_>]) {
                         router.vrid,
                         router.family.name(),
                         router.interface
+                    ),
+                );
+            }
+        }
+    }
+}
+
+/// Records a fault for each address in adverts that nothing sets.
+fn advertised(settings: &Settings, sections: &[Section<'_>]) {
+    for (group, section) in settings.groups.iter().zip(sections) {
+        let followers = &group.followers.addresses;
+        for router in &group.routers {
+            let own = router.addresses.iter().map(|it| it.address);
+            let set: Vec<IpAddr> = own
+                .chain(followers.iter().map(|it| it.address.address))
+                .collect();
+            for address in router.advertised.iter().filter(|it| !set.contains(it)) {
+                section.fault(
+                    &format!("interface.{}.advertised", router.section_index),
+                    format!(
+                        "found {address}, allowed are addresses of [[group.address]] in this group"
                     ),
                 );
             }

@@ -37,6 +37,7 @@ pub(super) fn virtual_routers(
     let advertised = labels.read(section, "addresses");
     let advertised: Option<Vec<IpNet>> = section.required("addresses", advertised);
     let unadvertised = labels.read(section, "unadvertised").unwrap_or_default();
+    let followers: Vec<IpAddr> = section.list("advertised", ADDRESS).unwrap_or_default();
     let source = section.flag("source").unwrap_or(false);
     let vmac_name = section.text("vmac_name");
     let accept = section.flag("accept").unwrap_or(true);
@@ -57,6 +58,7 @@ pub(super) fn virtual_routers(
     check_addresses(section, "unadvertised", &unadvertised);
     check_unicast(section, unicast, &peers, min_ttl);
     let families = families_of(&advertised);
+    check_families(section, &followers, &families);
     check_device_name(section, vmac, vmac_name.as_deref(), &families);
     let vmac_name = vmac_name.unwrap_or_default();
     if shared.version == Version::V2 && families.contains(&Family::V6) {
@@ -78,6 +80,8 @@ pub(super) fn virtual_routers(
         if source {
             mark_source(&mut addresses);
         }
+        let mut advertised: Vec<IpAddr> = advertised.iter().map(|prefix| prefix.addr()).collect();
+        advertised.extend(followers.iter().filter(|it| of_family(it)));
         if *family == Family::V6 {
             advertised.truncate(ADVERTISED_IPV6_MAX);
         }
@@ -91,7 +95,7 @@ pub(super) fn virtual_routers(
             interface: interface.clone(),
             family: *family,
             vrid,
-            advertised: advertised.iter().map(|prefix| prefix.addr()).collect(),
+            advertised,
             addresses,
             peers: peers.iter().copied().filter(of_family).collect(),
             unicast,
@@ -118,6 +122,20 @@ fn check_unicast(section: &Section<'_>, unicast: bool, peers: &[IpAddr], min_ttl
             "min_ttl",
             "only with unicast = true: on a link it is always 255",
         );
+    }
+}
+
+/// Refuses addresses of a family for which the interface has no virtual router.
+fn check_families(section: &Section<'_>, followers: &[IpAddr], families: &[Family]) {
+    for (position, address) in followers.iter().enumerate() {
+        let family = Family::of(*address);
+        if !families.contains(&family) {
+            let why = format!(
+                "found {address}, and no {} address in addresses",
+                family.name()
+            );
+            section.fault(&format!("advertised.{position}"), why);
+        }
     }
 }
 

@@ -201,6 +201,17 @@ fn an_excluded_address_of_the_other_family_goes_with_the_first_router() {
 }
 
 #[test]
+fn adverts_name_addresses_of_other_interfaces_where_told() {
+    let follower = "[[group.address]]\ninterface = \"lan2\"\naddresses = [\"198.51.100.1/24\"]\n";
+    let text = with("", "advertised = [\"198.51.100.1\"]") + follower;
+    let group = one(&text);
+    let router = &group.routers[0];
+    assert_eq!(router.advertised, [ip("192.0.2.1"), ip("198.51.100.1")]);
+    assert_eq!(router.addresses.len(), 1);
+    assert_eq!(group.followers.addresses[0].interface, "lan2");
+}
+
+#[test]
 fn an_ipv6_advert_leaves_out_what_does_not_fit_the_smallest_mtu() {
     let many: Vec<String> = (1..=200)
         .map(|n| format!("\"2001:db8::{n:x}/64\""))
@@ -329,6 +340,16 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
             "",
             "unadvertised = [\"192.0.2.1/32\"]",
             "group.0.interface.0.addresses: found 192.0.2.1 twice",
+        ),
+        (
+            "",
+            "advertised = [\"198.51.100.1\"]",
+            "group.0.interface.0.advertised: found 198.51.100.1, allowed are addresses of [[group.address]] in this group",
+        ),
+        (
+            "",
+            "advertised = [\"2001:db8::9\"]",
+            "group.0.interface.0.advertised.0: found 2001:db8::9, and no ipv6 address in addresses",
         ),
         (
             "",

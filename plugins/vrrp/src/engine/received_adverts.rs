@@ -110,7 +110,8 @@ impl VirtualRouter {
         advert: &Advert<'_>,
     ) {
         let interval = advert.interval_ns != interval_ns;
-        let list = !advert.addresses.same(&self.config.advertised);
+        let ours = &self.config.advertised;
+        let list = self.senders.handle_addresses(cx.now_ns, advert, ours);
         self.counters.interval_mismatch += u64::from(interval);
         self.counters.address_list_mismatch += u64::from(list);
         for (differs, what, limit) in [

@@ -10,6 +10,11 @@ use crate::wire::frame::Advert;
 
 /// Shortest time for which a router counts as one that signs, after its last signed advert.
 const SIGNED_NS: u64 = 5_000_000_000;
+/// Time for which a router counts as one with other addresses, after its last advert that named them. It may drop this
+/// node's adverts, and then be active without a word: keepalived sends nothing while it hears adverts that it drops.
+const DIFFERING_NS: u64 = 600_000_000_000;
+/// Maximum number of addresses in a sentence.
+const ADDRESSES_SHOWN: usize = 8;
 
 /// Origin of an advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,16 @@ pub(super) struct Senders {
     stranger_mac: Option<(Mac, u64)>,
     /// Sender of signed adverts, and the time until which that is reported.
     signed: Option<(IpAddr, u64)>,
+    differing: Option<Differing>,
+}
+
+/// A router whose adverts name other addresses than this node's.
+#[derive(Clone, Debug)]
+struct Differing {
+    address: IpAddr,
+    /// Its addresses, for people.
+    names: String,
+    until_ns: u64,
 }
 
 /// The router that advertises for a virtual router.
@@ -145,6 +160,28 @@ impl Senders {
         self.signed = Some((advert.source, until_ns));
     }
 
+    /// Compares the addresses of an advert with this node's. Returns true if they differ. A peer with heartbeats is not
+    /// noted: both nodes compare their configurations.
+    pub fn handle_addresses(&mut self, now_ns: u64, advert: &Advert<'_>, ours: &[IpAddr]) -> bool {
+        let source = advert.source;
+        let differs = !advert.addresses.same(ours);
+        let noted = self.differing.as_mut().filter(|it| it.address == source);
+        if !differs || advert.priority == 0 {
+            if noted.is_some() {
+                self.differing = None;
+            }
+        } else if let Some(noted) = noted {
+            noted.until_ns = now_ns.saturating_add(DIFFERING_NS);
+        } else if self.peer != Some(source) {
+            self.differing = Some(Differing {
+                address: source,
+                names: names(advert),
+                until_ns: now_ns.saturating_add(DIFFERING_NS),
+            });
+        }
+        differs
+    }
+
     // ---- known senders ---------------------------------------------------------------------
 
     pub fn heard_ns(&self) -> Option<u64> {
@@ -220,4 +257,20 @@ impl Senders {
         let (signer, _) = self.signed.filter(|(_, until_ns)| now_ns < *until_ns)?;
         Some(signer)
     }
+
+    /// Router whose adverts name other addresses, with those: "192.0.2.2 (192.0.2.9, 192.0.2.10)".
+    pub fn differing(&self, now_ns: u64) -> Option<String> {
+        let of = self.differing.as_ref().filter(|it| now_ns < it.until_ns)?;
+        Some(format!("{} ({})", of.address, of.names))
+    }
+}
+
+fn names(advert: &Advert<'_>) -> String {
+    let shown = advert.addresses.iter().take(ADDRESSES_SHOWN);
+    let mut names: Vec<String> = shown.map(|it| it.to_string()).collect();
+    let more = advert.addresses.iter().skip(ADDRESSES_SHOWN).count();
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names.join(", ")
 }

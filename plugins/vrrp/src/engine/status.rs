@@ -227,6 +227,12 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
                 &signer.to_string(),
             );
         }
+        if let Some(differing) = router.senders.differing(now_ns) {
+            text(
+                format!("{}.other_addresses", prefix(group, router)),
+                &differing,
+            );
+        }
         let refused = router.refused_peers(now_ns, 2 * group.active_down_ns());
         let refused: Vec<String> = refused.map(|peer| peer.to_string()).collect();
         if group.is_active() && !refused.is_empty() {
