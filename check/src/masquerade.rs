@@ -14,6 +14,7 @@ use spared_netlink::Link;
 
 use super::outgoing::{Outgoing, virtuals};
 use super::translation::{is_for_all, rules, source};
+use super::wanted::Group;
 use super::{Finding, Severity, Wanted};
 
 /// Match that excludes packets of the node itself, which no failover moves.
@@ -69,6 +70,17 @@ struct Lost<'o> {
     own: IpAddr,
     /// Virtual address to translate to instead.
     instead: Option<IpAddr>,
+}
+
+/// Groups whose connections a rule translates. Groups may be active on different nodes, and the fence of a node drops
+/// packets from an address of a group that is not active there.
+#[derive(Clone, Copy)]
+enum Home<'r> {
+    /// There is one group.
+    Any,
+    Of(&'r Group),
+    /// The rule does not tell, or has connections of several.
+    Several,
 }
 
 /// Warnings, one for each rule.
@@ -139,10 +151,33 @@ impl<'r> Rule<'r> {
     }
 
     fn lose(&self, link: &'r Link, own: IpAddr) -> Lost<'r> {
+        let home = self.home(own.is_ipv4());
+        let fits = |address: IpAddr| match home {
+            Home::Any => true,
+            Home::Of(group) => group.addresses.contains(&address),
+            Home::Several => false,
+        };
         Lost {
             link,
             own,
-            instead: self.node.virtual_in_place_of(self.wanted, link, own),
+            instead: self.node.virtual_in_place_of(self.wanted, link, own, fits),
+        }
+    }
+
+    fn home(&self, is_ipv4: bool) -> Home<'r> {
+        let groups = self.wanted.groups.iter();
+        let groups = groups.filter(|it| it.addresses.iter().any(|it| it.is_ipv4() == is_ipv4));
+        let groups: Vec<&Group> = groups.collect();
+        if groups.len() < 2 {
+            return Home::Any;
+        }
+        let Some(sources) = sources(self.rule) else {
+            return Home::Several;
+        };
+        let is_within = |it: &&&Group| it.addresses.iter().any(|it| sources.contains(it));
+        match groups.iter().filter(is_within).collect::<Vec<_>>()[..] {
+            [one] => Home::Of(one),
+            _ => Home::Several,
         }
     }
 
@@ -176,8 +211,15 @@ impl<'r> Rule<'r> {
             _ => "",
         };
         let without = lost.iter().filter(|it| it.instead.is_none()).map(|it| {
-            let family = if it.own.is_ipv4() { "IPv4" } else { "IPv6" };
-            format!("; {} has no virtual {family} address", it.link.name)
+            let (name, is_ipv4) = (&it.link.name, it.own.is_ipv4());
+            let family = if is_ipv4 { "IPv4" } else { "IPv6" };
+            match self.home(is_ipv4) {
+                Home::Any => format!("; {name} has no virtual {family} address"),
+                Home::Of(group) => {
+                    format!("; {name} has no virtual {family} address of {}", group.name)
+                }
+                Home::Several => String::new(),
+            }
         });
         let without: String = without.collect();
         let sentence = format!(
@@ -194,11 +236,7 @@ impl<'r> Rule<'r> {
             .filter_map(|it| Some((it.link.name.as_str(), it.instead?)))
             .collect();
         let Some((name, _)) = instead.first() else {
-            let name = &lost[0].link.name;
-            return format!(
-                "give {name} a virtual address and translate to it, or name {name} in dynamic_nat of conntrack.toml if \
-                 its connections may end"
-            );
+            return self.remedy_without(&lost[0]);
         };
         if self.is_of_iptables() {
             let to = instead
@@ -218,6 +256,27 @@ impl<'r> Rule<'r> {
             let each = each.collect::<Vec<String>>().join(" and ");
             format!("in place of it, for each outgoing interface, {each}")
         }
+    }
+
+    /// Remedy if there is no virtual address to translate to.
+    fn remedy_without(&self, lost: &Lost<'_>) -> String {
+        let name = &lost.link.name;
+        let first = match self.home(lost.own.is_ipv4()) {
+            Home::Any => format!("give {name} a virtual address and translate to it"),
+            Home::Of(group) => {
+                format!(
+                    "give {} a virtual address on {name} and translate to it",
+                    group.name
+                )
+            }
+            Home::Several => format!(
+                "translate the connections of each group to a virtual address of that group on {name}, by a rule for its \
+                 network such as `ip saddr 192.168.200.0/24`"
+            ),
+        };
+        format!(
+            "{first}, or name {name} in dynamic_nat of conntrack.toml if its connections may end"
+        )
     }
 
     /// Command that replaces the rule in one transaction. If several rules take its place, the last one replaces it and

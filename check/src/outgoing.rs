@@ -73,10 +73,17 @@ impl Outgoing {
         own.iter().find(takes).map(IpNet::addr)
     }
 
-    /// Virtual address of an interface to translate to instead of one of the node's own. It is in the same network if
-    /// there is one.
-    pub fn virtual_in_place_of(&self, wanted: &Wanted, link: &Link, own: IpAddr) -> Option<IpAddr> {
-        let virtuals = virtuals(wanted, &link.name, own.is_ipv4());
+    /// Virtual address of an interface to translate to instead of one of the node's own, if it fits. It is in the same
+    /// network if there is one.
+    pub fn virtual_in_place_of(
+        &self,
+        wanted: &Wanted,
+        link: &Link,
+        own: IpAddr,
+        fits: impl Fn(IpAddr) -> bool,
+    ) -> Option<IpAddr> {
+        let mut virtuals = virtuals(wanted, &link.name, own.is_ipv4());
+        virtuals.retain(|it| fits(it.addr()));
         let own = self.addresses.iter().find(|it| it.address == own)?;
         let own = network(own)?;
         let near = virtuals.iter().find(|it| own.contains(&it.addr()));

@@ -288,6 +288,42 @@ fn an_interface_without_a_virtual_address_is_named_unless_the_file_says_so() {
     assert_ne!(bed.masquerade("wan").0, "");
 }
 
+/// The fence drops packets from an address of a group that is not active on the node.
+#[test]
+fn connections_of_a_group_get_no_address_of_another_one() {
+    const GUESTS: &str = "[[group]]\nname = \"guests\"\nvrid = 51\n[[group.interface]]\ninterface = \"guest\"\n\
+                          addresses = [\"10.20.0.1/24\"]\n";
+    let mut bed = Bed::new();
+    bed.wanted.read(GUESTS, "r1");
+    let of = |bed: &Bed, net: &str| {
+        let expr = json!([sources_in(net, 24), leaving(json!("wan")), {"masquerade": null}]);
+        let printed = format!("ip saddr {net}/24 oifname \"wan\" masquerade");
+        bed.said_in("ip nat out", expr, &printed)
+    };
+    let (sentence, fix) = of(&bed, "10.20.0.0");
+    assert!(
+        sentence.ends_with("; wan has no virtual IPv4 address of guests"),
+        "{sentence}"
+    );
+    assert!(
+        fix.starts_with("give guests a virtual address on wan and translate to it"),
+        "{fix}"
+    );
+    let (_, fix) = of(&bed, "192.168.200.0");
+    assert!(fix.contains("snat to 203.0.113.9'"), "{fix}");
+    for (_, fix) in [bed.masquerade("wan"), of(&bed, "10.99.0.0")] {
+        let each =
+            "translate the connections of each group to a virtual address of that group on wan";
+        assert!(fix.starts_with(each), "{fix}");
+    }
+
+    let more = "[[group.interface]]\ninterface = \"wan\"\naddresses = [\"203.0.113.11/29\"]\n";
+    let mut bed = Bed::new();
+    bed.wanted.read(&format!("{GUESTS}{more}"), "r1");
+    assert!(of(&bed, "10.20.0.0").1.contains("snat to 203.0.113.11'"));
+    assert!(of(&bed, "192.168.200.0").1.contains("snat to 203.0.113.9'"));
+}
+
 /// Connections of these hosts end with the node in any case. On a backup, their answers would go to the virtual address
 /// on the other node.
 #[test]

@@ -65,6 +65,11 @@ impl Roles {
         self.groups.remove(group);
     }
 
+    /// Returns true if groups may be active on different nodes.
+    pub(super) fn are_several(&self) -> bool {
+        self.groups.len() > 1
+    }
+
     /// Returns true if a group is active here.
     pub(super) fn is_active(&self) -> bool {
         self.is_active

@@ -156,6 +156,11 @@ impl Engine {
             _ => ("are", "end"),
         };
         let instead = match self.addresses.own_address_flows.addresses.get(to) {
+            // an address of another group may be on the other node
+            _ if self.roles.are_several() => {
+                "`snat to` a virtual address of their group (`sparectl check` names the rule)"
+                    .to_owned()
+            }
             Some(Some(instead)) => format!("`snat to {}`", show(instead)),
             _ => "`snat to` a virtual address".to_owned(),
         };
