@@ -2,7 +2,6 @@
 //! A peer that says garbage: it is counted, costs no advert and no process, and neither a flow of
 //! one's own where one is active.
 
-use std::collections::HashSet;
 use std::thread;
 use std::time::Duration;
 
@@ -64,15 +63,13 @@ fn endure(lab: &Lab, r1_active: bool) -> Result<()> {
     control.judge("without an advert", began, worst, INTERVAL * 3)?;
     if r1_active {
         // what it seems to offer may be added, and nothing be changed
-        let table: HashSet<_> = flows::read(&lab.sites[0].ns)?
-            .iter()
-            .map(|entry| (entry.original, entry.mark))
-            .collect();
-        let missing = (0..crowd.count).filter(|number| {
-            let own = (crowd.tuple(*number), crowd.mark);
-            !table.contains(&own)
-        });
-        assert_eq!(missing.count(), 0);
+        let table = flows::read(&lab.sites[0].ns)?;
+        for number in 0..crowd.count {
+            let own = crowd.tuple(number);
+            let found = table.iter().find(|it| it.original == own || it.reply == own);
+            let is_own = found.is_some_and(|it| it.original == own && it.mark == crowd.mark);
+            assert!(is_own, "{own:?}: {found:?}");
+        }
     }
     Ok(())
 }
