@@ -41,7 +41,7 @@ const STEP: Duration = Duration::from_millis(2);
 const STRAYS: usize = 64;
 pub const EVENTS: &str = "net/netfilter/nf_conntrack_events";
 
-/// Who keeps the backup's table.
+/// Program, if any, that keeps the backup's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
     Nobody,
@@ -71,7 +71,7 @@ pub struct Bed {
     hushed: bool,
 }
 
-/// What both routers used so far: index 0 is the active one.
+/// Resources that both routers have used so far. Index 0 is the active one.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     at: Instant,
@@ -81,7 +81,7 @@ pub struct Reading {
     wire: u64,
 }
 
-/// What was used between two readings, and beyond what idle routers use in that time.
+/// Resources used between two readings.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     pub took: Duration,
@@ -100,7 +100,7 @@ impl Bed {
         Self::start_with(make, flows, buffer, toml)
     }
 
-    /// The same of spared, with keys of conntrack.toml.
+    /// Both routers run spared, with these keys in conntrack.toml.
     pub fn start_spared(flows: u32, toml: &str) -> Result<Self> {
         Self::start_with(Make::Spared, flows, Buffer::Configured, toml)
     }
@@ -150,7 +150,7 @@ impl Bed {
         Ok(bed)
     }
 
-    /// Starts the sync of the backup's side anew.
+    /// Starts the sync of the backup's side again.
     pub fn join(&mut self) -> Result<()> {
         match self.make {
             Make::Nobody => Ok(()),
@@ -320,7 +320,7 @@ impl Bed {
         Ok(reading)
     }
 
-    /// What two seconds cost in which nothing happens.
+    /// Cost of two seconds in which nothing happens.
     pub fn idle(&self) -> Result<Cost> {
         let before = self.read()?;
         thread::sleep(Duration::from_secs(2));
@@ -377,7 +377,7 @@ impl Cost {
     }
 }
 
-/// What a firewall drops; it also makes the kernel track.
+/// Rules that drop invalid packets, and TCP that begins in the middle. They also make the kernel track flows.
 const RULES: &str = "table inet filter {
 	chain forward {
 		type filter hook forward priority 0
@@ -397,7 +397,7 @@ fn spared_plan(toml: &str) -> Plan {
     plan
 }
 
-/// Whether the bench made it.
+/// Returns true if a flow from this address is one that the bench made.
 pub fn is_of_crowd(source: IpAddr) -> bool {
     matches!(source, IpAddr::V4(address) if address.octets().starts_with(&[10, 64]))
 }

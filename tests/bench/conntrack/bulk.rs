@@ -17,15 +17,15 @@ use super::limits;
 
 /// Slow enough for both makes to see each flow.
 const RATE: u32 = 50_000;
-/// The same in this part of the time that a kernel needs to be given all of them.
+/// Longest time until all are in sync, as a multiple of what the kernel needs to be given all of them.
 const OF_KERNEL: f64 = 1.2;
-/// Of the time until a million flows are in sync.
+/// Longest time until a million flows are in sync.
 const IN_SYNC_MS: f64 = 4000.0;
 /// conntrackd sends a million flows for more than a minute, spared ten millions for two.
 const LIMIT: Duration = Duration::from_secs(600);
 
 struct Joined {
-    /// What the kernel of this run takes for as many that are only given to it.
+    /// Time that the kernel of this run needs for as many flows that are only given to it.
     kernel: Duration,
     /// From the start of its process until it speaks with its peer.
     greeted: Duration,

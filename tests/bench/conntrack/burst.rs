@@ -74,7 +74,7 @@ fn measure(make: Make) -> Result<Burst> {
         Make::Nobody => Duration::ZERO,
         Make::Spared | Make::Conntrackd { .. } => bed.wait_count(there + FLOWS, made.last, LIMIT),
     };
-    // Of the same span for all, a run without a sync too: until all should have settled.
+    // Packets are counted over the same span in all runs, also in one without a sync: until all should have settled.
     thread::sleep(SETTLED.saturating_sub(made.last.elapsed()));
     let over = began.after(made.took + SETTLED).before(FLIGHT);
     let packets = bed.pair.through.outage(began, over);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What each new flow costs both routers and the wire between them.
+//! Cost of each new flow for both routers and the wire between them.
 //!
 //! Processor time is measured with flows of UDP that packets make (see `bed`), what goes over the
 //! wire also with those of TCP, whose records are longer.
@@ -22,13 +22,13 @@ const FLOWS: u32 = 200_000;
 const RATE: u32 = 20_000;
 /// Acknowledgements and what else comes after the last flow.
 const TAIL: Duration = Duration::from_secs(1);
-/// What the backup may use for each flow, where the kernel alone uses `FLOOR_US`.
+/// Processor time that the backup may use for each flow if the kernel alone uses `FLOOR_US`.
 const BACKUP_US: f64 = 2.5;
 const FLOOR_US: f64 = 1.5;
 /// conntrackd as near to spared as it can be.
 const DIRECT: Make = Make::Conntrackd { cache: false };
 
-/// What following a crowd of flows cost.
+/// Cost of replicating a crowd of flows.
 pub struct Filled {
     flows: u32,
     /// After the last flow was made, until all were in the backup's kernel.
@@ -156,9 +156,9 @@ fn follow_crowd(make: Make, crowd: Crowd, prepare: impl Fn(&Bed) -> Result<()>) 
     Ok(filled)
 }
 
-/// What the kernel takes for an entry that it is given, and whoever gives it: of a writer that does
-/// nothing else, 500 to a system call, while nobody listens; `events` is 1 for room in each entry to
-/// tell of it all the same, 0 for none.
+/// Processor time in µs that the kernel needs for each entry that it is given, whoever gives it. Measured is a writer
+/// that does nothing else, 500 entries to a system call, while nobody listens. `events` is 1 if each entry gets room
+/// for notifications all the same, 0 if not.
 fn floor_us(events: &str) -> Result<f64> {
     limits::make_room(FLOWS)?;
     let ns = Namespace::new("floor")?;

@@ -6,7 +6,7 @@ use spared_tests::Result;
 
 use super::bed::Make;
 
-/// What each run measured.
+/// Results of the runs of each make.
 pub struct Duel<T> {
     pub ours: Vec<T>,
     pub theirs: Vec<T>,
@@ -26,7 +26,7 @@ impl<T> Duel<T> {
         Self::run_beside(false, bench, most, theirs, measure)
     }
 
-    /// The same, and each turn begins with a run without any sync.
+    /// Turns as in `run`, each of which begins with a run without any sync.
     pub fn run_with_nobody(
         bench: &Bench,
         most: usize,
@@ -73,7 +73,7 @@ impl<T> Duel<T> {
         Ok(duel)
     }
 
-    /// The same with something else of each run.
+    /// Results with `of` applied to each run.
     pub fn map<U>(self, of: impl Fn(T) -> U) -> Duel<U> {
         let [ours, theirs, alone] =
             [self.ours, self.theirs, self.alone].map(|runs| runs.into_iter().map(&of).collect());
@@ -92,7 +92,7 @@ impl<T> Duel<T> {
         self
     }
 
-    /// Flows that the tables of both routers did not have alike in the end: none, of no run.
+    /// Flows in which the tables of both routers differed in the end: none, in no run.
     pub fn wrong(&self, of: impl Fn(&T) -> usize) -> Row {
         let [ours, theirs] =
             [&self.ours, &self.theirs].map(|runs| sorted(runs, |run| of(run) as f64));

@@ -10,7 +10,7 @@ use spared_tests::Result;
 const BUCKETS: &str = "/proc/sys/net/netfilter/nf_conntrack_buckets";
 const MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
-/// What was found before the first change.
+/// Values of `BUCKETS` and `MAX` before the first change.
 static FOUND: Mutex<Option<[usize; 2]>> = Mutex::new(None);
 
 /// Puts the limits back when it is dropped.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a rate of connections costs on the link and both nodes, for the page of requirements.
+//! Cost of a rate of connections on the link and both nodes, for the page of requirements.
 //!
 //! TCP connections of half a second are opened and closed by packets, and their entries end later at the same rate, as the
 //! kernel ends them 120 s after they were closed. They are deleted for that: the kernel itself would take minutes.

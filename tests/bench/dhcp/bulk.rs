@@ -71,7 +71,7 @@ pub fn sync(bench: &Bench, make: Make, count: u32) -> Rows {
     Ok(vec![row])
 }
 
-// As on a machine that was set up anew.
+// Empties the lease files and the state of a site, as on a machine that was just set up.
 fn forget(duo: &Duo, site: usize) -> Result<()> {
     for server in &duo.servers[site] {
         fs::write(&server.paths.leases, "")?;

@@ -66,7 +66,7 @@ fn some_lease() -> Lease4 {
     filled.lease4(MANY - 1)
 }
 
-/// What the server needs with so many leases, without spared.
+/// Times in ms from a server's start until it answers, with so many leases and without spared.
 fn alone(bench: &Bench, make: Make) -> Result<Vec<f64>> {
     let lab = Lab::new(1)?;
     let site = &lab.sites[0];

@@ -13,7 +13,7 @@ use spared_tests::lab::Lab;
 use super::{Rows, share};
 
 const LIMIT: Duration = Duration::from_secs(5);
-/// What the description promises.
+/// Promised bound of the median and of the 99th percentile.
 const ALLOWED_MS: f64 = 100.0;
 
 /// When a lease was at the peer, and when in the server's own file, each after the client's answer.

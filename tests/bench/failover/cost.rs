@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What two idle routers cost: processor and resident memory of all their processes.
+//! Cost of two idle routers: processor and resident memory of all their processes.
 
 use std::thread;
 use std::time::Duration;

@@ -7,8 +7,8 @@
 //! | beside ssh | `rsync -a` over OpenSSH with its own choice of cipher | encrypts, knows the peer by a key | hash contents, flush, keep the old state |
 //! | beside a daemon | `rsync -a` to a daemon of rsync | | encrypt or know the peer, and the same |
 //!
-//! What is promised is promised beside ssh; the rows of the daemon only show what encryption is of it. Before each copy
-//! the disk is at rest.
+//! Promises are made for the rows beside ssh alone. The rows beside the daemon show how much of the time is
+//! encryption. Before each copy the disk is at rest.
 //!
 //! Writes target/bench/files.json and prints a table. `--quick` makes one run instead of three; words select the
 //! cases whose name contains one of them.
@@ -37,7 +37,7 @@ const SMALL_BYTES: usize = 2_000;
 const LARGE_BYTES: usize = 1 << 30;
 /// Most of the time of rsync over ssh that an unchanged tree may take.
 const UNCHANGED: f64 = 0.3;
-/// The same for the first copy of one large file.
+/// Largest multiple of rsync's time over ssh that the first copy of one large file may take.
 const FIRST_LARGE: f64 = 1.2;
 const RUNS_MAX: usize = 3;
 

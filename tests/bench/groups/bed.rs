@@ -14,7 +14,7 @@ use spared_tests::pair::Fault;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What is timed, in this order; the last is the time until the process has ended.
+/// Names of the timed steps, in their order. The last one ends when the process has ended.
 pub const STEPS: [&str; 5] = [
     "start of both until all are active",
     "death until the last is taken over",

@@ -14,7 +14,7 @@ use spared_tests::probe::Watch;
 use spared_tests::router::{Kind, Router};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// What the issue promises, as a share of keepalived's.
+/// Largest allowed processor time, as a share of keepalived's.
 const SHARE: f64 = 0.5;
 
 pub fn idle(bench: &Bench, many: Many) -> Result<Vec<Row>> {

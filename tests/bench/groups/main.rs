@@ -19,7 +19,7 @@ use spared_tests::many::Many;
 
 use bed::{STEPS, Times};
 
-/// What the issue promises, as a share of the floor, on top of what one group takes.
+/// Longest allowed time beyond that of one group, as a multiple of the floor.
 const SHARE: f64 = 2.0;
 
 fn main() -> ExitCode {

@@ -87,7 +87,7 @@ impl Lateness {
         Ok(Self(late))
     }
 
-    /// What this share of the adverts is at most late.
+    /// Delay that this share of the adverts does not exceed.
     fn at(&self, share: f64) -> f64 {
         let last = self.0.len().saturating_sub(1) as f64;
         let at = (last * share).ceil() as usize;

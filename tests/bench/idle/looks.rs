@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the looks cost by which an idle pair knows that it has what it needs: those of the daemon at files, settings, routes
-//! and rules, and those of every plugin. All that a plugin does while nothing happens counts as a look, and so does nft,
-//! which `spared firewall` runs; of the daemon its threads for looks, and what it needs more than without plugins. The
-//! programs that the bench itself has in service.toml count apart: what such a command costs is the administrator's.
+//! Cost of the looks by which an idle pair knows that it has what it needs: those of the daemon at files, settings,
+//! routes and rules, and those of every plugin. All that a plugin does while nothing happens counts as a look, and so
+//! does nft, which `spared firewall` runs. The daemon's part is its threads for looks, and what it needs more than
+//! without plugins. The programs that the bench itself has in service.toml count apart: the cost of such a command is
+//! the administrator's.
 
 use std::collections::BTreeMap;
 use std::fs;

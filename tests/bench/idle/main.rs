@@ -29,7 +29,7 @@ const MS: Duration = Duration::from_millis(1);
 /// After the start: time for what is done once.
 const CALM: Duration = Duration::from_secs(8);
 const LIMIT: Duration = Duration::from_secs(30);
-/// What the issue promises of the elector, as a share of keepalived.
+/// Largest allowed processor time of the electors, as a share of keepalived's.
 const ELECTOR_SHARE: f64 = 1.2;
 const SET: &str = "table inet filter { set bans { type ipv4_addr; flags timeout; }; }\n";
 const SETS: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";

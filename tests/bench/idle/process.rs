@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What each process needs in a while, from /proc.
+//! Processor time, memory and wake-ups of each process in a while, from /proc.
 
 use std::fmt;
 use std::fs;

@@ -132,7 +132,7 @@ impl<'l> Bed<'l> {
         })
     }
 
-    /// Starts spared on both, anew if it ran; then come so many SAs.
+    /// Starts spared on both, again if it ran; then come so many SAs.
     pub fn start(&mut self, plan: Plan, sas: u32) -> Result<()> {
         self.plan = plan;
         for router in &self.tunnelled.routers {

@@ -22,7 +22,7 @@ pub fn install(machine: &Machine, sas: u32) -> Result<()> {
     batches.try_for_each(|batch| machine.ip(&(batch.join("\n") + "\n")))
 }
 
-/// The same as what `ip -batch` is told.
+/// Lines for `ip -batch` that install so many SAs.
 pub fn lines(sas: u32) -> String {
     let mut text = String::new();
     for number in 0..sas / 2 {

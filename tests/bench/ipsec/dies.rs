@@ -23,7 +23,7 @@ const EXPOSURE: Duration = Duration::from_millis(20);
 /// Longer than the others need to hear nothing.
 const EFFECT: Duration = Duration::from_millis(300);
 
-/// The same deaths without tunnels, once for all cases.
+/// Deaths of a router without tunnels, measured once for all cases.
 static WITHOUT: Mutex<Option<Deaths>> = Mutex::new(None);
 
 /// In ms, each of the failovers.
@@ -32,7 +32,7 @@ pub struct Deaths {
     outage: Vec<f64>,
     /// From the new node's first word to its addresses.
     announced: Vec<f64>,
-    /// The same of runs with a punctual control thread.
+    /// Values of `announced` from runs with a punctual control thread.
     punctual: Vec<f64>,
     /// Policies that the new node lacked when the old one died.
     lacked: Vec<f64>,
@@ -46,11 +46,11 @@ pub struct Deaths {
     threshold: Vec<f64>,
     /// From hearing its peer until it could take over.
     pub in_sync: Vec<f64>,
-    /// The same of the plugin alone, from when it heard the peer's.
+    /// From when the plugin heard the peer's until it had all SAs.
     pub followed: Vec<f64>,
 }
 
-/// What a kernel needs alone, in ms.
+/// Times that a kernel needs alone, in ms.
 #[derive(Default)]
 pub struct Alone {
     /// `ip -batch`, which waits for the answer to each.
@@ -114,7 +114,7 @@ fn shared(deaths: &Deaths, without: &Deaths) -> Vec<Row> {
     ]
 }
 
-/// Of runs in which the machine itself was in time; if none was, all count.
+/// Row about the wait of the new node's addresses. Runs in which the machine was late count only if all were.
 fn wait(deaths: &Deaths, without: &Deaths) -> Row {
     let usual = median(&without.announced);
     let (punctual, all) = (deaths.punctual.len(), deaths.announced.len());
@@ -196,7 +196,7 @@ fn die(bed: &mut Bed, sas: u32, control: &Control, deaths: &mut Deaths) -> Resul
     Ok(())
 }
 
-/// What the new node's kernel has before it takes over, and asks for from then on.
+/// Notes the policies that the new node's kernel lacks, and starts to count its requests for SAs.
 fn watch_kernel(bed: &Bed, sas: u32, deaths: &mut Deaths) -> Result<Option<Asks>> {
     if sas == 0 {
         return Ok(None);

@@ -15,9 +15,9 @@ const INSTALL_MS: f64 = 200.0;
 /// Allowed: so many times what the kernel needs alone.
 const SYNC_TIMES: f64 = 3.0;
 const INSTALL_TIMES: f64 = 2.0;
-/// The same of what many SAs add to the time until a new backup with one tunnel is in sync: that of its own start.
+/// Factor for the time by which many SAs delay a new backup's sync, compared with a backup with one tunnel.
 const ADDED_TIMES: f64 = 2.0;
-/// And of the time from when the plugins hear each other until a new backup has all SAs.
+/// Factor for the time from when the plugins hear each other until a new backup has all SAs.
 const FOLLOW_TIMES: f64 = 2.0;
 /// Allowed for 10 000 SAs: so many times what 3000 need.
 const GROWTH: f64 = 3.5;
@@ -44,7 +44,7 @@ impl Times {
     }
 }
 
-/// Of one tunnel: what the others are compared with.
+/// Median time until a backup with one tunnel is in sync, noted for the other cases.
 pub fn note_few(deaths: &Deaths) -> f64 {
     let in_sync = median(&deaths.in_sync);
     *OF_FEW.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_sync);
@@ -59,7 +59,7 @@ fn few(bench: &Bench) -> Result<f64> {
     }
 }
 
-/// Of the 3000: beside the kernel alone.
+/// Rows of the 3000 SAs, compared with the kernel alone.
 pub fn beside_the_kernel(bench: &Bench, deaths: &Deaths, alone: &Alone) -> Result<Vec<Row>> {
     let both = median(&alone.listed) + median(&alone.batches);
     let allowed = Some(SYNC_MS.max(both * SYNC_TIMES));
@@ -82,7 +82,7 @@ pub fn beside_the_kernel(bench: &Bench, deaths: &Deaths, alone: &Alone) -> Resul
     Ok(vec![sync, added, followed, installed])
 }
 
-/// Of more: beside the 3000 of the same run, which are measured for it if no case was.
+/// Rows of more SAs, compared with the 3000 of the same run. These are measured here if no case has done it.
 pub fn beside_many(bench: &Bench, deaths: &Deaths, alone: &Alone) -> Result<Vec<Row>> {
     let known = *OF_MANY.lock().unwrap_or_else(PoisonError::into_inner);
     let many = match known {

@@ -22,7 +22,7 @@ use super::{Rows, median, row, runs};
 
 const RATE: u64 = 10_000;
 const JUMP: u64 = 1 << 24;
-/// What the plugin's file says, and what a failover allows for besides: packets under way.
+/// Bounds in ms: `exposure` of the plugin's file, and packets under way, which a failover loses as well.
 const EXPOSURE_MS: f64 = 20.0;
 const UNDER_WAY_MS: f64 = 10.0;
 /// Long enough for the plugin to know the rate.
@@ -113,7 +113,7 @@ fn look(recorder: &Recorder) -> Vec<Sent> {
     })
 }
 
-/// What the new router's kernel got as the last number that was sent.
+/// Last sent number of the SA that the new router installed.
 fn installed(bed: &Bed) -> Result<u64> {
     let survivor = bed.router(bed.at);
     let mut sent = None;
@@ -124,7 +124,7 @@ fn installed(bed: &Bed) -> Result<u64> {
     sent.ok_or_else(|| format!("{} installed no tunnel", survivor.name).into())
 }
 
-/// The same without the jump, which may have been made more than once.
+/// Number that the new router knew: the installed one without the jump, which may have been made more than once.
 fn known(installed: u64, last: u64) -> u64 {
     let jumps = installed.saturating_sub(last).div_ceil(JUMP);
     installed.saturating_sub(jumps * JUMP)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What runs in a machine, where its kernel can be asked without a shell between: this program, started
-//! there as `bench-ipsec within WORD`. It answers with numbers of nanoseconds.
+//! Programs inside a machine, where its kernel can be asked without a shell between: this program, started there as
+//! `bench-ipsec within WORD`. It answers with numbers of nanoseconds.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use spared_tests::machine::Machine;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What follows `within` on the command line.
+/// Runs the program that the words after `within` on the command line name.
 pub fn program(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let numbers = match words.as_slice() {

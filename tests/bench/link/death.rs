@@ -10,7 +10,7 @@ use spared_tests::lab::Wire;
 use spared_tests::pair::{Damage, Fault};
 use spared_tests::router::{Kind, Plan};
 
-/// What the heartbeats may add, in ms.
+/// Longest time that the heartbeats may add, in ms.
 const HEARTBEATS_MAX_MS: f64 = 3.0;
 
 pub fn silent(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {

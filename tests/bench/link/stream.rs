@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the link carries between peers, beside plain TCP between the same namespaces.
+//! Throughput, round trips and cost of the link between peers, beside plain TCP between the same namespaces.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -186,10 +186,10 @@ fn plain_round_trip(lab: &Lab) -> Result<f64> {
 
 /// Messages of a flood that outlasts a switchover, about 200 MB.
 const BULK: usize = 3000;
-/// What bulk may add to a switchover, in ms.
+/// Longest time that bulk may add to a switchover, in ms.
 const BULK_MAX_MS: f64 = 20.0;
 
-// Switchovers in turns: in calm, under bulk that the successor can do without, and under bulk that its
+// Switchovers in turns: without other traffic, under bulk that the successor can do without, and under bulk that its
 // plugin has to have, which a drain sends first.
 fn switchovers(pair: &Pair, runs: usize) -> Result<Vec<Row>> {
     pair.pause(false);

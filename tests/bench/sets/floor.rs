@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the peer's kernel alone needs for a list, in a namespace with nobody but a listener: the notifications of a
-//! transaction belong to it. The peer gets a list only once the kernel here has committed it, so that `nft -f` and this
-//! are what no replication can be faster than.
+//! Time that the peer's kernel alone needs for a list, in a namespace with nobody but a listener: the notifications of
+//! a transaction belong to it. The peer gets a list only once the kernel here has committed it, so that no replication
+//! can be faster than `nft -f` and this.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

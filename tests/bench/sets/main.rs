@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `make bench-sets`: how soon elements of nftables sets are at the peer, and back after a ruleset was
-//! loaded anew.
+//! `make bench-sets`: how soon elements of nftables sets are at the peer, and back after a ruleset was loaded again.
 //!
 //! Writes target/bench/sets.json and prints a table. `--quick` makes fewer runs; words select the cases
 //! whose name contains one of them. Beside each figure is, from the same run, what the kernel and nft
@@ -129,7 +128,7 @@ impl<'l> Bed<'l> {
         }
     }
 
-    /// What both nodes know, when something fails: roles, sets, and who was started again.
+    /// State of both nodes, for an error: roles, sets, and plugins that were started again.
     fn said(&self) -> String {
         let words: [&[&str]; 3] = [&["status"], &["plugins"], &["sets"]];
         let routers = self.pair.routers.iter();
@@ -191,7 +190,7 @@ fn first(bench: &Bench, count: usize) -> Rows {
     Ok(times.rows())
 }
 
-/// The same of a list in the place of another, in one transaction: one in so many elements differs.
+/// Times of a list that replaces another in one transaction. One in `share` elements differs.
 fn replace(bench: &Bench, count: usize, share: usize) -> Rows {
     let lab = Lab::new(2)?;
     let bed = Bed::start(&lab)?;

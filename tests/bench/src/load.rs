@@ -20,24 +20,24 @@ const SPAN: Duration = Duration::from_secs(60);
 /// With `--quick`.
 const QUICK_SPAN: Duration = Duration::from_secs(8);
 
-/// What happened while the loops ran.
+/// Counts of a run of the loops.
 #[derive(Default)]
 struct Run {
     ours: usize,
     theirs: usize,
-    /// Of spared's transitions those before which the control threads were punctual.
+    /// Number of spared's transitions before which the control threads were punctual.
     unexplained: usize,
     /// The longest delay of a control thread.
     late: Duration,
 }
 
-/// Transitions beside so many busy loops, at this interval.
+/// Transitions while so many loops keep the processor busy, at this interval.
 pub fn transitions(bench: &Bench, loops: usize, interval: Duration) -> Result<Vec<Row>> {
     let plans = PRIORITIES.map(|priority| plan(Some(interval), priority));
     transitions_of(bench, plans, loops, interval)
 }
 
-/// The same with given plans for spared.
+/// Transitions while such loops run, with given plans for spared.
 pub fn transitions_of(
     bench: &Bench,
     plans: [Plan; 2],
@@ -113,7 +113,7 @@ fn rows(runs: &[Run], span: Duration) -> Vec<Row> {
     ]
 }
 
-/// Whether a control thread was late for as long as an advert may be, shortly before.
+/// Returns true if a control thread was late, shortly before, for as long as an advert may be.
 fn is_explained(bench: &Bench, at: Stamp, failover: Duration, interval: Duration) -> bool {
     let before = Stamp(at.0 - (failover * 2).as_nanos() as u64);
     bench.control.worst(before, at) >= failover - interval

@@ -10,7 +10,7 @@ use spared_tests::lab::build_dir;
 
 /// Two measures of the same thing: ours and another program's.
 pub struct Row {
-    /// What is measured, if not the outage.
+    /// Name of the measure, if it is not the outage.
     pub what: &'static str,
     pub ours: f64,
     /// Measure of keepalived, or of what the report's title names.

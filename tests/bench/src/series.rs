@@ -65,7 +65,7 @@ impl Bench {
         Ok(vec![row, overlap])
     }
 
-    /// The same with spared's nodes connected by a link, which keepalived does not have.
+    /// Outages by a fault with spared's nodes connected by a link, which keepalived does not have.
     pub fn linked_fault(&self, fault: Fault, interval: Duration) -> Result<Vec<Row>> {
         let linked = [(); 2].map(|()| Plan::linked(interval, &[Wire::Hot]));
         let ours = self.series(Kind::Spared, &linked, fault)?;

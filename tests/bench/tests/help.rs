@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a bench prints when it is asked for help: it does not run, and a reader that ends before it has read everything
+//! Help of a bench: asked for it, a bench prints it and does not run. A reader that ends before it has read everything
 //! (`| head`) makes none panic.
 
 #![allow(clippy::unwrap_used)]
