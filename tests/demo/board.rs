@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is known of both pairs so far, and its picture.
+//! Measures of both pairs so far, and their picture.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What strikes the active node, the same for both pairs.
+//! Faults that strike the active node, the same for both pairs.
 
 use std::fs;
 use std::thread;
@@ -66,7 +66,7 @@ impl Fault {
         }
     }
 
-    /// What happens to a node, for the line below the table.
+    /// Sentence about what happens to a node, for the line below the table.
     pub fn sentence(self, at: usize) -> String {
         let (node, other) = (at + 1, 2 - at);
         match self {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What spared promises its users of a fault, with room for a busy machine.
+//! Promises of spared to its users in a fault, with room for a busy machine.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::users::Lease;
 
 /// Time after which a silent node is no longer active.
 const FAILOVER: Duration = Duration::from_millis(361);
-/// Time for which an elector that starts waits for its peer, and here in vain.
+/// Time for which an elector that starts waits for its peer, which is not there.
 const START: Duration = Duration::from_secs(5);
 /// Time within which the SAs are in the kernel of the new node, and its machine answers.
 const TUNNEL: Duration = Duration::from_millis(500);
 /// Delay that scheduling on two shared processors may add.
 const NOISE: Duration = Duration::from_millis(80);
-/// A set is filled again within a second after its ruleset was loaded anew.
+/// A set is filled again within a second after its ruleset was loaded again.
 const REFILL: Duration = Duration::from_millis(1500);
 
 /// A sentence for each promise that a fault broke. `late` is how long the machine itself stood still.
@@ -64,7 +64,7 @@ pub fn broken(fault: Fault, loss: &Loss, late: Duration) -> Vec<String> {
     broken
 }
 
-/// The same for a tunnel through a machine that died.
+/// Sentence if a tunnel through a machine that died was away for longer than promised.
 pub fn broken_tunnel(outage: Duration) -> Option<String> {
     let promised = FAILOVER + TUNNEL;
     (outage > promised + NOISE).then(|| {

@@ -100,7 +100,7 @@ fn run() -> Result<Vec<String>> {
     Ok(broken)
 }
 
-/// What the command line asks for.
+/// Arguments of the command line.
 #[derive(Default)]
 struct Wish {
     recording: Option<PathBuf>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a fault cost, from the moment it struck until the pair was whole again.
+//! Cost of a fault, from the moment it struck until the pair was whole again.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const TO_AND_FRO: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Loss {
-    /// What does not apply is as if nothing was lost.
+    /// State that the pair carries. Measures of other state are as if nothing was lost.
     pub carried: Carries,
     pub began: Stamp,
     pub ended: Stamp,

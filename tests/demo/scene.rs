@@ -26,7 +26,7 @@ const ASKING: Duration = Duration::from_millis(4);
 /// Time without an advert after which a node is no longer active.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// What can be seen of a pair at any time, also by the screen.
+/// Probes of a pair that can be read at any time, also by the screen.
 pub struct Sights {
     pub watch: Watch,
     /// Packets from lan to wan.

@@ -93,7 +93,7 @@ pub fn short(time: Duration) -> String {
     }
 }
 
-/// What the columns say. Without root keepalived has no conntrackd and no scripts beside it.
+/// Legend of the columns. Without root keepalived runs without conntrackd and without scripts.
 pub fn legend(is_root: bool) -> String {
     let fresh = FRESH.as_secs();
     let usual = if is_root {

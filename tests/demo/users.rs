@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Those who use a pair: a download, an idle session, DHCP clients, a banned host, and the server that runs on
-//! the active node alone.
+//! Users of a pair: a download, an idle session, DHCP clients, a banned host, and the server that runs on the active
+//! node alone.
 
 use std::fs;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::sampler::Sampler;
 
 /// Bytes per second.
 const RATE: u64 = 2_000_000;
-/// Longest pause after which a download is given up and begun anew.
+/// Longest pause after which a download is given up and begun again.
 const PATIENCE: Duration = Duration::from_secs(3);
 const SSH: u16 = 22;
 const INTRUDER: &str = "10.1.0.66";
@@ -44,7 +44,7 @@ impl Loading {
         locked(&self.download).bytes()
     }
 
-    /// The longest pause in a span; None if it broke or stands still, and was begun anew.
+    /// The longest pause in a span; None if it broke or stands still, and was begun again.
     pub fn pause(&self, lab: &Lab, from: Stamp, to: Stamp) -> Result<Option<Duration>> {
         let before = self.bytes();
         let moves = || self.bytes() != before;
@@ -88,7 +88,7 @@ impl Idle {
     }
 }
 
-/// What became of a DHCP lease.
+/// Outcome of a DHCP lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lease {
     /// The server knew it and renewed it.
@@ -148,7 +148,7 @@ impl Intruder {
         })
     }
 
-    /// Bans the host anew on the active node.
+    /// Bans the host again on the active node.
     pub fn ban(&self, active: &Namespace) -> Result<()> {
         let command = |verb: &str| format!("nft {verb} element inet filter bans {{ {INTRUDER} }}");
         // there is none to delete if it was lost

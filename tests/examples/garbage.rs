@@ -8,7 +8,7 @@ use spared_sdk::*;
 
 const TICK: u32 = 1;
 const TICK_NS: u64 = 2_000_000;
-/// Of what was heard, for the peer to hear again.
+/// Number of messages that were heard and are kept, for the peer to hear again.
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 4096;
 /// The kind of message that says what is active on a node.

@@ -37,7 +37,7 @@ impl Camp {
     }
 }
 
-/// What a pair takes along when its role moves, and what is therefore shown of it.
+/// State that a pair takes along when its role moves. Only this is shown of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Carries {
     pub connections: bool,
