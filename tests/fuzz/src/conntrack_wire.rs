@@ -17,7 +17,7 @@ use spared_replica::{Config, Replica};
 
 /// The shortest record, of a flow that is gone.
 const RECORD_BYTES_MIN: usize = 14;
-/// What any input may cause beside what it names.
+/// Most actions that any input may cause, apart from those for the records that it holds.
 const ACTIONS_MAX: usize = 64;
 /// ENOMEM, EEXIST, ENOENT, EBUSY, EPERM, EOPNOTSUPP, EINVAL
 const REFUSALS: [i32; 7] = [12, 17, 2, 16, 1, 95, 22];
@@ -25,7 +25,7 @@ const REFUSALS: [i32; 7] = [12, 17, 2, 16, 1, 95, 22];
 struct Node {
     engine: Engine,
     now_ns: u64,
-    /// Whether a dump has begun and not ended.
+    /// Source of a dump that has begun and not ended.
     dumping: Option<Source>,
     refusal: Option<i32>,
     is_full: bool,
@@ -195,7 +195,7 @@ impl Node {
     }
 }
 
-/// What is a record is the same one again.
+/// Asserts that each record is the same one after it was written and read again.
 fn look(bytes: &[u8]) {
     let (Ok(Message::Changes { records, .. }) | Ok(Message::Compared { records, .. })) =
         Message::decode(bytes)

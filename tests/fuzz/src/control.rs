@@ -1,5 +1,5 @@
-//! What a client may write to the control socket: whatever the bytes and their pieces, each line has one
-//! answer, whoever asks gets no more than that, and nobody stays behind.
+//! Lines that a client may write to the control socket: whatever the bytes and their pieces, each line has one answer,
+//! whoever asks gets no more than that, and nobody stays behind.
 //!
 //! Input: pieces, each with its length (units of 16) in a byte before it; the highest bit of the length lets
 //! the client read and the host answer in between. A length of zero is a client who writes no more, and
@@ -19,7 +19,7 @@ use spared_requests::server::{Asked, Server};
 
 use crate::folder::Folder;
 
-/// What an answer may repeat of its line.
+/// Most bytes of an answer, apart from what it repeats of its line.
 const ANSWER_MAX: usize = 1024;
 
 thread_local! {
@@ -88,7 +88,7 @@ impl Host {
         rest
     }
 
-    /// Whether there was anything to do.
+    /// Serves what is ready. Returns true if anything was.
     fn turn(&mut self) -> bool {
         let ready = self.poller.wait(Some(Duration::ZERO)).expect("epoll");
         for key in &ready {
@@ -117,7 +117,7 @@ impl Host {
     }
 }
 
-/// Who may only read gets nothing that changes, and what crosses the link is the same request there.
+/// Asserts that a caller who may only read changes nothing, and that a request is the same after it crossed the link.
 fn look(asked: &Asked) {
     let stranger = Caller::here(4_000_000, 0);
     if stranger.may(&asked.request) {

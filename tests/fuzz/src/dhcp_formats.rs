@@ -75,8 +75,8 @@ fn hear(bytes: &[u8]) {
     }
 }
 
-/// What Debian's servers wrote, in pieces of several sizes, and what is written of it; leases as the peer
-/// tells of them.
+/// Files of Debian's servers in pieces of several sizes, the files that are written of them, and leases as the peer
+/// sends them.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (format, file) in SAMPLES {

@@ -30,7 +30,7 @@ pub fn run(input: &[u8]) {
     received(theirs, &own);
 }
 
-/// What the next look finds is what the peer sent, and the lines of this node are its own again.
+/// Asserts that the next look finds what the peer sent, and this node's own lines.
 fn received(both: &[u8], own: &[Line]) {
     let Ok(Some(file)) = join(both, own) else {
         return;

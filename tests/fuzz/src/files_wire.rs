@@ -16,7 +16,7 @@ use spared_tree::{Access, Entry, Hash, Kind, Manifest, validate};
 
 const TREE: &str = "[[tree]]\nname = \"t\"\npaths = [\"/etc/t\"]\nexclude = [\"*.local\"]\n";
 const NOW_NS: u64 = 1_000_000_000;
-/// What one history may queue.
+/// Most actions that one history may queue.
 const ACTIONS_MAX: usize = 100_000;
 
 pub fn run(input: &[u8]) {

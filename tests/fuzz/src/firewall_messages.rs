@@ -21,7 +21,7 @@ use crate::sleeper;
 /// Longest text of the process that the host shows, in characters.
 const TEXT_MAX: usize = 2048;
 
-/// What nft prints of a table.
+/// Table as nft prints it.
 const LISTING: &str = "table ip x {\n\tchain y {\n\t\taccept\n\t}\n}\n";
 
 /// Orders that the process has got: one, at its start.

@@ -1,4 +1,4 @@
-//! What a raw ICMP socket hears, from anybody: no bytes may disturb the health plugin.
+//! Packets that a raw ICMP socket hears, from anybody: no bytes may disturb the health plugin.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -11,7 +11,7 @@ pub fn run(input: &[u8]) {
     assert_eq!(&bytes[4..], input);
 }
 
-/// What charon and swanctl say to one another.
+/// Packets that charon and swanctl send to one another.
 pub fn seeds() -> Vec<Vec<u8>> {
     let child = Section::new()
         .value("protocol", "ESP")

@@ -80,7 +80,8 @@ pub fn imported(texts: &Texts, is_final: bool) -> Result<Import, Fault> {
     import(texts, &request)
 }
 
-/// What `spared check` says of the files on any machine, by the readers of the plugins; None if it accepts them.
+/// Faults that `spared check` finds in the files on any machine, by the readers of the plugins; None if it accepts
+/// them.
 pub fn refused(texts: &spared_import::Texts) -> Option<String> {
     let tables = texts.iter().filter(|it| it.0.ends_with(".toml"));
     let mut files: BTreeMap<String, String> = tables

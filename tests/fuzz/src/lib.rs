@@ -1,5 +1,5 @@
-//! What reads foreign bytes, as functions of bytes: whatever the input, none panics, hangs, or takes memory
-//! out of proportion. libFuzzer drives them in `fuzz/`, and the test `corpus` of this crate in every build.
+//! Readers of foreign bytes, as functions of bytes: whatever the input, none panics, hangs, or takes memory out of
+//! proportion. libFuzzer drives them in `fuzz/`, and the test `corpus` of this crate in every build.
 //!
 //! A target is a module: `run` takes an input, `seeds` makes inputs of messages that the code itself
 //! encodes. `fuzz/README.md` says how the committed corpora are made of these.

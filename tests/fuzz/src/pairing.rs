@@ -1,5 +1,5 @@
-//! What a stranger says to a node that pairs, and the text of spared.toml that pairing edits: no bytes prove a code or
-//! use it up unless they can be read, and an edit changes one value and nothing else.
+//! Messages of a stranger to a node that pairs, and the text of spared.toml that pairing edits: no bytes prove a code
+//! or use it up unless they can be read, and an edit changes one value and nothing else.
 //!
 //! Input: one byte (bits 0-1: greeting, hello, answer, or the text of a file), then bytes.
 

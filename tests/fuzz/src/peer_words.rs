@@ -32,7 +32,7 @@ const NOW: &str = "2026-11-22T10:00:00+01:00";
 const GROUP: &str = "office";
 const HOST_FILE: &str = include_str!("../../../docs/examples/pair.toml");
 const PLUGIN_FILE: &str = include_str!("../../../docs/examples/office.toml");
-/// What a word may make this host say, beside what it named itself.
+/// Most bytes that a word may make this host say, apart from what the word itself named.
 const SAID_MAX: usize = 16 * 1024;
 
 pub fn run(input: &[u8]) {
@@ -232,7 +232,7 @@ impl Host {
         self.history.handle_peer_fitness(NOW, &fitness);
     }
 
-    /// What people are told of both nodes.
+    /// Checks the texts about both nodes that people read.
     fn judge(&mut self) {
         let pair = PairFacts {
             peer: "r2".to_owned(),

@@ -100,7 +100,7 @@ impl Peer {
     }
 }
 
-/// What another replica says: as the one that has the records, and as the one that gets them.
+/// Messages of another replica: as the one that has the records, and as the one that gets them.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (flags, peer_is_active) in [(0, true), (1, false), (2, true), (5, true), (4, false)] {

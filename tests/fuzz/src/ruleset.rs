@@ -1,5 +1,5 @@
-//! What `nft` prints of an administrator's rulesets: whatever it is, the host says within a moment whether the
-//! link passes, and what it says is a line.
+//! Rulesets of an administrator as `nft` prints them: whatever they are, the host finds within a moment whether the
+//! link passes, with no more than one obstacle for each path.
 
 use std::cell::OnceCell;
 

@@ -10,7 +10,7 @@ use spared_contract::codec::Message;
 use spared_contract::{Surroundings, ToPlugin};
 use spared_sdk::config::{self, Config, ConfigTable, Failure, Scope};
 
-/// Of a kernel with CONFIG_HZ=100, the longest.
+/// Tick of a kernel with CONFIG_HZ=100, the longest.
 const TICK: Duration = Duration::from_millis(10);
 
 pub fn run(input: &[u8]) {

@@ -117,7 +117,7 @@ fn settle(engine: &mut Engine, now_ns: u64) {
     }
 }
 
-/// What begins as a heartbeat does, and is as long as one of some ports.
+/// Heartbeat in a frame that begins as one does, and is as long as one of some ports.
 fn heartbeat(frame: &[u8]) -> Option<(Heartbeat, Ack)> {
     const HEADER_LEN: usize = 44;
     const GROUP_LEN: usize = 22;

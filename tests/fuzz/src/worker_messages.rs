@@ -1,5 +1,5 @@
-//! What a worker sends to the host: any record is a message or an error, and no message does more
-//! than end its own worker, whatever the supervisor, the groups and the quality make of it.
+//! Records that a worker sends to the host: any is a message or an error, and no message does more than end its own
+//! worker, whatever the supervisor, the groups and the quality make of it.
 //!
 //! Input: records as they are, each with its length in two bytes before it, or, where the first bit
 //! of the input is set, bytes that the tests' choices make messages of. The numbers of records that

@@ -435,7 +435,7 @@ fn configuration(seed: u64) -> (Texts, BTreeSet<&'static str>) {
     (texts, writer.written)
 }
 
-/// What check says of the files of a configuration; None if it accepts them.
+/// Fault that check finds in the files of a configuration; None if it accepts them.
 fn fault(texts: &Texts) -> Option<String> {
     [false, true].into_iter().find_map(|is_final| {
         let found = imported(texts, is_final).ok()?;

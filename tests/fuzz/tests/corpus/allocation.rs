@@ -1,4 +1,4 @@
-//! What a thread holds of memory at most.
+//! Peak of the memory that a thread holds.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -78,7 +78,7 @@ fn every_target_is_tried_and_has_a_program_for_libfuzzer() {
     assert_eq!(targets, names(&fuzz().join("seeds")));
 }
 
-/// Of the files of a folder, without what follows a dot.
+/// Names of the files of a folder, without what follows a dot.
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
