@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What belongs to a flow beside its ends arrives with it: zones, labels, marks, helpers; and flows
-//! of every protocol do.
+//! Attributes of a flow other than its ends arrive with it: zones, labels, marks, helpers. Flows of every protocol
+//! arrive.
 
 use std::time::Duration;
 

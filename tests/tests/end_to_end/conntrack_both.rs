@@ -120,7 +120,7 @@ impl Times {
     }
 }
 
-/// Who keeps the connections in the bed, and what is done to it.
+/// Pair that keeps the connections, and the faults that strike it.
 trait Stage {
     /// Strikes the node on which a group of this number is active. The other one has the group then.
     fn strike(&self, fault: Fault, victim: usize) -> Result<()>;
@@ -128,7 +128,7 @@ trait Stage {
     fn repair(&self, fault: Fault, victim: usize) -> Result<()>;
 }
 
-/// What a test of connections varies.
+/// Parameters of a test of connections.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     path: Path,

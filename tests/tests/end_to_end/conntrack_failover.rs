@@ -58,7 +58,7 @@ fn a_transfer_with_a_translated_port_survives_every_fault() {
     });
 }
 
-/// What these tests would miss if they passed by luck.
+/// Control of the tests above: they would pass by luck if this session went on.
 #[test]
 fn without_the_plugin_a_session_breaks() {
     scenario(2, |lab| {

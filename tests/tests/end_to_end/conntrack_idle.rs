@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Those who say little cause no events: they live on the backup for as long as on the active
-//! router, and not much longer.
+//! Connections that say little cause no events: they live on the backup for as long as on the active router, and not
+//! much longer.
 
 use std::thread;
 use std::time::{Duration, Instant};

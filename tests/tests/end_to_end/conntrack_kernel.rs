@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the plugin builds on: the running kernel says who caused a change, and how much time was left.
+//! Facts on which the plugin builds: the running kernel says who caused a change, and how much time was left.
 
 use std::collections::VecDeque;
 use std::net::UdpSocket;

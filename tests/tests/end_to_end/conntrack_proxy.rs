@@ -32,7 +32,7 @@ fn rules() -> Ruleset {
     }
 }
 
-/// What is marked is delivered here, whoever it is meant for.
+/// Marked packets are delivered here, whoever they are meant for.
 fn deliver_here(ns: &Namespace) -> Result<()> {
     ns.ip("rule add fwmark 1 lookup 100\nroute add local default dev lo table 100\n")
 }

@@ -42,7 +42,7 @@ const SHORT: [(&str, &str); 7] = [
     ("net/netfilter/nf_conntrack_icmp_timeout", "1"),
 ];
 
-/// What a history varies.
+/// Variants of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -162,7 +162,7 @@ impl<'l> Course<'l> {
         Ok([busy, self.listen(span)])
     }
 
-    /// What each node says for so long, and until it has said nothing for a while.
+    /// Lacks that each node reports for so long, and until neither has reported one for a while.
     fn listen(&self, span: Duration) -> [Lack; 2] {
         let begun = Instant::now();
         let mut lacks = [Lack::default(), Lack::default()];

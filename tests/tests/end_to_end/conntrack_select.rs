@@ -366,7 +366,7 @@ fn flows_translated_to_an_address_that_is_not_here_are_dropped_at_failover() {
         pair.wait_holds(new, 0, |entry| entry.touches(own) && entry.state > 0)?;
         public.say(ANSWER)?;
         assert_eq!(eyes.wan.clients_of(kept), [public.seen]);
-        // and it can be asked anew at once, from where it is now
+        // and it can be asked again at once, from where it is now
         let again = Session::open(Ends::plain(&lab.lan, &lab.wan, lost))?;
         assert_ne!(again.seen.ip(), own);
         pair.repair(Fault::Death, old)

@@ -25,7 +25,7 @@ const ODD_NAMES: [&[u8]; 5] = [
     b"} # { &#x2c",
     b"-starts.with-dash-",
 ];
-/// Of names: whichever of them a server has written, the other's file has, too.
+/// Parts of names: whichever of them a server has written, the other's file has, too.
 const PIECES: [&str; 7] = [
     "anna",
     "berta",
@@ -38,7 +38,7 @@ const PIECES: [&str; 7] = [
 /// Seconds by which a lease's end may move: less than two are no news, for either node.
 const ROUNDING_S: i64 = 4;
 
-/// What the clients of one family hold.
+/// Clients of one family, with the leases that they hold.
 struct Users4 {
     udhcpc: (Client, Got),
     dhclient: (Client, Got),
@@ -168,7 +168,8 @@ impl Users6 {
             .collect()
     }
 
-    /// Who has another DUID than the server that gave the lease does not answer.
+    /// Renews all leases, and has a newcomer get one. A server with another DUID than the one that gave a lease would
+    /// not answer.
     fn renew(&mut self) -> Result<()> {
         for lease in &mut self.leases {
             let after = self.guests.renew(lease)?;
@@ -217,7 +218,7 @@ struct Scene<'l> {
     makes: [Make; 2],
     ipv4: Users4,
     ipv6: Users6,
-    /// What a client gave back before the next change.
+    /// Leases that clients gave back before the next change.
     gone: Vec<(Make, String)>,
 }
 
@@ -294,7 +295,7 @@ impl<'l> Scene<'l> {
         Ok(())
     }
 
-    /// The same by real programs, whose patience is longer: the server answers by now.
+    /// Renewals by real programs, whose patience is longer: the server answers by now.
     fn renew_programs(&mut self) -> Result<()> {
         let asked = [
             self.ipv4.udhcpc.0.ask()?,
@@ -335,7 +336,7 @@ impl<'l> Scene<'l> {
         self.survive(Duo::switch_over)
     }
 
-    /// What one node tells the other does not come back to it.
+    /// Asserts that a change which one node sends does not come back to it.
     fn assert_quiet(&self) -> Result<()> {
         self.duo.wait_followed()?;
         let counters = || {

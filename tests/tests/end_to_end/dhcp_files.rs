@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What happens to lease files beside the servers' own writing: clean-ups, torn lines, garbage, and
+//! Lease files to which something happens other than the servers' own writing: clean-ups, torn lines, garbage, and
 //! nothing at all. No lease is lost by any of it.
 
 use std::fs::{self, OpenOptions};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a server writes is followed, whatever happens to its file; where it cannot be, the pair says so
+//! Leases that a server writes are replicated, whatever happens to its file. If they cannot be, the pair says so
 //! within a second.
 
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +14,7 @@ use spared_tests::dhcp::{
 };
 use spared_tests::lab::{Lab, scenario};
 
-/// What somebody does to the file of a server that runs.
+/// Accidents to the lease file of a server that runs.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     /// As `logrotate` with `copytruncate`.
@@ -77,7 +77,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Who serves now has all of them.
+    /// Asserts that the server that runs now has all leases.
     fn stay(&mut self) -> Result<()> {
         for lease in &self.leases {
             assert_eq!(self.guests.renew(lease)?.address, lease.address);

@@ -18,7 +18,7 @@ fn findings(pair: &Linked, site: usize) -> Vec<Finding> {
     status.verdict.findings
 }
 
-/// What a node itself knows of an address.
+/// Duplicate of an address, as the node itself reports it.
 fn seen_by(pair: &Linked, site: usize, address: &str) -> Option<String> {
     let key = format!("office.address.{address}.duplicate");
     let row = Spared(&pair.routers[site]).row(&["vrrp", "status"], &key);

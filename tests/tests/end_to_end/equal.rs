@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What must be equal on both machines and is not: rules, kernel settings, a default route. Both nodes tell it.
+//! Differences between two machines that must be equal: rules, kernel settings, a default route. Both nodes tell them.
 
 use std::fs;
 

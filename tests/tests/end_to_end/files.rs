@@ -97,7 +97,7 @@ impl<'l> Firewalls<'l> {
         self.wait_state(1, "synchronized")
     }
 
-    /// What nft has in a node's kernel.
+    /// Table `files` in a node's kernel, as nft prints it.
     pub fn rules(&self, site: usize) -> String {
         let ns = &self.pair.site(site).ns;
         ns.shell("nft list table inet files").unwrap_or_default()

@@ -147,7 +147,7 @@ impl Nodes<'_> {
         }
     }
 
-    /// The same, or only this node has the edit, which the next push brings.
+    /// Waits until both have the same files. If only this node has the edit, pushes it.
     fn wait_one_or_pending(&self, site: usize, what: &str) -> Result<()> {
         self.wait_rested(&["synchronized", "pending"], what)?;
         if self.row(site, "state") != "synchronized" {

@@ -18,7 +18,7 @@ use crate::files_config_faults::Pushing;
 const VRRP: &str = "plugins/vrrp.toml";
 const BACK: Duration = Duration::from_secs(90);
 
-/// What is in force on both, and the configuration that the nodes have read.
+/// Digest of the configuration in force on each node, and its vrrp.toml.
 fn in_force(it: &Nodes<'_>) -> [(String, String); 2] {
     [0, 1].map(|site| (it.in_force(site), it.read(site, VRRP)))
 }

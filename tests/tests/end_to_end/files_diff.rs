@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `sparectl files diff` shows, and to whom.
+//! Output of `sparectl files diff`, and who gets it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -154,7 +154,7 @@ fn with(change: impl FnOnce(&mut Entry)) -> Vec<u8> {
     list(vec![evil])
 }
 
-/// What it offers, and a part of the reason of the refusal.
+/// Lists that a hostile peer offers, each with a part of the reason of the refusal.
 fn lies() -> Vec<(Vec<u8>, &'static str)> {
     let secret = |path: &str| list(vec![file(path, "evil")]);
     let below_link = vec![

@@ -17,7 +17,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// Several failover times.
 const WHILE: Duration = Duration::from_millis(900);
 const CALM: Duration = Duration::from_millis(400);
-/// What is neither noticed nor a failover: the pace of questions, and a machine that is a little late.
+/// Longest silence that counts as none: the pace of questions, and a machine that is a little late.
 const UNNOTICED: Duration = Duration::from_millis(250);
 /// A failover, and as much for a machine that is late.
 const FAILOVER: Duration = Duration::from_millis(500);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a group carries along, and who of several routers leads it.
+//! Parts of a group that move with it, and the one of several routers that leads it.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ const UNICAST: &str = "[[group]]\nname = \"more\"\nprefer = \"r1\"\nadvert_inter
     failback_delay = \"500ms\"\n[[group.interface]]\ninterface = \"lan\"\nvrid = 61\n\
     addresses = [\"10.1.0.61/24\"]\nunicast = true\npeers = [\"10.1.0.11\", \"10.1.0.12\"]\n";
 
-/// Whether both nodes warn, of one thing, in words with these parts; without an id: whether both are well.
+/// Returns true if both nodes warn, of one thing, in words with these parts; without an id, if both are well.
 fn both_say(pair: &Linked<'_>, id: &str, parts: &[&str]) -> bool {
     [0, 1].iter().all(|site| {
         let verdict = pair.status(*site).unwrap_or_default().verdict;

@@ -13,8 +13,8 @@ use spared_tests::router::{Kind, Plan, Router, Spared};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(10);
-/// The kernel's own event may come 800 ms late. In calm the daemon looks at the carrier once in an advert interval, and
-/// its resignation follows at once.
+/// The kernel's own event may come 800 ms late. If nothing else happens, the daemon looks at the carrier once in an
+/// advert interval, and its resignation follows at once.
 const NOTICED: Duration = Duration::from_millis(150);
 
 /// A router on lan and on a tap in one group, and its spare on lan.

@@ -77,7 +77,7 @@ impl<'a> Bed<'a> {
         self.lab.sites[0].ns.ip(lines)
     }
 
-    /// Who answered since, one after the other.
+    /// Sites that answered since, one after the other.
     fn who(&self, since: Stamp, address: IpAddr) -> Vec<usize> {
         let runs = self.watch.runs(since, address);
         runs.iter().map(|run| run.site).collect()

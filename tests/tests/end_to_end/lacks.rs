@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a machine may lack: disks, descriptors, processes, memory, the true time, a kernel that answers. Roles
-//! and adverts need none of it, and whatever suffers is there again when the machine has it again.
+//! Resources that a machine may lack: disks, descriptors, processes, memory, the true time, a kernel that answers.
+//! Roles and adverts need none of them, and whatever suffers is there again when the machine has it again.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is ours in the kernel, after every kind of end, and what others do to it.
+//! Objects of spared in the kernel, after every kind of end, and what others do to them.
 
 use std::thread;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn after_a_kill_of_everything_the_kernel_answers_no_more_and_the_next_start_remo
         let ns = &lab.sites[0].ns;
         let gateway = Wire::Lan.ipv4(VIRTUAL);
         let _asker = ask(lab)?;
-        // What looks alike and is not ours.
+        // Objects that resemble spared's and are not.
         ns.ip("addr add 10.1.0.77/24 dev lan\nroute add 10.9.0.0/16 via 10.1.0.2 proto 99\n")?;
         ns.nft("table inet other {\nset lease { type ipv4_addr; }\n}\n")?;
         let chain = "chain c { type filter hook ingress device lan priority 0; }";

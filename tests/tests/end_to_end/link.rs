@@ -259,7 +259,7 @@ table inet filter {
 }
 ";
 
-/// What nft 1.0.6 prints as JSON of tables with an owner, as the fence has one, depends on its memory.
+/// JSON that nft 1.0.6 prints of tables with an owner, as the fence has one, depends on its memory.
 #[test]
 fn the_rule_of_the_link_is_put_in_and_back_beside_a_fence() {
     scenario(2, |lab| {

@@ -237,7 +237,7 @@ fn both_forms_of_the_ipv4_checksum_are_believed() {
         let router = start(lab, &watch)?;
         let injector = Injector::new(&lab.eye, Wire::Lan.name())?;
         for pseudo_header in [false, true] {
-            // Who believes an owner (255) becomes backup, and active again when it falls silent.
+            // A router that believes an owner (255) becomes backup, and active again when the owner falls silent.
             let mut message = summed(advert());
             if pseudo_header {
                 message[6..8].fill(0);
@@ -264,7 +264,7 @@ fn both_forms_of_the_ipv4_checksum_are_believed() {
     });
 }
 
-/// What the elector's worker has used of a processor.
+/// Processor time that the elector's worker has used.
 fn worker_time(router: &Router) -> Result<Duration> {
     let is_worker = |pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

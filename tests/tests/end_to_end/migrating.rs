@@ -156,7 +156,7 @@ fn a_transfer_survives_the_way_from_keepalived_and_conntrackd_to_spared() {
     });
 }
 
-/// What the test above would miss if it passed by luck.
+/// Control of the test above: it would pass by luck if this session went on.
 #[test]
 fn without_the_hook_a_session_ends_with_keepalived() {
     scenario(2, |lab| {

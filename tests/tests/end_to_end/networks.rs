@@ -62,7 +62,7 @@ fn second_plan() -> Plan {
     plan
 }
 
-/// Who of all four answered for an address.
+/// Sites, of all four, that answered for an address.
 fn answerers(pair: &Linked<'_>, host: u8, from: Stamp) -> Vec<usize> {
     let runs = pair.watch.resolutions(from, gateway(host));
     let mut sites: Vec<usize> = runs.iter().map(|run| run.site).collect();
@@ -285,7 +285,7 @@ fn gives_way(plan: &Plan, [from, to]: [u8; 2], limit: Duration, is_told: bool) {
     });
 }
 
-/// Whether a node says that they do not hear each other on the lan.
+/// Returns true if a node says that the nodes do not hear each other on the lan.
 fn is_unheard(pair: &Linked<'_>, site: usize) -> Result<bool> {
     let findings = pair.status(site)?.verdict.findings;
     Ok(findings

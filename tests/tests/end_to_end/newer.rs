@@ -132,7 +132,7 @@ impl Newer {
     }
 }
 
-/// What the node does not say of the newer one yet.
+/// Facts about the newer peer that the node does not show yet.
 fn unsaid(router: &Router) -> Result<Vec<&'static str>> {
     let it = Spared(router);
     let peer = it.status()?.peer.unwrap_or_default();

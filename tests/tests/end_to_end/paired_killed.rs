@@ -27,7 +27,7 @@ struct Nodes<'l> {
 }
 
 impl Nodes<'_> {
-    /// Whether each node has the new files; an error if one has neither the old ones nor all of the new ones.
+    /// Nodes that have the new files; an error if one has neither the old ones nor all of the new ones.
     fn have_new(&self) -> Result<[bool; 2]> {
         let [one, two] = [&self.r1, &self.r2].map(|it| it.read("spared.toml"));
         let (one, two) = (one?, two?);

@@ -28,8 +28,8 @@ const ENDS: [(&str, u8); 2] = [("r1-hot", 12), ("r2-hot", 11)];
 /// Frames of an exchange in order. The first node says the even ones.
 type Frames = Vec<Vec<u8>>;
 
-/// What the relay makes of a frame: its number, the frame, those that were said before it, and those of an exchange that made
-/// a pair.
+/// Change that the relay makes to a frame: its number, the frame, those that were said before it, and those of an
+/// exchange that made a pair.
 type Change<'c> = &'c (dyn Fn(usize, &mut Vec<u8>, &[Vec<u8>], &[Vec<u8>]) + Sync);
 
 /// A port of the switch as an end of connections.

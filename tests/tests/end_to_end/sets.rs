@@ -59,7 +59,7 @@ impl<'l> Sets<'l> {
         Self::start_with(lab, names, "")
     }
 
-    /// The same with one more set.
+    /// Both have these sets and one more, one is active, the other in sync.
     fn start_with(lab: &'l Lab, names: &[&str], set: &str) -> Result<Self> {
         for site in &lab.sites {
             site.ns.nft(SETS)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What people see of two nodes: both in one table, differences by key, reasons in sentences, and
-//! a vendor's rows and checks among spared's own.
+//! Views of two nodes: both in one table, differences by key, reasons in sentences, and a vendor's rows and checks
+//! among spared's own.
 
 use std::fs;
 use std::process::Stdio;
@@ -277,7 +277,7 @@ fn watch_shows_both_nodes_on_a_terminal_and_ends_with_q() {
     });
 }
 
-/// What a terminal was told, without its commands, words one blank apart.
+/// Text that a terminal was sent, without its control sequences, words one blank apart.
 fn plain(drawn: &str) -> String {
     let mut text = String::new();
     let mut characters = drawn.chars();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `sparectl` says, and with which exit code, about real routers in each of their moods.
+//! Answers of `sparectl`, and its exit codes, about real routers in each of their moods.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};

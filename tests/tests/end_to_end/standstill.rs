@@ -48,7 +48,7 @@ fn a_test_that_fails_while_the_machine_runs_has_failed() -> Result<()> {
     Ok(())
 }
 
-/// Whether the test of this thread passes in a process of its own, and its output.
+/// Runs the test of this thread in a process of its own. Returns true if it passes, and its output.
 fn inner() -> Result<(bool, String)> {
     let this = thread::current();
     let name = this.name().ok_or("libtest names threads")?;

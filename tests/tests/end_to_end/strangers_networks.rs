@@ -17,7 +17,7 @@ const ATTEMPTS: usize = 3;
 /// Seeds of the sequences below, which together have each form of fault; most last until they must be named.
 const SAMPLE: [u64; 10] = [108, 606, 981, 1764, 3017, 3034, 4292, 8433, 8724, 9525];
 
-/// What came of a sequence, in words, and whether it says something.
+/// Report of a sequence, in words.
 fn told(sequence: &Sequence, outcome: &Outcome) -> String {
     let mut text = format!("FAILED {sequence}\n");
     for line in &outcome.trace {

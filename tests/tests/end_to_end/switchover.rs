@@ -116,7 +116,7 @@ fn what_the_other_is_not_ready_for_is_refused_with_the_reason() {
     });
 }
 
-/// What befalls one node somewhere in a switchover.
+/// Mishap of one node somewhere in a switchover.
 #[derive(Clone, Copy, Debug)]
 enum Mishap {
     /// One of its processes, the daemon itself among them, is stopped for a while.
@@ -127,7 +127,7 @@ enum Mishap {
     Kill,
     /// The daemon is killed with all that it started, and started again.
     KillAll,
-    /// Its firewall is loaded anew, three times: `nft flush ruleset` takes the fence away as well.
+    /// Its firewall is loaded again, three times: `nft flush ruleset` takes the fence away as well.
     Flush,
 }
 

@@ -23,7 +23,7 @@ const FLOWS: u32 = 150;
 
 const GOOD: &str = "ExecStart=/bin/sleep infinity\n";
 const FAILS: &str = "ExecStart=/bin/false\n";
-/// systemd starts it anew again and again.
+/// Unit that systemd starts again and again.
 const FLAPS: &str = "ExecStart=/bin/sleep 0.2\nRestart=always\nRestartSec=0.2\n";
 
 struct Bed {

@@ -222,7 +222,7 @@ mod alone {
         });
     }
 
-    /// What must not be lost.
+    /// Traffic that an upgrade must not disturb.
     struct Load {
         through: Echo,
         gateway: Echo,

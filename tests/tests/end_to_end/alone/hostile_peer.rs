@@ -2,8 +2,8 @@
 //! A malicious peer that holds the pair's own key: whatever it says, and however fast or slowly, the
 //! daemon and its link live, no advert is late, no role moves, and a line of the journal names it.
 //!
-//! What the owner of the other node may do by right is no part of it: to ask for a switchover, and to be
-//! prepared for it.
+//! Requests that the owner of the other node may make by right are no part of it: a switchover, and to be prepared for
+//! one.
 
 #[path = "hostile_peer/speaker.rs"]
 pub mod speaker;
@@ -31,13 +31,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(50);
 const MOMENT: Duration = Duration::from_millis(100);
 const ATTEMPTS: u32 = 3;
-/// Of everything.
+/// Length of a long piece of garbage, in bytes.
 const MUCH: usize = 64 * 1024;
 
 const SETS: &str = "table inet filter { set bans { type ipv4_addr; flags timeout; }\n}\n";
 const SETS_TOML: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";
 
-/// What it does, the name of that, and what the journal says of it: one of the texts between bars.
+/// Name of an attack, what the journal says of it (one of the texts between bars), and the function that makes it.
 type Attack = (
     &'static str,
     &'static str,
@@ -451,7 +451,7 @@ fn messages(lab: &Lab, random: &mut Random) -> Result<()> {
     Ok(())
 }
 
-/// What they say themselves comes back, changed.
+/// Messages of the plugins come back to them, also changed.
 fn changed_messages(lab: &Lab, random: &mut Random) -> Result<()> {
     for _ in 0..5 {
         let (mut speaker, channels) = meet(lab)?;

@@ -78,7 +78,7 @@ impl Guests<'_, '_> {
         self.pair.routers[site].daemons[0].signal(Signal::HUP)
     }
 
-    /// What the journal says, by sites, of which each line is of interest from a length on.
+    /// Lines of a site's journal, from a length of the journal on.
     fn lines(&self, site: usize, from: usize) -> Vec<String> {
         let log = self.pair.routers[site].log();
         let new = log.get(from..).unwrap_or_default();
@@ -93,7 +93,7 @@ impl Guests<'_, '_> {
     }
 }
 
-/// Whether a line names the plugin, by a whole word, and says one of these.
+/// Returns true if a line names the plugin, by a whole word, and has one of the row's texts.
 fn says(line: &str, (name, words): Row) -> bool {
     let is_of_name = |it: char| it.is_ascii_alphanumeric() || it == '-';
     let mut found = line.split(|it| !is_of_name(it));
@@ -153,7 +153,7 @@ fn wave(steady: &Steady, guests: &Guests, sites: &[usize], what: &str, rows: &[R
     steady.hold(begun, what)
 }
 
-/// The same, once more where the machine stumbled.
+/// Wave that is repeated if the machine stumbled.
 fn steadily(
     steady: &Steady,
     guests: &Guests,

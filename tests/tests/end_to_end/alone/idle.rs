@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a node of an idle pair does and keeps in memory. `make bench-idle` has the figures beside keepalived.
+//! Work and memory of a node of an idle pair. `make bench-idle` has the figures beside keepalived.
 
 use std::fs;
 use std::thread;

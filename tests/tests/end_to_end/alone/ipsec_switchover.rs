@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(50);
 /// Everything that comes after a switchover has its effect meanwhile.
 const CALM: Duration = Duration::from_millis(500);
-/// Of each kind beside the hundred.
+/// Switchovers of each kind, apart from the one kind with a hundred.
 const ROUNDS: u64 = 10;
 /// A switchover below fewer packets than this shows nothing.
 const CARRIED: usize = 100;
@@ -37,7 +37,7 @@ const ASK_S: u64 = 5;
 /// that had come through ESP unharmed.
 const RECEIVE_BUFFER: u32 = 4 << 20;
 
-/// What a switchover cost.
+/// Cost of a switchover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cost {
     lost: usize,
@@ -145,8 +145,8 @@ impl Bed<'_> {
         Ok(costs)
     }
 
-    /// The same below echoes that the far gateway asks of the tunnel's own end. Over IPv6 the kernel does not
-    /// keep its own answers until there is an SA: those that it counts as dropped for that are not lost here.
+    /// So many switchovers below echoes that the far gateway asks of the tunnel's own end. Over IPv6 the kernel does
+    /// not keep its own answers until there is an SA: those that it counts as dropped for that are not lost here.
     fn echoed(&mut self, rounds: u32) -> Result<Vec<Cost>> {
         let mut costs = Vec::new();
         let mut unkept = 0;
@@ -179,7 +179,7 @@ impl Bed<'_> {
         Ok(costs)
     }
 
-    /// The same below questions by UDP, to which a program on either router has the answers.
+    /// So many switchovers below questions by UDP, to which a program on either router has the answers.
     fn asked(&mut self, rounds: u32) -> Result<Vec<Cost>> {
         let program = own_dir()?.join("examples/datagrams").display().to_string();
         let family = self.tunnel.family;
@@ -263,7 +263,7 @@ fn said(log: &Path) -> Result<(usize, usize)> {
     }
 }
 
-/// What became of the numbers of one SA, whichever router sent them.
+/// Numbers of one SA that were left out or sent again, whichever router sent them.
 fn of_numbers(frames: &[Vec<u8>], spi: u32) -> Cost {
     let sent = frames.iter().filter_map(|frame| Esp::of(frame));
     let sent = sent.filter(|esp| esp.spi == spi).map(|esp| esp.sequence);

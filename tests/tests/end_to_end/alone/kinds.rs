@@ -259,7 +259,7 @@ impl Pair {
             .collect())
     }
 
-    /// What both nodes did; the machines have one clock.
+    /// Prints the events of both nodes. The machines have one clock.
     fn print_events(&self, began: Stamp) {
         for machine in &self.machines {
             let now = machine.run("date +%T.%3N").unwrap_or_default().1;

@@ -29,7 +29,7 @@ fn gateway() -> String {
     Wire::Lan.ipv4(VIRTUAL).to_string()
 }
 
-/// Who has the gateway's address, once one had it for a while.
+/// Site that has the gateway's address, once one had it for a while.
 fn holder(lab: &Lab) -> Result<usize> {
     let mut held = Vec::new();
     let one = poll(LIMIT, STEP, || {

@@ -20,11 +20,11 @@ const STEP: Duration = Duration::from_millis(20);
 /// Two faults are at most that many steps of 25 ms apart.
 const STEPS: usize = 20;
 const APART: Duration = Duration::from_millis(25);
-/// Of one fault: a failover, the question whose cable it is, the event's next try, and a switchover.
+/// Bound of one fault: a failover, the question whose cable it is, the event's next try, and a switchover.
 const BOUND: Duration = Duration::from_millis(1_300);
 /// A start, and what it waits for the other's first heartbeat at most.
 const START: Duration = Duration::from_secs(6);
-/// Who answers that long does serve.
+/// Time for which a node must answer to count as one that serves.
 const CALM: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ fn kill(pid: Option<u32>) -> Result<()> {
     Ok(())
 }
 
-/// What a round asks and is told by.
+/// Probes by which a round is judged.
 struct Eyes {
     control: Control,
     echo: Echo,
@@ -195,7 +195,7 @@ impl Eyes {
 
 fn round(pair: &mut Linked<'_>, eyes: &Eyes, seed: u64) -> Result<()> {
     let mut random = Random::new(seed);
-    // the first numbers of neighbouring seeds are alike
+    // the first numbers of neighbouring seeds resemble each other.
     for _ in 0..16 {
         random.below(2);
     }

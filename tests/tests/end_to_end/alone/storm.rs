@@ -87,7 +87,7 @@ const DAMAGES: [Cable; 5] = [
     Cable::Poor,
 ];
 
-/// Of r1 and r2, by wire.
+/// Cables of r1 and r2, by wire.
 #[derive(Clone, Copy, Debug)]
 struct Cables([[Cable; 4]; 2]);
 
@@ -118,7 +118,7 @@ impl Cables {
         (0..4).filter(whole).collect()
     }
 
-    /// What one turn changes: mostly one cable, sometimes a wire's both ends or both links.
+    /// Change of one turn: mostly one cable, sometimes a wire's both ends or both links.
     fn change(&mut self, lab: &Lab, random: &mut Random) -> Result<bool> {
         let (site, wire) = (random.below(2), random.below(4));
         let damage = DAMAGES[random.below(DAMAGES.len())];
@@ -259,7 +259,7 @@ fn ask(pair: &Linked<'_>, site: usize, words: &[&str]) {
     let _ = pair.said(site, words);
 }
 
-/// What is wanted of the nodes at one time.
+/// Gives the nodes orders that cross each other. Returns a description of them.
 fn disorder(pair: &mut Linked<'_>, random: &mut Random) -> Result<String> {
     let active = pair.active();
     let [active] = active.as_slice() else {

@@ -75,7 +75,7 @@ struct Walk<'l> {
     is_new: [bool; 2],
     left: BTreeSet<Change>,
     random: Random,
-    /// What a pair with a link keeps; None by adverts alone.
+    /// State that a pair with a link keeps; None by adverts alone.
     kept: Option<Kept>,
     /// DHCP servers of both nodes.
     servers: Vec<Server<'l>>,

@@ -21,7 +21,7 @@ fn setting(name: &str) -> Vec<&'static str> {
     values.flat_map(|(_, value)| value.split(' ')).collect()
 }
 
-/// What systemd does before it starts it.
+/// Commands that give the daemon the limits and capabilities of the unit, as systemd does.
 fn as_in_the_unit() -> String {
     let names = setting("CapabilityBoundingSet").into_iter();
     let names = names.filter_map(|name| name.strip_prefix("CAP_"));

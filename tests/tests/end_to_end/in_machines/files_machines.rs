@@ -104,7 +104,7 @@ impl Pair {
         self.nodes()[0].sparectl(&format!("files push {tree} --anyway"))
     }
 
-    /// What a command says on r2.
+    /// Output of a command on r2.
     pub fn there(&self, line: &str) -> Result<String> {
         self.machines[1].ok(line)
     }

@@ -51,7 +51,7 @@ const NEW: [(&str, &str); 5] = [
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
-/// What is cut.
+/// Change that a power cut interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     /// Each file by a rename.
@@ -66,7 +66,7 @@ enum Change {
 
 const CHANGES: [Change; 4] = [Change::Files, Change::Link, Change::Confirm, Change::Back];
 
-/// What a machine has on its disk: the tree, what is staged, and the state of the root half.
+/// Disk of a machine: the tree, what is staged, and the state of the root half.
 struct Disk {
     folder: PathBuf,
     change: Change,
@@ -156,7 +156,7 @@ impl Disk {
         Ok(Jobs::new(places, &GO_ON, step)?)
     }
 
-    /// Whether a change waits for a confirmation.
+    /// Returns true if a change waits for a confirmation.
     fn waits(&self) -> Result<bool> {
         let store = Store::open(&self.folder.join("state"))?;
         Ok(!store.unconfirmed()?.is_empty())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `check` says of strongSwan's connections, and what a switchover costs with those that it names.
+//! Findings of `check` about strongSwan's connections, and the cost of a switchover with those that it names.
 
 use std::thread;
 use std::time::Duration;
@@ -60,7 +60,7 @@ fn wait_named(node: Node, keys: &[&str]) -> Result<()> {
     Err(format!("{}: not {wanted:?}: {said}", node.0.name).into())
 }
 
-/// What it costs, with all that comes after it.
+/// Outage by a change of roles, with all that comes after it.
 fn cost(pings: &Pings, since: Stamp) -> Result<Outage> {
     pings.outage_of(since, CALM, LIMIT).ok_or("no answers")?;
     thread::sleep(STILL);

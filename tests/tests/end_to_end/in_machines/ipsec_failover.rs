@@ -39,7 +39,8 @@ fn all_kinds() -> [Tunnel; 4] {
     })
 }
 
-/// Of all four: 3 of a tunnel, 2 of transport mode, which for IPv6 has two kinds of echo and UDP.
+/// Number of policies of all four tunnels: 3 in tunnel mode, 2 in transport mode, and 6 there for IPv6, which has two
+/// kinds of echo and UDP.
 const POLICIES_OF_ALL: u64 = 3 + 3 + 2 + 6;
 
 /// Pings in both directions through both tunnels, and to the routers' own address.
@@ -105,13 +106,13 @@ fn tunnels_of_every_kind_go_on_where_a_dead_router_left_them() {
     });
 }
 
-/// What became of frames that a dead router had received, at the one that took over.
+/// Fate of frames that a dead router had received, at the one that took over.
 #[derive(Debug, Default)]
 struct Replayed {
     frames: u64,
     accepted: u64,
     refused: u64,
-    /// Of the far gateway's next packets.
+    /// Number of the far gateway's next packets that were refused.
     refused_later: u64,
 }
 
@@ -156,8 +157,8 @@ fn replay_at_the_survivor(lab: &Lab, inbound: &str) -> Result<Replayed> {
     for pings in [&pings4, &pings6] {
         pings.pause(true);
     }
-    // What is under way arrives, on a busy machine as well; what the kernel has not told by then is not
-    // told any more, as no packet follows.
+    // Packets under way arrive, on a busy machine as well. Numbers that the kernel has not told by then are not told
+    // any more, as no packet follows.
     thread::sleep(Duration::from_millis(200));
     tunnelled.routers[first].kill();
     let frames = recorder.take(is_from_far);

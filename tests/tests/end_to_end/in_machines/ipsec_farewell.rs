@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A role that comes back while the IKE daemon is still being stopped: what the daemon takes along is
 //! put back, its word for the other end does not leave, nothing leaves in clear text, and the next daemon
-//! negotiates anew. Followers that the host had not told yet that the role went hear of it before it is
+//! negotiates again. Followers that the host had not told yet that the role went hear of it before it is
 //! theirs again.
 
 use std::fs;
@@ -95,7 +95,7 @@ fn a_role_that_is_back_before_the_daemon_has_stopped_loses_no_tunnel() {
         tunnelled.switch_to(first)?;
         let said = || tunnelled.nodes()[first].done("ipsec").unwrap_or_default();
         assert!(answers(&pings), "no answers once it is back: {}", said());
-        // what carries them followed, and was not negotiated anew
+        // what carries them followed, and was not negotiated again
         assert_eq!(charon_of(router), old, "its daemon has ended before");
         let ended = || charon_of(router) != old;
         assert!(poll(LIMIT, STEP, ended), "it never stops");
@@ -103,7 +103,7 @@ fn a_role_that_is_back_before_the_daemon_has_stopped_loses_no_tunnel() {
         assert_eq!(router.policies()?.len(), 3, "{}", said());
         assert!(router.sas()?.len() >= 2, "{}", said());
 
-        // the next one makes the tunnel anew by itself
+        // the next one makes the tunnel again by itself
         let up = || {
             let charon = Charon::of_service(router);
             let list = charon.and_then(|it| it.list_sas()).unwrap_or_default();
@@ -135,7 +135,7 @@ fn a_role_that_is_back_because_the_peer_died_sends_no_number_of_the_peer() {
         tunnelled.nodes()[first].wait_role("active", LIMIT)?;
         let said = || tunnelled.nodes()[first].done("ipsec").unwrap_or_default();
         assert!(answers(&pings), "the far end refuses: {}", said());
-        // what carries them followed, and was not negotiated anew
+        // what carries them followed, and was not negotiated again
         assert_eq!(charon_of(router), old, "its daemon has ended before");
         Ok(())
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What may be wrong around tunnels that follow: no SA, no algorithm, another time of day, too many
-//! events; and that keys stay where they belong.
+//! Faults around replicated tunnels: no SA, no algorithm, another time of day, too many events; and that keys stay
+//! where they belong.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -255,7 +255,7 @@ fn gateway(sa: &Sa) -> std::net::IpAddr {
     }
 }
 
-/// What `ip` says of an SA but for its numbers, its time and its reqid.
+/// Words of `ip` about an SA, without its numbers, its time and its reqid.
 fn words(sa: &Sa) -> Vec<String> {
     let same = sa.text.lines().filter(|line| {
         let differs = [
@@ -338,7 +338,7 @@ fn keys_are_in_no_text_and_in_no_core_dump() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         for router in &tunnelled.routers {
-            // What every process there inherits.
+            // Limits and a place for core dumps that every process there inherits.
             router.ok(
                 "mkdir -m 777 /run/cores; prlimit --pid 1 --core=unlimited:unlimited; \
                        echo /run/cores/%e >/proc/sys/kernel/core_pattern",

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const CALM: Duration = Duration::from_millis(500);
 /// A switchover between machines that others use as well; what is sent once more comes after 4 s.
 const LONG: Duration = Duration::from_secs(2);
-/// What the plugin installs has its reqids from here on.
+/// First reqid of the SAs that the plugin installs.
 const OURS: u32 = 0x4000_0000;
 /// The last message of a negotiation is on its way and understood within this, on a machine that
 /// others use as well. A message that is sent once more comes after 4 s.
@@ -104,8 +104,8 @@ fn wait_native(router: &Machine, count: usize, before: &[Sa]) -> Result<Vec<Sa>>
     }
 }
 
-/// What a fresh charon on a router costs, which negotiates instead of what followed: who speaks last
-/// sends with the new keys at once, which is lost until the other has read his last words.
+/// Fresh charon on a router, which negotiates instead of using the replicated SAs. The end that sends the last message
+/// uses the new keys at once; its packets are lost until the other end has read that message.
 fn negotiate(
     tunnelled: &Tunnelled,
     router: usize,

@@ -38,11 +38,11 @@ const GIVES_UP: &str = "retransmit_tries = 2\nretransmit_timeout = 1.0\n";
 enum Fate {
     /// By commands of a service, for so long.
     Stopped,
-    /// The same, and an administrator has begun it before the role leaves.
+    /// Stopped by such commands, which an administrator has begun before the role leaves.
     StoppedBefore,
-    /// When the role leaves, and started anew when it is back.
+    /// When the role leaves, and started again when it is back.
     Killed,
-    /// As well, and again when the role is back, where systemd alone starts it anew.
+    /// As well, and once more when the role is back, where systemd alone starts it again.
     Crashed,
     LeftRunning,
     /// With dead peer detection.
@@ -84,7 +84,7 @@ fn connection() -> Connection {
     }
 }
 
-/// The same on the routers.
+/// Connection of the routers.
 fn connection_of(order: Order) -> Connection {
     let mut connection = connection();
     if order.fate == Fate::LeftDetecting {
@@ -169,7 +169,7 @@ fn begin_stop(router: &Machine, by: By) -> Result<()> {
     router.spawn("stop", &line).map(drop)
 }
 
-/// Makes the tunnel anew: charon by itself, if it has given the other end up, or as it is asked to.
+/// Makes the tunnel again: charon by itself, if it has given the other end up, or as it is asked to.
 fn negotiates(tunnelled: &Tunnelled, own: &Charon, order: Order, old: &[u32]) -> Result<bool> {
     if order.fate == Fate::LeftRunning {
         own.swanctl(&format!("--rekey --child {CHILD}"))?;

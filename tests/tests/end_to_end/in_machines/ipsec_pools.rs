@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Virtual addresses of road warriors: with a half of the pool on each node no living client's address is given
-//! away, neither in a failover nor by a charon that starts anew, and one pool on both nodes is named. The same with
+//! away, neither in a failover nor by a charon that starts again, and one pool on both nodes is named. The same with
 //! addresses of a DHCP server whose leases follow.
 
 use std::fs;
@@ -31,7 +31,7 @@ fn router(pool: &str) -> String {
     gives("pool") + &format!("pools {{\n pool {{\n addrs = {pool}\n }}\n}}\n")
 }
 
-/// The same without the pool of that name.
+/// Router's connection that gives addresses of a pool, without the pool of that name.
 fn gives(pool: &str) -> String {
     let (own, network) = (Family::V4.gateway(), Family::V4.lan_network());
     format!(
@@ -78,7 +78,8 @@ fn start(tunnelled: &Tunnelled, pools: [&str; 2]) -> Result<usize> {
     tunnelled.start_spared(&plan)
 }
 
-/// The same with the addresses of dnsmasq on the active router, whose leases follow.
+/// Charons of the routers with addresses of dnsmasq on the active router, whose leases are replicated; which router is
+/// active.
 fn start_with_dhcp(tunnelled: &Tunnelled) -> Result<usize> {
     let [r1, r2] = &tunnelled.routers;
     for router in [r1, r2] {

@@ -14,7 +14,7 @@ use spared_tests::machine::{Machine, STEP};
 const SPACING: Duration = Duration::from_millis(5);
 const LIMIT: Duration = Duration::from_secs(20);
 const CALM: Duration = Duration::from_millis(500);
-/// Of a failover between machines, which begins after 1.4 s of silence.
+/// Longest outage by a failover between machines, which begins after 1.4 s of silence.
 const FAILOVER: Duration = Duration::from_secs(4);
 /// The last message of a negotiation is understood within this.
 const ANSWER: Duration = Duration::from_millis(150);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What two nodes say of a pair with a tunnel, beside what its packets say, while faults come at random.
+//! Verdicts of two nodes about a pair with a tunnel, compared with the tunnel's packets, while faults come at random.
 
 use std::fmt::Write;
 use std::thread;
@@ -61,7 +61,7 @@ impl Soak<'_> {
         said.starts_with("OK")
     }
 
-    /// Whether the tunnel carries and all that are asked say OK.
+    /// Returns true if the tunnel carries packets and all nodes that are asked say OK.
     fn look(&mut self, asked: &[usize]) -> bool {
         let since = Stamp::now();
         thread::sleep(LOOK);

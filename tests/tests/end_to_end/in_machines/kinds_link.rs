@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// Two links at a time.
 const ROUNDS: [[Kind; 2]; 3] = [[VLAN, BONDS[1]], [BRIDGE, MACVLAN], [VRF, VETH]];
-/// Those in `make test`.
+/// Number of rounds in `make test`.
 const SAMPLE: usize = 1;
 
 /// The first link has IPv4 addresses, the second one IPv6.

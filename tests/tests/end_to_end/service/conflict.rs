@@ -5,7 +5,7 @@ use spared_tests::lab::scenario;
 
 use super::*;
 
-/// What a hook does to a cloud's interface: the last one that says so has the address.
+/// Hook that stands for a cloud's interface: the last one that says so has the address.
 const HOOK: &str = r#"echo "$SPARED_NODE $2 $3 $SPARED_WHY" >>"$(dirname "$0")/../../cloud""#;
 
 #[test]

@@ -51,7 +51,7 @@ fn ten_slow_services_delay_no_address() {
     });
 }
 
-/// What a planned change costs, and what the death of the active node does.
+/// Outages by a planned change, and by the death of the active node.
 fn measure(services: &mut Services<'_>, gateway: &Echo) -> Result<[Outage; 2]> {
     services.pair.wait_settled()?;
     steady(gateway)?;

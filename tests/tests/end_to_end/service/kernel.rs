@@ -82,7 +82,7 @@ fn setting(site: &Site) -> String {
     site.ns.run(read).unwrap_or_default().trim().to_owned()
 }
 
-/// Whether everything at a node is as a role wants it.
+/// Returns true if everything at a node is as a role wants it.
 fn follows(services: &Services<'_>, at: usize, role: &str) -> bool {
     let site = &services.pair.lab.sites[at];
     let active = role == "active";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is asserted: deaths, strangers, failures, maintenance, and the end of the plugin itself.
+//! Services stay as asserted through deaths, strangers, failures, maintenance, and the end of the plugin itself.
 
 use std::thread;
 

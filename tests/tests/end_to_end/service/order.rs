@@ -197,7 +197,7 @@ fn ten_flaps_end_as_the_last_of_them(services: &Services<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Those of the present roles: a role that is back before the other was told is not told again, and may
+/// Waits for the hooks of the present roles. A role that is back before the other was told is not told again, and may
 /// have had its services stopped and started meanwhile.
 fn hooks_have_ended(services: &Services<'_>) -> Result<()> {
     services.wait("hooks had their turn", |it| {

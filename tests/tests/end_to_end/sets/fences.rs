@@ -33,7 +33,7 @@ fn start(lab: &Lab) -> Result<Sets<'_>> {
     Ok(sets)
 }
 
-/// What a node counts of the group that is active there.
+/// Counter of a node, for the group that is active there.
 fn counted(sets: &Sets<'_>, site: usize, key: &str) -> u64 {
     let key = format!("{}.{key}", GROUPS[site]);
     let row = Spared(&sets.pair.routers[site]).row(&["vrrp", "counters"], &key);

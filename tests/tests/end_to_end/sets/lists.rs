@@ -23,7 +23,7 @@ const TRIES_MS: u64 = 3 * LIST_MS;
 /// Elements of a list in the samples.
 const ELEMENTS: usize = 3_000;
 
-/// What happens while the list is replaced.
+/// Event while the list is replaced.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Nothing,
@@ -54,7 +54,7 @@ fn addresses(number: usize, count: usize) -> Vec<Ipv4Addr> {
     common.chain(own).collect()
 }
 
-/// That list as people write it.
+/// List of `addresses`, as people write it.
 pub fn list(number: usize, count: usize) -> String {
     let all = addresses(number, count);
     let all: Vec<String> = all.iter().map(Ipv4Addr::to_string).collect();

@@ -1,5 +1,5 @@
-//! A firewall is loaded anew (`flush ruleset`, then all of it): its sets lose what was added at run
-//! time, and get it back.
+//! A firewall is loaded again (`flush ruleset`, then all of it): its sets lose what was added at run time, and get it
+//! back.
 
 use spared_tests::elements::has_element;
 
@@ -77,7 +77,7 @@ impl Sets<'_> {
         Ok(())
     }
 
-    /// Loads the ruleset anew on these nodes; what the set had is back within `limit_ms`.
+    /// Loads the ruleset again on these nodes; what the set had is back within `limit_ms`.
     fn reload(&self, sites: &[usize], names: bool, elements: usize, limit_ms: u64) -> Result<()> {
         for site in sites {
             load(self.ns(*site), names)?;
@@ -140,7 +140,7 @@ fn ten_thousand_are_back_after_two_loads_within_a_second_and_during_a_switchover
             sets.wait_whole(10_002)?;
         }
         sets.pair.wait_settled()?;
-        // the set is made anew on the node that becomes active next, while it does
+        // the set is made again on the node that becomes active next, while it does
         for _ in 0..2 {
             let next = 1 - sets.active;
             let loads = thread::scope(|scope| {
@@ -179,7 +179,7 @@ fn a_failover_keeps_a_set_that_was_made_anew_on_both() {
         sets.wait("a failover", |sets| sets.pair.role(next) == "active")?;
         sets.active = next;
         assert!(within(1_000, || count(sets.here()) == 100));
-        // its worker knows nothing any more, and its set is made anew once more
+        // its worker knows nothing any more, and its set is made once more
         load(sets.there(), false)?;
         sets.pair.restart(dead)?;
         sets.pair.wait_settled()?;

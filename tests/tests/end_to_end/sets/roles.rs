@@ -1,4 +1,4 @@
-//! What becomes of sets when roles change.
+//! Sets when roles change.
 
 use super::*;
 

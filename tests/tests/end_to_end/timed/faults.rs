@@ -13,7 +13,7 @@ use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What must become of the plugin.
+/// Fate that the plugin must have.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Restarted,

@@ -15,7 +15,7 @@ use spared_tests::router::{Plan, VirtualRouter};
 
 const VRID: u8 = 51;
 const RATE: u64 = 50;
-/// What a failover may take on a busy machine; a believed advert would make it 3 s at least.
+/// Longest time of a failover on a busy machine. A believed advert would make it 3 s at least.
 const LIMIT: Duration = Duration::from_millis(1_500);
 const WHILE: Duration = Duration::from_secs(1);
 

@@ -13,7 +13,7 @@ use spared_tests::router::{Kind, Plan, Router, Spared};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(10);
-/// What two shared processors may add to any time.
+/// Delay that two shared processors may add to any time.
 const NOISE: Duration = Duration::from_millis(100);
 
 fn strike(fault: Fault, bound: impl Fn(&Pair) -> Duration) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Who speaks the link with the peer's own key, and is bound by nothing of it.
+//! Speaker of the link that has the peer's own key, and keeps to none of the link's rules.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,11 +38,11 @@ pub struct Speaker {
     tls: rustls::Connection,
     splitter: Splitter,
     sequence: u64,
-    /// What it offers, by name.
+    /// Channels that the node offers, by name.
     pub channels: BTreeMap<String, Channel>,
-    /// What it said in them.
+    /// Messages that the node sent in them.
     pub samples: Vec<Vec<u8>>,
-    /// Where it said why it goes, or went without.
+    /// Reason why the session ended: the node's own, or the error of the connection.
     pub ended: Option<String>,
 }
 

@@ -55,7 +55,7 @@ pub fn all() -> Vec<String> {
     asked.chain(WORDS.map(str::to_owned)).collect()
 }
 
-/// Of the length that a word may have.
+/// Words as long as a word may be.
 pub fn long() -> Vec<String> {
     let many = |item: &dyn Fn(usize) -> String, count: usize| {
         let items: Vec<String> = (0..count).map(item).collect();

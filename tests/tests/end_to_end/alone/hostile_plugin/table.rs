@@ -1,5 +1,5 @@
-//! What a hostile plugin does, by the name of its file, and what the journal says of it in the line
-//! that names it: one of the texts between bars.
+//! Behaviours of a hostile plugin, by the name of its file, each with what the journal says of it in the line that
+//! names it: one of the texts between bars.
 
 /// A behaviour of `abi/examples/hostile`, and the words of the line that names it.
 pub type Row = (&'static str, &'static str);
