@@ -348,7 +348,7 @@ fn a_learned_default_route_that_is_gone_is_told_from_one_of_last_resort() {
     });
 }
 
-/// Of this namespace, and of the whole machine.
+/// Load of this namespace, and of the whole machine.
 #[test]
 fn what_the_kernel_counts_of_its_load_is_read_from_within_the_sandbox() {
     scenario(1, |lab| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the plugin ipsec reads of a kernel that has ESP and writes into it: this program runs itself
-//! inside a machine. A program of its own, as two plugins do not fit into one.
+//! Reads and writes of the plugin ipsec in a kernel that has ESP: this program runs itself inside a machine. It is a
+//! program of its own, as two plugins do not fit into one.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
@@ -217,7 +217,7 @@ fn ike(zeros: usize, exchange: u8, flags: u8) -> Vec<u8> {
     [&vec![0; zeros][..], &spis, &head, &[0; 8]].concat()
 }
 
-/// Whether a packet leaves from there.
+/// Returns true if a packet leaves from an address.
 fn leaves(source: &str, port: u16, packet: &[u8]) -> bool {
     let source: IpAddr = source.parse().expect("an address");
     let near = UdpSocket::bind((source, port)).expect("a sender");
@@ -311,7 +311,7 @@ fn ip(words: &str) {
     assert!(done.expect("ip").success(), "ip {words}");
 }
 
-/// What others do meanwhile is no part of it.
+/// Reads all SAs and policies. Changes that others made before are no part of it.
 fn read(kernel: &mut Kernel) -> (Vec<Sa>, Vec<Policy>) {
     let (mut sas, mut policies) = (Vec::new(), Vec::new());
     while !kernel.events().expect("events").is_empty() {}
@@ -511,7 +511,7 @@ fn a_probe_finds_what_is_missing_and_leaves_nothing_behind() {
     );
 }
 
-/// What is told within a while, until it is enough.
+/// Events that the kernel tells within a while, until they are enough.
 fn told(kernel: &mut Kernel, enough: impl Fn(&[XfrmEvent]) -> bool) -> Vec<XfrmEvent> {
     let (begun, mut told) = (Instant::now(), Vec::new());
     while begun.elapsed() < Duration::from_secs(5) && !enough(&told) {

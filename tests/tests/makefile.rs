@@ -70,7 +70,7 @@ impl Clone {
         }
     }
 
-    /// What `make -n TARGET` prints.
+    /// Output of `make -n TARGET`.
     fn make(&self, target: &str) -> String {
         let path = std::env::var("PATH").unwrap();
         let mut make = Command::new("make");

@@ -24,7 +24,7 @@ fn the_page_of_conntrack_names_every_key_with_its_scope() {
     assert_page_names("spared-conntrack.5.scd", &config);
 }
 
-/// Those of the table below "sparectl conntrack": the cells that begin with a bold word.
+/// Rows of the table below "sparectl conntrack": the cells that begin with a bold word.
 #[test]
 fn the_page_of_conntrack_names_every_row_of_its_answer() {
     let page = docs().join("man/spared-conntrack.5.scd");

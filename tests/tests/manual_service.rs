@@ -45,7 +45,7 @@ fn the_examples_are_accepted_on_each_node() {
     }
 }
 
-/// What stands behind "#" is for those who have that instead: it is as right.
+/// Units behind "#" are for those who run these instead of the ones above: they are accepted as well.
 #[test]
 fn the_units_that_the_examples_offer_instead_are_accepted() {
     let mut offers = 0;

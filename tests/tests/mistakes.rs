@@ -53,7 +53,7 @@ impl Bench {
         command.output().expect("spared runs")
     }
 
-    /// What differs from the row; empty if nothing does.
+    /// Differences from the row; empty if there are none.
     fn differing(&self, row: usize, mistake: &Mistake) -> String {
         let Mistake { name, files, says } = mistake;
         let output = self.check(row, files);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What programs print: a reader that ends before it has read everything (`| head`) makes none panic, and one asked
-//! for help prints it and does not run. tests/bench/tests has the same for the benches.
+//! Output of programs: a reader that ends before it has read everything (`| head`) makes none panic, and a program
+//! that is asked for help prints it and does not run. tests/bench/tests has the same for the benches.
 
 #![allow(clippy::unwrap_used)]
 

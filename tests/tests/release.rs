@@ -19,7 +19,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// What build-deb leaves, of this checkout and a package with these notices.
+/// Packages as build-deb leaves them, of this checkout and a package with these notices.
 struct Packages(PathBuf);
 
 impl Packages {

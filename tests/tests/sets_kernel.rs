@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the plugin sets reads of a kernel and writes into it, in a namespace of its own. A program of
-//! its own, as two plugins do not fit into one.
+//! Reads and writes of the plugin sets in a kernel, in a namespace of its own. It is a program of its own, as two
+//! plugins do not fit into one.
 
 use std::time::{Duration, Instant};
 

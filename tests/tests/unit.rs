@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What systemd says of the packaged units: their exposure does not grow, and SECURITY.md has a reason for each point
-//! that they leave open, and for no other. The files of the configuration are writable for the starter's alone.
+//! Findings of systemd about the packaged units: their exposure does not grow, and SECURITY.md has a reason for each
+//! point that they leave open, and for no other. The files of the configuration are writable for the starter's alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ const BANNED: [(&str, &str); 11] = [
     ("bury", "handle_ended"),
 ];
 
-/// The same of two words that stand beside each other.
+/// Pairs of words that the project has given up, each with what is said instead.
 const BANNED_PAIRS: [(&str, &str, &str); 3] = [
     ("hand", "over", "switch over"),
     ("hands", "over", "switches over"),
@@ -46,7 +46,8 @@ const EXEMPT: [&str; 5] = [
     "fuzz/seeds",
 ];
 
-/// What administrators read neither in a page nor in a message, each with what is said instead. Code may have these words.
+/// Words that administrators read neither in a page nor in a message, each with what is said instead. Code may have
+/// these words.
 const UNKNOWN_TO_ADMINISTRATORS: [(&str, &str); 8] = [
     ("elector", "vrrp plugin"),
     ("electors", "vrrp plugins"),
@@ -106,7 +107,7 @@ fn words_of_the_code_are_found_in_what_is_read() {
     assert_eq!(said("the host name, a renewal, the hosts"), [""; 0]);
 }
 
-/// What to say instead of the words of a line that administrators do not know.
+/// Replacements for the words of a line that administrators do not know.
 fn unknown_in(line: &str) -> impl Iterator<Item = &'static str> {
     let mut rest = line.to_lowercase();
     for phrase in RIGHT {
@@ -127,8 +128,8 @@ fn unknown_in(line: &str) -> impl Iterator<Item = &'static str> {
 /// Words with which no comment begins: a comment names first what it is about.
 const OPENINGS: [&str; 7] = ["Of", "That", "The same", "Those", "What", "Whether", "Who"];
 
-/// Folders of the product's code and of the tests' library.
-const COMMENTED: [&str; 6] = ["abi", "check", "host", "lib", "plugins", "tests/src"];
+/// Folders of all code: of the product, its fuzz targets and the tests.
+const COMMENTED: [&str; 7] = ["abi", "check", "fuzz", "host", "lib", "plugins", "tests"];
 
 #[test]
 fn comments_begin_with_what_they_are_about() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a manual page and the examples say, for holding the readers against it.
+//! Texts of a manual page and of the examples, for holding the readers against them.
 
 #![allow(dead_code, reason = "each test program needs some of it")]
 
@@ -87,7 +87,7 @@ fn plain(cell: &str) -> String {
     cell.replace('*', "").replace("_NAME_", "NAME")
 }
 
-/// What a page says of its keys: from the first heading of them on.
+/// Part of a page about its keys: from the first heading of them on.
 fn keys_of(page: &str) -> String {
     let text = fs::read_to_string(docs().join("man").join(page)).expect("the page is there");
     let keys = text.lines().skip_while(|line| !line.starts_with("# KEYS"));
