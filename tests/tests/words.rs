@@ -153,9 +153,9 @@ fn comments_begin_with_what_they_are_about() {
 
 #[test]
 fn only_the_first_line_of_a_comment_is_its_beginning() {
-    let text = "/// What it is.\nfn a() {\n    // whoever asks\n    // Of these\n    b(); // The same\n}\n//! Offers\n";
+    let text = "// SPDX-License-Identifier: MIT\n//! Of it.\n\n/// What it is.\nfn a() {\n    // whoever asks\n    // Of these\n    b(); // The same\n}\n//! Offers\n";
     let numbers: Vec<usize> = unnamed_in(text).map(|(number, _)| number).collect();
-    assert_eq!(numbers, [1]);
+    assert_eq!(numbers, [2, 4]);
 }
 
 /// First lines of comments that begin with one of [`OPENINGS`], with their numbers.
@@ -173,7 +173,7 @@ fn unnamed_in(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let before = std::iter::once("").chain(text.lines());
     let lines = text.lines().zip(before).zip(1..);
     lines.filter_map(move |((line, before), number)| {
-        let begins = comment(before).is_none_or(|it| it.is_empty());
+        let begins = comment(before).is_none_or(|it| it.is_empty() || it.starts_with("SPDX-"));
         let is_found = begins && comment(line).is_some_and(|it| opens(&it));
         is_found.then_some((number, line))
     })

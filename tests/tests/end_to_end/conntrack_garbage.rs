@@ -66,7 +66,9 @@ fn endure(lab: &Lab, r1_active: bool) -> Result<()> {
         let table = flows::read(&lab.sites[0].ns)?;
         for number in 0..crowd.count {
             let own = crowd.tuple(number);
-            let found = table.iter().find(|it| it.original == own || it.reply == own);
+            let found = table
+                .iter()
+                .find(|it| it.original == own || it.reply == own);
             let is_own = found.is_some_and(|it| it.original == own && it.mark == crowd.mark);
             assert!(is_own, "{own:?}: {found:?}");
         }
