@@ -85,10 +85,12 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         is_one,
         virtual_addresses: &virtual_addresses,
         taken: translate::Taken::default(),
+        uncounted: BTreeSet::new(),
         next_priority: translate::PRIORITY,
     };
     let (mut texts, decisions) =
         translate::translate(&mut translation, trees, request.conntrackd.is_some());
+    let uncounted = std::mem::take(&mut translation.uncounted);
     if is_one && !decisions.is_empty() {
         guessed(&mut sources, &request.nodes, trees[0]);
     }
@@ -120,6 +122,7 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         texts: &texts,
         decisions: &decisions,
         replication: replication.as_ref(),
+        uncounted: &uncounted,
         is_one,
     };
     let steps = if request.is_final {

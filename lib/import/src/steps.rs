@@ -60,6 +60,8 @@ pub struct Situation<'s> {
     pub texts: &'s Texts,
     pub decisions: &'s [Decision],
     pub replication: Option<&'s Replication>,
+    /// Addresses in keepalived's adverts that are not in spared's.
+    pub uncounted: &'s BTreeSet<IpAddr>,
     /// One file was read for both nodes, and it has no lines for one of them alone.
     pub is_one: bool,
 }
@@ -85,7 +87,8 @@ impl Situation<'_> {
             backup: b,
             why,
         };
-        let mut steps = vec![which(first, &roles)];
+        let mut steps: Vec<Step> = self.count_alike().into_iter().collect();
+        steps.push(which(first, &roles));
         steps.extend(self.elsewhere(&roles));
         steps.push(self.write(1 - active, &roles));
         steps.extend(self.one_by_one(first, &roles));
@@ -111,6 +114,17 @@ impl Situation<'_> {
             ),
             (_, _, likely) => (likely.unwrap_or(1), "that is a guess".to_owned()),
         }
+    }
+
+    /// The change of keepalived.conf without which both nodes become active.
+    fn count_alike(&self) -> Option<Step> {
+        let names: Vec<String> = self.uncounted.iter().map(ToString::to_string).collect();
+        let names = names.join(", ");
+        let what = format!(
+            "on both: take the lines about {names} that are in *to do by hand* out of keepalived.conf, then on both at once:"
+        );
+        let then = "keepalived refuses adverts with another number of addresses than its own. With these lines both nodes would be active after `sparectl force active`. Both reload within three `advert_int`: roles stay as they are. If the second one is later, both are active until then";
+        (!names.is_empty()).then(|| Step::new(what, &["systemctl reload keepalived"], then))
     }
 
     /// Groups that are active on the other node, if the nodes prefer different ones.

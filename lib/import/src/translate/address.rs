@@ -13,6 +13,9 @@ use crate::tree::Statement;
 
 /// Maximum bytes of a label, as of an interface's name.
 const LABEL_MAX: usize = 15;
+const COUNTED: &str = "the address is there already; keepalived has it twice in its adverts, and refuses adverts with another number of addresses";
+const COUNTED_TODO: &str =
+    "take this line out of keepalived.conf on both nodes before you begin, as the first step says";
 
 /// A virtual address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,8 @@ impl Translation<'_> {
         taken: &mut Taken,
     ) -> Vec<Address> {
         let bare = |it: &Statement| it.word(0).split('/').next().unwrap_or_default().to_owned();
+        // the other list is in no advert
+        let is_advertised = home.has_one_family && !self.is_final;
         let mut found: Vec<Address> = Vec::new();
         for entry in self.entries(both, bare) {
             let Some(statement) = entry[0].or(entry[1]) else {
@@ -93,6 +98,7 @@ impl Translation<'_> {
                 let why =
                     "no host can have it: it is a network's, a broadcast or no unicast address";
                 self.list_both(&entry, why, "write another one, or correct its prefix");
+                self.uncounted.extend(is_advertised.then_some(ip));
                 continue;
             }
             // an entry of one node alone is written for both
@@ -108,7 +114,13 @@ impl Translation<'_> {
                 Once::Address(ip, on.to_owned())
             });
             if !taken.take(&self.taken, once) {
-                self.list_both(&entry, "the address is there already", "once is enough");
+                let (why, todo) = if is_advertised {
+                    self.uncounted.insert(ip);
+                    (COUNTED, COUNTED_TODO)
+                } else {
+                    ("the address is there already", "nothing: once is enough")
+                };
+                self.list_both(&entry, why, todo);
                 continue;
             }
             let mut text = net.to_string();

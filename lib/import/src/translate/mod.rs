@@ -46,6 +46,8 @@ pub struct Translation<'s> {
     pub virtual_addresses: &'s BTreeSet<IpAddr>,
     /// Names and numbers that are in the files.
     pub taken: Taken,
+    /// Addresses in keepalived's adverts that are not in spared's.
+    pub uncounted: BTreeSet<IpAddr>,
     /// Priority above that of the next rule that has none.
     pub next_priority: u32,
 }

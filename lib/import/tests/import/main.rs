@@ -4,6 +4,7 @@
 mod common;
 mod corpus;
 mod differences;
+mod keepalived;
 mod limits;
 mod reading;
 mod steps;
