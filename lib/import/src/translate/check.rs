@@ -16,6 +16,9 @@ use crate::tree::Statement;
 /// Points of a check whose failure alone makes a node unfit.
 const FAULT: i64 = -253;
 const NAME_MAX: usize = 64;
+const IGNORED: &str =
+    "keepalived ignores a check with a weight in an instance of a sync group, and so do the files";
+const WITHOUT_WEIGHT: &str = "keepalived ignores the weight in an instance of a sync group: a failure is a fault, and 253 points in the files";
 const CHECKS_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,10 +177,27 @@ impl Tracked<'_> {
             let why = "keepalived gives its role up when it fails, also if no other node lives; this node then keeps it";
             let todo = "nothing, or stop what must not run by a hook in fault.d";
             advise("a check without a weight", why, todo);
-        } else if self.groups.len() < groups.len() {
-            let what = format!("weight of {name} in some instances");
-            let why = "a check counts for all groups of a node";
-            advise(&what, why, "look whether that is meant");
+        }
+        if self.groups.len() < groups.len() {
+            let names = |is_tracking: bool| {
+                let named = groups.iter().enumerate();
+                let named = named.filter(|it| self.groups.contains(&it.0) == is_tracking);
+                named
+                    .map(|it| it.1.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            let what = format!("check {name}");
+            let why = format!(
+                "a check counts for all groups of a node: it is tracked by {}, and moves {}, too",
+                names(true),
+                names(false)
+            );
+            advise(
+                &what,
+                &why,
+                "`weight = 0` in plugins/health.toml, if it shall move nothing",
+            );
         }
         if self.weight.points.abs() > -FAULT {
             let why = "a check has up to 253 points: the files have 253";
@@ -234,12 +254,11 @@ fn tracked<'t>(
     for (kind, list, words) in KINDS {
         let known: BTreeMap<&str, Both<'t>> = top.named(words).into_iter().collect();
         let trackers = groups.iter().enumerate().flat_map(|(number, group)| {
-            let members = group.members.iter().map(|it| it.both);
-            members
-                .chain(Some(group.both).filter(|_| group.is_sync))
-                .map(move |it| (number, it))
+            let members = group.members.iter().map(move |it| (number, it.both, true));
+            let own = (number, group.both, false);
+            members.chain(Some(own).filter(|_| group.is_sync))
         });
-        for (group, both) in trackers {
+        for (group, both, is_member) in trackers {
             for (node, block) in child(&both, list).into_iter().enumerate() {
                 for entry in block.into_iter().flat_map(|it| it.block()) {
                     let name = entry.word(0);
@@ -261,8 +280,13 @@ fn tracked<'t>(
                         );
                     }
                     let blocks = blocks.unwrap_or([None, None]);
-                    let weight =
-                        weight(translation, entry, blocks[node].or(blocks[1 - node]), kind);
+                    let block = blocks[node].or(blocks[1 - node]);
+                    let mut weight = weight(translation, entry, block, kind);
+                    if is_member && !groups[group].counts_weights(node) {
+                        let counted = without_weight(translation, entry, weight, kind);
+                        let Some(counted) = counted else { continue };
+                        weight = counted;
+                    }
                     let place = entry.place;
                     let check = found
                         .entry((kind, name.to_owned()))
@@ -294,6 +318,32 @@ fn tracked<'t>(
         }
     }
     found
+}
+
+/// Weight of a tracker of a member whose sync group counts none, as keepalived has it; None if it ignores the tracker.
+fn without_weight(
+    translation: &mut Translation<'_>,
+    entry: &Statement,
+    weight: Weight,
+    kind: Kind,
+) -> Option<Weight> {
+    // keepalived forgets those of processes
+    if weight.points == 0 || kind == Kind::Process {
+        return Some(weight);
+    }
+    let is_fault = kind == Kind::Interface || (kind == Kind::File && weight.points == 1);
+    let (why, todo) = if is_fault {
+        (WITHOUT_WEIGHT, "nothing, or, if the weight shall count,")
+    } else {
+        (IGNORED, "nothing, or, if it shall count,")
+    };
+    let todo =
+        format!("{todo} write `sync_group_tracking_weight` into the group, and import again");
+    translation.list(entry, why, &todo);
+    is_fault.then_some(Weight {
+        points: 0,
+        ..weight
+    })
 }
 
 /// Weight of an entry: its own, or that of the definition.

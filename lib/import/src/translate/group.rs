@@ -387,6 +387,15 @@ fn election_keys(translation: &Translation<'_>, group: &Group<'_>) -> String {
 }
 
 impl Group<'_> {
+    /// True if keepalived on a node counts the weights of checks in an instance.
+    pub fn counts_weights(&self, node: usize) -> bool {
+        let words = ["sync_group_tracking_weight", "global_tracking"];
+        !self.is_sync
+            || words
+                .iter()
+                .any(|word| child(&self.both, word)[node].is_some())
+    }
+
     /// Adds what a good check is worth in keepalived.
     pub fn add(&mut self, points: Each<i64>) {
         for (priority, points) in self.election.priority.iter_mut().zip(points) {

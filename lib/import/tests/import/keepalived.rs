@@ -56,3 +56,72 @@ fn an_address_that_keepalived_advertises_twice_goes_before_all_else() {
     assert!(told(&import).contains("once is enough"));
     assert!(import.steps[0].what.contains("see which node is backup"));
 }
+
+const CHECKS: &str = "vrrp_script s {\nscript /s\nweight -20\n}\ntrack_file drain {\nfile /d\nweight -1\n}\ntrack_file plain {\nfile /p\n}\n\
+                      vrrp_track_process p {\nprocess x\nweight 7\n}\n";
+const TRACKERS: &str = "track_script {\ns\n}\ntrack_file {\ndrain\nplain\n}\ntrack_process {\np\n}\ntrack_interface {\neth9 weight -30\n}";
+
+#[test]
+fn a_sync_group_counts_the_weights_of_its_instances_only_if_it_says_so() {
+    let text = |group: &str, member: &str| {
+        format!(
+            "{CHECKS}vrrp_sync_group g {{\ngroup {{\na\nb\n}}\n{group}\n}}\n{}{}",
+            instance("a", 1, member),
+            instance("b", 2, "")
+        )
+    };
+    let without = text("", TRACKERS);
+    let import = imported(&without);
+    let (health, list) = (&import.texts["plugins/health.toml"], told(&import));
+    assert!(
+        !health.contains("\"s\"") && !health.contains("\"drain\""),
+        "{health}"
+    );
+    assert!(health.contains("name = \"p\"\n"), "{health}");
+    for fault in [
+        "\"eth9\"\nweight = -253",
+        "\"plain\"\npath = \"/p\"\nworse = \"above\"\nweight = -253",
+    ] {
+        assert!(health.contains(fault), "{fault}: {health}");
+    }
+    for expected in [
+        "s: keepalived ignores a check with a weight in an instance of a sync group, and so do the files\n    nothing, or, if it shall count, write `sync_group_tracking_weight`",
+        "eth9 weight -30: keepalived ignores the weight in an instance of a sync group",
+    ] {
+        assert!(list.contains(expected), "{expected} is not in {list}");
+    }
+    assert_eq!(outcome(&import, &without, "s"), Outcome::Listed);
+    for counted in [
+        text("sync_group_tracking_weight", TRACKERS),
+        text(TRACKERS, ""),
+    ] {
+        let import = imported(&counted);
+        let (health, list) = (&import.texts["plugins/health.toml"], told(&import));
+        for weight in [
+            "fall = 1\nweight = -20",
+            "worse = \"above\"\nweight = -1\n",
+            "\"eth9\"\nweight = -30",
+        ] {
+            assert!(health.contains(weight), "{weight}: {health}");
+        }
+        assert!(!list.contains("keepalived ignores"), "{list}");
+    }
+}
+
+#[test]
+fn a_check_of_one_group_names_the_groups_that_it_moves_as_well() {
+    for weight in ["", "weight -20"] {
+        let import = imported(&format!(
+            "vrrp_script s {{\nscript /s\n{weight}\n}}\n{}{}",
+            instance("a", 1, "track_script {\ns\n}"),
+            instance("b", 2, "track_interface {\neth9\n}")
+        ));
+        let list = told(&import);
+        for expected in [
+            "check s: a check counts for all groups of a node: it is tracked by a, and moves b, too",
+            "check eth9: a check counts for all groups of a node: it is tracked by b, and moves a, too",
+        ] {
+            assert!(list.contains(expected), "{expected} is not in {list}");
+        }
+    }
+}

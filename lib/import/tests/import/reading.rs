@@ -221,6 +221,8 @@ const SAMPLES: [(&str, &[&str]); 7] = [
             "track_script { s }",
             "track_process { p }",
             "track_file { f }",
+            "sync_group_tracking_weight",
+            "global_tracking",
             "notify_master /x",
             "notify_backup /x",
             "notify_fault /x",
