@@ -105,8 +105,20 @@ fn times(translation: &mut Translation<'_>, both: &Both<'_>) -> [u64; 2] {
         fitting
     };
     let interval = read("interval", 1000, INTERVAL_MS);
-    let most = interval.min(TIMEOUT_MS_MAX);
-    [interval, read("timeout", interval, 10..=most)]
+    let timeout = read("timeout", interval, 10..=TIMEOUT_MS_MAX);
+    let place = both[0]
+        .or(both[1])
+        .map(|it| it.child("timeout").unwrap_or(it).place);
+    if let Some(place) = place.filter(|_| timeout > interval) {
+        let why = format!(
+            "a check is not run again before its timeout: `interval` is {} in the files, so a fault is seen that much later",
+            time(timeout).replace('"', "")
+        );
+        let todo =
+            "nothing, or a `timeout` of the time that the script takes at most, and import again";
+        translation.tell(place, "timeout above the interval", &why, todo);
+    }
+    [interval.max(timeout), timeout]
 }
 
 /// True for a command that a check can run.

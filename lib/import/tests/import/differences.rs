@@ -98,7 +98,7 @@ fn each_value_that_means_something_else_is_told() {
         (
             &script("interval 2\ntimeout 5"),
             TRACK,
-            "timeout of a script: allowed is 10ms to 2s here: the files have 2s",
+            "timeout above the interval: a check is not run again before its timeout: `interval` is 5s",
         ),
         (
             &script("interval 0.01"),

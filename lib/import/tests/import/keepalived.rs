@@ -109,6 +109,33 @@ fn a_sync_group_counts_the_weights_of_its_instances_only_if_it_says_so() {
 }
 
 #[test]
+fn a_script_gets_all_of_its_timeout() {
+    let text = |lines| {
+        format!(
+            "vrrp_script s {{\nscript /s\n{lines}\n}}\n{}",
+            instance("a", 1, "track_script {\ns\n}")
+        )
+    };
+    let import = imported(&text("interval 1\ntimeout 10"));
+    let health = &import.texts["plugins/health.toml"];
+    assert!(
+        health.contains("interval = \"10s\"\ntimeout = \"10s\"\n"),
+        "{health}"
+    );
+    assert!(
+        told(&import)
+            .contains("`interval` is 10s in the files, so a fault is seen that much later")
+    );
+    let import = imported(&text("interval 5\ntimeout 2"));
+    let health = &import.texts["plugins/health.toml"];
+    assert!(
+        health.contains("interval = \"5s\"\ntimeout = \"2s\"\n"),
+        "{health}"
+    );
+    assert!(!told(&import).contains("timeout above"));
+}
+
+#[test]
 fn a_check_of_one_group_names_the_groups_that_it_moves_as_well() {
     for weight in ["", "weight -20"] {
         let import = imported(&format!(
