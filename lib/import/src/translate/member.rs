@@ -1,5 +1,6 @@
 //! A `vrrp_instance` as a member of a group: its interface, its addresses, and what it asks of the election.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -26,6 +27,7 @@ const FENCED_MS: u64 = 30;
 const PASSWORD_MAX: usize = 8;
 /// Longest delay of a start.
 const START_SECONDS_MAX: u32 = 3600;
+const CLEARED: &str = "keepalived clears it: this node takes its role back at once, by its priority. In the files of two spared nodes it does so by `prefer`, after `failback_delay`";
 
 pub struct Member<'t> {
     pub name: &'t str,
@@ -206,7 +208,12 @@ impl Translation<'_> {
             );
             return None;
         }
-        let keys = self.interface_keys(top, &both, is_ipv6, vrid, &mut taken);
+        let election = self.election(top, &both, is_ipv6);
+        let mut keys = self.interface_keys(top, &both, is_ipv6, vrid, &mut taken);
+        if let Some(secret) = self.auth_pass(&child(&both, "authentication"), election.version) {
+            let secret = toml_text(&secret);
+            let _ = writeln!(keys, "auth_pass = {secret}   # until both nodes run spared");
+        }
         let mut devices: Vec<String> = interface.to_vec();
         let mut tables = String::new();
         for address in &elsewhere {
@@ -215,7 +222,6 @@ impl Translation<'_> {
         }
         tables += &self.routes(&child(&both, "virtual_routes"), &mut devices, &mut taken);
         tables += &self.rules(&child(&both, "virtual_rules"), &mut taken);
-        let election = self.election(top, &both, is_ipv6);
         self.taken.join(taken);
         let texts = |found: Vec<Address>| found.into_iter().map(|it| it.text).collect();
         Some(Member {
@@ -317,13 +323,39 @@ impl Translation<'_> {
         let delay = self.setting(both, "preempt_delay");
         Election {
             priority,
-            preempts: self.setting(both, "nopreempt").is_none(),
+            preempts: self.preempts(both, priority),
             failback_ms: delay
                 .and_then(|it| self.milliseconds(it, 1, SECONDS_MAX))
                 .unwrap_or(0),
             version,
             interval_ms: self.interval(both, version),
-            keys: self.group_keys(top, both, version),
+            keys: self.group_keys(top, both),
+        }
+    }
+
+    /// True if the node of the greater priority takes the role back in keepalived.
+    fn preempts(&mut self, both: &Both<'_>, [one, two]: Each<i64>) -> bool {
+        let mut never = child(both, "nopreempt").map(|it| it.is_some());
+        for node in [0, 1] {
+            let state = child(both, "state")[node];
+            // the state of the other node is in its own file
+            let is_known = node == 0 || !self.is_one;
+            if !is_known || state.is_none_or(|it| it.word(1) != "MASTER") {
+                continue;
+            }
+            never[node] = false;
+            for word in ["nopreempt", "preempt_delay"] {
+                if let Some(statement) = child(both, word)[node] {
+                    let what = format!("{word} with state MASTER");
+                    let todo = "nothing, or `state BACKUP`, and import again";
+                    self.tell(statement.place, &what, CLEARED, todo);
+                }
+            }
+        }
+        !match one.cmp(&two) {
+            Ordering::Greater => never[0],
+            Ordering::Less => never[1],
+            Ordering::Equal => never.contains(&true),
         }
     }
 
@@ -356,7 +388,7 @@ impl Translation<'_> {
     }
 
     /// Keys of the group that need no decision.
-    fn group_keys(&mut self, top: &Top<'_>, both: &Both<'_>, version: u8) -> Vec<Key> {
+    fn group_keys(&mut self, top: &Top<'_>, both: &Both<'_>) -> Vec<Key> {
         let mut keys = Vec::new();
         let mut add = |word, name, value| keys.push(Key { word, name, value });
         let global = |own: &str, all: &str| match child(both, own) {
@@ -380,10 +412,6 @@ impl Translation<'_> {
         }
         if is_there(both, "dont_track_primary") && !self.is_final {
             add("dont_track_primary", "carrier_weight", "0".to_owned());
-        }
-        if let Some(secret) = self.auth_pass(&child(both, "authentication"), version) {
-            let value = format!("{}   # until both nodes run spared", toml_text(&secret));
-            add("authentication", "auth_pass", value);
         }
         keys
     }

@@ -136,6 +136,58 @@ fn a_script_gets_all_of_its_timeout() {
 }
 
 #[test]
+fn a_master_takes_its_role_back_in_spite_of_nopreempt() {
+    let text = |one: &str, two: &str| {
+        let lines = [(1, "priority 150", one), (2, "priority 100", two)];
+        let lines = lines.map(|(node, priority, lines)| {
+            let lines = format!("{priority}\n{lines}");
+            let lines = lines.lines().map(|it| format!("@r{node} {it}\n"));
+            lines.collect::<String>()
+        });
+        instance("a", 1, &lines.concat())
+    };
+    for (one, two, prefers) in [
+        ("state MASTER\nnopreempt", "state BACKUP\nnopreempt", true),
+        ("state BACKUP\nnopreempt", "state BACKUP\nnopreempt", false),
+        ("nopreempt", "nopreempt", false),
+        // the node of the smaller priority never takes it
+        ("state BACKUP", "state BACKUP\nnopreempt", true),
+        ("state BACKUP\nnopreempt", "state MASTER", false),
+    ] {
+        let import = of_with(&text(one, two), true).expect("readable");
+        let vrrp = &import.texts["plugins/vrrp.toml"];
+        assert_eq!(
+            vrrp.contains("prefer = \"r1\""),
+            prefers,
+            "{one}, {two}: {vrrp}"
+        );
+        let is_told = told(&import).contains("nopreempt with state MASTER: keepalived clears it");
+        assert_eq!(is_told, one.contains("MASTER\nno"), "{one}, {two}");
+    }
+    let import = imported(&text("state MASTER\npreempt_delay 9", "state BACKUP"));
+    assert!(told(&import).contains("preempt_delay with state MASTER: keepalived clears it"));
+}
+
+#[test]
+fn each_instance_has_its_own_password() {
+    let pass = |word: &str| format!("authentication {{\nauth_type PASS\nauth_pass {word}\n}}");
+    let import = imported(&format!(
+        "vrrp_sync_group g {{\ngroup {{\na\nb\nc\n}}\n}}\n{}{}{}",
+        instance("a", 1, &pass("one")),
+        instance("b", 2, ""),
+        instance("c", 3, &pass("three"))
+    ));
+    let vrrp = &import.texts["plugins/vrrp.toml"];
+    let tables: Vec<&str> = vrrp.split("[[group.interface]]").collect();
+    let words: Vec<bool> = tables.iter().map(|it| it.contains("auth_pass")).collect();
+    assert_eq!(words, [false, true, false, true], "{vrrp}");
+    assert!(
+        tables[1].contains("auth_pass = \"one\"") && tables[3].contains("auth_pass = \"three\"")
+    );
+    assert!(!told(&import).contains("auth"), "{}", told(&import));
+}
+
+#[test]
 fn a_check_of_one_group_names_the_groups_that_it_moves_as_well() {
     for weight in ["", "weight -20"] {
         let import = imported(&format!(
