@@ -108,7 +108,7 @@ const TRACKED: &str = "points off the priority while it fails; without a weight 
 pub const ROWS: &[Row] = &[
     becomes(Top, &["vrrp_instance"], "`[[group]]` with one `[[group.interface]]`", "").opens(Instance),
     becomes(Top, &["vrrp_sync_group"], "one `[[group]]`, a `[[group.interface]]` for each instance", "one election: they cannot fall apart").opens(Sync),
-    becomes(Top, &["vrrp_script"], "`[[script]]` of `plugins/health.toml`, or `[[process]]` for `killall -0`, `pidof`, `pgrep`", "").opens(Script),
+    becomes(Top, &["vrrp_script"], "`[[script]]` of `plugins/health.toml`, or `[[process]]` for `killall -0`, `pidof`, `pgrep`, `[[ping]]` for `ping`", "").opens(Script),
     becomes(Top, &["track_file", "vrrp_track_file"], "`[[number]]` of `plugins/health.toml`", "a missing file counts as 0").opens(File),
     becomes(Top, &["vrrp_track_process", "track_process"], "`[[process]]` of `plugins/health.toml`", "looked for each second").opens(Process),
     becomes(Top, &["global_defs"], "see below", "").opens(Global),
@@ -183,7 +183,7 @@ pub const ROWS: &[Row] = &[
     becomes(Script, &["timeout"], "`timeout`", "at most the interval: a longer one makes the interval as long"),
     becomes(Script, &["weight"], "`weight`, `reverse`", "a positive one is added to the priority and taken off while the check fails"),
     becomes(Script, &["rise", "fall"], "`rise`, `fall`", ""),
-    lost(Script, &["user"], "checks run as user spared-health, without capabilities", "see that it works so: `sudo -u spared-health SCRIPT`"),
+    lost(Script, &["user"], "checks run as user spared-health, without capabilities", "see that it works so: `setpriv --reuid spared-health --regid spared-health --clear-groups --no-new-privs --bounding-set=-all SCRIPT`"),
     needless(Script, &["init_fail"], "the first result counts at once, and a new node waits until it is in sync"),
     //
     becomes(File, &["file"], "`path`", ""),

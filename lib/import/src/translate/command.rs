@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::echo::{Echoes, without_silence};
 use crate::tree::Statement;
 
 /// Signs of a shell.
@@ -12,6 +13,8 @@ const SHELL: &[char] = &['|', '&', ';', '<', '>', '(', ')', '$', '`', '*', '?', 
 pub enum Target {
     Process(String),
     Tcp(String),
+    /// With the command, for a script.
+    Ping(Echoes, Vec<String>),
     Script(Vec<String>),
 }
 
@@ -41,7 +44,8 @@ impl Command {
 pub fn target(statement: &Statement) -> Option<Target> {
     let text = statement.words.get(1..)?.join(" ");
     let words = split(&text);
-    let plain: Vec<&str> = words.iter().map(String::as_str).collect();
+    let silent = split(without_silence(&text));
+    let plain: Vec<&str> = silent.iter().map(String::as_str).collect();
     let program = plain.first()?.rsplit('/').next().unwrap_or_default();
     let process = match (program, &plain[1..]) {
         ("killall", ["-0", name] | ["-s", "0", name]) => Some(*name),
@@ -57,16 +61,22 @@ pub fn target(statement: &Statement) -> Option<Target> {
     if let Some(address) = text.trim().strip_prefix("</dev/tcp/").and_then(socket) {
         return Some(Target::Tcp(address));
     }
+    let argv = command(&text, words)?;
+    Some(match Echoes::of(program, &plain[1..]) {
+        Some(echoes) => Target::Ping(echoes, argv),
+        None => Target::Script(argv),
+    })
+}
+
+/// The command as a check runs it, by a shell only if it needs one.
+fn command(text: &str, mut argv: Vec<String>) -> Option<Vec<String>> {
     if text.contains(SHELL) {
-        return Some(Target::Script(
-            ["/bin/sh", "-c", &text].map(str::to_owned).to_vec(),
-        ));
+        return Some(["/bin/sh", "-c", text].map(str::to_owned).to_vec());
     }
-    let mut argv = words.clone();
     if !argv.first()?.starts_with('/') {
         argv.insert(0, "/usr/bin/env".to_owned());
     }
-    Some(Target::Script(argv))
+    Some(argv)
 }
 
 fn socket(text: &str) -> Option<String> {

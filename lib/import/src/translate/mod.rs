@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod command;
+mod echo;
 mod group;
 mod hook;
 mod member;

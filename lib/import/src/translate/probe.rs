@@ -7,6 +7,7 @@ use spared_config_reader::{is_path, toml_text};
 
 use super::check::Weight;
 use super::command::{Target, target};
+use super::echo::is_capable;
 use super::route::of_both;
 use super::{Both, SECONDS_MAX, Translation, child};
 use crate::toml::{each, list, time};
@@ -18,7 +19,13 @@ const TIMEOUT_MS_MAX: u64 = 60_000;
 /// Words of a script.
 const WORDS_MAX: usize = 64;
 const USER: &str = "checks run as user spared-health, without capabilities; with keepalived as `script_user`, as keepalived_script if there is such a user, or as root";
-const USER_TODO: &str = "see that each works so: `sudo -u spared-health SCRIPT`";
+const USER_TODO: &str = "see that each works so: `setpriv --reuid spared-health --regid spared-health --clear-groups --no-new-privs --bounding-set=-all SCRIPT`";
+const CAPABLE: &str =
+    "a program with file capabilities, such as ping, gets none in a check, and fails";
+const CAPABLE_TODO: &str = "a `[[ping]]` of plugins/health.toml in its place; `sudo -u spared-health SCRIPT` gives the capabilities, and proves nothing";
+/// Shortest interval of a `[[ping]]`, and its greatest `fall`.
+const ECHO_MS_MIN: u64 = 100;
+const FALL_MAX: i64 = 100;
 /// Letters of a process.
 const PROCESS_MAX: usize = 255;
 
@@ -48,7 +55,39 @@ pub(super) fn script(
         translation.refuse(both, "it names no script", "name one");
         return None;
     };
+    let [mut interval, mut timeout] = times(translation, both);
+    let mut counts = ["rise", "fall"].map(|word| {
+        let statement = translation.setting(both, word);
+        statement
+            .and_then(|it| translation.number(it, 1..=100))
+            .unwrap_or(1)
+    });
+    let mut further = String::new();
     let (table, key, values) = match &targets {
+        [Target::Ping(one, _), Target::Ping(two, _)]
+            if one.count == two.count
+                && one.interface.is_some() == two.interface.is_some()
+                && interval / one.count >= ECHO_MS_MIN
+                && counts[1] * one.count as i64 <= FALL_MAX =>
+        {
+            if let [Some(one), Some(two)] = [&one.interface, &two.interface] {
+                let interfaces = [one, two].map(|it| toml_text(it));
+                further = format!("interface = {}\n", each(translation.nodes, &interfaces));
+            }
+            timeout = timeout.min(one.wait_ms.unwrap_or(timeout));
+            if one.count > 1 {
+                let why = format!(
+                    "{} echoes of a run, one of which has to be answered, are as many checks in the same time, and `fall` as many times more",
+                    one.count
+                );
+                translation.advise_on(&statements, "ping -c", &why, "nothing");
+                interval /= one.count;
+                timeout = timeout.min(interval);
+                counts[1] *= one.count as i64;
+            }
+            let targets = [one, two].map(|it| list(&[it.target.to_string()]));
+            ("ping", "targets", targets)
+        }
         [Target::Process(one), Target::Process(two)] => {
             ("process", "process", [one, two].map(|it| toml_text(it)))
         }
@@ -63,21 +102,21 @@ pub(super) fn script(
                 return None;
             }
             translation.advise_on(&statements, "script", USER, USER_TODO);
+            if argv.iter().any(|it| is_capable(it)) {
+                translation.advise_on(&statements, "ping", CAPABLE, CAPABLE_TODO);
+            }
             ("script", "argv", argv.map(|it| list(&it)))
         }
     };
-    let [interval, timeout] = times(translation, both);
-    let mut counts = ["rise", "fall"].map(|word| {
-        let statement = translation.setting(both, word);
-        statement
-            .and_then(|it| translation.number(it, 1..=100))
-            .unwrap_or(1)
-    });
+    if timeout > interval {
+        tell_wider(translation, both, timeout);
+        interval = timeout;
+    }
     if weight.is_reversed {
         counts.reverse();
     }
     let keys = format!(
-        "{key} = {}\ninterval = {}\ntimeout = {}\nrise = {}\nfall = {}\n",
+        "{key} = {}\n{further}interval = {}\ntimeout = {}\nrise = {}\nfall = {}\n",
         each(translation.nodes, &values),
         time(interval),
         time(timeout),
@@ -105,11 +144,13 @@ fn times(translation: &mut Translation<'_>, both: &Both<'_>) -> [u64; 2] {
         fitting
     };
     let interval = read("interval", 1000, INTERVAL_MS);
-    let timeout = read("timeout", interval, 10..=TIMEOUT_MS_MAX);
-    let place = both[0]
-        .or(both[1])
-        .map(|it| it.child("timeout").unwrap_or(it).place);
-    if let Some(place) = place.filter(|_| timeout > interval) {
+    [interval, read("timeout", interval, 10..=TIMEOUT_MS_MAX)]
+}
+
+/// Says that the interval is as long as the timeout.
+fn tell_wider(translation: &mut Translation<'_>, both: &Both<'_>, timeout: u64) {
+    if let Some(block) = both[0].or(both[1]) {
+        let place = block.child("timeout").unwrap_or(block).place;
         let why = format!(
             "a check is not run again before its timeout: `interval` is {} in the files, so a fault is seen that much later",
             time(timeout).replace('"', "")
@@ -118,7 +159,6 @@ fn times(translation: &mut Translation<'_>, both: &Both<'_>) -> [u64; 2] {
             "nothing, or a `timeout` of the time that the script takes at most, and import again";
         translation.tell(place, "timeout above the interval", &why, todo);
     }
-    [interval.max(timeout), timeout]
 }
 
 /// True for a command that a check can run.
@@ -130,7 +170,7 @@ fn is_command(argv: &[String]) -> bool {
 fn argv(target: &Target) -> Vec<String> {
     let of = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
     match target {
-        Target::Script(argv) => argv.clone(),
+        Target::Script(argv) | Target::Ping(_, argv) => argv.clone(),
         Target::Process(name) => of(&["/usr/bin/env", "pidof", "-q", name]),
         Target::Tcp(address) => of(&["/usr/bin/env", "nc", "-z", address]),
     }

@@ -204,3 +204,74 @@ fn a_check_of_one_group_names_the_groups_that_it_moves_as_well() {
         }
     }
 }
+
+#[test]
+fn a_ping_becomes_a_check_that_needs_no_capability() {
+    let imported = |script: &str, lines: &str| {
+        let text =
+            format!("vrrp_script s {{\nscript \"{script}\"\ninterval 3\nfall 2\n{lines}\n}}\n");
+        imported(&(text + &instance("a", 1, "track_script {\ns\n}")))
+    };
+    let keys = |interval, timeout, fall| {
+        format!("interval = \"{interval}\"\ntimeout = \"{timeout}\"\nrise = 1\nfall = {fall}\n")
+    };
+    for (script, expected) in [
+        (
+            "/usr/bin/ping -c 1 -W 1 203.0.113.1",
+            "targets = [\"203.0.113.1\"]\n".to_owned() + &keys("3s", "1s", 2),
+        ),
+        (
+            "ping -qnc1 -W1 -I eth7 203.0.113.1 >/dev/null 2>&1",
+            "targets = [\"203.0.113.1\"]\ninterface = \"eth7\"\n".to_owned() + &keys("3s", "1s", 2),
+        ),
+        (
+            "/bin/ping6 -c 1 -w 1 2001:db8::1",
+            "targets = [\"2001:db8::1\"]\n".to_owned() + &keys("3s", "1s", 2),
+        ),
+        (
+            "ping -c 3 -W 1 203.0.113.1",
+            "targets = [\"203.0.113.1\"]\n".to_owned() + &keys("1s", "1s", 6),
+        ),
+        (
+            "ping -c 1 203.0.113.1",
+            "targets = [\"203.0.113.1\"]\n".to_owned() + &keys("3s", "3s", 2),
+        ),
+    ] {
+        let import = imported(script, "");
+        let health = &import.texts["plugins/health.toml"];
+        assert!(
+            health.contains("[[ping]]\nname = \"s\"\n"),
+            "{script}: {health}"
+        );
+        assert!(
+            health.contains(&expected),
+            "{script}: {expected} is not in {health}"
+        );
+        assert!(!told(&import).contains("spared-health"), "{script}");
+    }
+    for script in [
+        "ping -c 1 router.example",
+        "ping -c 2 -w 2 203.0.113.1",
+        "ping -c 1 -s 900 203.0.113.1",
+        "ping -c 1 203.0.113.1 || exit 1",
+        "fping -q 203.0.113.1",
+        "ping -c 40 203.0.113.1",
+    ] {
+        let import = imported(script, "");
+        assert!(
+            import.texts["plugins/health.toml"].contains("[[script]]"),
+            "{script}"
+        );
+        let list = told(&import);
+        assert!(
+            list.contains("ping: a program with file capabilities, such as ping, gets none"),
+            "{script}: {list}"
+        );
+        assert!(
+            list.contains("--no-new-privs --bounding-set=-all SCRIPT"),
+            "{list}"
+        );
+    }
+    let other = told(&imported("/usr/local/bin/pinger", ""));
+    assert!(!other.contains("file capabilities"), "{other}");
+}
