@@ -86,7 +86,7 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         virtual_addresses: &virtual_addresses,
         taken: translate::Taken::default(),
         uncounted: BTreeSet::new(),
-        next_priority: translate::PRIORITY,
+        next_priority: [translate::PRIORITY; 2],
     };
     let (mut texts, decisions) =
         translate::translate(&mut translation, trees, request.conntrackd.is_some());
@@ -159,8 +159,9 @@ fn guessed(sources: &mut Sources, nodes: &[String; 2], tree: &[tree::Statement])
     let instances = tree.iter().filter(|it| it.word(0) == "vrrp_instance");
     for place in instances.map(|it| it.child("priority").map_or(it.place, |it| it.place)) {
         let [one, two] = nodes;
-        let why =
-            format!("the file is {one}'s, and {two}'s priority is in another one: it is guessed");
+        let why = format!(
+            "the file is {one}'s, and {two}'s priority is in another one: it is guessed, 50 below with `state MASTER`, 50 above with `state BACKUP`, else by whether this one is below 100"
+        );
         let todo =
             format!("import with --peer FILE, {two}'s keepalived.conf, or correct `priority`");
         sources.advise(place, "priority of the other node", &why, &todo);

@@ -49,8 +49,8 @@ pub struct Translation<'s> {
     pub taken: Taken,
     /// Addresses in keepalived's adverts that are not in spared's.
     pub uncounted: BTreeSet<IpAddr>,
-    /// Priority above that of the next rule that has none.
-    pub next_priority: u32,
+    /// Priority above that of the next rule that has none, of IPv4 and of IPv6.
+    pub next_priority: [u32; 2],
 }
 
 /// Advice about what is lost and may be missed.

@@ -10,8 +10,12 @@ use super::taken::{Once, Selector, Taken};
 use super::{Both, LOOK, Translation};
 use crate::toml::{Each, each};
 
-/// Priority above that of the first rule that has none: the kernel counts down from 32766 in the same way.
-pub const PRIORITY: u32 = 30_000;
+/// Priority above that of the first rule that has none, for each family, as in keepalived.
+pub const PRIORITY: u32 = 16_385;
+const NUMBERED: &str =
+    "keepalived gives such rules of each family numbers from 16384 downwards, and so do the files";
+const NUMBERED_TODO: &str =
+    "nothing, unless `static_rules` has rules without a priority: these count in keepalived, too";
 
 #[derive(Default)]
 struct Rule {
@@ -100,12 +104,10 @@ impl Translation<'_> {
         let mut networks = [rule.from, rule.to].into_iter().flatten();
         rule.is_ipv6 |= networks.any(|it| it.addr().is_ipv6());
         if rule.priority.is_none() {
-            self.next_priority = self.next_priority.saturating_sub(1);
-            rule.priority = Some(self.next_priority);
-            let why = format!(
-                "the kernel gives such a rule the next number below 32766; the files have numbers below {PRIORITY}"
-            );
-            self.advise_on(entry, "a rule without a priority", &why, LOOK);
+            let next = &mut self.next_priority[usize::from(rule.is_ipv6)];
+            *next = next.saturating_sub(1);
+            rule.priority = Some(*next);
+            self.advise_on(entry, "a rule without a priority", NUMBERED, NUMBERED_TODO);
         }
         if is_named && rule.fits() {
             Some(rule)

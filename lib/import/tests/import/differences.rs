@@ -55,7 +55,7 @@ fn each_value_that_means_something_else_is_told() {
         (
             "",
             "virtual_rules {\nfrom 10.0.0.0/8 table 9\n}",
-            "a rule without a priority: the kernel gives such a rule the next number below 32766",
+            "a rule without a priority: keepalived gives such rules of each family numbers from 16384",
         ),
         (
             "",

@@ -275,3 +275,22 @@ fn a_ping_becomes_a_check_that_needs_no_capability() {
     let other = told(&imported("/usr/local/bin/pinger", ""));
     assert!(!other.contains("file capabilities"), "{other}");
 }
+
+#[test]
+fn rules_without_a_priority_have_the_numbers_of_keepalived() {
+    let import = imported(&instance(
+        "a",
+        1,
+        "virtual_rules {\nfrom 10.0.0.0/8 table 9\nfrom 2001:db8::/32 table 9\nto 10.1.0.0/16 table 9\n}",
+    ));
+    let vrrp = &import.texts["plugins/vrrp.toml"];
+    let numbers: Vec<&str> = vrrp
+        .lines()
+        .filter(|it| it.starts_with("priority = 1"))
+        .collect();
+    assert_eq!(
+        numbers,
+        ["priority = 16384", "priority = 16384", "priority = 16383"],
+        "{vrrp}"
+    );
+}
