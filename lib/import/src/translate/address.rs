@@ -13,6 +13,7 @@ use crate::tree::Statement;
 
 /// Maximum bytes of a label, as of an interface's name.
 const LABEL_MAX: usize = 15;
+const BROADCAST: &str = "the kernel answers to the broadcast address of the prefix without it";
 const COUNTED: &str = "the address is there already; keepalived has it twice in its adverts, and refuses adverts with another number of addresses";
 const COUNTED_TODO: &str =
     "take this line out of keepalived.conf on both nodes before you begin, as the first step says";
@@ -159,10 +160,15 @@ impl Translation<'_> {
                 ),
                 "brd" if matches!(words.clone().next(), Some("+" | "-")) => {
                     words.next();
+                    self.sources
+                        .needless(statement.place, "brd of an address", BROADCAST);
                 }
                 "brd" | "broadcast" => {
                     let given: Option<IpAddr> = words.next().and_then(|it| it.parse().ok());
-                    if given != broadcast(statement.word(0)) {
+                    if given == broadcast(statement.word(0)) {
+                        self.sources
+                            .needless(statement.place, "brd of an address", BROADCAST);
+                    } else {
                         self.list_option(statement, word);
                     }
                 }

@@ -90,9 +90,9 @@ impl Translation<'_> {
                     true
                 }
                 "dev" | "oif" => words.next().is_some(),
-                "blackhole" | "unreachable" | "prohibit" | "throw" | "nexthop" | "or" | "encap" => {
-                    false
-                }
+                // without them it would be another route
+                "blackhole" | "unreachable" | "prohibit" | "throw" | "nexthop" | "or" | "encap"
+                | "tos" | "dsfield" | "onlink" => false,
                 word if route.destination.is_none()
                     && (word == "default" || address(word).is_some()) =>
                 {
@@ -111,7 +111,7 @@ impl Translation<'_> {
                 }
             };
             if !is_read {
-                let why = "a route has a gateway or an interface, and one of them";
+                let why = "a route has one gateway or interface, and neither a type nor `tos` nor `onlink`";
                 let todo = "add it by a hook in active.d, and remove it in backup.d";
                 self.list_both(entry, why, todo);
                 return None;
@@ -186,7 +186,7 @@ pub const ALWAYS_TRACKED: &str =
     "spared puts back what somebody removes, and counts the carrier of the interface";
 
 /// Options of a route without a value.
-const OPTIONS_ALONE: [&str; 4] = ["onlink", "add", "append", "pervasive"];
+const OPTIONS_ALONE: [&str; 3] = ["add", "append", "pervasive"];
 
 /// Reads the value of an option; false if it is none.
 pub fn read<T: std::str::FromStr>(value: &mut Option<T>, word: Option<&str>) -> bool {

@@ -294,3 +294,31 @@ fn rules_without_a_priority_have_the_numbers_of_keepalived() {
         "{vrrp}"
     );
 }
+
+#[test]
+fn a_route_that_would_be_another_one_is_left_out() {
+    for option in ["tos 0x10", "onlink"] {
+        let route = format!("10.7.0.0/16 via 10.0.1.9 dev eth1 {option}");
+        let import = imported(&instance(
+            "a",
+            1,
+            &format!("virtual_routes {{\n{route}\n}}"),
+        ));
+        assert!(
+            !import.texts["plugins/vrrp.toml"].contains("[[group.route]]"),
+            "{option}"
+        );
+        let list = told(&import);
+        assert!(
+            list.contains(&format!("{route}: a route has one gateway")),
+            "{list}"
+        );
+    }
+    let import = imported(&instance(
+        "a",
+        1,
+        "virtual_ipaddress {\n10.0.1.1/24 brd 10.0.1.255\n}",
+    ));
+    let mut reasons = import.sources.reasons();
+    assert!(reasons.any(|it| it.0 == "brd of an address"));
+}
