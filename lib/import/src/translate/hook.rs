@@ -24,6 +24,8 @@ const AS_ROOT: &str =
 const AS_ROOT_TODO: &str = "`id keepalived_script`: if it is there, write `script_user keepalived_script` into global_defs, and import again";
 const PRIORITY: &str =
     "it is the configured priority; keepalived gives that of the moment, with the points of checks";
+const STOP: &str = "keepalived calls it with STOP, too, when it ends; when spared ends on the active node, the hooks of backup run, and on the other node none";
+const STOP_TODO: &str = "nothing, or let the script do at BACKUP what it does at STOP";
 /// Script of conntrackd, with its word by role.
 const CONNTRACKD: &str = "/etc/conntrackd/primary-backup.sh";
 const CONNTRACKD_WORDS: [&str; 3] = ["primary", "backup", "fault"];
@@ -68,6 +70,7 @@ pub(super) fn hooks(
                     }
                     let mut words = Vec::new();
                     if word == "notify" {
+                        translation.tell(statement.place, "notify", STOP, STOP_TODO);
                         let todo = "nothing, unless the script reads it";
                         if notifier.kind == "INSTANCE" {
                             let what = "last argument of notify";

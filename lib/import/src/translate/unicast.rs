@@ -9,7 +9,7 @@ use super::{Both, LOOK, Translation, child};
 use crate::toml::{each, list};
 use crate::tree::Statement;
 
-/// TTL of a keepalived's unicast adverts, at least.
+/// TTL of a keepalived's unicast adverts at least, unless `unicast_ttl` says another: that of the kernel by IPv6.
 const UNICAST_TTL: i64 = 64;
 
 impl Translation<'_> {
@@ -59,10 +59,17 @@ impl Translation<'_> {
                 .flat_map(|it| it.block())
                 .filter_map(min_ttl)
                 .min();
-            let ttl = least.unwrap_or_else(|| ttl.unwrap_or(UNICAST_TTL).min(UNICAST_TTL));
+            let (ttl, why) = match (least, ttl.filter(|it| *it < UNICAST_TTL)) {
+                (Some(least), _) => (least, "as keepalived"),
+                (None, Some(sent)) => (sent, "`unicast_ttl` of keepalived"),
+                (None, None) => (
+                    UNICAST_TTL,
+                    "keepalived takes any, and sends 255, or 64 by IPv6",
+                ),
+            };
             let _ = write!(lines, "unicast = true\npeers = {}\n", list(&peers));
             if !self.is_final || least.is_some() {
-                let _ = writeln!(lines, "min_ttl = {}   # as keepalived sends", ttl.max(1));
+                let _ = writeln!(lines, "min_ttl = {}   # {why}", ttl.max(1));
             }
         }
         match sources {

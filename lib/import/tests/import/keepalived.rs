@@ -322,3 +322,39 @@ fn a_route_that_would_be_another_one_is_left_out() {
     let mut reasons = import.sources.reasons();
     assert!(reasons.any(|it| it.0 == "brd of an address"));
 }
+
+#[test]
+fn the_smallest_ttl_has_its_reason() {
+    for (lines, expected) in [
+        (
+            "",
+            "min_ttl = 64   # keepalived takes any, and sends 255, or 64 by IPv6\n",
+        ),
+        (
+            "unicast_ttl 9",
+            "min_ttl = 9   # `unicast_ttl` of keepalived\n",
+        ),
+        ("unicast_ttl 200", "min_ttl = 64   # keepalived takes any"),
+        (
+            "unicast_peer {\n10.0.1.8 min_ttl 250\n}",
+            "min_ttl = 250   # as keepalived\n",
+        ),
+    ] {
+        let import = imported(&instance(
+            "a",
+            1,
+            &format!("{lines}\nunicast_peer {{\n10.0.1.9\n}}"),
+        ));
+        let vrrp = &import.texts["plugins/vrrp.toml"];
+        assert!(vrrp.contains(expected), "{lines}: {vrrp}");
+    }
+}
+
+#[test]
+fn notify_at_the_end_of_keepalived_is_told() {
+    let list = told(&imported(&instance("a", 1, "notify /n")));
+    assert!(
+        list.contains("notify: keepalived calls it with STOP, too"),
+        "{list}"
+    );
+}
