@@ -459,10 +459,12 @@ fn is_off(word: &str) -> bool {
     matches!(word, "off" | "false" | "no")
 }
 
-/// A guess of the other node's priority, by what this one's file says about itself.
+/// A guess of the other node's priority, by what this one's file says about itself. Without a `state` the node is
+/// backup below keepalived's default.
 fn other_priority(own: i64, state: Option<&Statement>) -> i64 {
     match state.map(|it| it.word(1)) {
-        Some("BACKUP") => (own + 50).min(253),
-        _ => (own - 50).max(1),
+        Some("MASTER") => (own - 50).max(1),
+        None if own >= PRIORITY => own - 50,
+        _ => (own + 50).min(253),
     }
 }

@@ -351,6 +351,26 @@ fn the_smallest_ttl_has_its_reason() {
 }
 
 #[test]
+fn the_priority_of_the_other_node_is_guessed_by_state_and_default() {
+    for (lines, other) in [
+        ("state MASTER\npriority 50", 1),
+        ("state BACKUP\npriority 150", 200),
+        ("priority 50", 100),
+        ("priority 99", 149),
+        ("priority 150", 100),
+        ("", 50),
+    ] {
+        let import = imported(&instance("a", 1, lines));
+        let vrrp = &import.texts["plugins/vrrp.toml"];
+        assert!(
+            vrrp.contains(&format!("r2 = {other} }}")),
+            "{lines}: {vrrp}"
+        );
+        assert!(told(&import).contains("it is guessed, 50 below with"));
+    }
+}
+
+#[test]
 fn notify_at_the_end_of_keepalived_is_told() {
     let list = told(&imported(&instance("a", 1, "notify /n")));
     assert!(
