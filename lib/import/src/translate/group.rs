@@ -287,7 +287,8 @@ fn decide(
             "; {node} has the greater priority, and does not take the role back (nopreempt)"
         ),
         Some(node) => {
-            format!("; {node} is preferred, as its priority is greater ({one}, {two})")
+            let [a, b] = nodes;
+            format!("; {node} is preferred, as its priority is greater ({a} {one}, {b} {two})")
         }
     };
     if translation.is_final && preferred.is_some() {
