@@ -123,6 +123,7 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         decisions: &decisions,
         replication: replication.as_ref(),
         uncounted: &uncounted,
+        addresses: &virtual_addresses,
         is_one,
     };
     let steps = if request.is_final {

@@ -62,6 +62,8 @@ pub struct Situation<'s> {
     pub replication: Option<&'s Replication>,
     /// Addresses in keepalived's adverts that are not in spared's.
     pub uncounted: &'s BTreeSet<IpAddr>,
+    /// All virtual addresses.
+    pub addresses: &'s BTreeSet<IpAddr>,
     /// One file was read for both nodes, and it has no lines for one of them alone.
     pub is_one: bool,
 }
@@ -72,6 +74,8 @@ struct Roles<'s> {
     backup: &'s str,
     /// Why they are taken for that.
     why: String,
+    /// Groups that are active on the backup of the first one.
+    elsewhere: Vec<&'s str>,
 }
 
 impl Situation<'_> {
@@ -82,14 +86,17 @@ impl Situation<'_> {
         };
         let (active, why) = self.active(first);
         let [a, b] = [active, 1 - active].map(|it| self.request.nodes[it].as_str());
+        let is_elsewhere = |it: &&Decision| self.node_of(it) == Some(1 - active);
+        let moving = self.decisions.iter().filter(is_elsewhere);
         let roles = Roles {
             active: a,
             backup: b,
             why,
+            elsewhere: moving.map(|it| it.group.as_str()).collect(),
         };
         let mut steps: Vec<Step> = self.count_alike().into_iter().collect();
         steps.push(which(first, &roles));
-        steps.extend(self.elsewhere(&roles));
+        steps.extend(elsewhere(&roles));
         steps.push(self.write(1 - active, &roles));
         steps.extend(self.one_by_one(first, &roles));
         steps.extend(self.pair(1 - active, &roles));
@@ -116,6 +123,15 @@ impl Situation<'_> {
         }
     }
 
+    /// Node on which a group is active now; None if nothing tells.
+    fn node_of(&self, group: &Decision) -> Option<usize> {
+        match (&self.request.here, group.address.parse::<IpAddr>()) {
+            (Some(here), Ok(address)) if here.addresses.contains(&address) => Some(here.node),
+            (Some(here), Ok(_)) => Some(1 - here.node),
+            _ => group.likely,
+        }
+    }
+
     /// The change of keepalived.conf without which both nodes become active.
     fn count_alike(&self) -> Option<Step> {
         let names: Vec<String> = self.uncounted.iter().map(ToString::to_string).collect();
@@ -127,28 +143,15 @@ impl Situation<'_> {
         (!names.is_empty()).then(|| Step::new(what, &["systemctl reload keepalived"], then))
     }
 
-    /// Groups that are active on the other node, if the nodes prefer different ones.
-    fn elsewhere(&self, roles: &Roles<'_>) -> Option<Step> {
-        let Roles { active, backup, .. } = roles;
-        let is_elsewhere = |it: &&Decision| {
-            it.preferred
-                .is_some_and(|it| self.request.nodes[it] == *backup)
-        };
-        let names = self.decisions.iter().filter(is_elsewhere);
-        let names: Vec<&str> = names.map(|it| it.group.as_str()).collect();
-        let what = format!(
-            "the nodes prefer different groups: {} moves to {active} when keepalived of {backup} ends, and back with the others",
-            names.join(", ")
-        );
-        (!names.is_empty()).then(|| Step::new(what, &[], ""))
-    }
-
     /// The files on the node that is backup.
     fn write(&self, backup: usize, roles: &Roles<'_>) -> Step {
         let Roles {
             active, backup: b, ..
         } = roles;
-        let warned = "`sparectl check` warns (other-vrrp) that keepalived speaks VRRP, too: so it is until the next step. Errors have to be gone";
+        let warned = format!(
+            "`sparectl check` warns (other-vrrp) that keepalived speaks VRRP, too: so it is until the next step. Errors have to be gone{}",
+            self.expected(backup, roles)
+        );
         let here = self.request.here.as_ref().filter(|it| it.node == backup);
         let import = format!("sparectl import {}", self.arguments(backup));
         match here {
@@ -179,6 +182,22 @@ impl Situation<'_> {
                 )
             }
         }
+    }
+
+    /// Errors that the next step ends: keepalived has addresses of groups that are active there.
+    fn expected(&self, backup: usize, roles: &Roles<'_>) -> String {
+        let here = self.request.here.as_ref().filter(|it| it.node == backup);
+        let held = here.map(|it| it.addresses.intersection(self.addresses));
+        let held: Option<Vec<String>> = held.map(|it| it.map(ToString::to_string).collect());
+        let of = match held {
+            Some(held) if held.is_empty() => return String::new(),
+            Some(held) => held.join(", "),
+            None if roles.elsewhere.is_empty() => return String::new(),
+            None => format!("addresses of {}", roles.elsewhere.join(", ")),
+        };
+        format!(
+            ", but for own-address-virtual of {of}: keepalived has that, and takes it away in the next step"
+        )
     }
 
     /// True if both nodes have one file, with lines for each.
@@ -245,7 +264,7 @@ impl Situation<'_> {
             steps.push(step);
         }
         steps.push(Step::new(
-            format!("on {backup}: take the role. It is the only change of roles"),
+            format!("on {backup}: take the role{}", only_change(roles)),
             &["sparectl force active", &shows],
             format!(
                 "the address is on {backup}. From now on `sparectl status` there says UNKNOWN until the nodes are a pair: a VRRP backup sends nothing, so it is not known whether {active} lives. Its advice of `sparectl keygen` (SP-0102) is not for now: `sparectl pair` exchanges the keys"
@@ -312,8 +331,14 @@ impl Situation<'_> {
         steps.push(Step::new(
             format!("on {backup}: write the files of two nodes that run spared"),
             &[&both],
-            "it shows what changes, and asks. Roles stay as they are: the files are in force when the nodes are a pair",
+            "it shows what changes, and asks. Files that it would not change otherwise stay as they are now; if it would take changes by hand away, it shows these and refuses. Roles stay as they are: the files are in force when the nodes are a pair",
         ));
+        let has_faults = self.texts.keys().any(|it| it.starts_with("hooks/fault.d/"));
+        let faults = if has_faults {
+            ", may not be active, and runs the hooks of fault.d for that"
+        } else {
+            ""
+        };
         let (link, about) = self.link();
         steps.push(Step::new(
             format!("on {backup}: write the link, a cable between the nodes"),
@@ -324,7 +349,7 @@ impl Situation<'_> {
             format!("on {backup}, then on {active}: make them a pair"),
             &["sparectl pair"],
             format!(
-                "{backup} shows a code; {active} asks for it, and before it replaces its files. Both reload, and `sparectl status` says ALONE until the next step: {active} is not armed. Without a cable: `sparectl pair --ssh {active}` on {backup} alone"
+                "{backup} shows a code; {active} asks for it, and before it replaces its files. Both reload, and `sparectl status` says ALONE until the next step: {active} is not armed{faults}. Without a cable: `sparectl pair --ssh {active}` on {backup} alone"
             ),
         ));
         if self.replication.is_some() {
@@ -380,12 +405,43 @@ impl Situation<'_> {
 /// Hook that calls conntrackd where no notify script does.
 pub const CONNTRACKD_HOOK: &str = "hooks/active.d/40-conntrackd";
 
+/// Groups that move twice, as they are active on the node where the steps begin.
+fn elsewhere(roles: &Roles<'_>) -> Option<Step> {
+    let Roles {
+        active,
+        backup,
+        elsewhere,
+        ..
+    } = roles;
+    let moves = match elsewhere.len() {
+        0 => return None,
+        1 => "is active on {b}: it moves",
+        _ => "are active on {b}: they move",
+    };
+    let what = format!(
+        "{} {} to {active} when keepalived of {backup} ends, and back with the others",
+        elsewhere.join(", "),
+        moves.replace("{b}", backup)
+    );
+    Some(Step::new(what, &[], ""))
+}
+
+/// Changes of roles that a migration needs.
+fn only_change(roles: &Roles<'_>) -> String {
+    if roles.elsewhere.is_empty() {
+        return ". It is the only change of roles".to_owned();
+    }
+    let names = roles.elsewhere.join(", ");
+    format!("s. It is the second change of {names}, and the only one of the others")
+}
+
 /// The step that tells which node is backup.
 fn which(first: &Decision, roles: &Roles<'_>) -> Step {
     let Roles {
         active,
         backup,
         why,
+        ..
     } = roles;
     Step::new(
         "on both: see which node is backup",

@@ -164,3 +164,50 @@ fn each_step_says_what_is_seen() {
     assert!(places.is_sorted() && places[0].is_some(), "{places:?}");
     assert!(said("write the link").contains("The next step is `sparectl pair`"));
 }
+
+#[test]
+fn groups_that_are_active_on_the_other_node_move_twice_and_their_addresses_are_expected_there() {
+    let told = |here: Option<Here>| {
+        let steps = imported("masters-apart", here).steps;
+        let lines: Vec<String> = steps.iter().flat_map(|it| it.lines(1)).collect();
+        lines.join("\n")
+    };
+    let with = |addresses: &[&str]| {
+        Some(Here {
+            node: 1,
+            addresses: addresses.iter().flat_map(|it| it.parse()).collect(),
+            writes: true,
+        })
+    };
+    let apart = told(with(&["198.51.100.1"]));
+    for expected in [
+        "right is active on r2: it moves to r1 when keepalived of r2 ends",
+        "take the roles. It is the second change of right, and the only one of the others",
+        "Errors have to be gone, but for own-address-virtual of 198.51.100.1:",
+    ] {
+        assert!(apart.contains(expected), "{expected} is not in {apart}");
+    }
+    // r1 prefers one and r2 the other, and r1 has both at this moment
+    let together = told(with(&[]));
+    assert!(
+        together.contains("It is the only change of roles"),
+        "{together}"
+    );
+    assert!(!together.contains("when keepalived of r2 ends") && !together.contains("own-address"));
+    // seen from elsewhere
+    let by_files = told(None);
+    assert!(
+        by_files.contains("own-address-virtual of addresses of right"),
+        "{by_files}"
+    );
+    // r1 is preferred and does not have the address: nothing moves twice
+    let alone = imported("gateway", here(0, false, true)).steps;
+    assert!(!alone.iter().any(|it| it.what.contains("ends, and back")));
+}
+
+#[test]
+fn hooks_of_a_fault_are_told_where_they_run() {
+    let pair = |name| step(&imported(name, None), "make them a pair").then.clone();
+    assert!(pair("gateway").contains("runs the hooks of fault.d"));
+    assert!(!pair("nopreempt").contains("fault.d"));
+}
