@@ -4,8 +4,8 @@ use std::os::fd::RawFd;
 
 use crate::config::Config;
 use crate::{
-    Answer, Applied, Error, Host, InterfaceEvent, OpenSockets, Progress, Ready, Role, RoleEvent,
-    Token, Trouble,
+    Answer, Applied, Error, Host, InterfaceEvent, OpenSockets, PairStatus, Progress, Ready, Role,
+    RoleEvent, Token, Trouble,
 };
 
 /// The decisions of a plugin, without I/O: events and times come in, actions go out.
@@ -202,7 +202,7 @@ pub trait Engine {
 /// });
 /// ```
 ///
-/// A runner has the parts `roles`, `transfer`, `query`, `interfaces`, `peer` and `local` of
+/// A runner has the parts `roles`, `transfer`, `query`, `interfaces`, `peer`, `local` and `watch` of
 /// [`plugin!`](crate::plugin); the methods of a part that is not named there are not called. The part `query` is a trait
 /// of its own, [`Commands`].
 pub trait Io: Sized {
@@ -334,6 +334,12 @@ pub trait Io: Sized {
         sockets: &OpenSockets<'_>,
     ) {
         let _ = (engine, now_ns, event, sockets);
+    }
+
+    /// Handles the state of the pair, for the part `watch`, like [`Watch::status`](crate::Watch::status).
+    /// [`Host::status`] requests it.
+    fn status(&mut self, engine: &mut Self::Engine, now_ns: u64, status: &PairStatus) {
+        let _ = (engine, now_ns, status);
     }
 
     /// Other plugins of this node with which this plugin exchanges messages, for the part `local`, like

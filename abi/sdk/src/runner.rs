@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::engine::{Commands, Engine, Io};
 use crate::{
     Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Local, OpenSockets,
-    Partner, Peer, PeerHandle, Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token,
-    Transfer, Trouble,
+    PairStatus, Partner, Peer, PeerHandle, Plugin, Progress, Query, Ready, RoleEvent, Roles,
+    SendError, Token, Transfer, Trouble, Watch,
 };
 
 /// Timer of the runner; every other number is free for [`Io::timer`].
@@ -221,6 +221,12 @@ impl<I: Io> Peer for Runner<I> {
 
     fn writable(&mut self) {
         self.with(|it, _| it.is_full = false);
+    }
+}
+
+impl<I: Io> Watch for Runner<I> {
+    fn status(&mut self, status: &PairStatus) {
+        self.with(|it, now_ns| it.io.status(&mut it.engine, now_ns, status));
     }
 }
 
