@@ -87,7 +87,7 @@ const LVS_TODO: &str =
     "keep a keepalived for it, with these blocks alone and without `vrrp_instance`";
 const STATIC: &str = "it does not move with a role";
 const STATIC_TODO: &str = "give it to the network configuration of each node";
-const MAIL: &str = "spared sends no mail";
+const MAIL: &str = "spared mails no change of a role";
 const MAIL_TODO: &str = "copy /usr/share/doc/spared/examples/hook-mail to hooks/active.d, backup.d and fault.d of /etc/spared, and set its address";
 const FIFO: &str = "spared writes no FIFO";
 const FIFO_TODO: &str = "copy /usr/share/doc/spared/examples/hook-fifo to hooks/active.d, backup.d and fault.d of /etc/spared, and set its path";

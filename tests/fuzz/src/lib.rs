@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alarm_wire;
 pub mod configuration;
 pub mod conntrack_wire;
 pub mod control;
@@ -79,6 +80,7 @@ macro_rules! targets {
 }
 
 targets! {
+    alarm_wire: 5_000,
     configuration: 5_000,
     conntrack_wire: 80_000,
     control: 15_000,

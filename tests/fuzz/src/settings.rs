@@ -56,7 +56,7 @@ fn table_of(toml: &str) -> Option<ConfigTable> {
 }
 
 /// Names of plugins, by the number of the input.
-const PLUGINS: [&str; 7] = [
+const PLUGINS: [&str; 8] = [
     "vrrp",
     "health",
     "conntrack",
@@ -64,6 +64,7 @@ const PLUGINS: [&str; 7] = [
     "dhcp",
     "ipsec",
     "service",
+    "alarm",
 ];
 
 fn read(plugin: u8, table: &ConfigTable, around: &Surroundings) {
@@ -83,6 +84,7 @@ pub(crate) fn faults(plugin: &str, table: &ConfigTable, around: &Surroundings) -
         "dhcp" => spared_dhcp::config::read(&config).is_some(),
         "ipsec" => spared_ipsec::config::read(&config).is_some(),
         "service" => spared_service::config::read(&config).is_some(),
+        "alarm" => spared_alarm::config::read(&config).is_some(),
         _ => config.deserialize::<toml::Table>().is_ok(),
     };
     let faults = config.finish().err().unwrap_or_default();
@@ -113,12 +115,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let record = record.encode().unwrap_or_default();
     seeds.push([&[0x80], &record[..]].concat());
     seeds.push(
-        b"\x07a.b.c = 1\n'x.y' = { r1 = [1, 2], r2 = 2026-11-22 }\n[[z]]\nf = 1e3\n".to_vec(),
+        b"\x08a.b.c = 1\n'x.y' = { r1 = [1, 2], r2 = 2026-11-22 }\n[[z]]\nf = 1e3\n".to_vec(),
     );
     seeds
 }
 
-const EXAMPLES: [(u8, &str); 15] = [
+const EXAMPLES: [(u8, &str); 16] = [
     (0, include_str!("../../../docs/examples/office.toml")),
     (0, include_str!("../../../docs/examples/one-address.toml")),
     (0, include_str!("../../../docs/examples/keepalived.toml")),
@@ -143,4 +145,5 @@ const EXAMPLES: [(u8, &str); 15] = [
         include_str!("../../../docs/examples/services-proxy.toml"),
     ),
     (6, include_str!("../../../docs/examples/services-vpn.toml")),
+    (7, include_str!("../../../docs/examples/alarm.toml")),
 ];

@@ -3,6 +3,7 @@
 //! program for each would take longer than many of them run. What links a plugin stays beside this
 //! directory as a program of its own, as two plugins do not fit into one.
 
+mod alarm;
 mod alone;
 mod conntrack_attributes;
 mod conntrack_both;

@@ -25,6 +25,7 @@ macro_rules! tried {
 }
 
 tried! {
+    alarm_wire,
     configuration,
     conntrack_wire,
     control,
