@@ -177,7 +177,8 @@ spared_sdk::plugin!(Runner<Alarms> {
     name: "alarm",
     summary: "tells people of findings",
     flags: FILES | ASIDE,
-    paths: ["/etc/ssl/certs"],
+    // certificates, and where other programs put the file behind /etc/resolv.conf
+    paths: ["/etc/ssl/certs", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager"],
     calls: [FILES, SOCKETS, PROGRAMS],
     wire: (1, 1),
     parts: [query, peer, watch],

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::CertificateError;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error};
 
@@ -73,11 +74,31 @@ fn sentence(error: &Error, timeout: Duration) -> String {
         Error::HostNotFound => "the name of the server is not known".to_owned(),
         Error::ConnectionFailed => "the server cannot be reached".to_owned(),
         Error::Io(error) => {
+            let inner = error.get_ref().and_then(|it| it.downcast_ref());
             // its kind alone: the text of another layer may name the address
-            format!("the server cannot be reached: {}", error.kind())
+            let unreached = || format!("the server cannot be reached: {}", error.kind());
+            inner.map_or_else(unreached, tls_sentence)
         }
-        Error::Rustls(error) => format!("TLS: {error}"),
+        Error::Rustls(error) => tls_sentence(error),
         Error::Tls(why) => format!("TLS: {why}"),
         _ => "the server did not speak HTTP".to_owned(),
     }
+}
+
+fn tls_sentence(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(error) = error else {
+        return "TLS: the server and this node did not agree".to_owned();
+    };
+    let why = match error {
+        CertificateError::UnknownIssuer => "was issued by nobody in the file of ca",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "is for another name"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "is not valid yet"
+        }
+        _ => "is not valid",
+    };
+    format!("TLS: the certificate of the server {why}")
 }
