@@ -54,6 +54,10 @@ impl Bench {
     }
 
     fn import(&self, name: &str, is_final: bool) -> Output {
+        self.import_with(name, if is_final { &["--both"] } else { &[] })
+    }
+
+    fn import_with(&self, name: &str, more: &[&str]) -> Output {
         let folder = self.0.join(name);
         fs::create_dir_all(&folder).expect("our own folder");
         let path =
@@ -67,9 +71,7 @@ impl Bench {
         if let Some(peer) = path(".peer.conf") {
             command.arg("--peer").arg(peer);
         }
-        if is_final {
-            command.arg("--both");
-        }
+        command.args(more);
         let ids = ids(name);
         let own = ids.first().map_or("r1", |it| it.as_str());
         if !folder.join("spared.toml").exists() {
@@ -173,7 +175,7 @@ fn import_shows_what_changes_and_a_second_one_changes_nothing() {
     let bench = Bench::new();
     let first = said(&bench.import("gateway", false));
     for line in [
-        "group G1: the sync group G1 (pub, pvt) becomes one group, so that its members move together; r1 is preferred, as its priority is greater (150, 100)",
+        "group G1: the sync group G1 (pub, pvt) becomes one group, so that its members move together; r1 is preferred, as its priority is greater (r1 150, r2 100)",
         "to do by hand:",
         "the migration, each step as root:",
         "+priority = { r1 = 150, r2 = 100 }",
@@ -183,6 +185,10 @@ fn import_shows_what_changes_and_a_second_one_changes_nothing() {
     let hook = bench.0.join("gateway/hooks/active.d/50-G1-notify_master");
     let mode = fs::metadata(&hook).expect("a hook").permissions().mode();
     assert_eq!(mode & 0o777, 0o755);
+    // the folder is not that of the package
+    let service = fs::read_to_string(bench.0.join("gateway/plugins/service.toml"));
+    let hooks = format!("hooks = \"{}\"\n", bench.0.join("gateway/hooks").display());
+    assert!(service.expect("readable").contains(&hooks), "{hooks}");
     let again = said(&bench.import("gateway", false));
     assert!(
         again.contains("everything that import proposes is there"),
@@ -209,6 +215,37 @@ fn import_shows_what_changes_and_a_second_one_changes_nothing() {
         fs::read_to_string(&vrrp).expect("readable"),
         "# mine\nx = 1\n"
     );
+}
+
+#[test]
+fn changes_by_hand_outlive_import_both_or_are_shown() {
+    let name = "sample-localcheck";
+    let bench = Bench::new();
+    let first = said(&bench.import(name, false));
+    // findings of the check, and not their number alone
+    assert!(first.contains("warning[interface-"), "{first}");
+    let [health, vrrp] =
+        ["health", "vrrp"].map(|it| bench.0.join(format!("{name}/plugins/{it}.toml")));
+    let read = |path: &Path| fs::read_to_string(path).expect("readable");
+    let mine = read(&health).replace("\"-w\"", "\"-r\"");
+    fs::write(&health, &mine).expect("our own file");
+    let both = bench.import(name, true);
+    assert!(both.status.success(), "{}", said(&both));
+    assert_eq!(read(&health), mine);
+    assert!(read(&vrrp).contains("prefer = \"r1\""));
+    let changed = read(&vrrp).replace("prefer = \"r1\"", "prefer = \"r2\"");
+    fs::write(&vrrp, &changed).expect("our own file");
+    let refused = bench.import(name, true);
+    let text = said(&refused);
+    assert!(
+        !refused.status.success() && text.contains("by --discard"),
+        "{text}"
+    );
+    assert!(text.contains("+prefer = \"r2\""), "{text}");
+    assert_eq!(read(&vrrp), changed);
+    let discarded = bench.import_with(name, &["--both", "--discard"]);
+    assert!(discarded.status.success(), "{}", said(&discarded));
+    assert!(read(&vrrp).contains("prefer = \"r1\""));
 }
 
 #[test]

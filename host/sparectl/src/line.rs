@@ -284,6 +284,9 @@ pub struct Import {
     /// Write the files of two nodes that both run spared
     #[arg(long)]
     pub both: bool,
+    /// Take changes by hand out of the files that --both writes
+    #[arg(long, requires = "both")]
+    pub discard: bool,
     /// Show all and write nothing; needs no rights
     #[arg(long)]
     pub dry_run: bool,

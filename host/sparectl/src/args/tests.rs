@@ -69,6 +69,7 @@ fn an_import_names_its_files_and_nodes() {
     );
     assert!(import.dry_run && !import.both && !import.yes);
     assert!(parsed("sparectl import a --id =r1").is_err());
+    assert!(parsed("sparectl import a --discard").is_err());
     assert!(parsed("sparectl import").is_err());
 }
 

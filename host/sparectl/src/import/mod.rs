@@ -2,24 +2,28 @@
 //! translate, and prints the steps of the migration.
 
 mod answer;
+mod by_hand;
 mod disk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use spared_config_reader::toml_key;
+use spared_config_reader::{toml_key, toml_text};
 use spared_import::{Here, MARK, Request, ids};
 use spared_netlink::Requests;
 use spared_pairing::{Texts, spared_toml};
 
 use crate::args::Args;
 use crate::consent::{agree, is_lossy};
-use crate::folder::{Folder, HOST_FILE, host_text, last_line};
+use crate::folder::{Folder, HOST_FILE, host_text};
 use crate::init::other_name;
 use crate::line::Import;
 use crate::output::say;
 use crate::{as_root, keygen, pair, used};
 use disk::Disk;
+
+/// Folder of hooks, where service.toml names none.
+const HOOKS: &str = "/etc/spared/hooks";
 
 /// Prints what was found and the steps, and returns the exit code.
 pub fn run(args: &Args, import: &Import) -> u8 {
@@ -57,10 +61,22 @@ fn try_run(args: &Args, import: &Import) -> Result<(), String> {
     let [one, two] = request.keepalived.each_ref().map(|it| it.as_path());
     let mut named = vec![one, two];
     named.extend(import.conntrackd.as_deref());
-    let found =
-        spared_import::import(&Disk::new(&named), &request).map_err(|fault| fault.to_string())?;
+    let disk = Disk::new(&named);
+    let mut found = spared_import::import(&disk, &request).map_err(|fault| fault.to_string())?;
     say(&answer::found(&found));
+    let mut first = Texts::new();
+    if import.both {
+        request.is_final = false;
+        let during = spared_import::import(&disk, &request).map_err(|fault| fault.to_string())?;
+        first = during.texts;
+    }
+    for texts in [&mut found.texts, &mut first] {
+        name_hooks(&folder, texts);
+    }
     old.extend(own_hooks(&folder, &found.texts));
+    if import.both && !import.discard {
+        keep_changes(import, &folder, [&old, &first], &mut found.texts)?;
+    }
     let new = proposed(&old, &request, &found.texts)?;
     if import.dry_run {
         say(folder.changes(&Texts::new(), &found.texts).trim_end());
@@ -84,6 +100,44 @@ fn try_run(args: &Args, import: &Import) -> Result<(), String> {
     Ok(())
 }
 
+/// Keeps changes by hand in files that `--both` does not change otherwise, and refuses to take others away.
+fn keep_changes(
+    import: &Import,
+    folder: &Folder,
+    [old, first]: [&Texts; 2],
+    new: &mut Texts,
+) -> Result<(), String> {
+    let lost = by_hand::keep(old, first, new);
+    if lost.is_empty() || import.dry_run {
+        return Ok(());
+    }
+    let [before, here] = [first, old].map(|it| by_hand::only(it, &lost));
+    let changes = folder.changes(&before, &here);
+    say(&format!(
+        "changed since the first import, or by other files of keepalived:\n{}",
+        changes.trim_end()
+    ));
+    let wanted = folder.changes(&before, &by_hand::only(new, &lost));
+    say(&format!(
+        "the first import becomes by --both:\n{}",
+        wanted.trim_end()
+    ));
+    Err(format!(
+        "{}: --both would take these changes away, so nothing is written: make those of --both by hand, or write its files by --discard, and make yours again after it",
+        lost.join(", ")
+    ))
+}
+
+/// Names the folder of the hooks, if the plugin does not look there by itself.
+fn name_hooks(folder: &Folder, texts: &mut Texts) {
+    let path = absolute(folder.path()).join("hooks");
+    if let Some(service) = texts.get_mut("plugins/service.toml") {
+        if path != Path::new(HOOKS) {
+            *service += &format!("hooks = {}\n", toml_text(&path.display().to_string()));
+        }
+    }
+}
+
 /// Has the new files checked, shows what changes, and writes them.
 fn write(import: &Import, folder: &Folder, old: &Texts, new: &Texts) -> Result<(), String> {
     keygen::own_key(&folder.key())?;
@@ -91,7 +145,7 @@ fn write(import: &Import, folder: &Folder, old: &Texts, new: &Texts) -> Result<(
     let plugins: Texts = plugins
         .map(|(name, text)| (name.clone(), text.clone()))
         .collect();
-    say(last_line(&folder.check(&plugins)?));
+    say(&folder.check(&plugins)?);
     let changes = folder.changes(old, new);
     say(&format!("the files change:\n{}", changes.trim_end()));
     agree(import.yes, is_lossy(old, new))?;
