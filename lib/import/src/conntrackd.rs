@@ -97,7 +97,12 @@ fn block(
             continue;
         };
         match row.fate {
-            Fate::Becomes(_) => sources.translated(statement.place),
+            Fate::Becomes(_) => {
+                sources.translated(statement.place);
+                for brace in &statement.braces {
+                    sources.translated(*brace);
+                }
+            }
             Fate::Needless => sources.needless_all(statement, word, row.note),
             Fate::Lost(todo) => sources.list_all(statement, word, row.note, todo),
         }

@@ -205,12 +205,24 @@ impl Sources {
 
     /// Puts each line that nobody has accounted for into the list.
     pub fn close(&mut self) {
+        // a line for one node is read twice, and left out once
+        for ((what, _), places) in &mut self.reasons {
+            if what == "@" {
+                places.retain(|it| self.outcomes.get(it) == Some(&Outcome::Needless));
+            }
+        }
+        self.reasons.retain(|_, places| !places.is_empty());
         let open = self.outcomes.iter().filter(|it| *it.1 == Outcome::Open);
         let open: Vec<Place> = open.map(|(place, _)| *place).collect();
         for place in open {
             let why = "it is not understood";
             self.list(place, "line", why, "translate it by hand");
         }
+    }
+
+    /// True as long as nothing has said what becomes of a line.
+    pub fn is_open(&self, place: Place) -> bool {
+        self.outcomes.get(&place) == Some(&Outcome::Open)
     }
 
     pub fn outcomes(&self) -> &BTreeMap<Place, Outcome> {

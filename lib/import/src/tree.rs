@@ -10,6 +10,8 @@ pub struct Statement {
     pub place: Place,
     pub words: Vec<String>,
     pub block: Option<Vec<Statement>>,
+    /// Lines of the braces around the block.
+    pub braces: Vec<Place>,
 }
 
 impl Statement {
@@ -34,7 +36,8 @@ impl Statement {
     /// Lines of the statement and of all that is in it.
     pub fn places(&self) -> Vec<Place> {
         let inner = self.block().iter().flat_map(Self::places);
-        [self.place].into_iter().chain(inner).collect()
+        let own = [self.place].into_iter().chain(self.braces.iter().copied());
+        own.chain(inner).collect()
     }
 
     /// The words as they were written, without the block.
@@ -70,18 +73,18 @@ pub fn read(sources: &mut Sources, lines: &[Line]) -> Result<Vec<Statement>, Fau
                     if open.len() > DEPTH_MAX {
                         return Err(Fault::TooDeep(sources.shown(line.place)));
                     }
-                    sources.translated(line.place);
                     let here = open.last().and_then(|it| it.last());
                     if here.is_none_or(|it| it.block.is_some()) {
                         let why = "no word is before it";
                         sources.list(line.place, "{", why, "remove it, or name the block");
                         begin(&mut open, line.place, String::new());
                     }
+                    let here = open.last_mut().and_then(|it| it.last_mut());
+                    here.into_iter().for_each(|it| it.braces.push(line.place));
                     open.push(Vec::new());
                     is_begun = false;
                 }
                 Token::Close => {
-                    sources.translated(line.place);
                     close(sources, &mut open, line.place);
                     is_begun = false;
                 }
@@ -101,7 +104,7 @@ fn begin(open: &mut [Vec<Statement>], place: Place, word: String) {
     let statement = Statement {
         place,
         words: vec![word],
-        block: None,
+        ..Statement::default()
     };
     if let Some(here) = open.last_mut() {
         here.push(statement);
@@ -117,6 +120,7 @@ fn close(sources: &mut Sources, open: &mut Vec<Vec<Statement>>, place: Place) {
     let block = open.pop();
     if let Some(statement) = open.last_mut().and_then(|it| it.last_mut()) {
         statement.block = block;
+        statement.braces.push(place);
     }
 }
 

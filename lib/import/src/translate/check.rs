@@ -16,6 +16,9 @@ use crate::tree::Statement;
 /// Points of a check whose failure alone makes a node unfit.
 const FAULT: i64 = -253;
 const NAME_MAX: usize = 64;
+const PRIMARY: &str = "keepalived gives its role up without the interface of an instance, whatever its weight, and so does spared";
+const WEAK: &str = "it is less than the nodes' priorities are apart, so alone it never moved the role; between two nodes of spared the healthier one is active";
+const WEAK_TODO: &str = "`weight = 0` in plugins/health.toml, if it shall move nothing";
 const IGNORED: &str =
     "keepalived ignores a check with a weight in an instance of a sync group, and so do the files";
 const WITHOUT_WEIGHT: &str = "keepalived ignores the weight in an instance of a sync group: a failure is a fault, and 253 points in the files";
@@ -66,7 +69,8 @@ impl Weight {
 /// A check, and who tracks it.
 struct Tracked<'t> {
     blocks: Both<'t>,
-    place: Place,
+    /// Lines that track it.
+    places: Vec<Place>,
     weight: Weight,
     groups: Vec<usize>,
     /// Nodes on which it is tracked.
@@ -78,6 +82,7 @@ pub(super) fn health(
     translation: &mut Translation<'_>,
     top: &Top<'_>,
     groups: &mut [Group<'_>],
+    has_conntrackd: bool,
 ) -> String {
     let tracked = tracked(translation, top, groups);
     let delays = delays(top);
@@ -92,8 +97,12 @@ pub(super) fn health(
         }
         if names.len() >= CHECKS_MAX {
             let (why, todo) = ("spared has at most 256 checks", "leave some out");
-            translation.list_at(check.place, name, why, todo);
-            translation.refuse(&check.blocks, why, todo);
+            check.refuse(translation, name, why, todo);
+            continue;
+        }
+        if has_conntrackd && check.is_of_conntrackd() {
+            let why = "conntrackd ends in the migration: the check would fail from then on";
+            check.refuse(translation, name, why, "nothing");
             continue;
         }
         check.advise(translation, *kind, name, groups);
@@ -114,7 +123,7 @@ pub(super) fn health(
         if gained > 0 && !translation.is_final {
             let what = format!("weight {gained} of {name}");
             let why = "a good check raises no priority: the points are in `priority` (253 at most), and come off while it fails";
-            translation.tell(check.place, &what, why, "nothing");
+            translation.tell(check.place(), &what, why, "nothing");
         }
         let between = if text.is_empty() { "" } else { "\n" };
         let _ = writeln!(
@@ -125,6 +134,14 @@ pub(super) fn health(
         );
         if check.weight.is_reversed && *kind != Kind::File {
             text += "reverse = true\n";
+        }
+    }
+    // lines that are accounted for by nothing above
+    let blocks = top.trees.into_iter().flatten();
+    let entries = blocks.flat_map(|it| it.children("track_interface"));
+    for entry in entries.flat_map(Statement::block) {
+        if translation.sources.is_open(entry.place) {
+            translation.sources.translated(entry.place);
         }
     }
     for (name, entry) in delays {
@@ -142,6 +159,25 @@ pub(super) fn health(
 }
 
 impl Tracked<'_> {
+    fn place(&self) -> Place {
+        self.places.first().copied().unwrap_or_default()
+    }
+
+    /// Leaves the check out of the files.
+    fn refuse(&self, translation: &mut Translation<'_>, name: &str, why: &str, todo: &str) {
+        for place in &self.places {
+            translation.list_at(*place, name, why, todo);
+        }
+        translation.refuse(&self.blocks, why, todo);
+    }
+
+    /// True if it looks whether conntrackd runs.
+    fn is_of_conntrackd(&self) -> bool {
+        let commands = ["script", "process"].map(|word| child(&self.blocks, word));
+        let mut commands = commands.iter().flatten().flatten();
+        commands.any(|it| it.text().contains("conntrackd"))
+    }
+
     /// Name of the table in health.toml, and the keys of this kind, as lines.
     fn keys(
         &self,
@@ -170,7 +206,7 @@ impl Tracked<'_> {
         groups: &[Group<'_>],
     ) {
         let mut advise = |what: &str, why: &str, todo: &str| {
-            translation.tell(self.place, what, why, todo);
+            translation.tell(self.place(), what, why, todo);
         };
         let what = format!("weight {} of {name}", self.weight.points);
         if self.weight.points == 0 {
@@ -210,16 +246,27 @@ impl Tracked<'_> {
                 Kind::Interface => "write `name = { ... }` with the interface of each node",
                 _ => "take it out, or import again when the other node has it, too",
             };
-            translation.list_at(self.place, name, &why, todo);
+            translation.list_at(self.place(), name, &why, todo);
         }
         let apart = self.groups.iter().map(|it| {
             let [one, two] = groups[*it].election.priority;
             (one - two).abs()
         });
-        if translation.is_final && apart.min().is_some_and(|it| it > -self.weight.lost()) {
-            let why = "it is less than the nodes' priorities are apart, so alone it never moved the role; between two nodes of spared the healthier one is active";
-            let todo = "`weight = 0` in plugins/health.toml, if it shall move nothing";
-            translation.tell(self.place, &what, why, todo);
+        let apart = apart.min().filter(|it| *it > -self.weight.lost());
+        let Some(apart) = apart.filter(|_| translation.is_final) else {
+            return;
+        };
+        if kind == Kind::File {
+            // the points of each 1 in the file
+            let number = apart / -self.weight.lost();
+            let why = format!(
+                "numbers up to {number} in the file take fewer points off than the nodes' priorities are apart, so alone they never moved the role; between two nodes of spared the healthier one is active"
+            );
+            let todo =
+                format!("`best = {number}` in plugins/health.toml, if these shall move nothing");
+            translation.tell(self.place(), &what, &why, &todo);
+        } else {
+            translation.tell(self.place(), &what, WEAK, WEAK_TODO);
         }
     }
 
@@ -236,11 +283,21 @@ impl Tracked<'_> {
             let is_tracked = child(&it.both, "dont_track_primary") == [None, None];
             is_tracked && it.interface.iter().any(|it| it == name)
         });
-        if self.weight.points != 0 && !is_primary {
-            let what = format!("weight {} of {name}", self.weight.points);
-            let why = "it is an interface of a group, whose carrier counts as `carrier_weight` and its own `weight` say";
-            let todo = "set these in plugins/vrrp.toml, if the number matters";
-            translation.tell(self.place, &what, why, todo);
+        if self.weight.points == 0 {
+            return;
+        }
+        let what = format!("weight {} of {name}", self.weight.points);
+        let why = "it is an interface of a group, whose carrier counts for that group by its `weight` and `carrier_weight`, and takes no points off";
+        let todo = format!(
+            "if the number matters: `[[interface]]`, `name = \"{name}\"`, `weight = {}` in plugins/health.toml",
+            self.weight.lost()
+        );
+        for place in &self.places {
+            if is_primary {
+                translation.sources.needless(*place, &what, PRIMARY);
+            } else {
+                translation.list_at(*place, &what, why, &todo);
+            }
         }
     }
 }
@@ -292,7 +349,7 @@ fn tracked<'t>(
                         .entry((kind, name.to_owned()))
                         .or_insert_with(|| Tracked {
                             blocks,
-                            place,
+                            places: Vec::new(),
                             weight,
                             groups: Vec::new(),
                             on: [false; 2],
@@ -301,6 +358,7 @@ fn tracked<'t>(
                         let why = "it has another weight elsewhere, and a check has one";
                         translation.list(entry, why, "choose one");
                     }
+                    check.places.push(place);
                     check.on[node] = true;
                     if !check.groups.contains(&group) {
                         check.groups.push(group);

@@ -71,7 +71,7 @@ pub fn translate(
     pair_lines(translation.sources, trees);
     let top = Top::new(trees);
     let mut groups = group::groups(translation, &top);
-    let health = check::health(translation, &top, &mut groups);
+    let health = check::health(translation, &top, &mut groups, has_conntrackd);
     let hooks = hook::hooks(translation, &top, &groups, has_conntrackd);
     let mut texts = Texts::new();
     if !groups.is_empty() {
@@ -99,6 +99,9 @@ fn pair_lines(sources: &mut Sources, [one, two]: Each<&[Statement]>) {
     for statement in one {
         if let Some(same) = free.get_mut(&statement.text()).and_then(Vec::pop) {
             sources.pair(statement.place, same.place);
+            for (one, two) in statement.braces.iter().zip(&same.braces) {
+                sources.pair(*one, *two);
+            }
             pair_lines(sources, [statement.block(), same.block()]);
         }
     }
@@ -110,6 +113,7 @@ pub fn merged(sources: &mut Sources, tree: Vec<Statement>) -> Vec<Statement> {
         tree.into_iter().partition(|it| it.word(0) == "global_defs");
     let globals = globals.into_iter().reduce(|mut all, next| {
         sources.translated(next.place);
+        all.braces.extend(next.braces);
         all.block
             .get_or_insert_default()
             .extend(next.block.unwrap_or_default());
@@ -142,9 +146,11 @@ fn joined(sources: &mut Sources, block: Block, tree: Vec<Statement>) -> Vec<Stat
         match known.get(&word).and_then(|at| found.get_mut(*at)) {
             Some(Statement {
                 block: Some(before),
+                braces,
                 ..
             }) if statement.block.is_some() => {
                 sources.translated(statement.place);
+                braces.extend(statement.braces);
                 before.extend(statement.block.unwrap_or_default());
             }
             Some(before) if is_becoming => {
@@ -258,6 +264,11 @@ impl Translation<'_> {
                 self.sources.list_all(statement, word, why, todo);
                 continue;
             };
+            if matches!(row.fate, Fate::Becomes(_)) {
+                for brace in &statement.braces {
+                    self.sources.translated(*brace);
+                }
+            }
             match row.fate {
                 Fate::Becomes(_) if LATE.contains(&word) => {}
                 Fate::Becomes(_) => self.sources.translated(statement.place),
@@ -266,9 +277,13 @@ impl Translation<'_> {
             }
             let is_becoming = matches!(row.fate, Fate::Becomes(_));
             match row.opens.filter(|_| is_becoming) {
+                // a weight may be in no file
+                Some(Block::Entries) if word == "track_interface" => {}
                 Some(Block::Entries) => {
                     for entry in statement.block() {
-                        self.sources.translated(entry.place);
+                        for place in entry.places() {
+                            self.sources.translated(place);
+                        }
                     }
                 }
                 Some(inner) => self.account(inner, statement.block()),

@@ -7,10 +7,10 @@ use spared_config_reader::{is_path, toml_text};
 
 use super::check::Weight;
 use super::command::{Target, target};
-use super::echo::is_capable;
+use super::echo::{Echoes, is_capable};
 use super::route::of_both;
 use super::{Both, SECONDS_MAX, Translation, child};
-use crate::toml::{each, list, time};
+use crate::toml::{Each, each, list, time};
 use crate::tree::Statement;
 
 /// Shortest and longest time of a check between two runs.
@@ -55,46 +55,27 @@ pub(super) fn script(
         translation.refuse(both, "it names no script", "name one");
         return None;
     };
-    let [mut interval, mut timeout] = times(translation, both);
-    let mut counts = ["rise", "fall"].map(|word| {
-        let statement = translation.setting(both, word);
-        statement
-            .and_then(|it| translation.number(it, 1..=100))
-            .unwrap_or(1)
-    });
+    let mut pace = pace(translation, both);
+    let echoes = match &targets {
+        [Target::Ping(one, _), Target::Ping(two, _)] => Some([one, two]),
+        _ => None,
+    };
+    let echoes = echoes.filter(|it| pace.spread(*it));
     let mut further = String::new();
-    let (table, key, values) = match &targets {
-        [Target::Ping(one, _), Target::Ping(two, _)]
-            if one.count == two.count
-                && one.interface.is_some() == two.interface.is_some()
-                && interval / one.count >= ECHO_MS_MIN
-                && counts[1] * one.count as i64 <= FALL_MAX =>
-        {
-            if let [Some(one), Some(two)] = [&one.interface, &two.interface] {
-                let interfaces = [one, two].map(|it| toml_text(it));
-                further = format!("interface = {}\n", each(translation.nodes, &interfaces));
-            }
-            timeout = timeout.min(one.wait_ms.unwrap_or(timeout));
-            if one.count > 1 {
-                let why = format!(
-                    "{} echoes of a run, one of which has to be answered, are as many checks in the same time, and `fall` as many times more",
-                    one.count
-                );
-                translation.advise_on(&statements, "ping -c", &why, "nothing");
-                interval /= one.count;
-                timeout = timeout.min(interval);
-                counts[1] *= one.count as i64;
-            }
-            let targets = [one, two].map(|it| list(&[it.target.to_string()]));
+    let (table, key, values) = match (echoes, &targets) {
+        (Some(echoes), _) => {
+            further = interface_key(translation, echoes);
+            tell_spread(translation, &statements, echoes[0].count);
+            let targets = echoes.map(|it| list(&[it.target.to_string()]));
             ("ping", "targets", targets)
         }
-        [Target::Process(one), Target::Process(two)] => {
+        (_, [Target::Process(one), Target::Process(two)]) => {
             ("process", "process", [one, two].map(|it| toml_text(it)))
         }
-        [Target::Tcp(one), Target::Tcp(two)] => {
+        (_, [Target::Tcp(one), Target::Tcp(two)]) => {
             ("tcp", "address", [one, two].map(|it| toml_text(it)))
         }
-        targets => {
+        (_, targets) => {
             let argv = targets.each_ref().map(argv);
             if !argv.iter().all(|it| is_command(it)) {
                 let why = "a command has up to 64 words, and a path without `..`";
@@ -108,26 +89,75 @@ pub(super) fn script(
             ("script", "argv", argv.map(|it| list(&it)))
         }
     };
-    if timeout > interval {
-        tell_wider(translation, both, timeout);
-        interval = timeout;
+    if pace.timeout > pace.interval {
+        tell_wider(translation, both, pace.timeout);
+        pace.interval = pace.timeout;
     }
     if weight.is_reversed {
-        counts.reverse();
+        pace.counts.reverse();
     }
     let keys = format!(
         "{key} = {}\n{further}interval = {}\ntimeout = {}\nrise = {}\nfall = {}\n",
         each(translation.nodes, &values),
-        time(interval),
-        time(timeout),
-        counts[0],
-        counts[1]
+        time(pace.interval),
+        time(pace.timeout),
+        pace.counts[0],
+        pace.counts[1]
     );
     Some((table, keys))
 }
 
-/// Interval and timeout of a script in ms, as far as spared has them.
-fn times(translation: &mut Translation<'_>, both: &Both<'_>) -> [u64; 2] {
+/// Times in ms of a check, and the numbers of results that change its state: rise and fall.
+struct Pace {
+    interval: u64,
+    timeout: u64,
+    counts: [i64; 2],
+}
+
+impl Pace {
+    /// Makes the echoes of a run as many checks in the same time; false if they differ by node, or limits forbid it.
+    fn spread(&mut self, [one, two]: Each<&Echoes>) -> bool {
+        let count = one.count as i64;
+        let is_same = one.count == two.count && one.interface.is_some() == two.interface.is_some();
+        let fall = self.counts[1] * count;
+        if !is_same || self.interval / one.count < ECHO_MS_MIN || fall > FALL_MAX {
+            return false;
+        }
+        self.timeout = self.timeout.min(one.wait_ms.unwrap_or(self.timeout));
+        if count > 1 {
+            self.interval /= one.count;
+            self.timeout = self.timeout.min(self.interval);
+            self.counts[1] = fall;
+        }
+        true
+    }
+}
+
+fn interface_key(translation: &Translation<'_>, echoes: Each<&Echoes>) -> String {
+    let [Some(one), Some(two)] = echoes.map(|it| it.interface.as_deref()) else {
+        return String::new();
+    };
+    let interfaces = [one, two].map(toml_text);
+    format!("interface = {}\n", each(translation.nodes, &interfaces))
+}
+
+fn tell_spread(translation: &mut Translation<'_>, statements: &Both<'_>, count: u64) {
+    if count > 1 {
+        let why = format!(
+            "{count} echoes of a run, one of which has to be answered, are as many checks in the same time, and `fall` as many times more"
+        );
+        translation.advise_on(statements, "ping -c", &why, "nothing");
+    }
+}
+
+/// Pace of a script, as far as spared has it.
+fn pace(translation: &mut Translation<'_>, both: &Both<'_>) -> Pace {
+    let counts = ["rise", "fall"].map(|word| {
+        let statement = translation.setting(both, word);
+        statement
+            .and_then(|it| translation.number(it, 1..=100))
+            .unwrap_or(1)
+    });
     let mut read = |word, default: u64, allowed: RangeInclusive<u64>| {
         let statement = translation.setting(both, word);
         let found = statement.and_then(|it| translation.milliseconds(it, 1, SECONDS_MAX));
@@ -144,7 +174,11 @@ fn times(translation: &mut Translation<'_>, both: &Both<'_>) -> [u64; 2] {
         fitting
     };
     let interval = read("interval", 1000, INTERVAL_MS);
-    [interval, read("timeout", interval, 10..=TIMEOUT_MS_MAX)]
+    Pace {
+        interval,
+        timeout: read("timeout", interval, 10..=TIMEOUT_MS_MAX),
+        counts,
+    }
 }
 
 /// Says that the interval is as long as the timeout.

@@ -378,3 +378,63 @@ fn notify_at_the_end_of_keepalived_is_told() {
         "{list}"
     );
 }
+
+#[test]
+fn the_weight_of_an_interface_of_a_group_is_in_the_files_or_told() {
+    let text = format!(
+        "{}{}",
+        instance(
+            "a",
+            1,
+            "track_interface {\neth1 weight 2\neth2 weight -80\neth9 weight -3\n}"
+        ),
+        instance("b", 2, "")
+    );
+    let import = imported(&text);
+    assert_eq!(outcome(&import, &text, "eth1 weight 2"), Outcome::Needless);
+    assert_eq!(outcome(&import, &text, "eth2 weight -80"), Outcome::Listed);
+    assert_eq!(
+        outcome(&import, &text, "eth9 weight -3"),
+        Outcome::Translated
+    );
+    let list = told(&import);
+    let advice = "if the number matters: `[[interface]]`, `name = \"eth2\"`, `weight = -80` in plugins/health.toml";
+    assert!(list.contains(advice), "{list}");
+}
+
+#[test]
+fn numbers_of_a_file_that_moved_no_role_are_named() {
+    let text = format!(
+        "track_file drain {{\nfile /d\nweight -20\n}}\n{}",
+        instance("a", 1, "state MASTER\npriority 150\ntrack_file {\ndrain\n}")
+    );
+    let list = told(&of_with(&text, true).expect("readable"));
+    assert!(
+        list.contains("numbers up to 2 in the file take fewer points off"),
+        "{list}"
+    );
+    assert!(list.contains("`best = 2` in plugins/health.toml"), "{list}");
+    assert!(!list.contains("`weight = 0`"), "{list}");
+}
+
+#[test]
+fn braces_count_as_the_block_that_they_close() {
+    let text = instance("a", 1, "")
+        + "virtual_server 10.0.1.1 80\n{\nreal_server 10.0.0.8 80 {\nweight 1\n} \n}   \n";
+    let import = imported(&text);
+    for line in ["{", "} ", "}   "] {
+        assert_eq!(outcome(&import, &text, line), Outcome::Listed, "{line}");
+    }
+}
+
+#[test]
+fn only_lines_of_another_node_are_for_another_node() {
+    let import = imported(&instance(
+        "a",
+        1,
+        "@r1 priority 200\n@r2 priority 100\n@r3 priority 50\n@^r1 nopreempt",
+    ));
+    let reasons = import.sources.reasons().filter(|it| it.0 == "@");
+    let lines: Vec<usize> = reasons.flat_map(|it| it.2).map(|it| it.line).collect();
+    assert_eq!(lines, [9]);
+}

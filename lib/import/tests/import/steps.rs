@@ -211,3 +211,57 @@ fn hooks_of_a_fault_are_told_where_they_run() {
     assert!(pair("gateway").contains("runs the hooks of fault.d"));
     assert!(!pair("nopreempt").contains("fault.d"));
 }
+
+#[test]
+fn a_check_for_conntrackd_ends_with_it() {
+    for is_final in [false, true] {
+        let mut request = request("conntrackd-alone");
+        let mut with = |conntrackd| {
+            request.is_final = is_final;
+            request.conntrackd = conntrackd;
+            import(&Checked, &request).expect("readable")
+        };
+        let alone = with(None);
+        assert!(alone.texts["plugins/health.toml"].contains("conntrackd"));
+        let both = with(Some(
+            format!(
+                "{}/conntrackd-alone.conntrackd.conf",
+                crate::common::CONFIGS
+            )
+            .into(),
+        ));
+        assert!(
+            !both.texts.contains_key("plugins/health.toml"),
+            "{:?}",
+            both.texts
+        );
+        let list = crate::common::items(&both).join("\n");
+        assert!(
+            list.contains("conntrackd ends in the migration: the check would fail"),
+            "{list}"
+        );
+    }
+}
+
+/// Files of which keepalived.conf looks for conntrackd.
+struct Checked;
+
+impl spared_import::Files for Checked {
+    fn read(&self, path: &std::path::Path) -> Result<String, String> {
+        let text = Disk.read(path)?;
+        if !path.ends_with("conntrackd-alone.conf") {
+            return Ok(text);
+        }
+        Ok(
+            format!("vrrp_script c {{\nscript \"pidof conntrackd\"\n}}\n{text}").replacen(
+                "virtual_ipaddress",
+                "track_script {\nc\n}\nvirtual_ipaddress",
+                1,
+            ),
+        )
+    }
+
+    fn matching(&self, pattern: &std::path::Path) -> Result<Vec<std::path::PathBuf>, String> {
+        Disk.matching(pattern)
+    }
+}
