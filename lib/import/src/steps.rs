@@ -94,7 +94,7 @@ impl Situation<'_> {
             why,
             elsewhere: moving.map(|it| it.group.as_str()).collect(),
         };
-        let mut steps: Vec<Step> = self.count_alike().into_iter().collect();
+        let mut steps: Vec<Step> = self.equal_counts().into_iter().collect();
         steps.push(which(first, &roles));
         steps.extend(elsewhere(&roles));
         steps.push(self.write(1 - active, &roles));
@@ -133,7 +133,7 @@ impl Situation<'_> {
     }
 
     /// The change of keepalived.conf without which both nodes become active.
-    fn count_alike(&self) -> Option<Step> {
+    fn equal_counts(&self) -> Option<Step> {
         let names: Vec<String> = self.uncounted.iter().map(ToString::to_string).collect();
         let names = names.join(", ");
         let what = format!(
