@@ -223,7 +223,7 @@ fn changes_by_hand_outlive_import_both_or_are_shown() {
     let bench = Bench::new();
     let first = said(&bench.import(name, false));
     // findings of the check, and not their number alone
-    assert!(first.contains("warning[interface-"), "{first}");
+    assert!(first.contains("note[not-asked]"), "{first}");
     let [health, vrrp] =
         ["health", "vrrp"].map(|it| bench.0.join(format!("{name}/plugins/{it}.toml")));
     let read = |path: &Path| fs::read_to_string(path).expect("readable");
