@@ -13,7 +13,7 @@ const TEXT_MAX: usize = 1024;
 pub struct Key {
     /// "SP-0401".
     pub id: String,
-    /// Node with the fault.
+    /// Node with the fault; empty if it is about the pair.
     pub node: String,
     /// Object with the fault.
     pub thing: String,
@@ -30,11 +30,16 @@ pub struct Texts {
     pub since: String,
 }
 
+/// Ids of findings about the pair, which each node reports in its own name.
+const ABOUT_THE_PAIR: [&str; 5] = ["SP-0104", "SP-0105", "SP-0106", "SP-0601", "SP-0602"];
+
 impl Key {
     pub fn of(record: &FindingRecord) -> Self {
+        let is_about_pair = ABOUT_THE_PAIR.contains(&record.id.as_str());
+        let node = Some(&record.node).filter(|_| !is_about_pair);
         Self {
             id: record.id.clone(),
-            node: record.node.clone(),
+            node: node.cloned().unwrap_or_default(),
             thing: record.thing.clone(),
         }
     }
@@ -43,9 +48,11 @@ impl Key {
         Severity::of(&self.id)
     }
 
-    /// True if the finding says that one node does not hear the other: each node makes it by itself.
-    pub fn is_about_hearing(&self) -> bool {
-        matches!(self.id.as_str(), "SP-0101" | "SP-0102" | "SP-0103")
+    /// True if `node` can know whether the finding is there although it does not hear the other one. That a node is not
+    /// heard is known to the other node alone, and its other faults to itself.
+    pub fn is_known_to(&self, node: &str) -> bool {
+        let is_about_hearing = matches!(self.id.as_str(), "SP-0101" | "SP-0102" | "SP-0103");
+        self.node.is_empty() || (self.node == node) != is_about_hearing
     }
 
     /// True if the lengths are those that a daemon may send.

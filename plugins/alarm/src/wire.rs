@@ -1,14 +1,14 @@
-//! Messages to the peer plugin, version 1: JSON, as `{"Gone":{"id":"SP-0401","node":"r1","thing":"disk"}}`.
+//! Messages to the peer plugin, version 1: JSON, as `{"Reached":["mail"]}`.
 //!
-//! After the channel is up each node sends the recipients that it reaches, the findings that it sees and its book, and
-//! then `"Joined"`; later what has changed.
+//! After the channel is up each node sends the recipients that it reaches and its book, and then `"Joined"`; later what
+//! has changed.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::FindingHistory;
-use crate::finding::{Key, Texts};
+use crate::finding::Key;
 
 /// Maximum number of recipients in a message.
 const RECIPIENTS_MAX: usize = 64;
@@ -18,10 +18,6 @@ const RECIPIENTS_MAX: usize = 64;
 pub enum Message {
     /// Names of the recipients that the sender reaches.
     Reached(BTreeSet<String>),
-    /// A finding that the sender sees.
-    Found(Key, Texts),
-    /// A finding that it no longer sees.
-    Gone(Key),
     /// Changes of a finding, and what was told of them.
     History(Key, FindingHistory),
     /// All of the sender's book has been sent.
@@ -40,8 +36,6 @@ impl Message {
         let message: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let fits = match &message {
             Self::Reached(names) => names.len() <= RECIPIENTS_MAX,
-            Self::Found(key, texts) => key.fits() && texts.fits(),
-            Self::Gone(key) => key.fits(),
             Self::History(key, history) => key.fits() && history.fits(),
             Self::Joined => true,
         };
@@ -54,6 +48,7 @@ impl Message {
 mod tests {
     use super::*;
     use crate::engine::{Change, ToldChange};
+    use crate::finding::Texts;
 
     fn key() -> Key {
         Key {
@@ -79,6 +74,7 @@ mod tests {
             texts: texts(),
         };
         let told = ToldChange {
+            at_ms: 9,
             number: 7,
             begun: true,
         };
@@ -86,18 +82,13 @@ mod tests {
         let key_json = r#"{"id":"SP-0401","node":"r1","thing":"disk"}"#;
         let texts_json = r#"{"text":"r1: check \"disk\" fails","todo":"See `sparectl health`.","since":"2026-11-29 15:00:00"}"#;
         let history_json = format!(
-            r#"{{"changes":[{{"number":7,"begun":true,"texts":{texts_json}}}],"told":{{"mail":{{"number":7,"begun":true}}}}}}"#
+            r#"{{"changes":[{{"number":7,"begun":true,"texts":{texts_json}}}],"told":{{"mail":{{"at_ms":9,"number":7,"begun":true}}}}}}"#
         );
         for (message, golden) in [
             (
                 Message::Reached(["mail".to_owned()].into()),
                 r#"{"Reached":["mail"]}"#.to_owned(),
             ),
-            (
-                Message::Found(key(), texts()),
-                format!(r#"{{"Found":[{key_json},{texts_json}]}}"#),
-            ),
-            (Message::Gone(key()), format!(r#"{{"Gone":{key_json}}}"#)),
             (
                 Message::History(key(), history),
                 format!(r#"{{"History":[{key_json},{history_json}]}}"#),
@@ -116,7 +107,9 @@ mod tests {
             String::new(),
             "{}".to_owned(),
             r#"{"Later":1}"#.to_owned(),
-            format!(r#"{{"Gone":{{"id":"a","node":"{long}","thing":""}}}}"#),
+            format!(
+                r#"{{"History":[{{"id":"a","node":"{long}","thing":""}},{{"changes":[],"told":{{}}}}]}}"#
+            ),
             r#"{"History":[{"id":"a","node":"b","thing":"c"},{"changes":[],"told":{}}]}"#
                 .to_owned(),
             "[".repeat(60_000),

@@ -81,16 +81,15 @@ pub fn seeds() -> Vec<Vec<u8>> {
         texts: texts(),
     };
     let told = ToldChange {
+        at_ms: 9,
         number: 7,
         begun: true,
     };
     let history = FindingHistory::of([change], [("log".to_owned(), told)]);
     let all = [
         Message::Reached(["log".to_owned()].into()),
-        Message::Found(key(), texts()),
         Message::History(key(), history),
         Message::Joined,
-        Message::Gone(key()),
     ];
     let message = |message: &Message| {
         let bytes = message.write();

@@ -2,7 +2,7 @@
 //!
 //! A change has a number, the time in ms at which it was noticed; a later one has a greater number. Of each finding the
 //! book keeps its last change, and those before it that a recipient is still to be told. For each recipient it notes the
-//! last change that was told. Both only grow, so that the books of two nodes that did not hear each other are merged by
+//! last change that was told, and when. Both only grow, so that the books of two nodes that did not hear each other are merged by
 //! taking the greater of each.
 
 use std::collections::BTreeMap;
@@ -30,9 +30,12 @@ pub struct Change {
     pub texts: Texts,
 }
 
-/// Last change that a recipient was told.
+/// Last change that a recipient was told. The order is that of the times: of two nodes that did not hear each other, the
+/// one that told last is the one whom the recipient believes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ToldChange {
+    /// Time in ms at which it was told.
+    pub at_ms: u64,
     pub number: u64,
     pub begun: bool,
 }

@@ -1,6 +1,6 @@
 //! Decides which alarms are sent, when, by which node: without I/O.
 //!
-//! Both nodes see most findings. [`observed`] has what each sees, [`book`] the changes and who was told which, [`duty`]
+//! Both nodes see most findings. [`observed`] has what this one sees, [`book`] the changes and who was told which, [`duty`]
 //! which node notices changes and which one sends, [`delivery`] how each recipient is reached.
 
 mod book;
@@ -124,8 +124,7 @@ impl Engine {
         self.duty.handle_peer(&status.peer);
         let found = status.findings.iter();
         let found = found.map(|it| (Key::of(it), Texts::of(it))).collect();
-        let news = self.observed.handle_status(found, status.left_out == 0);
-        self.outbox.add_findings(news);
+        self.observed.handle_status(found, status.left_out == 0);
         self.update(now_ns);
     }
 
@@ -250,6 +249,8 @@ impl Engine {
     }
 
     fn tell(&mut self, now_ns: u64, name: &str, key: &Key, told: ToldChange) {
+        let at_ms = self.wall.now_ms(now_ns);
+        let told = ToldChange { at_ms, ..told };
         self.book.tell(key, name, told);
         self.changed(now_ns, key);
     }
@@ -299,6 +300,7 @@ impl Engine {
                     Event::End
                 },
                 told: ToldChange {
+                    at_ms: 0,
                     number: change.number,
                     begun: change.begun,
                 },
@@ -354,18 +356,9 @@ impl Engine {
     }
 
     /// Writes a message to the peer; None if there is nothing to say any more.
-    fn write(
-        subject: Subject,
-        observed: &Observed,
-        book: &Book,
-        reached: &BTreeSet<String>,
-    ) -> Option<Vec<u8>> {
+    fn write(subject: Subject, book: &Book, reached: &BTreeSet<String>) -> Option<Vec<u8>> {
         let message = match subject {
             Subject::Reached => Message::Reached(reached.clone()),
-            Subject::Finding(key) => match observed.own().get(&key).cloned() {
-                Some(texts) => Message::Found(key, texts),
-                None => Message::Gone(key),
-            },
             Subject::History(key) => {
                 let history = book.history(&key)?.clone();
                 Message::History(key, history)
@@ -378,8 +371,6 @@ impl Engine {
     fn take_message(&mut self, now_ns: u64, message: Message) {
         match message {
             Message::Reached(names) => self.duty.handle_reached(names),
-            Message::Found(key, texts) => self.observed.handle_found(key, texts),
-            Message::Gone(key) => self.observed.handle_gone(&key),
             Message::History(key, history) => {
                 let now_ms = self.wall.now_ms(now_ns);
                 if self.book.merge(now_ms, key.clone(), history) {
@@ -440,15 +431,13 @@ impl spared_sdk::Engine for Engine {
 
     fn handle_up(&mut self, now_ns: u64, _wire: u32) {
         self.duty.handle_up(now_ns);
-        let findings = self.observed.own().keys().cloned().collect();
         let histories = self.book.iter().map(|(key, _)| key.clone()).collect();
-        self.outbox.begin(findings, histories);
+        self.outbox.begin(histories);
         self.update(now_ns);
     }
 
     fn handle_down(&mut self, now_ns: u64) {
         self.duty.handle_down(now_ns);
-        self.observed.handle_down();
         self.outbox.end();
         self.update(now_ns);
     }
@@ -461,9 +450,9 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn poll_message(&mut self, _now_ns: u64) -> Option<&[u8]> {
-        let (observed, book, reached) = (&self.observed, &self.book, &self.reached);
+        let (book, reached) = (&self.book, &self.reached);
         self.outbox
-            .poll(|subject| Self::write(subject, observed, book, reached))
+            .poll(|subject| Self::write(subject, book, reached))
     }
 
     fn message_sent(&mut self, _now_ns: u64) {

@@ -1,24 +1,22 @@
-//! Findings that each node sees now, and for how long that differs from the book.
+//! Findings that this node sees now, and for how long that differs from the book. While the daemons hear each other,
+//! each sees those of both nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
 use crate::finding::{Key, Texts};
 
-/// Maximum number of findings that the peer may see: more than a status has.
-const FINDINGS_MAX: usize = 128;
 /// Time in ns after the start of the plugin in which no finding ends that was not seen since: the daemon has started as
 /// well, and does not know yet what it knew before.
 const START_NS: u64 = 30_000_000_000;
 
-/// Findings of both nodes.
+/// Findings of a node.
 #[derive(Debug)]
 pub struct Observed {
     started_ns: u64,
     reviewed_ns: u64,
     node: String,
     own: BTreeMap<Key, Texts>,
-    theirs: BTreeMap<Key, Texts>,
     /// True if the last status had all findings.
     is_complete: bool,
     /// True if there was a status since the start.
@@ -36,7 +34,6 @@ impl Observed {
             reviewed_ns: now_ns,
             node: node.to_owned(),
             own: BTreeMap::new(),
-            theirs: BTreeMap::new(),
             is_complete: false,
             has_status: false,
             seen: BTreeSet::new(),
@@ -44,38 +41,13 @@ impl Observed {
         }
     }
 
-    /// Takes a status of this node. Returns the findings that are new, have other texts, or are gone.
-    pub fn handle_status(&mut self, own: BTreeMap<Key, Texts>, is_complete: bool) -> BTreeSet<Key> {
-        let changed = |(key, texts): &(&Key, &Texts)| self.own.get(key) != Some(texts);
-        let mut news: BTreeSet<Key> = own.iter().filter(changed).map(|it| it.0.clone()).collect();
-        let gone = self.own.keys().filter(|key| !own.contains_key(key));
-        news.extend(gone.cloned());
+    /// Takes a status of this node.
+    pub fn handle_status(&mut self, own: BTreeMap<Key, Texts>, is_complete: bool) {
         self.own = own;
         (self.is_complete, self.has_status) = (is_complete, true);
-        news
     }
 
-    pub fn handle_found(&mut self, key: Key, texts: Texts) {
-        if self.theirs.len() < FINDINGS_MAX || self.theirs.contains_key(&key) {
-            self.theirs.insert(key, texts);
-        }
-    }
-
-    pub fn handle_gone(&mut self, key: &Key) {
-        self.theirs.remove(key);
-    }
-
-    /// Forgets what the peer sees.
-    pub fn handle_down(&mut self) {
-        self.theirs.clear();
-    }
-
-    /// Findings that this node sees.
-    pub fn own(&self) -> &BTreeMap<Key, Texts> {
-        &self.own
-    }
-
-    /// Compares what both nodes see with the book.
+    /// Compares what is seen with the book.
     pub fn review(&mut self, now_ns: u64, hears_peer: bool, book: &Book) {
         self.reviewed_ns = now_ns;
         let begun = book.iter().filter(|(_, it)| it.begun());
@@ -83,11 +55,7 @@ impl Observed {
         let is_seen = |key: &&Key| self.texts(key).is_some() || self.seen.contains(*key);
         let seen = begun.iter().copied().filter(is_seen);
         self.seen = seen.cloned().collect();
-        let keys: BTreeSet<&Key> = begun
-            .into_iter()
-            .chain(self.own.keys())
-            .chain(self.theirs.keys())
-            .collect();
+        let keys: BTreeSet<&Key> = begun.into_iter().chain(self.own.keys()).collect();
         let differs = keys.into_iter().filter(|key| {
             let is_there = self.is_there(now_ns, hears_peer, key);
             is_there.is_some_and(|it| it != book.begun(key))
@@ -126,18 +94,18 @@ impl Observed {
     }
 
     fn texts(&self, key: &Key) -> Option<Texts> {
-        self.own.get(key).or_else(|| self.theirs.get(key)).cloned()
+        self.own.get(key).cloned()
     }
 
-    /// True if a node sees the finding, false if it is over, None if that cannot be known now.
+    /// True if the finding is seen, false if it is over, None if that cannot be known now.
     fn is_there(&self, now_ns: u64, hears_peer: bool, key: &Key) -> Option<bool> {
-        if self.own.contains_key(key) || self.theirs.contains_key(key) {
+        if self.own.contains_key(key) {
             return Some(true);
         }
         let is_starting = now_ns < self.started_ns.saturating_add(START_NS);
         let is_held = is_starting && !self.seen.contains(key);
         // a node that is not heard has its faults until it says otherwise
-        let is_unheard = !hears_peer && key.node != self.node && !key.is_about_hearing();
+        let is_unheard = !hears_peer && !key.is_known_to(&self.node);
         let is_known = self.has_status && self.is_complete && !is_held && !is_unheard;
         is_known.then_some(false)
     }

@@ -9,7 +9,6 @@ use crate::finding::Key;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     Reached,
-    Finding(Key),
     History(Key),
     Joined,
 }
@@ -19,7 +18,6 @@ pub enum Subject {
 pub struct Outbox {
     is_up: bool,
     reached: bool,
-    findings: BTreeSet<Key>,
     histories: BTreeSet<Key>,
     joined: bool,
     polled: Option<Vec<u8>>,
@@ -27,11 +25,10 @@ pub struct Outbox {
 
 impl Outbox {
     /// Begins with everything that the peer is to know.
-    pub fn begin(&mut self, findings: BTreeSet<Key>, histories: BTreeSet<Key>) {
+    pub fn begin(&mut self, histories: BTreeSet<Key>) {
         *self = Self {
             is_up: true,
             reached: true,
-            findings,
             histories,
             joined: true,
             polled: None,
@@ -44,12 +41,6 @@ impl Outbox {
 
     pub fn add_reached(&mut self) {
         self.reached = self.is_up;
-    }
-
-    pub fn add_findings(&mut self, keys: impl IntoIterator<Item = Key>) {
-        if self.is_up {
-            self.findings.extend(keys);
-        }
     }
 
     pub fn add_history(&mut self, key: &Key) {
@@ -75,9 +66,6 @@ impl Outbox {
     fn take(&mut self) -> Option<Subject> {
         if std::mem::take(&mut self.reached) {
             return Some(Subject::Reached);
-        }
-        if let Some(key) = self.findings.pop_first() {
-            return Some(Subject::Finding(key));
         }
         if let Some(key) = self.histories.pop_first() {
             return Some(Subject::History(key));

@@ -304,11 +304,6 @@ impl World {
         got.map(|it| it.event).collect()
     }
 
-    /// Keys of all findings that were told.
-    pub fn keys(&self) -> BTreeSet<Key> {
-        self.got.iter().map(|it| it.key.clone()).collect()
-    }
-
     /// Events by node, as short words.
     pub fn words(&self, recipient: &str) -> Vec<String> {
         let got = self.got.iter().filter(|it| it.recipient == recipient);
