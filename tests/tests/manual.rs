@@ -101,7 +101,8 @@ fn the_page_of_spared_toml_names_every_key() {
 
 #[test]
 fn the_examples_are_accepted_on_each_node() {
-    const OTHERS: [&str; 6] = [
+    const OTHERS: [&str; 7] = [
+        "alarm.toml",
         "conntrack.toml",
         "dhcp.toml",
         "health.toml",

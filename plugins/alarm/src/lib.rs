@@ -76,7 +76,7 @@ impl Io for Alarms {
         host.status().watch(Watched::STATUS)?;
         let alarms = Self {
             host,
-            threads: Threads::new(),
+            threads: Threads::default(),
             answers: Answers::default(),
             book,
         };
@@ -130,7 +130,7 @@ impl Io for Alarms {
                 recipient,
                 notification,
             } => {
-                let begun = self.threads.send(run, recipient, notification, wake);
+                let begun = self.threads.send(run, *recipient, *notification, wake);
                 if let Err(why) = begun {
                     engine.handle_result(now_ns, run, Err(why));
                 }

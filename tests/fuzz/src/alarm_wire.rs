@@ -11,7 +11,7 @@ use spared_sdk::{Engine as _, PairStatus};
 
 const ALARM: &str = "[[alarm]]\nname = \"log\"\nsyslog = \"/dev/log\"\nreminder = \"1m\"\n";
 const S: u64 = 1_000_000_000;
-/// What one history may do.
+/// Limit of a history.
 const ACTIONS_MAX: usize = 100_000;
 
 pub fn run(mut bytes: &[u8]) {

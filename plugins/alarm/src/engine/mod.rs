@@ -36,8 +36,8 @@ pub enum Action {
     /// Sends an alarm. [`Engine::handle_result`] has to follow with the same number.
     Send {
         run: u64,
-        recipient: Recipient,
-        notification: Notification,
+        recipient: Box<Recipient>,
+        notification: Box<Notification>,
     },
     /// Saves the book. [`Engine::handle_saved`] has to follow.
     Save(Vec<u8>),
@@ -175,8 +175,8 @@ impl Engine {
             let at_ms = self.wall.now_ms(now_ns);
             self.actions.push(Action::Send {
                 run: self.run,
-                recipient,
-                notification: Notification::test(&self.settings.node, at_ms),
+                recipient: Box::new(recipient),
+                notification: Box::new(Notification::test(&self.settings.node, at_ms)),
             });
         }
         self.trials.begin(now_ns, token, runs);
@@ -328,14 +328,14 @@ impl Engine {
         };
         self.actions.push(Action::Send {
             run: sending.run,
-            recipient: recipient.clone(),
-            notification: Notification {
+            recipient: Box::new(recipient.clone()),
+            notification: Box::new(Notification {
                 event: sending.event,
                 key: sending.key.clone(),
                 texts: texts.cloned().unwrap_or_default(),
                 at_ms,
                 sender: self.settings.node.clone(),
-            },
+            }),
         });
         if let Some(delivery) = self.deliveries.get_mut(&recipient.name) {
             delivery.begin(sending);

@@ -56,8 +56,8 @@ pub fn send(
     }
 }
 
-impl Threads {
-    pub fn new() -> Self {
+impl Default for Threads {
+    fn default() -> Self {
         let (sender, ended) = channel();
         Self {
             threads: Vec::new(),
@@ -66,7 +66,9 @@ impl Threads {
             is_ending: Arc::default(),
         }
     }
+}
 
+impl Threads {
     /// Starts to send an alarm; `wake` is called when there is something to [`poll`](Self::poll).
     pub fn send(
         &mut self,

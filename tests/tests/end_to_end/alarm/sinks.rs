@@ -54,7 +54,7 @@ impl Certificate {
     }
 }
 
-/// What each recipient was told, as "begin SP-0701".
+/// Events that each recipient was told, as "begin SP-0701".
 type Told = Arc<Mutex<Vec<(&'static str, String)>>>;
 
 pub struct Sinks {
@@ -145,7 +145,7 @@ fn note(told: &Told, name: &'static str, text: &str) {
     let events = ["begin", "end", "reminder", "test"];
     let is_event = |it: &&str| match name {
         "webhook" => text.contains(&format!("\"event\":\"{it}\"")),
-        "mail" => text.contains(&format!("\r\nevent: {it}\r\n")),
+        "mail" => text.lines().any(|line| line == format!("event: {it}")),
         "syslog" => text.contains(&format!("[finding@32473 event=\"{it}\"")),
         _ => text.starts_with(&format!("{it} ")) && text.ends_with(" network\n"),
     };
