@@ -384,10 +384,13 @@ mod in_machines {
                 assert_eq!(roles(), before, "r{} by {seconds} s", site + 1);
             }
             // the nodes meet again, and tell each other what is left of it
+            const LINK: &str = "pgrep -f ' link$'";
+            let old = machines[active].ok(LINK)?;
             machines[active].ok("kill -KILL $(pgrep -f ' link$')")?;
+            let is_new = || machines[active].ok(LINK).is_ok_and(|it| it != old);
             assert!(
-                poll(LIMIT, STEP, || !is_joined(nodes)),
-                "the link has not ended"
+                poll(LIMIT, STEP, is_new),
+                "the link's process has not begun again"
             );
             assert!(poll(LIMIT, STEP, || is_joined(nodes)), "no link");
             thread::sleep(SLOW * 4);
