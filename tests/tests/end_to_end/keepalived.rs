@@ -236,9 +236,14 @@ fn of_two_equal_priorities_the_greater_address_wins() {
             let plan = any(Plan::lan(INTERVAL, 100));
             lab.cut(&lab.sites[0], Wire::Lan)?;
             let start = |site: usize| Router::start(lab, &lab.sites[site], kinds[site], &plan);
-            let (first, _second) = (start(0)?, start(1)?);
-            for site in [0, 1] {
-                watch.next_advert(site, Wire::Lan, LIMIT)?;
+            let (first, second) = (start(0)?, start(1)?);
+            for (site, router) in [&first, &second].into_iter().enumerate() {
+                let heard = watch.next_advert(site, Wire::Lan, LIMIT);
+                heard.map_err(|error| {
+                    let said = (kinds[site] == Kind::Spared)
+                        .then(|| Spared(router).sparectl(&["vrrp", "status"]));
+                    format!("{error}: {said:?}")
+                })?;
             }
             // Both are active: 10.1.0.12 stays, 10.1.0.11 gives way.
             lab.join(&lab.sites[0], Wire::Lan)?;
