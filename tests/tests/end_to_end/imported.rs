@@ -9,8 +9,13 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::lab::{Daemon, Lab, Site, Wire, build_dir, find_program, scenario, skipped};
+use spared_tests::conntrackd::{Conntrackd, Options};
+use spared_tests::flows::{Ends, Transfer};
+use spared_tests::lab::{
+    CLIENT, Daemon, Lab, Site, Wire, build_dir, find_program, scenario, skipped,
+};
 use spared_tests::probe::Echo;
+use spared_tests::router::Ruleset;
 
 use crate::paired::{Node, Offer, join, said};
 
@@ -230,10 +235,18 @@ fn migrate(lab: &Lab, texts: [&str; 2], is_whole: bool) -> Result<()> {
     if !poll(LIMIT, STEP, || echo.is_steady(Duration::from_secs(1))) {
         return Err("keepalived's nodes do not forward".into());
     }
+    let server = (Wire::Wan.ipv4(CLIENT), 80).into();
+    let transfer = Transfer::start(Ends::plain(&lab.lan, &lab.wan, server), 100_000)?;
     let began = Stamp::now();
     let [own, peer] = [1, 0].map(|it: usize| nodes[it].dir.join("keepalived.conf"));
     let [own, peer] = [own, peer].map(|it| it.display().to_string());
-    let mut words = vec!["import", own.as_str(), "--yes", "--id", "r2", "--id", "r1"];
+    let mut words = vec!["import", own.as_str()];
+    let conntrackd = lab.dir.join("r2-conntrackd/conntrackd.conf");
+    let conntrackd = conntrackd
+        .exists()
+        .then(|| conntrackd.display().to_string());
+    words.extend(conntrackd.as_deref());
+    words.extend(["--yes", "--id", "r2", "--id", "r1"]);
     if texts[0] != texts[1] {
         words.extend(["--peer", peer.as_str()]);
     }
@@ -272,7 +285,8 @@ fn migrate(lab: &Lab, texts: [&str; 2], is_whole: bool) -> Result<()> {
         become_a_pair(&migration, &said)?;
         check_outage(&echo, began);
     }
-    Ok(())
+    transfer.wait_moves(LIMIT)?;
+    transfer.finish(LIMIT)
 }
 
 fn check_outage(echo: &Echo, began: Stamp) {
@@ -426,5 +440,56 @@ fn one_file_with_lines_for_each_node_and_notify_scripts() {
             assert!(said.contains(line), "{line}: {said}");
         }
         Ok(())
+    });
+}
+
+/// Debian's primary-backup.sh for a node of the lab.
+fn primary_backup(lab: &Lab, site: &Site) -> Result<String> {
+    let file = lab
+        .dir
+        .join(format!("{}-conntrackd/conntrackd.conf", site.name));
+    let script = lab.dir.join(format!("{}-primary-backup.sh", site.name));
+    let text = format!(
+        "#!/bin/sh\ncase $1 in primary) steps='-c -f -R -B' ;; backup) steps='-t -n' ;; *) steps=-t ;; esac\n\
+         for step in $steps; do conntrackd -C '{}' $step || exit; done\n",
+        file.display()
+    );
+    fs::write(&script, text)?;
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(script.display().to_string())
+}
+
+/// conntrackd stays in use until both nodes run spared: the hooks that import writes commit its cache at the step that
+/// takes the role, without which a translated connection ends there (migrating.rs).
+#[test]
+fn beside_conntrackd_whose_cache_the_hooks_commit() {
+    scenario(2, |lab| {
+        let options = Options {
+            flows: 4096,
+            external_cache: true,
+            default_buffer: true,
+        };
+        let mut daemons = Vec::new();
+        let mut texts = Vec::new();
+        for (site, priority) in lab.sites.iter().zip([200, 100]) {
+            Ruleset::snat().load(site)?;
+            site.ns
+                .set(&[("net/netfilter/nf_conntrack_tcp_be_liberal", "1")])?;
+            let own = Wire::Hot.ipv4(site.host());
+            site.ns.ip(&format!("addr add {own}/24 dev hot\n"))?;
+            daemons.push(Conntrackd::start(lab, site, options)?);
+            let script = primary_backup(lab, site)?;
+            let roles = [
+                ("master", "primary"),
+                ("backup", "backup"),
+                ("fault", "fault"),
+            ];
+            let lines =
+                roles.map(|(role, word)| format!("    notify_{role} \"{script} {word}\"\n"));
+            let begin = "vrrp_sync_group office {";
+            let notify = format!("{begin}\n{}", lines.concat());
+            texts.push(gateway(priority, true, "").replacen(begin, &notify, 1));
+        }
+        migrate(lab, [&texts[0], &texts[1]], false)
     });
 }
