@@ -127,7 +127,7 @@ fn a_pair_tells_each_recipient_once_also_after_a_restart_and_a_death() {
         pair.routers[0].shut_down()?;
         let (place, plan) = (&lab.sites[0], pair.plans[0].clone());
         pair.routers[0].start_again(lab, place, &plan)?;
-        pair.wait_settled()?;
+        pair.wait("the plugin of r1", || pair.done(0, &["alarm"]).is_ok())?;
         sinks.hang(false);
         told(&pair, &sinks, &all, "begin SP-0701")?;
 

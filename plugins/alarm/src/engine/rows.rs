@@ -21,7 +21,10 @@ impl Engine {
             rows.push((key("sent"), Value::Counter(sent)));
             rows.push((key("failed"), Value::Counter(failed)));
         }
-        rows.push(("dropped".to_owned(), Value::Counter(self.book.dropped())));
+        rows.push((
+            "queue.dropped".to_owned(),
+            Value::Counter(self.book.dropped()),
+        ));
         rows
     }
 
