@@ -127,6 +127,8 @@ struct Migration<'l> {
     /// r1, which is active at first, and r2.
     nodes: [Node<'l>; 2],
     keepalived: [Option<Daemon>; 2],
+    /// Their conntrackd, if they have it.
+    conntrackd: Vec<Option<Conntrackd>>,
     spared: [Option<Daemon>; 2],
 }
 
@@ -138,6 +140,10 @@ impl Migration<'_> {
             "systemctl disable --now keepalived" => {
                 let mut old = self.keepalived[node].take().ok_or("keepalived runs")?;
                 old.terminate(LIMIT).map(drop)
+            }
+            "systemctl disable --now conntrackd" => {
+                let old = self.conntrackd.get_mut(node).and_then(Option::take);
+                old.ok_or("conntrackd runs")?.stop()
             }
             "systemctl enable --now spared" => {
                 self.spared[node] = Some(here.start()?);
@@ -168,7 +174,9 @@ impl Migration<'_> {
                 Ok(())
             }
             _ => {
-                let command = command.replace("--link IF", "--link hot --yes");
+                let command = command.replace("--link IF", "--link hot");
+                let command = command.replace("/LEN", "/24");
+                let command = command.replace("sparectl init", "sparectl init --yes");
                 let command = command.replace("import --both", "import --both --yes");
                 let words: Vec<&str> = command.split(' ').collect();
                 assert_eq!(words[0], "sparectl", "{command}");
@@ -224,6 +232,15 @@ impl Migration<'_> {
 /// Follows the steps that import prints, from two nodes with keepalived to two with spared, and to the pair if
 /// `is_whole`. r1 is active at first.
 fn migrate(lab: &Lab, texts: [&str; 2], is_whole: bool) -> Result<()> {
+    migrate_with(lab, texts, Vec::new(), is_whole)
+}
+
+fn migrate_with(
+    lab: &Lab,
+    texts: [&str; 2],
+    daemons: Vec<Conntrackd>,
+    is_whole: bool,
+) -> Result<()> {
     let nodes = [
         router(lab, &lab.sites[0], texts[0])?,
         router(lab, &lab.sites[1], texts[1])?,
@@ -242,9 +259,7 @@ fn migrate(lab: &Lab, texts: [&str; 2], is_whole: bool) -> Result<()> {
     let [own, peer] = [own, peer].map(|it| it.display().to_string());
     let mut words = vec!["import", own.as_str()];
     let conntrackd = lab.dir.join("r2-conntrackd/conntrackd.conf");
-    let conntrackd = conntrackd
-        .exists()
-        .then(|| conntrackd.display().to_string());
+    let conntrackd = (!daemons.is_empty()).then(|| conntrackd.display().to_string());
     words.extend(conntrackd.as_deref());
     words.extend(["--yes", "--id", "r2", "--id", "r1"]);
     if texts[0] != texts[1] {
@@ -263,6 +278,7 @@ fn migrate(lab: &Lab, texts: [&str; 2], is_whole: bool) -> Result<()> {
         lab,
         nodes,
         keepalived: [Some(old), Some(old_backup)],
+        conntrackd: daemons.into_iter().map(Some).collect(),
         spared: [None, None],
     };
     migration.follow(&steps[begin..pair])?;
@@ -490,6 +506,6 @@ fn beside_conntrackd_whose_cache_the_hooks_commit() {
             let notify = format!("{begin}\n{}", lines.concat());
             texts.push(gateway(priority, true, "").replacen(begin, &notify, 1));
         }
-        migrate(lab, [&texts[0], &texts[1]], false)
+        migrate_with(lab, [&texts[0], &texts[1]], daemons, false)
     });
 }
