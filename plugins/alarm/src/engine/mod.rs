@@ -1,7 +1,7 @@
 //! Decides which alarms are sent, when, by which node: without I/O.
 //!
-//! Both nodes see most findings. [`observed`] has what this one sees, [`book`] the changes and who was told which, [`duty`]
-//! which node notices changes and which one sends, [`delivery`] how each recipient is reached.
+//! Both nodes see most findings. `observed` has what this one sees, `book` the changes and who was told which, `duty`
+//! which node notices changes and which one sends, `delivery` how each recipient is reached.
 
 mod book;
 mod delivery;
