@@ -35,6 +35,7 @@ mod peer;
 mod pending;
 pub mod quality;
 mod ready;
+mod routers;
 #[cfg(feature = "sample")]
 pub mod sample;
 mod setting;

@@ -3,7 +3,7 @@
 use crate::addresses::{self, ForeignAddress};
 use crate::facts::{
     CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, NodeFacts, PluginFacts,
-    PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN,
+    PluginState, Role, STATE_LOSES, STATE_UNKNOWN,
 };
 use crate::files;
 use crate::finding::{Finding, Id};
@@ -14,6 +14,7 @@ use crate::needs;
 use crate::outdated;
 use crate::pending;
 use crate::ready::plugin_lack;
+use crate::routers;
 use crate::time;
 use crate::unheard;
 
@@ -213,38 +214,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
     found.extend(addresses::findings(node, group, peer));
     found.extend(unheard::findings(node, group, peer, link_up));
     found.extend(unproven(node, group, peer));
-    if let Some(RouterFault { router, why, .. }) = group.routers.strangers.first() {
-        let text = format!(
-            "{node}: {name}: {router}: {why} advertises as active, and is not a node of this pair"
-        );
-        found.push(Finding::new(Id::StrangerActive, node, name, text).todo(STRANGER));
-    }
-    found.extend(
-        group
-            .routers
-            .signers
-            .iter()
-            .map(|it| signer(node, name, it)),
-    );
-    let differing = group.routers.differing.iter();
-    found.extend(differing.map(|it| other_addresses(node, name, it)));
-    for RouterFault { router, why, .. } in &group.routers.muted {
-        let text = format!("{node}: {name}: {router}: {}", bare(why));
-        let finding = Finding::new(Id::Muted, node, router, text);
-        found.push(finding.todo(format!(
-            "Look for a rule on {node} that drops the adverts; {node} tries again by itself."
-        )));
-    }
-    for RouterFault { router, why, .. } in &group.routers.refused {
-        let text = format!(
-            "{node}: {name}: {router}: the kernel of {node} refuses its adverts to {}",
-            bare(why)
-        );
-        let finding = Finding::new(Id::Muted, node, router, text);
-        found.push(finding.todo(format!(
-            "Look for a rule of an output chain on {node} that drops protocol 112: `spared check` there."
-        )));
-    }
+    found.extend(routers::findings(node, group));
     if group.forced != Forced::No {
         let forced = group.forced.word();
         let text = format!("{name}: {node} is forced {forced}");
@@ -253,30 +223,6 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
         found.push(finding.since(&group.forced_since).todo(todo));
     }
     found
-}
-
-fn signer(node: &str, group: &str, of: &RouterFault) -> Finding {
-    let RouterFault { router, why, .. } = of;
-    let text = format!(
-        "{node}: {group}: {router}: {why} signs its adverts; {node} accepts them without verifying the signature, and does not sign \
-         its own: a router that requires signatures ignores those, and both may be active"
-    );
-    let finding = Finding::new(Id::AdvertsSigned, node, router, text);
-    finding.todo(format!(
-        "On {why}: remove auth_hmac from its configuration, or set its mode to receive-only."
-    ))
-}
-
-fn other_addresses(node: &str, group: &str, of: &RouterFault) -> Finding {
-    let RouterFault { router, why, .. } = of;
-    let text = format!(
-        "{node}: {group}: {router}: the adverts of {why} name other addresses than those of {node}: a router that compares them, as \
-         keepalived does, drops the adverts of {node}, so both may be active"
-    );
-    let finding = Finding::new(Id::AddressesDiffer, node, router, text);
-    finding.todo(
-        "Give both the same addresses before a role moves: `virtual_ipaddress` there; `addresses` and `advertised` in vrrp.toml here.",
-    )
 }
 
 fn foreign_address(node: &str, group: &GroupFacts, copy: &ForeignAddress) -> Finding {
