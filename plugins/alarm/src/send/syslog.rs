@@ -113,24 +113,12 @@ fn cut(mut text: String, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::{Key, Texts};
+    use crate::notification::tests::sample;
 
     fn notification(event: Event) -> Notification {
-        Notification {
-            event,
-            key: Key {
-                id: "SP-0401".to_owned(),
-                node: "r1".to_owned(),
-                thing: "a \"b]\\".to_owned(),
-            },
-            texts: Texts {
-                text: "r1: check \"disk\" fails".to_owned(),
-                todo: "See `sparectl health`.".to_owned(),
-                since: "2026-11-29 15:00:00".to_owned(),
-            },
-            at_ms: 1_795_968_000_123,
-            sender: "r2".to_owned(),
-        }
+        let mut notification = sample(event);
+        notification.key.thing = "a \"b]\\".to_owned();
+        notification
     }
 
     #[test]
