@@ -347,7 +347,7 @@ impl Situation<'_> {
         ));
         steps.push(Step::new(
             format!("on {backup}, then on {active}: make them a pair"),
-            &["sparectl pair"],
+            &[&self.pairing()],
             format!(
                 "{backup} shows a code; {active} asks for it, and before it replaces its files. Both reload, and `sparectl status` says ALONE until the next step: {active} is not armed{faults}. Without a cable: `sparectl pair --ssh {active}` on {backup} alone"
             ),
@@ -377,6 +377,15 @@ impl Situation<'_> {
             "a group whose version changes begins again: an interruption of a second",
         ));
         steps
+    }
+
+    /// The command that pairs. The second node has no link yet, and would not look on an interface that conntrackd's
+    /// address made one of a network.
+    fn pairing(&self) -> String {
+        match self.replication.and_then(|it| it.link.as_ref()) {
+            Some((interface, _, _)) => format!("sparectl pair --interface {interface}"),
+            None => "sparectl pair".to_owned(),
+        }
     }
 
     /// The command that makes a link, as far as conntrackd.conf says what it needs, and what to know about it.

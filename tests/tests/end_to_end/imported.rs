@@ -160,7 +160,8 @@ impl Migration<'_> {
                 done(here, &["reload"]).map(drop)
             }
             "sparectl status" => wait_status(here, &format!("{} stands by", here.site.name)),
-            "sparectl pair" => self.pair(),
+            "sparectl pair" => self.pair(&[]),
+            "sparectl pair --interface hot" => self.pair(&["--interface", "hot"]),
             _ if command.starts_with("apt install") => Ok(()),
             _ if command.starts_with("rsync") => self.copy(node),
             _ if command.starts_with("ip -br address") => {
@@ -204,12 +205,14 @@ impl Migration<'_> {
         )
     }
 
-    fn pair(&self) -> Result<()> {
+    fn pair(&self, words: &[&str]) -> Result<()> {
         let [r1, r2] = &self.nodes;
-        let offer = Offer::start(r2, &["--yes"])?;
-        let (joined, text) = join(r1, &offer.code, &["--yes"])?;
+        let words = [words, &["--yes"]].concat();
+        let offer = Offer::start(r2, &words)?;
+        let (joined, text) = join(r1, &offer.code, &words)?;
+        assert!(joined, "{text}");
         let (offered, of_first) = offer.end()?;
-        assert!(joined && offered, "{text}\n{of_first}");
+        assert!(offered, "{text}\n{of_first}");
         Ok(())
     }
 
@@ -475,7 +478,7 @@ fn primary_backup(lab: &Lab, site: &Site) -> Result<String> {
     Ok(script.display().to_string())
 }
 
-/// conntrackd stays in use until both nodes run spared: the hooks that import writes commit its cache at the step that
+/// conntrackd stays in use until both nodes run spared, which then are a pair: the hooks that import writes commit its cache at the step that
 /// takes the role, without which a translated connection ends there (migrating.rs).
 #[test]
 fn beside_conntrackd_whose_cache_the_hooks_commit() {
@@ -506,6 +509,6 @@ fn beside_conntrackd_whose_cache_the_hooks_commit() {
             let notify = format!("{begin}\n{}", lines.concat());
             texts.push(gateway(priority, true, "").replacen(begin, &notify, 1));
         }
-        migrate_with(lab, [&texts[0], &texts[1]], daemons, false)
+        migrate_with(lab, [&texts[0], &texts[1]], daemons, true)
     });
 }

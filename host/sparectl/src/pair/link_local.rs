@@ -84,6 +84,16 @@ impl Port {
         Ok(choices.find(|it| !it.is_empty()).unwrap_or_default())
     }
 
+    /// Interfaces that are none of these, but for the same search.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn others(looked_on: &[Self]) -> io::Result<Vec<Self>> {
+        let mut all = Self::all()?.ready;
+        all.retain(|it| looked_on.iter().all(|other| other.index != it.index));
+        Ok(all)
+    }
+
     /// Ethernet interfaces that are up.
     fn all() -> io::Result<Ports> {
         let mut kernel = Requests::open()?;

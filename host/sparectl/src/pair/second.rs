@@ -39,16 +39,10 @@ impl Second<'_> {
                 ports.map_err(|error| format!("the interfaces cannot be read: {error}"))?
             }
         };
-        let shown: Vec<&str> = ports.iter().map(|it| it.interface.as_str()).collect();
-        let shown = shown.join(", ");
+        let shown = names(&ports);
         say(&format!("looking for the first node on {shown} ..."));
         let found = find(&ports, SEARCH)?;
-        let (port, stream) = found.ok_or_else(|| {
-            format!(
-                "no node with a code was found on {shown}: run `sparectl pair` on the first node, check the cable of the \
-                 link, and let TCP and UDP 3780 pass there; --interface IF looks on another interface; or run `sparectl pair --ssh HOST` on the first node"
-            )
-        })?;
+        let (port, stream) = found.ok_or_else(|| none_found(&ports))?;
         let own = self.here.introduction(&port.interface, addresses(&stream));
         let wire = Wire::of_stream(stream);
         let mut wire = wire.map_err(|error| format!("{}: {error}", port.interface))?;
@@ -149,6 +143,25 @@ impl Second<'_> {
         agree(self.here.pair.yes, is_lossy(&self.here.texts, &new))?;
         Ok((new, changes))
     }
+}
+
+fn names(ports: &[Port]) -> String {
+    let names: Vec<&str> = ports.iter().map(|it| it.interface.as_str()).collect();
+    names.join(", ")
+}
+
+/// Sentence about a search that found nobody, with the interfaces where the first node may be as well.
+fn none_found(ports: &[Port]) -> String {
+    let others = names(&Port::others(ports).unwrap_or_default());
+    let others = match others.as_str() {
+        "" => String::new(),
+        others => format!("; not looked on were {others}: --interface IF looks there"),
+    };
+    let shown = names(ports);
+    format!(
+        "no node with a code was found on {shown}: run `sparectl pair` on the first node, check the cable of the link, and \
+         let TCP and UDP 3780 pass there{others}; or run `sparectl pair --ssh HOST` on the first node"
+    )
 }
 
 /// Proves that this node knows the code, and has the first node prove it.
