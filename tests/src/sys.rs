@@ -261,16 +261,7 @@ fn stamp_of(header: &libc::msghdr) -> Stamp {
 /// Sets an interface up or down, faster than by `ip`.
 pub fn set_up(socket: &OwnedFd, name: &str, up: bool) -> io::Result<()> {
     let mut request = interface_request(name);
-    // SAFETY: the request is a live ifreq with a terminated name.
-    check(unsafe {
-        libc::ioctl(
-            socket.as_raw_fd(),
-            libc::SIOCGIFFLAGS as _,
-            &raw mut request,
-        )
-    })?;
-    // SAFETY: the kernel just filled in the flags.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    let flags = flags(socket, &mut request)?;
     let bit = libc::IFF_UP as i16;
     request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
     // SAFETY: as above.
@@ -282,6 +273,25 @@ pub fn set_up(socket: &OwnedFd, name: &str, up: bool) -> io::Result<()> {
         )
     })
     .map(drop)
+}
+
+/// Returns true if an interface is up and the kernel has handled its carrier.
+pub fn is_running(socket: &OwnedFd, name: &str) -> io::Result<bool> {
+    let flags = flags(socket, &mut interface_request(name))?;
+    Ok(flags & libc::IFF_RUNNING as i16 != 0)
+}
+
+fn flags(socket: &OwnedFd, request: &mut libc::ifreq) -> io::Result<i16> {
+    // SAFETY: the request is a live ifreq with a terminated name.
+    check(unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCGIFFLAGS as _,
+            &raw mut *request,
+        )
+    })?;
+    // SAFETY: the kernel just filled in the flags.
+    Ok(unsafe { request.ifr_ifru.ifru_flags })
 }
 
 fn interface_request(name: &str) -> libc::ifreq {

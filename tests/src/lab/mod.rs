@@ -180,6 +180,7 @@ impl Lab {
         lab.lay_cables()?;
         lab.address_hosts()?;
         lab.address_routers()?;
+        lab.wait_carrier()?;
         Ok(lab)
     }
 

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes the cables of a lab and sets the addresses of its hosts and routers.
 
+use std::time::Duration;
+
 use super::{CLIENT, EYE, Lab, Namespace, Site, VIRTUAL, Wire};
-use crate::Result;
+use crate::clock::poll;
+use crate::{Result, sys};
+
+/// Time in which the kernel handles the carrier of a new cable, on a starved machine as well.
+const CARRIER: Duration = Duration::from_secs(10);
 
 impl Lab {
     /// Sets the kernel settings that every later interface inherits.
@@ -86,6 +92,22 @@ impl Lab {
         }
         for site in self.sites.chunks_exact(2).flatten() {
             site.ns.ip("link set hot up\nlink set warm up\n")?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the carrier of each port of the switch: when the kernel handles it, which it does later, it lets the port
+    /// forward, also if it was cut meanwhile.
+    pub(super) fn wait_carrier(&self) -> Result<()> {
+        let networks = self.sites.iter();
+        let networks = networks.flat_map(|site| Wire::BOTH.map(|wire| site.port(wire)));
+        let pairs = self.sites.chunks_exact(2).flatten();
+        let links = pairs.flat_map(|site| Wire::LINKS.map(|wire| site.port(wire)));
+        for port in networks.chain(links) {
+            let is_running = || sys::is_running(&self.switch, &port).unwrap_or(false);
+            if !poll(CARRIER, Duration::from_millis(1), is_running) {
+                return Err(format!("{port} has no carrier").into());
+            }
         }
         Ok(())
     }
