@@ -1,6 +1,7 @@
 //! Stores what this node knows about the pair: quality from the checks of its plugins, why each node is not ready, the
 //! peer's facts, and differences between the files of both nodes.
 
+mod differences;
 mod failing;
 mod questions;
 
@@ -8,7 +9,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_config::Equal;
-use spared_config::keys::{flatten, scopes};
 use spared_contract::Scope;
 use spared_group::Groups;
 use spared_journal::Notices;
@@ -20,13 +20,13 @@ use spared_process::clock;
 use spared_process::pace::Pace;
 use spared_requests::questions::STATUS_TIMEOUT;
 use spared_verdict::quality::{self, Change, CheckReport, Quality, Refused};
-use spared_verdict::{Fitness, MachineDifference, MachineFacts, NodeFacts};
+use spared_verdict::{Fitness, MachineDifference, NodeFacts};
 
 use self::failing::Failing;
 use super::node_config::NodeConfig;
 use super::orders::Orders;
+use super::peer::Peer;
 use super::peer::joining::Joining;
-use super::peer::{File, Peer};
 
 /// State that concerns both nodes.
 #[derive(Debug, Default)]
@@ -364,64 +364,6 @@ impl Pair {
         } else {
             Notice::new(Kind::Quality, text).because("higher")
         })
-    }
-
-    // ---- the configuration
-
-    /// Compares the files of both nodes: at the start, after a reload, and when a plugin has reported the
-    /// scopes of its keys.
-    pub fn compare_files(&mut self, config: &NodeConfig) {
-        self.is_touched = true;
-        if config.linked().is_none() {
-            return;
-        }
-        let mut files = BTreeMap::new();
-        let host = flatten(&config.setup().text, &scopes::of_host());
-        files.insert("spared.toml".to_owned(), File::Keys(host));
-        let plugins = config.setup().plugins.iter();
-        for plugin in plugins.filter(|plugin| plugin.enabled) {
-            let file = match self.scopes.get(&plugin.name) {
-                Some(scopes) => {
-                    let mut scopes = scopes.clone();
-                    scopes.extend(scopes::of_plugins());
-                    File::Keys(flatten(&plugin.text, &scopes))
-                }
-                None => File::Unknown,
-            };
-            files.insert(format!("{}.toml", plugin.name), file);
-        }
-        self.peer.set_files(files);
-    }
-
-    fn tell_differences(&mut self, peer: &str, notices: &mut Notices) {
-        let found = self.peer.differences();
-        if self.told == found || !self.peer.is_compared() {
-            return;
-        }
-        let found = found.to_vec();
-        let told = std::mem::take(&mut self.told);
-        for new in found.iter().filter(|it| !told.contains(it)) {
-            let text = new.sentence(peer);
-            let notice = Notice::warn(Kind::Config, text).because("differs");
-            notices.record_of_peer(Instant::now(), notice);
-        }
-        if found.is_empty() {
-            let text = format!("the configuration is the same as on {peer}");
-            notices.record(Notice::new(Kind::Config, text).because("same"));
-        }
-        self.told = found;
-    }
-
-    /// Sets the values of this machine that must be equal on both.
-    pub fn set_machine(&mut self, now: Instant, facts: MachineFacts) {
-        self.peer.set_machine(now, facts);
-    }
-
-    /// Sets the names of values that may differ.
-    pub fn set_ignored(&mut self, now: Instant, config: &NodeConfig) {
-        let ignored = config.host().equal.ignore.iter();
-        let ignored = ignored.chain(&config.by_node().tables).cloned();
-        self.peer.set_ignored(now, ignored.collect());
     }
 
     // ---- consequences

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod back;
+mod change;
 pub mod clock;
 pub mod command;
 mod config;
