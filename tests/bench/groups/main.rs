@@ -9,6 +9,7 @@
 
 mod bed;
 mod cost;
+mod metrics;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     program(report.by("groups"), &CASES)
 }
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     ("moves", "1", |bench| moves(bench, groups(1))),
     ("moves", "20", |bench| moves(bench, groups(20))),
     ("moves", "100", |bench| moves(bench, groups(100))),
@@ -38,6 +39,9 @@ const CASES: [Case; 10] = [
     ("cost", "100", |bench| cost::idle(bench, groups(100))),
     ("cost", "255", |bench| cost::idle(bench, groups(255))),
     ("cost", "255 in 1", |bench| cost::idle(bench, TOGETHER)),
+    ("metrics", "255", |bench| {
+        metrics::metrics(bench, groups(255))
+    }),
 ];
 
 const TOGETHER: Many = Many {

@@ -14,10 +14,10 @@ use spared_tests::router::{Kind, Plan, Router};
 
 use super::{CALM, LIMIT, MS};
 
-const INTERVAL: Duration = MS.saturating_mul(10);
+pub const INTERVAL: Duration = MS.saturating_mul(10);
 
 /// How much later than its interval each advert came after the one before it, in ms, ascending.
-struct Lateness(Vec<f64>);
+pub struct Lateness(Vec<f64>);
 
 pub fn adverts(bench: &Bench) -> Result<Vec<Row>> {
     // 99.99 % of 20 000 adverts are all but two
@@ -73,22 +73,33 @@ impl Lateness {
     fn of(watch: &Watch, active: usize, span: Duration) -> Result<Self> {
         let from = Stamp::now();
         thread::sleep(span);
-        let mut late = Vec::new();
-        for wire in Wire::BOTH {
-            let adverts = watch.adverts(from, active, wire);
-            let pairs = adverts.windows(2).map(|pair| pair[1].0.since(pair[0].0));
-            late.extend(pairs.map(|gap| ms(gap.saturating_sub(INTERVAL))));
-        }
+        let late = Self::gaps(watch, active, from);
         let due = 2 * span.as_millis() / INTERVAL.as_millis();
         if (late.len() as u128) < due * 9 / 10 {
             return Err(format!("{} adverts of {due} were sent", late.len()).into());
         }
+        Ok(Self::new(late))
+    }
+
+    pub fn new(mut late: Vec<f64>) -> Self {
         late.sort_by(f64::total_cmp);
-        Ok(Self(late))
+        Self(late)
+    }
+
+    /// Delays of the adverts since then, on both networks.
+    pub fn gaps(watch: &Watch, active: usize, from: Stamp) -> Vec<f64> {
+        let late = |wire| {
+            let adverts = watch.adverts(from, active, wire);
+            let pairs = adverts.windows(2).map(|pair| pair[1].0.since(pair[0].0));
+            pairs
+                .map(|gap| ms(gap.saturating_sub(INTERVAL)))
+                .collect::<Vec<_>>()
+        };
+        Wire::BOTH.into_iter().flat_map(late).collect()
     }
 
     /// Delay that this share of the adverts does not exceed.
-    fn at(&self, share: f64) -> f64 {
+    pub fn at(&self, share: f64) -> f64 {
         let last = self.0.len().saturating_sub(1) as f64;
         let at = (last * share).ceil() as usize;
         self.0.get(at).copied().unwrap_or(f64::NAN)

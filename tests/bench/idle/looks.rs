@@ -17,10 +17,10 @@ use spared_tests::clock::ms;
 use spared_tests::dhcp::{Duo, Make, Options, Setup};
 use spared_tests::lab::{CLIENT, Lab, Wire};
 use spared_tests::linked::{Linked, with_trees};
-use spared_tests::router::{Link, Plan, PluginFile, Router};
+use spared_tests::router::{Link, Plan, Router};
 
 use super::process::name;
-use super::{CALM, MS, SET, SETS};
+use super::{CALM, MS, SET, SETS, plugin};
 
 /// 0.2 % of a processor: what the looks of a node may cost together.
 const ALLOWED_MS_PER_S: f64 = 2.0;
@@ -147,14 +147,6 @@ fn elector_alone(span: Duration) -> Result<Costs> {
     let lab = Lab::new(2)?;
     let pair = Linked::start(&lab, &Plan::linked(100 * MS, &[Wire::Hot]))?;
     measure(&pair, span)
-}
-
-fn plugin(name: &str, toml: &str) -> PluginFile {
-    PluginFile {
-        name: name.to_owned(),
-        toml: toml.to_owned(),
-        file: format!("libspared_{name}.so"),
-    }
 }
 
 fn own(lab: &Lab, node: &str) -> PathBuf {

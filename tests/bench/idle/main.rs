@@ -2,13 +2,15 @@
 //! `make bench-idle`: what an idle pair costs with the plugins of a usual one, beside keepalived and conntrackd.
 //!
 //! Writes target/bench/idle.json and prints a table, and below it each process of one node: processor time,
-//! wake-ups, memory. One case has how late adverts are; the last has all plugins that look at what a node needs, and
-//! what these looks cost. Words select the cases whose name contains one of them.
+//! wake-ups, memory. One case has how late adverts are; one has what alarms and fetched metrics cost; the last has
+//! all plugins that look at what a node needs, and what these looks cost. Words select the cases whose name contains one
+//! of them.
 
 #![forbid(unsafe_code)]
 
 mod adverts;
 mod looks;
+mod monitoring;
 mod process;
 
 use std::process::ExitCode;
@@ -40,10 +42,11 @@ fn main() -> ExitCode {
     program(report, &CASES)
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     ("usual pair", "100ms", |bench| usual(bench, 100 * MS)),
     ("usual pair", "10ms", |bench| usual(bench, 10 * MS)),
     ("adverts", "10ms", adverts::adverts),
+    ("monitoring", "10ms", monitoring::monitoring),
     ("looks of all plugins", "100ms", looks::looks),
 ];
 
@@ -97,20 +100,30 @@ fn usual(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     ])
 }
 
-fn ours(interval: Duration, span: Duration) -> Result<Vec<Process>> {
-    let lab = Lab::new(2)?;
+/// A pair with the plugins that most have.
+fn usual_plan(lab: &Lab, interval: Duration) -> Result<Plan> {
     for site in &lab.sites {
         site.ns.nft(SET)?;
     }
     let mut plan = Plan::linked(interval, &[Wire::Hot]);
     plan.without_preference();
-    for (name, toml) in [("conntrack", ""), ("sets", SETS), ("health", "")] {
-        plan.plugins.push(PluginFile {
-            name: name.to_owned(),
-            toml: toml.to_owned(),
-            file: format!("libspared_{name}.so"),
-        });
+    let plugins = [("conntrack", ""), ("sets", SETS), ("health", "")];
+    plan.plugins
+        .extend(plugins.map(|(name, toml)| plugin(name, toml)));
+    Ok(plan)
+}
+
+fn plugin(name: &str, toml: &str) -> PluginFile {
+    PluginFile {
+        name: name.to_owned(),
+        toml: toml.to_owned(),
+        file: format!("libspared_{name}.so"),
     }
+}
+
+fn ours(interval: Duration, span: Duration) -> Result<Vec<Process>> {
+    let lab = Lab::new(2)?;
+    let plan = usual_plan(&lab, interval)?;
     let pair = Linked::start(&lab, &plan)?;
     thread::sleep(CALM);
     process::measure(&pair.routers.each_ref().map(Router::pids), span)
