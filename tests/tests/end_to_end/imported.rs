@@ -302,6 +302,8 @@ fn migrate_with(
         let arm = place("let both be active").ok_or("a step that arms")?;
         migration.follow(&steps[pair..arm])?;
         become_a_pair(&migration, &said)?;
+        // the role has gone back to the preferred node
+        std::thread::sleep(Duration::from_secs(1));
         check_outage(&echo, began);
     }
     transfer.wait_moves(LIMIT)?;
