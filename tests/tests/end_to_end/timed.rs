@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tests that time packets while their routers have little to do. Some run at once, and none of another kind does:
-//! a control thread tells whether the machine was late.
+//! Tests that time packets, or count what a node does, while their routers have little to do. Some run at once, and none
+//! of another kind does: a control thread tells whether the machine was late.
 
 mod faults;
 mod fence;
 mod forger;
 mod forging;
+mod idle;
+mod kinds;
 mod lab;
+mod paused;
+mod versions;
 mod walk;
