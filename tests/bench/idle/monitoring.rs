@@ -22,7 +22,7 @@ const FETCH: Duration = MS.saturating_mul(100);
 const ALARMS: f64 = 0.02;
 /// Delay in ms that fetches may add to one of a hundred adverts.
 const LATER_MS: f64 = 1.0;
-const ALARM: &str = "[[alarm]]\nname = \"log\"\nsyslog = \"udp://127.0.0.1:5514\"\n";
+const ALARM: &str = "[[alarm]]\nname = \"log\"\nsyslog = \"127.0.0.1:5514\"\n";
 
 /// Measures of one kind of turns.
 #[derive(Default)]
@@ -60,12 +60,12 @@ pub fn monitoring(bench: &Bench) -> Result<Vec<Row>> {
     let each = f64::from(turns);
     let all = alone.processor(|_| true) / each;
     let alarms = alone.processor(|name| name == "worker alarm") / each;
-    let memory = alone
-        .processes
-        .iter()
-        .filter(|it| it.name == "worker alarm")
+    let workers = alone.processes.iter();
+    let workers = workers.filter(|it| it.name == "worker alarm");
+    let memory = workers
         .map(|it| it.cost.pss)
-        .fold(0.0, f64::max);
+        .reduce(f64::max)
+        .ok_or("no alarm worker runs")?;
     let late = |turns: Turns, share| Lateness::new(turns.late).at(share);
     let (of_alone, of_fetched) = (alone.processor(|_| true), fetched.processor(|_| true));
     let before = late(alone, 0.99);

@@ -131,6 +131,10 @@ fn a_pair_tells_each_recipient_once_also_after_a_restart_and_a_death() {
         sinks.hang(false);
         told(&pair, &sinks, &all, "begin SP-0701")?;
 
+        for (file, text) in crate::report::bundle(&pair, 1, "report")?.1 {
+            assert_no_secret(&file, &text);
+        }
+
         // the survivor tells of the death
         pair.begin_fault(Fault::Death, 1)?;
         told(&pair, &sinks, &all, "begin SP-0101")?;

@@ -43,7 +43,11 @@ fn said(output: &Output) -> String {
 }
 
 /// A bundle's files by their names below its folder, unpacked by tar.
-fn bundle(pair: &Linked, site: usize, name: &str) -> Result<(String, BTreeMap<String, String>)> {
+pub fn bundle(
+    pair: &Linked,
+    site: usize,
+    name: &str,
+) -> Result<(String, BTreeMap<String, String>)> {
     let folder = pair.lab.dir.join(name);
     fs::create_dir_all(&folder)?;
     let out = folder.join("bundle.tar.gz");
