@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Records the samples of the page's tests in the lab: what `sparectl --json` prints on r1 in each state of a pair.
-//! `tests/as-root.sh target/debug/examples/record_pages plugins/web/samples`
+//! `SPARED_BUILD_DIR=target/debug tests/as-root.sh target/debug/examples/record_pages plugins/web/samples`
 
 use std::fs;
 use std::path::PathBuf;

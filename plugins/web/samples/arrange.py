@@ -6,11 +6,10 @@ import json
 import pathlib
 
 FOLDER = pathlib.Path(__file__).parent
-# Times of the four failovers: hours and minutes before the status, which is at 07:30.
-NIGHT = ("23:14", "01:52", "03:07", "04:40")
-MORNING = "07:30:12"
-# Pause between two faults of the recorder, at least.
-PAUSE = datetime.timedelta(seconds=3)
+# Times of the four failovers before the status, which is at 07:30, and minutes until the return to r1.
+NIGHT = (("23:14", 14), ("01:52", 6), ("03:07", 31), ("04:40", 3))
+# Time between a failover and the return in the record, at least.
+PAUSE = datetime.timedelta(seconds=2)
 HOSTILE = (
     "</td></script><script>alert('r2')</script>",
     "\" onmouseover=\"alert(1)\" x=\"",
@@ -36,60 +35,75 @@ def moment(text):
 
 
 def clusters(changes):
-    """Changes of one failover and of the failback after it, one list for each fault."""
-    found = []
+    """Changes of each failover of "office" to r2, and of the return to r1; those before the four of the night go first."""
+    found = [[]]
     for change in sorted(changes, key=lambda it: moment(it["at"])):
-        is_failover = change["to"] == "active" and change["own"]["node"] == "r2" and change["group"] == "office"
-        if is_failover or not found:
+        if change["to"] == "active" and change["own"]["node"] == "r2" and change["group"] == "office":
             found.append([])
         found[-1].append(change)
-    return found
+    *before, first, second, third, fourth = found
+    return sum(before, []), (first, second, third, fourth)
+
+
+class Night:
+    """Moves recorded times to those of the night."""
+
+    def __init__(self, status, history):
+        self.now = moment(status["at"])
+        self.morning = self.now.replace(hour=7, minute=30, second=12, microsecond=0)
+        before, faults = clusters(history["changes"])
+        self.early = self.morning - datetime.timedelta(hours=27) - moment(before[0]["at"])
+        self.faults = []
+        for changes, (clock, minutes) in zip(faults, NIGHT):
+            at = moment(changes[0]["at"])
+            hour, minute = map(int, clock.split(":"))
+            target = self.morning.replace(hour=hour, minute=minute, second=at.second)
+            target -= datetime.timedelta(days=1 if hour > 12 else 0)
+            back = next(moment(it["at"]) for it in changes if moment(it["at"]) - at > PAUSE)
+            self.faults.append((at, target, back, target + datetime.timedelta(minutes=minutes)))
+
+    def moved(self, at):
+        if abs(at - self.now) < PAUSE / 3:
+            return self.morning + (at - self.now)
+        shift = self.early
+        for failed, target, back, returned in self.faults:
+            if at >= failed - PAUSE / 4:
+                shift = target - failed
+            if at >= back - PAUSE / 4:
+                shift = returned - back
+        return at + shift
+
+    def walk(self, value):
+        if isinstance(value, dict):
+            return {key: self.walk(it) for key, it in value.items()}
+        if isinstance(value, list):
+            return [self.walk(it) for it in value]
+        is_time = isinstance(value, str) and len(value) >= 20 and value[4:5] == "-" and value[10:11] == "T"
+        return self.moved(moment(value)).isoformat(timespec="milliseconds") if is_time else value
+
+    def record(self):
+        """Findings and runs of the daemons, as the history has them."""
+        start, second = self.morning - datetime.timedelta(days=31), datetime.timedelta(seconds=1)
+        text = lambda at: at.isoformat(timespec="seconds")
+        findings = []
+        for number, (_, failed, _, returned) in enumerate(self.faults):
+            known = ("SP-0403", "lan", 'r1: interface "lan" has no carrier') if number == 2 else (
+                "SP-0101", "", f"r1 was last heard {failed:%Y-%m-%d %H:%M:%S} on hot, warm, lan and wan")
+            findings.append({"id": known[0], "node": "r1", "thing": known[1], "text": known[2], "began": text(failed + second),
+                             "ended": text(returned - 9 * second), "times": 1, "is_end_unknown": False})
+        _, killed, _, back = self.faults[1]
+        runs = [{"node": "r2", "began": text(start), "ended": None},
+                {"node": "r1", "began": text(start), "ended": text(killed)},
+                {"node": "r1", "began": text(back - 9 * second), "ended": None}]
+        return {"findings": findings, "runs": runs, "since": text(start), "is_cut": False}
 
 
 def night():
-    status, history = read("night", "status"), read("night", "history")
-    now = moment(status["at"])
-    morning = now.replace(hour=7, minute=30, second=12, microsecond=0)
-    begin, *faults = clusters(history["changes"])
-    assert len(faults) == len(NIGHT), [it[0]["at"] for it in faults]
-    # a recorded time, and by how much all that follows it is moved
-    moves = []
-    for cluster, clock in zip(faults, NIGHT):
-        at = moment(cluster[0]["at"])
-        hour, minute = map(int, clock.split(":"))
-        target = morning.replace(hour=hour, minute=minute, second=at.second)
-        if hour > 12:
-            target -= datetime.timedelta(days=1)
-        moves.append((at - PAUSE, target - at))
-    start = moment(begin[0]["at"])
-    early = morning - datetime.timedelta(days=1, hours=3) - start
-
-    def moved(text):
-        try:
-            at = moment(text)
-        except ValueError:
-            return text
-        if at.tzinfo is None or text.startswith("1970"):
-            return text
-        if abs(at - now) < datetime.timedelta(seconds=2):
-            return (at + (morning - now)).isoformat(timespec="milliseconds")
-        shift = early
-        for since, by in moves:
-            if at >= since:
-                shift = by
-        return (at + shift).isoformat(timespec="milliseconds")
-
-    def walk(value):
-        if isinstance(value, dict):
-            return {key: walk(it) for key, it in value.items()}
-        if isinstance(value, list):
-            return [walk(it) for it in value]
-        is_time = isinstance(value, str) and len(value) >= 20 and value[4:5] == "-" and value[10:11] == "T"
-        return moved(value) if is_time else value
-
-    write("night", "status", walk(status))
-    write("night", "history", walk(history))
-    write("night", "why", walk(read("night", "why")))
+    documents = {verb: read("night", verb) for verb in ("status", "history", "why")}
+    moves = Night(documents["status"], documents["history"])
+    for verb, document in documents.items():
+        document = moves.walk(document)
+        write("night", verb, {**document, **moves.record()} if verb == "history" else document)
 
 
 def hostile():

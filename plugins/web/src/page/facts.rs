@@ -96,7 +96,8 @@ pub fn checks(known: &Known) -> Markup {
     }];
     let mut shown = BTreeSet::new();
     for check in nodes.iter().flat_map(|node| &node.checks) {
-        if !check.is_dull() && shown.insert((&check.plugin, &check.name)) {
+        let is_dull = check.is_dull() || service_name(check).is_some();
+        if !is_dull && shown.insert((&check.plugin, &check.name)) {
             rows.push(check_row(&nodes, check));
         }
     }
@@ -162,19 +163,28 @@ fn is_shown_elsewhere(own: &Node, name: &Text) -> bool {
     own.checks.iter().any(|it| &it.name == name) || own.links.iter().any(|it| &it.interface == name)
 }
 
-/// Replicated tables, with their lag.
+/// Tables that plugins replicate, in the words of their rows, and the lag of each.
 pub fn tables(known: &Known) -> Markup {
     let nodes = known.nodes();
     let keys = nodes.iter().flat_map(|node| &node.rows);
-    let keys = keys.flat_map(|(plugin, rows)| table_names(rows).map(move |it| (plugin, it)));
-    let keys: BTreeSet<(&Text, &str)> = keys.collect();
-    let row = |(plugin, name): (&Text, &str)| {
+    let keys = keys.flat_map(|(plugin, rows)| rows.keys().map(move |key| (plugin, key)));
+    let is_shown = |(plugin, key): &(&Text, &Text)| {
+        let is_detail = key.as_str().contains('.') && !key.as_str().ends_with(LAG);
+        !is_detail && plugin.as_str() != SERVICE
+    };
+    let keys: BTreeSet<(&Text, &Text)> = keys.filter(is_shown).collect();
+    let row = |(plugin, key): (&Text, &Text)| {
         let cell = |node: &&Node| match node.rows.get(plugin) {
-            Some(rows) => table_cell(rows, name),
+            Some(rows) => table_cell(rows, key),
             None => Cell::plain("-"),
         };
+        let name = key.as_str().strip_suffix(LAG).unwrap_or(key.as_str());
+        let label = match name {
+            "summary" => plugin.to_string(),
+            name => format!("{plugin} {name}"),
+        };
         Row {
-            label: Text::new(&format!("{plugin} {name}")),
+            label: Text::new(&label),
             cells: nodes.iter().map(cell).collect(),
         }
     };
@@ -182,95 +192,61 @@ pub fn tables(known: &Known) -> Markup {
     table("tables", "Replicated tables", "table", &nodes, &rows)
 }
 
-/// Name of the table of connections, whose rows have no prefix.
-const FLOWS: &str = "flows";
+/// End of the key of a replicated table's lag.
+const LAG: &str = ".behind_ms";
 
-fn table_names(rows: &Rows) -> impl Iterator<Item = &str> {
-    let names = rows
-        .keys()
-        .filter_map(|key| key.as_str().strip_suffix(".behind_ms"));
-    let flows = rows.keys().any(|key| key.as_str() == "lag_ms");
-    names.chain(flows.then_some(FLOWS))
-}
-
-// Cell such as "112 records, in sync, 20 ms behind".
-fn table_cell(rows: &Rows, name: &str) -> Cell {
-    let value = |key: &str| rows.get(&Text::new(key));
-    let of = |key: &str| value(&format!("{name}.{key}"));
-    let (records, state, lag) = match name {
-        FLOWS => {
-            let flows = ["flows.local", "flows.remote"].map(|key| value(key)?.number());
-            let sum = flows.into_iter().flatten().sum::<f64>();
-            (Some(sum), value("in_sync"), value("lag_ms"))
-        }
-        _ => {
-            let records = of("records_here").and_then(Value::number);
-            (records, of("state"), of("behind_ms"))
-        }
+// Cell such as "18204 flows", or "112 records, in sync, 20 ms behind" of the details of a table.
+fn table_cell(rows: &Rows, key: &Text) -> Cell {
+    let Some(name) = key.as_str().strip_suffix(LAG) else {
+        let text = rows.get(key).map(Value::words);
+        return Cell::plain(text.as_ref().map_or("-", Text::as_str));
     };
-    if records.is_none() && state.is_none() {
+    let of = |detail: &str| rows.get(&Text::new(&format!("{name}.{detail}")));
+    let Some(state) = of("state").map(Value::words) else {
         return Cell::plain("-");
-    }
-    let state = state.map(sync_words).unwrap_or_default();
-    let lag = lag.and_then(Value::number).filter(|lag| *lag > 0.0);
-    let lag = lag
-        .map(|lag| format!(", {lag} ms behind"))
-        .unwrap_or_default();
-    let records = grouped(records.unwrap_or_default());
+    };
+    let number = |detail: &str| of(detail).and_then(Value::number);
+    let records = number("records_here").map(|it| format!("{it} records, "));
+    let lag = number("behind_ms").filter(|lag| *lag > 0.0);
+    let lag = lag.map(|lag| format!(", {lag} ms behind"));
     let icon = match state.as_str() {
         "in sync" => Icon::Good,
         _ => Icon::Warning,
     };
-    Cell::with(icon, &format!("{records}, {state}{lag}"))
+    let (records, lag) = (records.unwrap_or_default(), lag.unwrap_or_default());
+    Cell::with(icon, &format!("{records}{state}{lag}"))
 }
 
-fn sync_words(state: &Value) -> String {
-    match state.words().as_str() {
-        "yes" => "in sync".to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-// A number with a thin space between thousands.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push('\u{202F}');
-        }
-        text.push(digit);
-    }
-    text
-}
+/// Plugin whose checks are services.
+const SERVICE: &str = "service";
 
 /// Services that follow the role, and plugins.
 pub fn services(known: &Known) -> Markup {
     let nodes = known.nodes();
-    let mut rows = Vec::new();
-    let services = nodes
-        .iter()
-        .filter_map(|node| node.rows.get(&Text::new("service")));
-    let names = services.flat_map(|rows| rows.keys());
-    let names = names.filter_map(|key| key.as_str().strip_suffix(".status"));
-    for name in names.collect::<BTreeSet<&str>>() {
-        rows.push(service_row(&nodes, name));
-    }
+    let checks = nodes.iter().flat_map(|node| &node.checks);
+    let names: BTreeSet<&str> = checks.filter_map(service_name).collect();
+    let services = names.into_iter().map(|name| service_row(&nodes, name));
     let plugins = nodes.iter().flat_map(|node| &node.plugins);
-    for name in plugins.map(|it| &it.name).collect::<BTreeSet<_>>() {
-        rows.push(plugin_row(&nodes, name));
-    }
+    let plugins: BTreeSet<&Text> = plugins.map(|it| &it.name).collect();
+    let plugins = plugins.into_iter().map(|name| plugin_row(&nodes, name));
+    let rows: Vec<Row> = services.chain(plugins).collect();
     table("services", "Services and plugins", "name", &nodes, &rows)
 }
 
+fn service_name(check: &Check) -> Option<&str> {
+    let is_service = check.plugin.as_str() == SERVICE;
+    check
+        .name
+        .as_str()
+        .strip_prefix("service.")
+        .filter(|_| is_service)
+}
+
 fn service_row(nodes: &[&Node], name: &str) -> Row {
-    let key = Text::new(&format!("{name}.status"));
     let cell = |node: &&Node| {
-        let rows = node.rows.get(&Text::new("service"));
-        match rows.and_then(|rows| rows.get(&key)) {
-            Some(value) => service_cell(&value.words()),
-            None => Cell::plain("-"),
-        }
+        let mut checks = node.checks.iter();
+        let own = checks.find(|it| service_name(it) == Some(name));
+        own.map_or_else(|| Cell::plain("-"), service_cell)
     };
     Row {
         label: Text::new(name),
@@ -278,12 +254,11 @@ fn service_row(nodes: &[&Node], name: &str) -> Row {
     }
 }
 
-fn service_cell(state: &Text) -> Cell {
-    match state.as_str() {
-        "running" | "done" => Cell::with(Icon::Good, state.as_str()),
-        "stopped" => Cell::with(Icon::Backup, "stopped"),
-        "failed" => Cell::with(Icon::Bad, "failed"),
-        other => Cell::with(Icon::Question, other),
+// A service that is stopped is as it should be on a backup.
+fn service_cell(check: &Check) -> Cell {
+    match check.why.as_str() {
+        "stopped" if check.state == 100 => Cell::with(Icon::Backup, "stopped"),
+        _ => check_cell(check),
     }
 }
 
