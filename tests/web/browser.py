@@ -20,7 +20,7 @@ class Browser:
                  "--remote-debugging-port=0", f"--user-data-dir={self.profile}", "about:blank"]
         self.process = subprocess.Popen([program, *flags], stderr=subprocess.PIPE, text=True)
         self.number, self.events = 0, []
-        self.socket = websocket.create_connection(self._address(), timeout=30, suppress_origin=True)
+        self.socket = websocket.create_connection(self._address(), timeout=90, suppress_origin=True)
         targets = self.call("Target.getTargets")["targetInfos"]
         page = next(it for it in targets if it["type"] == "page")
         self.session = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]

@@ -11,4 +11,5 @@ if [ ! -e "$work/axe-$axe.js" ]; then
 	(cd "$work" && npm pack --silent "axe-core@$axe" >/dev/null && tar -xzf "axe-core-$axe.tgz" package/axe.min.js) &&
 		mv "$work/package/axe.min.js" "$work/axe-$axe.js" || echo "axe-core $axe cannot be had by npm" >&2
 fi
-exec python3 tests/web/run.py "$work/pages" "$work/axe-$axe.js" "$@"
+# the python that has Debian's modules
+exec /usr/bin/python3 tests/web/run.py "$work/pages" "$work/axe-$axe.js" "$@"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::ZonedDateTime;
 use jiff::fmt::temporal::DateTimeParser;
-use spared_web::page::{self, Range, View};
+use spared_web::page::{self, View};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("name a folder")?;
@@ -56,12 +56,7 @@ fn sample(samples: &Path, name: &str) -> Result<View, Box<dyn Error>> {
     let read = |verb: &str| fs::read_to_string(samples.join(format!("{name}.{verb}.json")));
     let (status, history, why) = (read("status")?, read("history")?, read("why")?);
     let view = View::parse(&status, &history, &why, &at(&status)?)?;
-    let range = if name == "night" {
-        Range::Day
-    } else {
-        Range::Hour
-    };
-    Ok(view.with_range(range))
+    Ok(view)
 }
 
 // Moment of a status, at the offset that it has.

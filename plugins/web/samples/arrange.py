@@ -10,6 +10,8 @@ FOLDER = pathlib.Path(__file__).parent
 NIGHT = (("23:14", 14), ("01:52", 6), ("03:07", 31), ("04:40", 3))
 # Time between a failover and the return in the record, at least.
 PAUSE = datetime.timedelta(seconds=2)
+# Time before a failover in which changes belong to it, as those of another group.
+EARLIER = datetime.timedelta(milliseconds=200)
 HOSTILE = (
     "</td></script><script>alert('r2')</script>",
     "\" onmouseover=\"alert(1)\" x=\"",
@@ -45,6 +47,41 @@ def clusters(changes):
     return sum(before, []), (first, second, third, fourth)
 
 
+def is_time(value):
+    return isinstance(value, str) and len(value) >= 20 and value[4:5] == "-" and value[10:11] == "T"
+
+
+def walk(value, moved):
+    """The document with other times."""
+    if isinstance(value, dict):
+        return {key: walk(it, moved) for key, it in value.items()}
+    if isinstance(value, list):
+        return [walk(it, moved) for it in value]
+    return moved(moment(value)).isoformat(timespec="milliseconds") if is_time(value) else value
+
+
+def rest(name, seconds):
+    """All but the last seconds of a sample happened nine days before, and the record of both nodes is whole."""
+    documents = {verb: read(name, verb) for verb in ("status", "history", "why")}
+    now = moment(documents["status"]["at"])
+    days = datetime.timedelta(days=9)
+    recent = now - datetime.timedelta(seconds=seconds)
+    moved = lambda at: at if at >= recent else at - days
+    documents = {verb: walk(document, moved) for verb, document in documents.items()}
+    text = lambda at: at.isoformat(timespec="seconds")
+    silent = documents["history"]["silent"]
+    findings = documents["status"]["verdict"]["findings"]
+    documents["history"].update({
+        "findings": [{key: it[key] for key in ("id", "node", "thing", "text")} | {"began": it["since"], "ended": None, "times": 1}
+                     for it in findings],
+        "runs": [{"node": node, "began": text(now - days), "ended": None} for node in ("r1", "r2") if node != silent],
+        "since": text(now - days),
+        "is_cut": False,
+    })
+    for verb, document in documents.items():
+        write(name, verb, document)
+
+
 class Night:
     """Moves recorded times to those of the night."""
 
@@ -63,23 +100,15 @@ class Night:
             self.faults.append((at, target, back, target + datetime.timedelta(minutes=minutes)))
 
     def moved(self, at):
-        if abs(at - self.now) < PAUSE / 3:
+        if at >= self.now:
             return self.morning + (at - self.now)
         shift = self.early
         for failed, target, back, returned in self.faults:
-            if at >= failed - PAUSE / 4:
+            if at >= failed - EARLIER:
                 shift = target - failed
-            if at >= back - PAUSE / 4:
+            if at >= back - EARLIER:
                 shift = returned - back
         return at + shift
-
-    def walk(self, value):
-        if isinstance(value, dict):
-            return {key: self.walk(it) for key, it in value.items()}
-        if isinstance(value, list):
-            return [self.walk(it) for it in value]
-        is_time = isinstance(value, str) and len(value) >= 20 and value[4:5] == "-" and value[10:11] == "T"
-        return self.moved(moment(value)).isoformat(timespec="milliseconds") if is_time else value
 
     def record(self):
         """Findings and runs of the daemons, as the history has them."""
@@ -102,7 +131,7 @@ def night():
     documents = {verb: read("night", verb) for verb in ("status", "history", "why")}
     moves = Night(documents["status"], documents["history"])
     for verb, document in documents.items():
-        document = moves.walk(document)
+        document = walk(document, moves.moved)
         write("night", verb, {**document, **moves.record()} if verb == "history" else document)
 
 
@@ -115,8 +144,7 @@ def hostile():
             return {key: evil(it) for key, it in value.items()}
         if isinstance(value, list):
             return [evil(it) for it in value]
-        is_time = isinstance(value, str) and value[4:5] == "-" and value[10:11] == "T"
-        if not isinstance(value, str) or is_time or value in ("active", "backup", "r1", "r2", "up", "office", "phones"):
+        if not isinstance(value, str) or is_time(value) or value in ("active", "backup", "r1", "r2", "up", "office", "phones"):
             return value
         number += 1
         return HOSTILE[number % len(HOSTILE)]
@@ -138,4 +166,6 @@ def hostile():
 
 
 night()
+for name, seconds in (("ok", 0), ("warn", 4.2), ("conflict", 3.9), ("switching", 1), ("alone", 4), ("twenty", 0)):
+    rest(name, seconds)
 hostile()

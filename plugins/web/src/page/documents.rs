@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use spared_sdk::VerdictWord;
 
 use super::text::Text;
@@ -24,15 +24,33 @@ pub struct Pair {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Verdict {
+    #[serde(deserialize_with = "verdict_word")]
     pub word: VerdictWord,
     pub headlines: Vec<Headline>,
     pub findings: Vec<Finding>,
+}
+
+/// Words of verdicts that this version knows; another one is shown as a warning.
+const WORDS: [VerdictWord; 6] = [
+    VerdictWord::Ok,
+    VerdictWord::Warn,
+    VerdictWord::Unknown,
+    VerdictWord::Alone,
+    VerdictWord::Conflict,
+    VerdictWord::None,
+];
+
+fn verdict_word<'de, D: Deserializer<'de>>(json: D) -> Result<VerdictWord, D::Error> {
+    let word = String::deserialize(json)?;
+    let known = WORDS.into_iter().find(|it| it.probe_word() == word);
+    Ok(known.unwrap_or(VerdictWord::Warn))
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Headline {
     pub group: Option<Text>,
+    #[serde(deserialize_with = "verdict_word")]
     pub word: VerdictWord,
     pub text: Text,
 }
@@ -51,7 +69,6 @@ pub struct Finding {
 #[serde(default)]
 pub struct Peer {
     pub node: Text,
-    pub up: bool,
     pub last_heard: Option<Text>,
     pub clock_ms: Option<i64>,
     pub status: Option<Node>,

@@ -286,7 +286,7 @@ pub fn machines(known: &Known, now: &ZonedDateTime) -> Markup {
         cells: nodes.iter().map(|node| value(node)).collect(),
     };
     let mut rows = preferred(&nodes);
-    rows.push(all("configuration", &|node| config(known, node)));
+    rows.push(all("config", &|node| config(known, node)));
     if let Some(clock_ms) = known.peer().and_then(|peer| peer.clock_ms) {
         let offset = format!("{clock_ms:+} ms");
         let is_own = |node: &Node| node.node == known.own.node;

@@ -72,14 +72,19 @@ fn sections(known: &Known, view: &View) -> Markup {
         (head::findings(known, now))
         (nodes::section(known, now))
         (timeline::section(known, range, now))
+        @if groups::are_many(known) { (groups::section(known, now)) }
         div.columns {
-            (groups::section(known, now))
-            (facts::checks(known))
-            (facts::tables(known))
-            (facts::services(known))
-            (facts::machines(known, now))
-            (groups::why(known))
-            (commands(known))
+            div {
+                @if !groups::are_many(known) { (groups::section(known, now)) }
+                (groups::why(known))
+                (facts::checks(known))
+                (facts::tables(known))
+            }
+            div {
+                (facts::services(known))
+                (facts::machines(known, now))
+                (commands(known))
+            }
         }
         (history::section(known, range, now))
     }
@@ -179,5 +184,17 @@ pub fn more(all: usize, shown: usize, words: &str) -> Markup {
 pub fn columns(label: &str, of: &[&Node]) -> Markup {
     html! {
         thead { tr { th scope="col" { (label) } @for node in of { (nodes::column(&node.node)) } } }
+    }
+}
+
+/// Names with a comma between them, and how many more there are.
+pub fn listed<'t>(names: impl IntoIterator<Item = &'t &'t Text>, most: usize) -> Markup {
+    let names: Vec<&&Text> = names.into_iter().collect();
+    html! {
+        @for (at, name) in names.iter().take(most).enumerate() {
+            @if at > 0 { ", " }
+            bdi { (name) }
+        }
+        @if names.len() > most { " and " (names.len() - most) " more" }
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::Known;
 use super::bands::Kind;
 use super::documents::{Address, Group, GroupWhy, Node};
-use super::frame::more;
+use super::frame::{listed, more};
 use super::icon::Icon;
 use super::moment::clock;
 use super::nodes::{badge, column, role_word};
@@ -14,8 +14,18 @@ use super::text::Text;
 
 /// Most groups that are listed.
 pub const MAX_GROUPS: usize = 64;
+/// Groups up to this number have two lines each, beside other tables.
+const ROOMY_GROUPS: usize = 6;
+/// Most reasons that are listed, and most groups that are named with one.
+const MAX_REASONS: usize = 20;
+const MAX_NAMES: usize = 6;
 /// Most addresses that are named for a group.
 const MAX_ADDRESSES: usize = 3;
+
+/// True if the groups need the width of the page, with a line each.
+pub fn are_many(known: &Known) -> bool {
+    known.own.groups.len() > ROOMY_GROUPS
+}
 
 pub fn section(known: &Known, now: &ZonedDateTime) -> Markup {
     let nodes = known.nodes();
@@ -24,7 +34,7 @@ pub fn section(known: &Known, now: &ZonedDateTime) -> Markup {
         @if !groups.is_empty() {
             section #groups.card aria-labelledby="groups-title" {
                 h2 #groups-title { "Groups" }
-                table.wide[nodes.len() > 1] {
+                table.compact[are_many(known)] {
                     thead { tr { th scope="col" { "group" } @for node in &nodes { (column(&node.node)) } } }
                     tbody {
                         @for group in groups.iter().take(MAX_GROUPS) {
@@ -53,7 +63,7 @@ fn cell(node: &Node, name: &Text, now: &ZonedDateTime) -> Markup {
     let is_forced = !matches!(group.forced.as_str(), "" | "no");
     let is_blocked = kind == Kind::Active && group.fence.as_str() == "blocking";
     html! {
-        (badge(role_word(node, group), kind, None))
+        (badge(role_word(node, group), kind))
         span.soft { "since " (clock(&group.since, now)) }
         @if is_forced { span.note { (Icon::Wrench.draw()) "forced " (group.forced) } }
         @if is_blocked { span.note.bad { (Icon::Bad.draw()) "fence blocks" } }
@@ -88,20 +98,34 @@ fn addresses(nodes: &[&Node], name: &Text) -> Markup {
 }
 
 pub fn why(known: &Known) -> Markup {
-    let sentences = &known.why.groups;
+    let reasons = reasons(&known.why.groups);
     html! {
-        @if !sentences.is_empty() {
+        @if !reasons.is_empty() {
             section #why.card aria-labelledby="why-title" {
                 h2 #why-title { "Why" }
                 dl.why {
-                    @for it in sentences.iter().take(MAX_GROUPS) { (reason(it)) }
+                    @for (sentence, names) in reasons.iter().take(MAX_REASONS) {
+                        dt { (listed(names, MAX_NAMES)) }
+                        dd { (sentence) "." }
+                    }
                 }
-                (more(sentences.len(), MAX_GROUPS, "sparectl why"))
+                (more(reasons.len(), MAX_REASONS, "sparectl why"))
             }
         }
     }
 }
 
-fn reason(of: &GroupWhy) -> Markup {
-    html! { dt { bdi { (of.group) } } dd { (of.sentence) } }
+// Sentences, each with the groups for which it is true.
+fn reasons(groups: &[GroupWhy]) -> Vec<(&Text, Vec<&Text>)> {
+    let mut reasons: Vec<(&Text, Vec<&Text>)> = Vec::new();
+    for it in groups {
+        match reasons
+            .iter_mut()
+            .find(|(sentence, _)| *sentence == &it.sentence)
+        {
+            Some((_, names)) => names.push(&it.group),
+            None => reasons.push((&it.sentence, vec![&it.group])),
+        }
+    }
+    reasons
 }

@@ -7,7 +7,7 @@ use spared_sdk::VerdictWord;
 use super::Known;
 use super::command;
 use super::documents::{Finding, Headline, Verdict};
-use super::frame::more;
+use super::frame::{listed, more};
 use super::icon::Icon;
 use super::moment::{clock, passed};
 use super::text::Text;
@@ -53,7 +53,6 @@ pub fn verdict(known: &Known) -> Markup {
 }
 
 fn line(sentence: &Sentence, differ: bool) -> Markup {
-    let names = sentence.groups.iter().take(MAX_NAMES);
     html! {
         p.said {
             @if differ {
@@ -62,13 +61,7 @@ fn line(sentence: &Sentence, differ: bool) -> Markup {
                 }
                 " "
             }
-            @for (at, name) in names.enumerate() {
-                @if at > 0 { ", " }
-                bdi { (name) }
-            }
-            @if let Some(left) = sentence.groups.len().checked_sub(MAX_NAMES + 1) {
-                " and " (left + 1) " more"
-            }
+            (listed(&sentence.groups, MAX_NAMES))
             @if !sentence.groups.is_empty() { ": " }
             (command::sentence(sentence.text))
         }
@@ -120,7 +113,7 @@ pub fn findings(known: &Known, now: &ZonedDateTime) -> Markup {
 
 fn row(finding: &Finding, now: &ZonedDateTime) -> Markup {
     html! {
-        p.what { (finding.text) "." }
+        p.what { (finding.text) @if !finding.text.as_str().ends_with('…') { "." } }
         @if !finding.todo.is_empty() { p.todo { (Icon::Wrench.draw()) span { (command::sentence(finding.todo.as_str())) } } }
         p.meta {
             span { (finding.id) }

@@ -9,7 +9,7 @@ use super::Known;
 use super::bands::Kind;
 use super::command::command;
 use super::documents::{Change, Episode, Fitness};
-use super::frame::more;
+use super::frame::{listed, more};
 use super::icon::Icon;
 use super::moment::{clock, duration, local, milliseconds, time_of_day};
 use super::nodes::badge;
@@ -182,20 +182,16 @@ fn row(entry: &Entry, now: &ZonedDateTime) -> Markup {
 fn move_row(it: &Move) -> Markup {
     html! {
         p.what {
-            @for (at, name) in it.groups.iter().take(MAX_NAMES).enumerate() {
-                @if at > 0 { ", " }
-                bdi { (name) }
-            }
-            @if it.groups.len() > MAX_NAMES { " and " (it.groups.len() - MAX_NAMES) " more" }
+            (listed(&it.groups, MAX_NAMES))
             ": "
             @for (at, change) in it.changes.iter().enumerate() {
                 @if at > 0 { ", " }
-                bdi { (change.own.node) } " became " (badge(Kind::of(&change.to).word(), Kind::of(&change.to), None))
+                bdi { (change.own.node) } " became " (badge(Kind::of(&change.to).word(), Kind::of(&change.to)))
             }
         }
         @if let Some(main) = it.main() {
             p.why { (main.why) "." }
-            p.meta { "quality: " (fitness(&main.own)) @if let Some(peer) = &main.peer { "; " (fitness(peer)) } }
+            p.meta { span { "quality: " (fitness(&main.own)) @if let Some(peer) = &main.peer { "; " (fitness(peer)) } } }
         }
     }
 }

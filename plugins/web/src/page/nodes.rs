@@ -42,7 +42,7 @@ fn card(node: &Node, is_own: bool, now: &ZonedDateTime) -> Markup {
     html! {
         article.node.holds[is_active] {
             h3 { bdi { (node.node) } @if is_own { span.tag { "this node" } } }
-            p.roles { @for (word, kind, number) in roles(node) { (badge(word, kind, number)) } }
+            p.roles { @for role in roles(node) { (role_line(&role, node)) } }
             (orders(node, now))
             (quality(node.quality))
             dl.brief {
@@ -53,19 +53,41 @@ fn card(node: &Node, is_own: bool, now: &ZonedDateTime) -> Markup {
     }
 }
 
-// Roles of all groups, the active first, each with the number of groups unless it is that of all.
-fn roles(node: &Node) -> Vec<(&'static str, Kind, Option<usize>)> {
-    let mut counts: BTreeMap<(bool, &'static str), (Kind, usize)> = BTreeMap::new();
+/// Role of a node, and the groups in which it has that.
+struct RoleOf<'n> {
+    word: &'static str,
+    kind: Kind,
+    groups: Vec<&'n Text>,
+}
+
+// Roles of a node, the active one first.
+fn roles(node: &Node) -> Vec<RoleOf<'_>> {
+    let mut roles: BTreeMap<(bool, &'static str), RoleOf> = BTreeMap::new();
     for group in &node.groups {
-        let kind = Kind::of(&group.role);
-        let count = counts.entry((kind != Kind::Active, role_word(node, group)));
-        count.or_insert((kind, 0)).1 += 1;
+        let (kind, word) = (Kind::of(&group.role), role_word(node, group));
+        let role = roles.entry((kind != Kind::Active, word));
+        let role = role.or_insert_with(|| RoleOf {
+            word,
+            kind,
+            groups: Vec::new(),
+        });
+        role.groups.push(&group.name);
     }
-    let all = node.groups.len();
-    let number = |number| Some(number).filter(|_| number < all);
-    let counts = counts.into_iter();
-    let roles = counts.map(|((_, word), (kind, count))| (word, kind, number(count)));
-    roles.collect()
+    roles.into_values().collect()
+}
+
+fn role_line(role: &RoleOf, node: &Node) -> Markup {
+    let is_all = role.groups.len() == node.groups.len();
+    html! {
+        span {
+            (badge(role.word, role.kind))
+            @match role.groups.as_slice() {
+                _ if is_all => {},
+                [name] => span.soft { " for " bdi { (name) } },
+                names => span.soft { " for " (names.len()) " groups" },
+            }
+        }
+    }
 }
 
 /// Role of a group on a node, in a word.
@@ -76,14 +98,9 @@ pub fn role_word(node: &Node, group: &Group) -> &'static str {
     }
 }
 
-/// A role: icon, word, and number of groups that have it.
-pub fn badge(word: &str, kind: Kind, number: Option<usize>) -> Markup {
-    html! {
-        span class={ "role " (kind_class(kind)) } {
-            (Icon::of_role(kind).draw()) (word)
-            @if let Some(number) = number { " in " (number) }
-        }
-    }
+/// A role: icon and word.
+pub fn badge(word: &str, kind: Kind) -> Markup {
+    html! { span class={ "role " (kind_class(kind)) } { (Icon::of_role(kind).draw()) (word) } }
 }
 
 /// Class of everything in the colour of a role.
@@ -156,8 +173,7 @@ fn unheard(peer: &Peer, now: &ZonedDateTime) -> Markup {
     html! {
         article.node.absent {
             h3 { bdi { (peer.node) } }
-            p.roles { (badge("not known", Kind::Unknown, None)) }
-            p.order { (Icon::Question.draw()) (unheard_reason(peer)) }
+            p.order { (Icon::Question.draw()) @if peer.last_heard.is_some() { "its state is not known" } @else { "was never heard" } }
             @if let Some(heard) = &peer.last_heard {
                 dl.brief {
                     dt { "last heard" } dd { (clock(heard, now)) }
@@ -165,14 +181,6 @@ fn unheard(peer: &Peer, now: &ZonedDateTime) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn unheard_reason(peer: &Peer) -> &'static str {
-    match (peer.up, &peer.last_heard) {
-        (true, _) => "connected, has not reported its state",
-        (false, Some(_)) => "is not heard",
-        (false, None) => "was never heard",
     }
 }
 

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::Known;
 use super::bands::{Band, Kind, Present, Record, Turn};
 use super::documents::{Episode, Node, Run};
+use super::frame::listed;
 use super::head::counted;
 use super::icon::Icon;
 use super::moment::{duration, local, milliseconds};
@@ -191,13 +192,7 @@ fn present(
 fn block_rows(block: &Block, names: &[&Text], scale: &Scale, is_high: bool) -> Markup {
     let height = if is_high { 24 } else { 12 };
     html! {
-        p.of {
-            @for (at, name) in block.groups.iter().take(MAX_NAMES).enumerate() {
-                @if at > 0 { ", " }
-                bdi { (name) }
-            }
-            @if block.groups.len() > MAX_NAMES { " and " (block.groups.len() - MAX_NAMES) " more" }
-        }
+        p.of { (listed(&block.groups, MAX_NAMES)) }
         @for (name, bands) in names.iter().zip(&block.lanes) {
             p.who { bdi { (name) } }
             svg.bands role="img" height=(height) aria-label=(summary(name, bands, scale)) {
@@ -292,7 +287,9 @@ fn axis(scale: &Scale) -> Markup {
         svg.axis height="20" aria-hidden="true" {
             @for tick in scale.range.ticks(scale.now) {
                 @let x = scale.window.percent(tick.at);
-                @if (3.0..=92.0).contains(&x) { text x={ (percent(x)) "%" } y="14" text-anchor="middle" { (tick.label) } }
+                @if (3.0..=93.0).contains(&x) {
+                    text.roomy[x > 82.0] x={ (percent(x)) "%" } y="14" text-anchor="middle" { (tick.label) }
+                }
             }
             text x="100%" y="14" text-anchor="end" { "now" }
         }
