@@ -4,7 +4,7 @@
 PREFIX  ?= /usr
 DESTDIR ?=
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
-PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root exec alarm
+PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root exec alarm web
 
 # what docs/plugin.md names for authors of plugins; installed below share/doc/spared/examples, under the paths of here
 vendor_files := abi/RULES.md abi/contract.cddl abi/contract/golden.txt \
