@@ -326,30 +326,32 @@ fn mark_rect(mark: &Mark, scale: &Scale) -> Markup {
     }
 }
 
-// Findings of a node in the window, in rows in which none overlaps another one.
+// Findings of a node in the window, in rows in which none overlaps another one; the newest if they are too many.
 fn marks<'k>(known: &'k Known, node: &Text, window: Window) -> Vec<Mark<'k>> {
+    let of_node = known.history.findings.iter().filter(|it| &it.node == node);
+    let mut marks: Vec<Mark> = of_node.filter_map(|it| mark(it, window)).collect();
+    marks.sort_by_key(|it| it.from);
+    marks.drain(..marks.len().saturating_sub(MAX_MARKS));
     let mut ends = [i64::MIN; MARK_ROWS];
-    let mut marks = Vec::new();
-    for episode in known.history.findings.iter().filter(|it| &it.node == node) {
-        let Some(from) = milliseconds(&episode.began) else {
-            continue;
-        };
-        let to = episode.ended.as_ref().and_then(milliseconds);
-        let end = to.unwrap_or(window.to);
-        if end < window.from || from > window.to || marks.len() >= MAX_MARKS {
-            continue;
-        }
-        let free = ends.iter().position(|it| *it < from);
-        let row = free.unwrap_or(MARK_ROWS - 1);
-        ends[row] = ends[row].max(end + window.length() / SAME);
-        marks.push(Mark {
-            row,
-            from,
-            to,
-            episode,
-        });
+    for mark in &mut marks {
+        let free = ends.iter().position(|it| *it < mark.from);
+        mark.row = free.unwrap_or(MARK_ROWS - 1);
+        let end = mark.to.unwrap_or(window.to) + window.length() / SAME;
+        ends[mark.row] = ends[mark.row].max(end);
     }
     marks
+}
+
+fn mark(episode: &Episode, window: Window) -> Option<Mark<'_>> {
+    let from = milliseconds(&episode.began)?;
+    let to = episode.ended.as_ref().and_then(milliseconds);
+    let is_shown = to.is_none_or(|to| to >= window.from) && from <= window.to;
+    is_shown.then_some(Mark {
+        row: 0,
+        from,
+        to,
+        episode,
+    })
 }
 
 fn legend() -> Markup {
