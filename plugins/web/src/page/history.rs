@@ -34,7 +34,8 @@ enum Entry<'h> {
 /// Role changes that belong together: of both nodes, and of groups that moved at the same time.
 struct Move<'h> {
     at: i64,
-    groups: BTreeSet<&'h Text>,
+    /// Groups, and nodes whose role changed in them.
+    parts: BTreeSet<(&'h Text, &'h Text)>,
     /// First change of each node.
     changes: Vec<&'h Change>,
 }
@@ -60,23 +61,27 @@ impl<'h> Move<'h> {
             Some(same) => {
                 apart <= TOGETHER_MS
                     && (&same.from, &same.to) == (&change.from, &change.to)
-                    && !self.groups.contains(&change.group)
+                    && !self.parts.contains(&(&change.group, &change.own.node))
             }
             None => {
                 let is_numbered = change.number.is_some()
                     && self.changes.iter().any(|it| it.number == change.number);
                 let is_near = apart <= TOGETHER_MS || (is_numbered && apart <= SAME_NUMBER_MS);
-                is_near && self.groups.contains(&change.group)
+                is_near && self.groups().contains(&&change.group)
             }
         }
     }
 
     // Adds a group's change, or that of the other node.
     fn add(&mut self, change: &'h Change) {
-        self.groups.insert(&change.group);
+        self.parts.insert((&change.group, &change.own.node));
         if !self.changes.iter().any(|it| it.own.node == change.own.node) {
             self.changes.push(change);
         }
+    }
+
+    fn groups(&self) -> BTreeSet<&'h Text> {
+        self.parts.iter().map(|(group, _)| *group).collect()
     }
 
     /// The change that tells most: that of the node that became active.
@@ -154,7 +159,7 @@ fn moves(changes: &[Change]) -> Vec<Move<'_>> {
             None => {
                 let mut it = Move {
                     at,
-                    groups: BTreeSet::new(),
+                    parts: BTreeSet::new(),
                     changes: Vec::new(),
                 };
                 it.add(change);
@@ -182,7 +187,7 @@ fn row(entry: &Entry, now: &ZonedDateTime) -> Markup {
 fn move_row(it: &Move) -> Markup {
     html! {
         p.what {
-            (listed(&it.groups, MAX_NAMES))
+            (listed(&it.groups(), MAX_NAMES))
             ": "
             @for (at, change) in it.changes.iter().enumerate() {
                 @if at > 0 { ", " }
@@ -218,5 +223,67 @@ fn finding_row(at: i64, it: &Episode, now: &ZonedDateTime) -> Markup {
                 None => span.lasts { "lasts, for " (duration(now.timestamp().as_millisecond() - at)) },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(at: &str, node: &str, group: &str, to: &str) -> Change {
+        let from = if to == "active" { "backup" } else { "active" };
+        Change {
+            at: Text::new(&format!("2026-11-20T{at}+01:00")),
+            group: Text::new(group),
+            number: Some(7),
+            from: Text::new(from),
+            to: Text::new(to),
+            own: Fitness {
+                node: Text::new(node),
+                ..Fitness::default()
+            },
+            ..Change::default()
+        }
+    }
+
+    /// Groups and nodes of each move, oldest first.
+    fn moved(changes: &[Change]) -> Vec<(usize, Vec<&str>)> {
+        let moves = moves(changes);
+        let mut moved = Vec::new();
+        for it in moves {
+            let nodes = it.changes.iter().map(|it| it.own.node.as_str());
+            moved.push((it.groups().len(), nodes.collect()));
+        }
+        moved
+    }
+
+    #[test]
+    fn changes_of_both_nodes_and_of_many_groups_are_one_move() {
+        let mut changes = Vec::new();
+        for number in 0..20 {
+            let group = format!("g{number}");
+            changes.push(change("01:52:03.100", "r2", &group, "active"));
+            changes.push(change("01:52:03.900", "r1", &group, "backup"));
+        }
+        assert_eq!(moved(&changes), [(20, vec!["r2", "r1"])]);
+    }
+
+    #[test]
+    fn changes_with_one_number_belong_together_though_the_clocks_differ() {
+        let changes = [
+            change("01:52:03", "r2", "office", "active"),
+            change("01:52:21", "r1", "office", "backup"),
+        ];
+        assert_eq!(moved(&changes), [(1, vec!["r2", "r1"])]);
+    }
+
+    #[test]
+    fn a_return_is_a_move_of_its_own() {
+        let changes = [
+            change("01:52:03.0", "r2", "office", "active"),
+            change("01:52:03.9", "r2", "office", "backup"),
+            change("01:52:04.9", "r2", "office", "active"),
+        ];
+        assert_eq!(moved(&changes).len(), 3);
     }
 }

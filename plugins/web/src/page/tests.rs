@@ -205,6 +205,9 @@ fn four_failovers_of_a_night_are_seen() {
         let entries = page.matches(&format!("<p class=\"at\">{hour}")).count();
         assert!(entries > 0, "no entry at {hour}");
     }
+    // r1's daemon was off for six minutes: both groups, beside the legend
+    assert_eq!(page.matches("class=\"unseen\"").count(), 3);
+    assert_eq!(page.matches("class=\"mark\"").count(), 5);
 }
 
 #[test]

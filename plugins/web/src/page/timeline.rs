@@ -372,3 +372,31 @@ fn legend() -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(node: &str, began: &str, ended: Option<&str>) -> Run {
+        let time = |clock: &str| Text::new(&format!("2026-11-20T{clock}Z"));
+        Run {
+            node: Text::new(node),
+            began: time(began),
+            ended: ended.map(time),
+        }
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_run_and_between_two() {
+        let runs = [
+            run("r1", "04:00:00", None),
+            run("r2", "00:00:00", None),
+            run("r1", "01:00:00", Some("03:00:00")),
+        ];
+        let at = |run: &Run| milliseconds(&run.began).unwrap();
+        let ended = runs[2].ended.as_ref().and_then(milliseconds).unwrap();
+        let expected = [(i64::MIN, at(&runs[2])), (ended, at(&runs[0]))];
+        assert_eq!(gaps(&runs, &Text::new("r1")), expected);
+        assert_eq!(gaps(&runs, &Text::new("r3")), []);
+    }
+}
