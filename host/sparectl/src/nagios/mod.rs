@@ -154,7 +154,7 @@ fn of_label<'t>(thresholds: &'t [Threshold], kind: &str, label: &str) -> Option<
 }
 
 impl Kind {
-    fn limits(&self, status: &Status) -> (Option<f64>, Option<f64>) {
+    fn limits(&self, status: &spared_metrics::Status) -> (Option<f64>, Option<f64>) {
         let max = match self.max {
             Max::None => None,
             Max::Fixed(max) => Some(max),

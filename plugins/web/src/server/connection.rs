@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -14,15 +15,17 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::State;
-use super::quota::{Limit, Quota};
+use super::body::Content;
+use super::crowd::Crowd;
+use super::quota::Limit;
 use super::router::{Visitor, answer};
 use crate::config::is_local;
 
 /// Numbers of connections.
 pub const CONNECTIONS: Limit = Limit {
-    all: 448,
-    of_address: 48,
-    of_this_node: 256,
+    all: 256,
+    of_address: 32,
+    of_this_node: 160,
 };
 /// Maximum time for a handshake, for the head of a request, and between two requests.
 pub const IDLE: Duration = Duration::from_secs(10);
@@ -39,7 +42,7 @@ const BUFFER_MAX: usize = 16 * 1024;
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    connections: Quota,
+    crowd: Crowd,
     state: Arc<State>,
 ) {
     loop {
@@ -52,14 +55,16 @@ pub async fn serve(
             }
         };
         // one that is too many is closed at once
-        let Some(permit) = connections.take(peer.ip()) else {
+        let Some(place) = crowd.admit(peer.ip()) else {
             continue;
         };
-        let (tls, state) = (tls.clone(), state.clone());
-        tokio::spawn(async move {
-            let _ = timeout(LIFETIME, connection(stream, peer, tls, state)).await;
-            drop(permit);
+        let (tls, state, number) = (tls.clone(), state.clone(), place.number());
+        let task = tokio::spawn(async move {
+            let served = connection(stream, peer, tls, state, place.waiting());
+            let _ = timeout(LIFETIME, served).await;
+            drop(place);
         });
+        crowd.set_task(number, task.abort_handle());
     }
 }
 
@@ -68,6 +73,7 @@ async fn connection(
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
     state: Arc<State>,
+    is_waiting: Arc<AtomicBool>,
 ) {
     let own = stream.local_addr().map(|it| it.ip());
     let visitor = Visitor {
@@ -76,10 +82,10 @@ async fn connection(
         is_secure: tls.is_some(),
     };
     match tls {
-        None => requests(stream, visitor, state).await,
+        None => requests(stream, visitor, state, &is_waiting).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = timeout(IDLE, tls.accept(stream)).await {
-                requests(stream, visitor, state).await;
+                requests(stream, visitor, state, &is_waiting).await;
             }
         }
     }
@@ -89,10 +95,17 @@ async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     visitor: Visitor,
     state: Arc<State>,
+    is_waiting: &AtomicBool,
 ) {
     let service = service_fn(|request| {
         let state = state.clone();
-        async move { Ok::<_, Infallible>(answer(state, visitor, request).await) }
+        async move {
+            is_waiting.store(false, Ordering::Relaxed);
+            let answer = answer(state, visitor, request).await;
+            let is_stream = matches!(answer.body(), Content::Stream { .. });
+            is_waiting.store(!is_stream, Ordering::Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

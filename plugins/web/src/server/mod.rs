@@ -5,6 +5,7 @@ mod attempts;
 mod body;
 mod certificate;
 mod connection;
+mod crowd;
 mod events;
 pub mod form;
 pub mod host_name;
@@ -34,6 +35,7 @@ use crate::config::{Settings, is_local};
 use attempts::Attempts;
 use certificate::Certificate;
 use connection::{CONNECTIONS, serve};
+use crowd::Crowd;
 use quota::{Limit, Quota};
 use render::Renderer;
 use sessions::{SessionKey, Sessions};
@@ -106,7 +108,7 @@ pub struct Server {
     stop: Option<oneshot::Sender<()>>,
     opened: Receiver<Opened>,
     certificate: Option<Arc<Certificate>>,
-    connections: Quota,
+    crowd: Crowd,
     state: Arc<State>,
 }
 
@@ -139,12 +141,12 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let (sender, opened) = channel();
         let state = Arc::new(State::new(board, settings));
-        let connections = Quota::new(CONNECTIONS);
+        let crowd = Crowd::new(CONNECTIONS);
         let serving = Serving {
             state: state.clone(),
             tls,
             certificate: certificate.clone(),
-            connections: connections.clone(),
+            crowd: crowd.clone(),
             opened: sender,
             wake: Arc::new(wake),
         };
@@ -158,7 +160,7 @@ impl Server {
             stop: Some(stop),
             opened,
             certificate,
-            connections,
+            crowd,
             state,
         })
     }
@@ -175,7 +177,7 @@ impl Server {
 
     pub fn load(&self) -> Load {
         Load {
-            connections: self.connections.count(),
+            connections: self.crowd.count(),
             streams: self.state.streams.count(),
             sessions: self.state.sessions().count(),
         }
@@ -214,7 +216,7 @@ struct Serving {
     state: Arc<State>,
     tls: Option<TlsAcceptor>,
     certificate: Option<Arc<Certificate>>,
-    connections: Quota,
+    crowd: Crowd,
     opened: Sender<Opened>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -236,7 +238,7 @@ impl Serving {
     fn serve(&self, address: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
         let tls = self.tls.clone().filter(|_| !is_local(address.ip()));
         let (opened, wake) = (self.opened.clone(), self.wake.clone());
-        let (connections, state) = (self.connections.clone(), self.state.clone());
+        let (crowd, state) = (self.crowd.clone(), self.state.clone());
         async move {
             loop {
                 let (listener, why) = match listen::open(address) {
@@ -246,7 +248,7 @@ impl Serving {
                 let _ = opened.send((address.to_string(), why));
                 wake();
                 match listener {
-                    Some(listener) => return serve(listener, tls, connections, state).await,
+                    Some(listener) => return serve(listener, tls, crowd, state).await,
                     None => sleep(RETRY).await,
                 }
             }

@@ -93,7 +93,7 @@ where
 {
     let mut response = match checked(&state, &request) {
         Ok(resource) => served(state, visitor, request, resource).await,
-        Err(refused) => refused,
+        Err(refused) => *refused,
     };
     for (name, value) in SECURITY {
         response
@@ -104,17 +104,17 @@ where
 }
 
 /// Resource that a request names.
-fn checked<B>(state: &State, request: &Request<B>) -> Result<Resource, Answer> {
+fn checked<B>(state: &State, request: &Request<B>) -> Result<Resource, Box<Answer>> {
     let (uri, method) = (request.uri(), request.method());
     let target = uri.path_and_query().map_or(0, |it| it.as_str().len());
     if target > TARGET_MAX {
-        return Err(text(StatusCode::URI_TOO_LONG, "the address is too long"));
+        return refused(StatusCode::URI_TOO_LONG, "the address is too long");
     }
     let host = request.headers().get(header::HOST);
     let host = host.and_then(|it| it.to_str().ok()).unwrap_or_default();
     if !host_name::is_known(host, &state.names) {
         let why = "this name is not known here: call the page by its address, or add the name to names in web.toml";
-        return Err(text(StatusCode::MISDIRECTED_REQUEST, why));
+        return refused(StatusCode::MISDIRECTED_REQUEST, why);
     }
     let resource = match uri.path() {
         "/" => Resource::Page,
@@ -125,7 +125,7 @@ fn checked<B>(state: &State, request: &Request<B>) -> Result<Resource, Answer> {
         "/logout" => Resource::LogOut,
         path => match page::asset(path) {
             Some((kind, content)) => Resource::Asset(kind, content),
-            None => return Err(text(StatusCode::NOT_FOUND, "there is no such page")),
+            None => return refused(StatusCode::NOT_FOUND, "there is no such page"),
         },
     };
     let allowed: &[Method] = match resource {
@@ -140,9 +140,13 @@ fn checked<B>(state: &State, request: &Request<B>) -> Result<Resource, Answer> {
             "the page is there to be read",
         );
         set(&mut refused, header::ALLOW, &names.join(", "));
-        return Err(refused);
+        return Err(Box::new(refused));
     }
     Ok(resource)
+}
+
+fn refused(status: StatusCode, line: &str) -> Result<Resource, Box<Answer>> {
+    Err(Box::new(text(status, line)))
 }
 
 async fn served<B>(

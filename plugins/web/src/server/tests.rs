@@ -343,7 +343,7 @@ fn streams_are_limited_and_end_with_the_server() {
 #[test]
 fn half_requests_hold_up_nobody_and_end_in_time() {
     let bed = Bed::open();
-    let mut half: Vec<TcpStream> = (0..200).map(|_| bed.connect()).collect();
+    let mut half: Vec<TcpStream> = (0..150).map(|_| bed.connect()).collect();
     for stream in &mut half {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: lo").unwrap();
     }
