@@ -7,7 +7,6 @@ use maud::{Markup, html};
 
 use super::Known;
 use super::bands::Kind;
-use super::command::command;
 use super::documents::{Change, Episode, Fitness};
 use super::frame::{listed, more};
 use super::icon::Icon;
@@ -120,7 +119,7 @@ fn limits(known: &Known, now: &ZonedDateTime) -> Markup {
         @if let Some(since) = &history.since {
             p.soft {
                 "All is recorded from " (clock(since, now)) " on."
-                @if history.is_cut { " Older entries are left out: " (command("sparectl history --since 31d")) }
+                @if history.is_cut { " Older entries are left out, as there are too many." }
             }
         }
     }

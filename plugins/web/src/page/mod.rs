@@ -55,10 +55,10 @@ enum Content {
 
 /// Documents of one moment.
 struct Known {
-    pair: Pair,
-    own: Node,
-    history: History,
-    why: Why,
+    pub pair: Pair,
+    pub own: Node,
+    pub history: History,
+    pub why: Why,
 }
 
 /// A document that is not understood.
