@@ -4,7 +4,7 @@
 PREFIX  ?= /usr
 DESTDIR ?=
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
-PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root exec alarm
+PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root exec alarm web
 
 # what docs/plugin.md names for authors of plugins; installed below share/doc/spared/examples, under the paths of here
 vendor_files := abi/RULES.md abi/contract.cddl abi/contract/golden.txt \
@@ -23,7 +23,7 @@ export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo demo-video test minutes matrix messages check fmt clippy docs book deny msrv \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
-	bench-contract bench-pairs test-bench \
+	bench-contract bench-pairs test-bench test-web web-pictures \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-versions soak-upgrade soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
 	fuzz fuzz-seeds release fixture-version programs notices sbom install install-examples install-files install-units uninstall deb test-deb repository release-check clean
@@ -163,6 +163,19 @@ bench-files:
 bench-replica:
 	@$(needs) build
 	cargo run --locked --release -p spared-replica --example bench
+
+# what tests/web/run.sh opens, from the samples
+pages := cargo build --locked $(suite) --example pages
+
+test-web: ## the plugin's page in headless Chromium: sizes, colours, accessibility, live changes; pictures into target/web/shots
+	@$(needs) build web
+	$(pages)
+	tests/web/run.sh --shots target/web/shots
+
+web-pictures: ## the pictures of the page in docs/pictures
+	@$(needs) build web
+	$(pages)
+	tests/web/run.sh --pictures docs/pictures
 
 test-bench: ## the tests of the benches themselves, for a change of a bench
 	@$(needs) build

@@ -26,6 +26,7 @@ packages_for() {
 		nginx-light unbound prometheus python3-prometheus-client python3-yaml snmp snmpd snmptrapd ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
+	web)   echo chromium python3-websocket pngquant fonts-inter ;;
 	root)  echo mmdebstrap; packages_for repository ;;
 	repository) echo apt-utils gnupg ;;
 	esac

@@ -52,9 +52,10 @@
 #define LINE_MAX_BYTES 4096u
 
 enum to { TO_CONFIGURE = 1, TO_START, TO_STOP, TO_DRAIN, TO_SETTLE, TO_ROLE, TO_QUERY, TO_INTERFACE,
-          TO_CHANNEL = 10, TO_PARTNER, TO_STATUS, TO_EVENT, TO_ANSWER, TO_PING, TO_ROOTS_FILE, TO_CHECK_ONLY };
+          TO_CHANNEL = 10, TO_PARTNER, TO_STATUS, TO_EVENT, TO_ANSWER, TO_PING, TO_ROOTS_FILE, TO_CHECK_ONLY,
+          TO_DOCUMENT };
 enum from { FROM_RETURNED = 2, FROM_PENDING, FROM_LOG, FROM_CHECK, FROM_FORGET, FROM_IN_SYNC,
-            FROM_CALLBACK, FROM_SCOPES, FROM_PONG, CALL_FOLLOW = 0x100, CALL_UNFOLLOW,
+            FROM_CALLBACK, FROM_SCOPES, FROM_PONG, FROM_DOCUMENT, CALL_FOLLOW = 0x100, CALL_UNFOLLOW,
             CALL_ADD = 0x106, CALL_WATCH };
 enum channel { UP = 1, DOWN, MESSAGE };
 
@@ -421,6 +422,7 @@ static struct {
 	char *partner_names[PARTNERS_MAX];
 	unsigned partner_count;
 	struct followed *followed;
+	struct { uint64_t ticket; struct writer text; } document; /* of which parts are missing */
 	struct record *config, *roots; /* the record that is in force; what root's file says */
 	struct writer scopes;
 	uint64_t scope_count;
@@ -2276,6 +2278,52 @@ static void handle_event(struct span record)
 	TELL(event, loop.self, &event);
 }
 
+static void ask_for_document(uint64_t ticket, uint32_t what, uint64_t from)
+{
+	struct writer message = message_of(FROM_DOCUMENT, 3);
+
+	entry_number(&message, 0, ticket);
+	entry_number(&message, 1, what);
+	entry_number(&message, 2, from);
+	tell(message, 0);
+}
+
+spared_status spared_document(uint64_t ticket, uint32_t what)
+{
+	LOOP_ONLY("document");
+	if (!loop.only_checks)
+		ask_for_document(ticket, what, 0);
+	return 0;
+}
+
+/* The next part is asked for when one has come, so that none fills the socket. */
+static void handle_document(struct span part)
+{
+	struct span number = entry_of(part, 1);
+	struct spared_str text = text_of(part, 2);
+	struct writer *whole = &loop.document.text;
+	uint64_t ticket = number_of(part, 0), left = number_of(part, 3), negative;
+	spared_status status = 0;
+
+	if (major_of(number) == 1 && open_value(&number, 1, &negative))
+		status = negative < 4095 ? (spared_status)(-1 - (int64_t)negative) : -EPROTO;
+	if (loop.document.ticket != ticket || status < 0)
+		whole->length = 0;
+	loop.document.ticket = ticket;
+	if (status >= 0)
+		put_bytes(whole, text.ptr, text.len);
+	if (left > SPARED_DOCUMENT_MAX || whole->length + left > SPARED_DOCUMENT_MAX) {
+		status = -EMSGSIZE;
+		whole->length = 0;
+	}
+	if (status >= 0 && left && text.len) {
+		ask_for_document(ticket, 0, whole->length);
+		return;
+	}
+	TELL(document, loop.self, ticket, status, ((struct spared_str){ (const char *)whole->bytes, whole->length }));
+	whole->length = 0;
+}
+
 /* The daemon has logged why it refuses. */
 static void handle_answer(struct span body)
 {
@@ -2310,7 +2358,8 @@ static void pong(uint64_t number)
 /* These are for a plugin that has started. */
 static int waits_for_start(uint64_t kind)
 {
-	return !loop.is_started && (kind == TO_INTERFACE || (kind >= TO_CHANNEL && kind <= TO_EVENT));
+	return !loop.is_started && (kind == TO_INTERFACE || (kind >= TO_CHANNEL && kind <= TO_EVENT) ||
+	                            kind == TO_DOCUMENT);
 }
 
 /* Whether the record is kept. */
@@ -2383,6 +2432,9 @@ static int dispatch_of(uint64_t kind, struct span body, struct record *record, i
 		break;
 	case TO_EVENT:
 		handle_event(body);
+		break;
+	case TO_DOCUMENT:
+		handle_document(body);
 		break;
 	default:
 		if (kind & 0x80000000u) {

@@ -35,7 +35,8 @@
  *    answer for 3 s is killed.
  *  - What a callback gets is valid until it returns; what a function gets is copied.
  *  - A callback that is NULL is not called. Only callbacks of a part that the note names are called:
- *    SPARED_ROLES, SPARED_TRANSFER, SPARED_QUERY, SPARED_INTERFACES, SPARED_PEER, SPARED_LOCAL, SPARED_WATCH.
+ *    SPARED_ROLES, SPARED_TRANSFER, SPARED_QUERY, SPARED_INTERFACES, SPARED_PEER, SPARED_LOCAL, SPARED_WATCH,
+ *    SPARED_DOCUMENTS.
  *  - No function waits for the daemon. What it refuses is logged, and so is why a function returns -EINVAL,
  *    or -EPERM on another thread.
  *  - Unknown roles are backup, unknown verdicts a warning.
@@ -105,6 +106,7 @@ static inline struct spared_str spared_text(const char *text)
 #define SPARED_PEER "part = peer\n"
 #define SPARED_LOCAL "part = local\n"
 #define SPARED_WATCH "part = watch\n"
+#define SPARED_DOCUMENTS "part = documents\n" /* reads what read-only users of sparectl may */
 
 /* ---- what callbacks get ----------------------------------------------------------- */
 
@@ -221,6 +223,8 @@ struct spared_plugin {
 	/* watch */
 	spared_status (*status)(void *self, const struct spared_verdict *pair);
 	spared_status (*event)(void *self, const struct spared_event *event);
+	/* documents: a JSON text as `sparectl --json` prints it; with a negative status there is none */
+	spared_status (*document)(void *self, uint64_t ticket, spared_status status, struct spared_str text);
 };
 
 /* Runs a plugin until the daemon ends it; what spared_plugin_main() returns. */
@@ -342,6 +346,16 @@ spared_status spared_unfollow(const char *interface);
 
 /* What status() and event() are called for, in place of an earlier request. */
 spared_status spared_watch(uint32_t what);
+
+#define SPARED_DOCUMENT_STATUS 1u
+#define SPARED_DOCUMENT_WHY 2u
+#define SPARED_DOCUMENT_HISTORY 3u
+#define SPARED_DOCUMENT_EVENTS 4u
+#define SPARED_DOCUMENT_METRICS 5u /* of this node alone, without asking the peer */
+#define SPARED_DOCUMENT_MAX 1048576u
+
+/* Asks for a document: document() follows with the ticket. One at a time, at most ten in a second. */
+spared_status spared_document(uint64_t ticket, uint32_t what);
 
 struct spared_address_claim {
 	struct spared_str interface;

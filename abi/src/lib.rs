@@ -31,6 +31,8 @@ pub const PLUGIN_WRITE: u32 = 0x4;
 pub const PLUGIN_ROOT: u32 = 0x8;
 /// By default its failure leaves the node as fit as before.
 pub const PLUGIN_ASIDE: u32 = 0x10;
+/// It has the part `documents`: it may read what read-only users may.
+pub const PLUGIN_DOCUMENTS: u32 = 0x20;
 /// Memory, threads, time, reads and writes files, uses sockets that it has.
 pub const CALLS_BASIC: u32 = 0x1;
 /// Makes, renames, removes, locks and changes files.
@@ -232,6 +234,21 @@ pub const VERDICT_ALONE: u32 = 3;
 pub const VERDICT_CONFLICT: u32 = 4;
 /// Nobody is active.
 pub const VERDICT_NONE: u32 = 5;
+
+// ---- documents of the daemon
+
+/// What `sparectl status` shows, with the half of the peer.
+pub const DOCUMENT_STATUS: u32 = 1;
+/// What `sparectl why` shows, of all groups.
+pub const DOCUMENT_WHY: u32 = 2;
+/// What `sparectl history` shows.
+pub const DOCUMENT_HISTORY: u32 = 3;
+/// What `sparectl events` shows.
+pub const DOCUMENT_EVENTS: u32 = 4;
+/// Snapshot of this node behind `sparectl metrics`, at most a second old.
+pub const DOCUMENT_METRICS: u32 = 5;
+/// Maximum bytes of a document.
+pub const DOCUMENT_MAX: u32 = 1 << 20;
 
 // ---- log, descriptors, rows
 

@@ -24,7 +24,7 @@ def pages():
         hidden = any(part.startswith(".") or part in NO_PAGES for part in name.parts)
         if hidden or not (ROOT / name).is_file():
             return False
-        return name.suffix in (".md", ".svg") or name.parts[:2] == ("docs", "examples")
+        return name.suffix in (".md", ".png", ".svg") or name.parts[:2] == ("docs", "examples")
 
     found = []
     for folder in ["docs", "plugins", "tests"]:

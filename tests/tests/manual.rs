@@ -101,7 +101,7 @@ fn the_page_of_spared_toml_names_every_key() {
 
 #[test]
 fn the_examples_are_accepted_on_each_node() {
-    const OTHERS: [&str; 7] = [
+    const OTHERS: [&str; 8] = [
         "alarm.toml",
         "conntrack.toml",
         "dhcp.toml",
@@ -109,6 +109,7 @@ fn the_examples_are_accepted_on_each_node() {
         "ipsec.toml",
         "pair.toml",
         "sets.toml",
+        "web.toml",
     ];
     const OF_SEVERAL: [&str; 2] = ["files", "service"];
     let mut examples = page::examples(|name| {

@@ -23,6 +23,8 @@ use crate::finding::Finding;
 
 /// How long each answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Error that a plugin gets in place of a document.
+const EIO: i32 = 5;
 /// Lines of its log that are shown.
 const LINES_MAX: u32 = 20;
 
@@ -270,6 +272,16 @@ impl Host {
             FromPlugin::InSync { yes, why } => {
                 self.effects += 1;
                 self.has_told_in_sync |= *yes || !UNTOLD.contains(&why.as_str());
+            }
+            FromPlugin::Document { ticket, .. } => {
+                self.effects += 1;
+                // a plugin must go on without a document
+                self.send(&ToPlugin::Document {
+                    ticket: *ticket,
+                    status: -EIO,
+                    text: String::new(),
+                    left: 0,
+                });
             }
             FromPlugin::Check { .. }
             | FromPlugin::ForgetCheck { .. }

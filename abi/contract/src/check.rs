@@ -1,5 +1,8 @@
 //! Limits of a check.
 
+/// States of a check that is not known yet, and of what works here and ends with this node.
+pub use spared_abi::{CHECK_LOSES, CHECK_UNKNOWN};
+
 /// Maximum bytes of a check's name.
 pub const NAME_MAX: usize = 64;
 /// Maximum weight of a check.

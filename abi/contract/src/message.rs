@@ -104,6 +104,19 @@ messages! {
         /// The process is for checks: whatever the daemon says, the plugin only checks a configuration, and ends then.
         /// Sent as [`ToPlugin::RootsFile`] is.
         CheckOnly = 17,
+        /// Part of a document that the plugin asked for by [`FromPlugin::Document`].
+        Document {
+            /// Number of the request.
+            ticket: u64 = 0,
+            /// 0, or why there is no document: -EBUSY, the one before is not complete; -EAGAIN, more than ten in a
+            /// second; -EINVAL, no such document or part; -EPERM, the plugin has not the part `documents`; -EMSGSIZE,
+            /// it is longer than `DOCUMENT_MAX`; -EIO, the daemon could not answer.
+            status: i32 = 1,
+            /// Part of the JSON text, in UTF-8.
+            text: String = 2,
+            /// Bytes that follow after this part, when the plugin asks for them.
+            left: u64 = 3,
+        } = 18,
     }
     read by "the plugin"
 }
@@ -183,6 +196,16 @@ messages! {
             /// Number of the ping.
             number: u64 = 1,
         } = 10,
+        /// Asks for a document, which only a plugin with the part `documents` may. [`ToPlugin::Document`] follows in any
+        /// case.
+        Document {
+            /// Number of the request, for its answer.
+            ticket: u64 = 0,
+            /// `DOCUMENT_*`; of no account if `from` is not 0.
+            what: u32 = 1,
+            /// Bytes of the document that the plugin has: 0 asks for a document, else for its next part.
+            from: u64 = 2,
+        } = 11,
         calls Call: Call,
     }
     read by "spared"

@@ -10,7 +10,7 @@
 //! | `calls` | group of system calls: `basic`, `files`, `sockets`, `programs` |
 //! | `path` | file or folder that it may read, or also write after a `+` |
 //! | `wire` | lowest and highest version of its messages to the peer plugin: `1-2` |
-//! | `part` | `roles`, `transfer`, `query`, `interfaces`, `groups`, `peer`, `local`, `identity`, `watch` |
+//! | `part` | `roles`, `transfer`, `query`, `interfaces`, `groups`, `peer`, `local`, `identity`, `watch`, `documents` |
 //! | `asks`, `changes` | word of a query, its arguments and a summary, with tabs between them |
 //! | `partner` | plugin of this node with which it exchanges messages |
 //!
@@ -165,6 +165,8 @@ fn part(descriptor: &mut Descriptor, name: &str) -> Result<(), String> {
         "groups" => descriptor.provides_groups = true,
         "peer" => descriptor.has_peer = true,
         "identity" => descriptor.has_identity = true,
+        // a right, and so among those from which a process may not deviate
+        "documents" => descriptor.flags |= spared_abi::PLUGIN_DOCUMENTS,
         "query" | "interfaces" | "local" | "watch" => {}
         _ => return Err("this part is not known: update spared".to_owned()),
     }
@@ -215,6 +217,8 @@ mod tests {
         assert_eq!((it.wire_min, it.wire_max), (1, 2));
         assert!(it.has_role && it.has_drain && it.has_settle && it.has_peer);
         assert!(!it.provides_groups && !it.has_identity);
+        let reads = parsed(&format!("{LEAST}part = documents\n")).unwrap();
+        assert_eq!(reads.flags, spared_abi::PLUGIN_DOCUMENTS);
         assert_eq!(it.partners, ["switch"]);
         let words: Vec<_> = it
             .verbs
@@ -229,6 +233,7 @@ mod tests {
         for (line, why) in [
             ("colour = red", "this key is not known: update spared"),
             ("flag = loud", "this value is not known: update spared"),
+            ("flag = documents", "this value is not known: update spared"),
             ("part = legs", "this part is not known: update spared"),
             ("capability = fly", "there is no such capability here"),
             ("wire = 2-1", "the lower version comes first"),

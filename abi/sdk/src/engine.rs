@@ -202,7 +202,7 @@ pub trait Engine {
 /// });
 /// ```
 ///
-/// A runner has the parts `roles`, `transfer`, `query`, `interfaces`, `peer`, `local` and `watch` of
+/// A runner has the parts `roles`, `transfer`, `query`, `interfaces`, `peer`, `local`, `watch` and `documents` of
 /// [`plugin!`](crate::plugin); the methods of a part that is not named there are not called. The part `query` is a trait
 /// of its own, [`Commands`].
 pub trait Io: Sized {
@@ -340,6 +340,18 @@ pub trait Io: Sized {
     /// [`Host::status`] requests it.
     fn status(&mut self, engine: &mut Self::Engine, now_ns: u64, status: &PairStatus) {
         let _ = (engine, now_ns, status);
+    }
+
+    /// Handles a document, for the part `documents`, like [`Documents::document`](crate::Documents::document).
+    /// [`Host::documents`] requests it.
+    fn document(
+        &mut self,
+        engine: &mut Self::Engine,
+        now_ns: u64,
+        ticket: u64,
+        document: Result<&str, Error>,
+    ) {
+        let _ = (engine, now_ns, ticket, document);
     }
 
     /// Other plugins of this node with which this plugin exchanges messages, for the part `local`, like

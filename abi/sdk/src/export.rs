@@ -14,7 +14,7 @@
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; may be read, after a + also written
 ///     calls: [FILES, SOCKETS],       // optional; also PROGRAMS: the system calls that it makes
 ///     wire: (1, 2),                  // optional; versions of its messages to the peer plugin
-///     // any of roles, transfer, query, interfaces, groups, peer, local, identity, watch
+///     // any of roles, transfer, query, interfaces, groups, peer, local, identity, watch, documents
 ///     parts: [query, interfaces, groups],
 /// });
 /// ```

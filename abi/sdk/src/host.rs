@@ -7,6 +7,7 @@ use spared_abi as abi;
 use spared_contract::LogLevel;
 
 use crate::check::Checks;
+use crate::documents::DocumentHandle;
 use crate::error::check;
 use crate::group::{Additions, GroupHandle};
 use crate::identity::IdentityHandle;
@@ -131,6 +132,11 @@ impl Host {
     /// Handle for the state of the pair and its events.
     pub fn status(&self) -> WatchHandle {
         WatchHandle(*self)
+    }
+
+    /// Handle for documents of the daemon.
+    pub fn documents(&self) -> DocumentHandle {
+        DocumentHandle(*self)
     }
 
     /// Handle for checks, which make up this node's quality.

@@ -34,8 +34,8 @@
 //! ```
 //!
 //! Callbacks beyond [`Plugin`] are grouped into *parts*, each a trait named in `parts`: [`Roles`],
-//! [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Local`], [`Identity`], [`Watch`]. Functions of the
-//! host are methods of [`Host`], which is cheap to copy.
+//! [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Local`], [`Identity`], [`Watch`], [`Documents`].
+//! Functions of the host are methods of [`Host`], which is cheap to copy.
 //!
 //! A plugin that has much to decide is best written in two halves: an [`Engine`] without I/O, and its [`Io`].
 //! [`Runner`] makes a plugin of them. It handles timers, slices of work, the channel to the peer, and calls that are
@@ -56,6 +56,7 @@ pub mod replicated;
 
 mod alarm;
 mod check;
+mod documents;
 mod engine;
 mod error;
 mod group;
@@ -76,6 +77,7 @@ pub mod run;
 
 pub use alarm::Alarm;
 pub use check::{Checks, Trouble};
+pub use documents::{Document, DocumentHandle, Documents};
 pub use engine::{Commands, Engine, Io};
 pub use error::Error;
 pub use group::{Additions, GroupHandle, Groups};

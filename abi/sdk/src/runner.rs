@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::engine::{Commands, Engine, Io};
 use crate::{
-    Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Local, OpenSockets,
-    PairStatus, Partner, Peer, PeerHandle, Plugin, Progress, Query, Ready, RoleEvent, Roles,
-    SendError, Token, Transfer, Trouble, Watch,
+    Alarm, Answer, Applied, Checks, Documents, Error, Host, InterfaceEvent, Interfaces, Local,
+    OpenSockets, PairStatus, Partner, Peer, PeerHandle, Plugin, Progress, Query, Ready, RoleEvent,
+    Roles, SendError, Token, Transfer, Trouble, Watch,
 };
 
 /// Timer of the runner; every other number is free for [`Io::timer`].
@@ -227,6 +227,12 @@ impl<I: Io> Peer for Runner<I> {
 impl<I: Io> Watch for Runner<I> {
     fn status(&mut self, status: &PairStatus) {
         self.with(|it, now_ns| it.io.status(&mut it.engine, now_ns, status));
+    }
+}
+
+impl<I: Io> Documents for Runner<I> {
+    fn document(&mut self, ticket: u64, document: Result<&str, Error>) {
+        self.with(|it, now_ns| it.io.document(&mut it.engine, now_ns, ticket, document));
     }
 }
 

@@ -19,3 +19,14 @@ pub struct Unanswered {
     pub unknown_words: bool,
     pub why: String,
 }
+
+/// Request of a plugin for a document, or for its next part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentRequest {
+    /// Number that the plugin gave it.
+    pub ticket: u64,
+    /// `DOCUMENT_*`.
+    pub what: u32,
+    /// Bytes of the document that the plugin has; 0 for a new document.
+    pub from: u64,
+}

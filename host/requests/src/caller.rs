@@ -2,6 +2,9 @@
 
 use spared_message::control::Request;
 
+/// User id that no account has.
+const NOBODY: u32 = u32::MAX;
+
 /// Origin of a request: the user id that the kernel reports, or the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -19,6 +22,15 @@ impl Caller {
         Self {
             uid,
             is_root,
+            node: None,
+        }
+    }
+
+    /// Makes a caller that may only read: a plugin that asks for documents.
+    pub fn reader() -> Self {
+        Self {
+            uid: NOBODY,
+            is_root: false,
             node: None,
         }
     }

@@ -27,6 +27,8 @@ pub enum Asker {
     Peer(u64),
     /// All who read the snapshot.
     Snapshot,
+    /// A plugin, with the number of its request for a document.
+    Plugin(u64),
 }
 
 /// Kind of a question, with the peer's part of the answer.
@@ -97,7 +99,7 @@ impl Question {
     /// Returns the time limit for the plugins to answer these words.
     pub fn timeout(&self, argv: &[String]) -> Duration {
         match (argv, self.asker) {
-            ([word], Asker::Client(_)) if word == "status" => STATUS_TIMEOUT,
+            ([word], Asker::Client(_) | Asker::Plugin(_)) if word == "status" => STATUS_TIMEOUT,
             ([word], _) if word == "status" => HALF_TIMEOUT,
             _ => QUERY_TIMEOUT,
         }

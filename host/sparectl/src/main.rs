@@ -35,6 +35,7 @@ mod snmp;
 mod upgrade;
 mod used;
 mod watch;
+mod web_password;
 
 // Exit codes other than those of the verdict.
 const EXIT_FAILED: u8 = 1;
@@ -73,10 +74,18 @@ fn run(args: &Args) -> u8 {
             output::text(&args::completions(*shell));
             0
         }
-        Command::Ask(request) => match diff::of(args, request) {
-            Some(diff) => diff::run(args, diff),
-            None => answered(args, request),
-        },
+        Command::Ask(request) => asked(args, request),
+    }
+}
+
+// Two words of plugins need what this program alone has: the rights of its user, and the terminal.
+fn asked(args: &Args, request: &Request) -> u8 {
+    if let Some(file) = web_password::of(args, request) {
+        return web_password::run(&file);
+    }
+    match diff::of(args, request) {
+        Some(diff) => diff::run(args, diff),
+        None => answered(args, request),
     }
 }
 

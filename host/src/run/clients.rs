@@ -1,8 +1,9 @@
-//! Owners of what others ask of this node: clients of the control socket, the peer, and plugins that watch the pair.
+//! Owners of what others ask of this node: clients of the control socket, the peer, and plugins that watch the pair or read documents.
 
 use std::path::Path;
 
 use spared_journal::report::Reports;
+use spared_requests::documents::Documents;
 use spared_requests::questions::Questions;
 use spared_requests::server::Server;
 use spared_requests::snapshot::Snapshots;
@@ -14,6 +15,7 @@ pub(super) struct Clients {
     pub(super) questions: Questions,
     pub(super) snapshots: Snapshots,
     pub(super) watchers: Watchers,
+    pub(super) documents: Documents,
     pub(super) reports: Reports,
 }
 
@@ -24,6 +26,7 @@ impl Clients {
             questions: Questions::default(),
             snapshots: Snapshots::default(),
             watchers: Watchers::default(),
+            documents: Documents::default(),
             reports: Reports::new(runtime_dir),
         }
     }

@@ -39,6 +39,7 @@ impl Loop {
                 self.supervisor.disconnect_partners(&plugin);
                 self.supervisor.forget_calls(&plugin);
                 self.clients.watchers.forget(&plugin);
+                self.clients.documents.forget(&plugin);
                 self.pair.handle_plugin_down(&plugin);
                 self.network.handle_plugin_down(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
@@ -102,6 +103,7 @@ impl Loop {
             PluginReport::Callback { callback, why } => {
                 self.pair.handle_callback(now, &plugin, callback, why);
             }
+            PluginReport::Document(asked) => self.handle_document(now, &plugin, asked),
             PluginReport::Scopes(scopes) => {
                 self.pair.handle_scopes(&self.config, &plugin, scopes);
                 self.note_secret_keys(&plugin);

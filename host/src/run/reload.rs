@@ -58,7 +58,7 @@ impl Loop {
     pub(super) fn take_back(&mut self, now: Instant, asker: Asker, by: &str) {
         let client = match asker {
             Asker::Client(client) => Some(client),
-            Asker::Peer(_) | Asker::Snapshot => None,
+            Asker::Peer(_) | Asker::Snapshot | Asker::Plugin(_) => None,
         };
         let node = self.config.node();
         let digest = &self.config.setup().digest;

@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use spared_abi::PLUGIN_DOCUMENTS;
 use spared_contract::Cause;
 use spared_journal::Recorded;
 use spared_message::control::refusal;
 use spared_message::control::{Answer, ErrorCode, Request, Verdict};
-use spared_message::query::{Answered, Unanswered};
+use spared_message::query::{Answered, DocumentRequest, Unanswered};
 use spared_node::{Rows, StatusRows};
 use spared_process::clock;
+use spared_requests::documents;
 use spared_requests::questions::{Asker, Question, QuestionKind, STATUS_TIMEOUT};
 use spared_requests::server::Asked;
 use spared_requests::watchers::with_verdict;
@@ -85,7 +87,7 @@ impl Loop {
             },
             Request::Reload { anyway } => match asker {
                 Asker::Client(client) => return self.request_reload(now, Some(client), anyway),
-                Asker::Peer(_) | Asker::Snapshot => {
+                Asker::Peer(_) | Asker::Snapshot | Asker::Plugin(_) => {
                     refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
@@ -97,7 +99,7 @@ impl Loop {
                 Asker::Client(client) => {
                     return self.request_reload_to_confirm(now, client, anyway, within_s, across);
                 }
-                Asker::Peer(_) | Asker::Snapshot => {
+                Asker::Peer(_) | Asker::Snapshot | Asker::Plugin(_) => {
                     refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
@@ -132,6 +134,12 @@ impl Loop {
         match asker {
             Asker::Client(client) => self.answer(now, client, answer),
             Asker::Peer(id) => self.pair.answer(id, answer),
+            Asker::Plugin(number) => {
+                let document = self.clients.documents.handle_answer(number, answer);
+                if let Some((plugin, part)) = document {
+                    self.supervisor.send(now, &plugin, &part, &[]);
+                }
+            }
             // its readers get their answers by `end_snapshot`
             Asker::Snapshot => {}
         }
@@ -376,6 +384,23 @@ impl Loop {
         let status = with_verdict(self.view().pair_status(), verdict, &self.groups);
         for (plugin, message) in self.clients.watchers.handle_status(&status) {
             self.supervisor.send(now, &plugin, &message, &[]);
+        }
+    }
+
+    /// Handles a plugin's request for a document, which it may read like any read-only user.
+    pub(super) fn handle_document(&mut self, now: Instant, plugin: &str, asked: DocumentRequest) {
+        let descriptor = self.supervisor.descriptor(plugin);
+        let may = descriptor.is_some_and(|it| it.flags & PLUGIN_DOCUMENTS != 0);
+        let begun = if may {
+            self.clients.documents.ask(now, plugin, asked)
+        } else {
+            Err(documents::refused(asked.ticket, libc::EPERM))
+        };
+        match begun {
+            Ok((asker, request)) => self.serve(now, asker, &Caller::reader(), request),
+            Err(message) => {
+                self.supervisor.send(now, plugin, &message, &[]);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use spared_config::Fault;
 use spared_contract::{Call, Scope};
-use spared_message::query::{Answered, Unanswered};
+use spared_message::query::{Answered, DocumentRequest, Unanswered};
 
 use spared_message::notice::Notice;
 
@@ -77,6 +77,8 @@ pub enum PluginReport {
         callback: String,
         why: Option<String>,
     },
+    /// The plugin asks for a document, or for the next part of one.
+    Document(DocumentRequest),
     /// Scopes of the keys in the plugin's file.
     Scopes(Vec<(String, Scope)>),
     /// The plugin cannot run, with the reason: the file is not a plugin, or its configuration is wrong.

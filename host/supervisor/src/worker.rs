@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_message::notice::{Kind, Notice};
+use spared_message::query::DocumentRequest;
 use spared_process::poller::Poller;
 use spared_process::worker::errors::Errors;
 use spared_process::worker::process::Worker;
@@ -191,6 +192,10 @@ impl Supervisor {
                 name: callback,
                 why,
             } => self.report(name, PluginReport::Callback { callback, why }),
+            FromPlugin::Document { ticket, what, from } => {
+                let asked = DocumentRequest { ticket, what, from };
+                self.report(name, PluginReport::Document(asked));
+            }
             FromPlugin::Scopes { scopes } => self.report(name, PluginReport::Scopes(scopes)),
             // A newer plugin made this call. It continues without it.
             FromPlugin::Unknown { .. } => {}

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod login;
 mod name;
 mod passphrase;
 

@@ -41,6 +41,7 @@ pub mod starter_requests;
 pub mod to_plugin;
 pub mod vrrp_engine;
 pub mod vrrp_packet;
+pub mod web_request;
 pub mod worker_messages;
 
 /// A target: a function that must bear all bytes.
@@ -111,6 +112,7 @@ targets! {
     to_plugin: 100_000,
     vrrp_engine: 12_000,
     vrrp_packet: 100_000,
+    web_request: 20_000,
     worker_messages: 250,
 }
 

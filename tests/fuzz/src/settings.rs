@@ -56,7 +56,7 @@ fn table_of(toml: &str) -> Option<ConfigTable> {
 }
 
 /// Names of plugins, by the number of the input.
-const PLUGINS: [&str; 8] = [
+const PLUGINS: [&str; 9] = [
     "vrrp",
     "health",
     "conntrack",
@@ -65,6 +65,7 @@ const PLUGINS: [&str; 8] = [
     "ipsec",
     "service",
     "alarm",
+    "web",
 ];
 
 fn read(plugin: u8, table: &ConfigTable, around: &Surroundings) {
@@ -85,6 +86,7 @@ pub(crate) fn faults(plugin: &str, table: &ConfigTable, around: &Surroundings) -
         "ipsec" => spared_ipsec::config::read(&config).is_some(),
         "service" => spared_service::config::read(&config).is_some(),
         "alarm" => spared_alarm::config::read(&config).is_some(),
+        "web" => spared_web::config::read(&config).is_some(),
         _ => config.deserialize::<toml::Table>().is_ok(),
     };
     let faults = config.finish().err().unwrap_or_default();
@@ -115,12 +117,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let record = record.encode().unwrap_or_default();
     seeds.push([&[0x80], &record[..]].concat());
     seeds.push(
-        b"\x08a.b.c = 1\n'x.y' = { r1 = [1, 2], r2 = 2026-11-22 }\n[[z]]\nf = 1e3\n".to_vec(),
+        b"\x09a.b.c = 1\n'x.y' = { r1 = [1, 2], r2 = 2026-11-22 }\n[[z]]\nf = 1e3\n".to_vec(),
     );
     seeds
 }
 
-const EXAMPLES: [(u8, &str); 16] = [
+const EXAMPLES: [(u8, &str); 17] = [
     (0, include_str!("../../../docs/examples/office.toml")),
     (0, include_str!("../../../docs/examples/one-address.toml")),
     (0, include_str!("../../../docs/examples/keepalived.toml")),
@@ -146,4 +148,5 @@ const EXAMPLES: [(u8, &str); 16] = [
     ),
     (6, include_str!("../../../docs/examples/services-vpn.toml")),
     (7, include_str!("../../../docs/examples/alarm.toml")),
+    (8, include_str!("../../../docs/examples/web.toml")),
 ];

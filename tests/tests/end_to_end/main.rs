@@ -98,6 +98,7 @@ mod units;
 mod unlinked;
 mod upgrade;
 mod uplink;
+mod web;
 
 use std::path::Path;
 

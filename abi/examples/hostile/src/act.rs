@@ -110,6 +110,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("claim-uninvited", lie_group::claim_uninvited),
     ("add-uninvited", lie_group::add_uninvited),
     ("watch-often", lie_group::watch),
+    ("documents-uninvited", lie_group::documents),
     ("group-empty", lie_group::group_empty),
     ("group-many", lie_group::group_many),
     ("group-unknown", lie_group::group_unknown),

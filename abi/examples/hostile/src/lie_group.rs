@@ -1,11 +1,13 @@
-//! Invalid calls about groups, by a plugin that is not the elector.
+//! Invalid calls about groups, by a plugin that is not the elector, and requests for what it may not read.
 
 use spared_abi::Status;
 use spared_contract::{
-    AddressClaim, Call, Cause, CauseKind, Claims, Family, Publication, Role, VirtualRouterClaim,
+    AddressClaim, Call, Cause, CauseKind, Claims, Family, FromPlugin, Publication, Role,
+    VirtualRouterClaim,
 };
 
 use crate::host::{call, say_status};
+use crate::{records, run};
 
 fn claim(name: &str, claims: Option<Claims>) -> Status {
     call(Call::Claim {
@@ -59,6 +61,16 @@ pub fn watch() -> Status {
         call(Call::Watch { what: 3 });
     }
     say_status("watch", call(Call::Watch { what: u32::MAX }))
+}
+
+/// Asks for documents without the part that may.
+pub fn documents() -> Status {
+    for ticket in 1..=100 {
+        for (what, from) in [(1, 0), (99, 0), (1, 1), (0, u64::MAX)] {
+            records::send_surely(&FromPlugin::Document { ticket, what, from });
+        }
+    }
+    say_status("documents", run::document(100))
 }
 
 /// Claims a group without being an elector.

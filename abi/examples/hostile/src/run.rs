@@ -74,13 +74,33 @@ pub fn partner() -> Option<i32> {
 
 /// The daemon's answer to a call; -ETIMEDOUT if there is none.
 pub fn answer(wanted: u64) -> Status {
+    status_of(|message| match message {
+        ToPlugin::Answer { number, statuses } if *number == wanted => {
+            Some(statuses.first().copied().unwrap_or(0))
+        }
+        _ => None,
+    })
+}
+
+/// Status of a document; -ETIMEDOUT if there is none.
+pub fn document(wanted: u64) -> Status {
+    status_of(|message| match message {
+        ToPlugin::Document { ticket, status, .. } if *ticket == wanted => Some(*status),
+        _ => None,
+    })
+}
+
+fn status_of(pick: impl Fn(&ToPlugin) -> Option<Status>) -> Status {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         match receive() {
-            Ok(Some((ToPlugin::Answer { number, statuses }, _))) if number == wanted => {
-                return statuses.first().copied().unwrap_or(0);
+            Ok(Some((message, descriptors))) => {
+                if let Some(status) = pick(&message) {
+                    return status;
+                }
+                let other = (message, descriptors);
+                SOCKETS.with_borrow_mut(|it| it.waiting.push_back(other));
             }
-            Ok(Some(other)) => SOCKETS.with_borrow_mut(|it| it.waiting.push_back(other)),
             Ok(None) => poll(&[SOCKET_FD], 10),
             Err(_) => return -libc::EPIPE,
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use spared_sdk::config::{self, Config};
 use spared_sdk::{
-    Answer, Applied, Directive, Error, Groups, Host, Identity, Interest, InterfaceEvent,
+    Answer, Applied, Directive, Documents, Error, Groups, Host, Identity, Interest, InterfaceEvent,
     Interfaces, OpenSockets, Peer, Plugin, Progress, Query, Ready, RoleEvent, Roles, Sockets,
     Token, Transfer, Verb,
 };
@@ -328,6 +328,20 @@ impl Identity for Probe {
     }
 }
 
+impl Documents for Probe {
+    fn document(&mut self, ticket: u64, document: Result<&str, Error>) {
+        let status = match &document {
+            Ok(_) => 0,
+            Err(Error::Host { errno, .. }) => -*errno,
+            Err(_) => -1,
+        };
+        let text = document.unwrap_or_default();
+        let last = text.chars().last().map(String::from).unwrap_or_default();
+        let length = text.len();
+        log::info!("document {ticket}: status {status}, {length} bytes, the last {last}");
+    }
+}
+
 impl Probe {
     /// With a delay, done() follows after so many ms; 0: never.
     fn later(&mut self, delay_ms: Option<u64>, token: Token) -> Result<Progress, Error> {
@@ -380,5 +394,7 @@ spared_sdk::plugin!(Probe {
     capabilities: [net_bind_service],
     flags: REALTIME,
     wire: (1, 2),
-    parts: [roles, transfer, query, interfaces, groups, peer, identity],
+    parts: [
+        roles, transfer, query, interfaces, groups, peer, identity, documents
+    ],
 });

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use spared_sdk::{
-    AddressClaim, Answer, Cause, CauseKind, Claims, Error, Family, Progress, Publication, Role,
-    SendError, Sockets, Value, VirtualRouterClaim,
+    AddressClaim, Answer, Cause, CauseKind, Claims, Document, Error, Family, Progress, Publication,
+    Role, SendError, Sockets, Value, VirtualRouterClaim,
 };
 
 use crate::{Probe, errno};
@@ -71,6 +71,13 @@ impl Probe {
                 self.host.groups().explain(word(1), role, &cause)?;
             }
             "announce" => self.host.groups().announce(word(1))?,
+            "document" => {
+                let document = match word(2) {
+                    "1" => Document::Status,
+                    _ => Document::Metrics,
+                };
+                self.host.documents().ask(number(1), document);
+            }
             "send" => {
                 self.to_send = number(1);
                 self.send_bytes = number(2) as usize;

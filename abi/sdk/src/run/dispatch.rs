@@ -8,6 +8,7 @@ use spared_abi as abi;
 use spared_contract::{FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin};
 
 use super::core::{End, errno};
+use super::documents::Part;
 use super::pending::To;
 use super::roots::Roots;
 use super::{Driver, resign_limit};
@@ -58,6 +59,7 @@ impl<T: Plugin> Driver<T> {
             | ToPlugin::Partner { .. }
             | ToPlugin::Status(_)
             | ToPlugin::Event(_)
+            | ToPlugin::Document { .. }
                 if !self.core.started.get() =>
             {
                 self.core.hold((message, descriptors));
@@ -80,6 +82,17 @@ impl<T: Plugin> Driver<T> {
                     self.enter("event", |plugin| (watch.event)(plugin, &event));
                 }
             }
+            ToPlugin::Document {
+                ticket,
+                status,
+                text,
+                left,
+            } => self.document(Part {
+                ticket,
+                status,
+                text,
+                left,
+            }),
             // An answer outside of a call comes too late; of a kind that this version does not know nothing depends.
             ToPlugin::Answer { .. } | ToPlugin::Unknown { .. } => {}
             // not for the daemon to say

@@ -9,6 +9,7 @@ mod call;
 pub(crate) mod clock;
 mod core;
 mod dispatch;
+mod documents;
 mod interfaces;
 mod note;
 mod outbound;
@@ -42,6 +43,7 @@ use spared_records::ReceiveError;
 
 use self::clock::now_ns;
 use self::core::{CHANNEL, PARTNER, SOCKET, WAKE};
+use self::documents::Incomplete;
 use self::roots::Roots;
 use self::slow::Slow;
 use self::watches::{Source, Watches};
@@ -97,6 +99,7 @@ struct Driver<T> {
     slow: Slow,
     /// Configuration from root; None for a plugin that does not run as root.
     roots: Option<Roots>,
+    incomplete: Incomplete,
     /// True if the process only checks configurations.
     only_checks: bool,
     /// True if a message came.
@@ -114,6 +117,7 @@ impl<T: Plugin> Driver<T> {
             plugin: None,
             slow: Slow::default(),
             roots: None,
+            incomplete: Incomplete::default(),
             only_checks: false,
             is_served: false,
             running: Arc::default(),

@@ -167,6 +167,7 @@ pub mod part {
         peer: Peer,
         identity: Identity,
         watch: Watch,
+        documents: Documents,
     }
 
     /// The part `query`.

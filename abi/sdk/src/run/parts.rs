@@ -1,13 +1,15 @@
 //! The parts of a plugin, as the functions that the loop calls.
 
 use crate::{
-    Answer, Directive, Error, Groups, Identity, InterfaceEvent, Interfaces, Local, OpenSockets,
-    PairStatus, Partner, Peer, Plugin, Progress, Query, RoleEvent, Roles, Token, Transfer, Watch,
+    Answer, Directive, Documents, Error, Groups, Identity, InterfaceEvent, Interfaces, Local,
+    OpenSockets, PairStatus, Partner, Peer, Plugin, Progress, Query, RoleEvent, Roles, Token,
+    Transfer, Watch,
 };
 use spared_contract::EventRecord;
 
 type Called = Result<Progress, Error>;
 type Asked<T> = fn(&mut T, &[&str], &mut Answer) -> Called;
+type Read<T> = fn(&mut T, u64, Result<&str, Error>);
 
 /// Functions of the parts that a plugin has. [`plugin!`](crate::plugin) creates them from its `parts`.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct Parts<T> {
     pub(super) local: Option<LocalPart<T>>,
     pub(super) identity: Option<IdentityPart<T>>,
     pub(super) watch: Option<WatchPart<T>>,
+    pub(super) document: Option<Read<T>>,
     pub(super) partners: &'static [Partner],
 }
 
@@ -79,6 +82,7 @@ impl<T: Plugin> Parts<T> {
         local: None,
         identity: None,
         watch: None,
+        document: None,
         partners: &[],
     };
 
@@ -178,6 +182,15 @@ impl<T: Plugin> Parts<T> {
             status: T::status,
             event: T::event,
         });
+        self
+    }
+
+    /// Adds the part `documents`.
+    pub const fn documents(mut self) -> Self
+    where
+        T: Documents,
+    {
+        self.document = Some(T::document);
         self
     }
 }

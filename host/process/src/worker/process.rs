@@ -237,7 +237,10 @@ fn printable(mut message: FromPlugin) -> FromPlugin {
             }
         }
         FromPlugin::Call { call, .. } => printable_call(call),
-        FromPlugin::Pong { .. } | FromPlugin::Pending { .. } | FromPlugin::Unknown { .. } => {}
+        FromPlugin::Pong { .. }
+        | FromPlugin::Pending { .. }
+        | FromPlugin::Document { .. }
+        | FromPlugin::Unknown { .. } => {}
     }
     message
 }

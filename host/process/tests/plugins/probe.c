@@ -469,6 +469,14 @@ static spared_status run_child(char *script)
 	return posix_spawn(&pid, shell, NULL, NULL, argv, environ);
 }
 
+static spared_status document(void *self, uint64_t ticket, spared_status status, struct spared_str text)
+{
+	(void)self;
+	spared_logf(SPARED_INFO, "document %d: status %d, %zu bytes, the last %.*s", (int)ticket, (int)status, text.len,
+	            text.len ? 1 : 0, text.len ? text.ptr + text.len - 1 : "");
+	return 0;
+}
+
 static spared_status query(void *self, uint64_t token, const struct spared_str *argv, size_t argc)
 {
 	static uint8_t long_message[SPARED_MESSAGE_MAX + 1];
@@ -520,6 +528,8 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		return spared_unfollow(words[1]);
 	} else if (IS("watch")) {
 		return spared_watch((uint32_t)atoi(words[1]));
+	} else if (IS("document")) {
+		return spared_document((uint64_t)atoi(words[1]), (uint32_t)atoi(words[2]));
 	} else if (IS("send")) {
 		to_send = (uint64_t)atoi(words[1]), send_bytes = (uint64_t)atoi(words[2]);
 		return send_more();
@@ -571,7 +581,7 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 
 SPARED_PLUGIN(
 	SPARED_NAME(PROBE_NAME) SPARED_VERSION("0.1") SPARED_VENDOR("tests") SPARED_SUMMARY("does what it is told")
-	SPARED_REALTIME SPARED_CAPABILITY("net_bind_service") SPARED_WIRE("1-2") SPARED_ROLES SPARED_TRANSFER SPARED_QUERY SPARED_INTERFACES SPARED_PEER SPARED_WATCH
+	SPARED_REALTIME SPARED_CAPABILITY("net_bind_service") SPARED_WIRE("1-2") SPARED_ROLES SPARED_TRANSFER SPARED_QUERY SPARED_INTERFACES SPARED_PEER SPARED_WATCH SPARED_DOCUMENTS
 	SPARED_ASKS("in-sync", "YES WHY", "reports that the peer is in sync, or not")
 	SPARED_ASKS("open", "FILE", "opens a file to read")
 	SPARED_ASKS("state", "", "shows what it has seen"),
@@ -590,4 +600,5 @@ SPARED_PLUGIN(
 	.down = down,
 	.message = message,
 	.writable = writable,
-	.status = status);
+	.status = status,
+	.document = document);

@@ -8,10 +8,11 @@ mod tests;
 use std::fmt;
 
 use spared_message::control::{Answer, AskError, Fault, Request, Status};
+use spared_metrics::samples;
 use spared_verdict::Word;
 
 use crate::args::Args;
-use crate::metrics::samples;
+use crate::metrics::facts;
 use crate::{ask, output, render, start_again};
 use range::Range;
 
@@ -102,7 +103,7 @@ fn down(error: &AskError) -> (u8, String) {
 
 /// State and text for a status.
 fn report(status: &Status, thresholds: &Thresholds) -> (u8, String) {
-    let values = values(status, thresholds);
+    let values = values(&facts(status), thresholds);
     let breaches = values.iter().filter_map(Value::breach);
     let breaches: Vec<(u8, String)> = breaches.collect();
     let worst = breaches.iter().map(|it| it.0).max();
@@ -124,7 +125,7 @@ fn state(word: Word) -> u8 {
     }
 }
 
-fn values<'t>(status: &Status, thresholds: &'t Thresholds) -> Vec<Value<'t>> {
+fn values<'t>(status: &spared_metrics::Status, thresholds: &'t Thresholds) -> Vec<Value<'t>> {
     let kinds = KINDS.iter().flat_map(|kind| {
         let samples = samples(status, kind.metric).into_iter();
         samples.map(move |(labels, value)| (kind, labels, value))
@@ -153,7 +154,7 @@ fn of_label<'t>(thresholds: &'t [Threshold], kind: &str, label: &str) -> Option<
 }
 
 impl Kind {
-    fn limits(&self, status: &Status) -> (Option<f64>, Option<f64>) {
+    fn limits(&self, status: &spared_metrics::Status) -> (Option<f64>, Option<f64>) {
         let max = match self.max {
             Max::None => None,
             Max::Fixed(max) => Some(max),

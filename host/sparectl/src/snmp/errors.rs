@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use spared_message::control::Status;
+use spared_metrics::Status;
 
 use super::rows::dropped;
 

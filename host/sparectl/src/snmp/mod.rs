@@ -14,10 +14,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
-use spared_message::control::{self, Answer, Request, Status};
+use spared_message::control::{self, Answer, Request};
+use spared_metrics::Status;
+use spared_metrics::sources::now;
 
 use crate::args::Args;
-use crate::metrics::sources::now;
+use crate::metrics::facts;
 use crate::{EXIT_FAILED, output};
 use errors::ProtocolErrors;
 use oid::Oid;
@@ -87,7 +89,7 @@ impl<'a> Agent<'a> {
 
     fn status(&self) -> Option<Status> {
         match control::ask(self.runtime_dir, &Request::Metrics, PATIENCE) {
-            Ok(Answer::Status(status)) => Some(*status),
+            Ok(Answer::Status(status)) => Some(facts(&status)),
             _ => None,
         }
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use spared_message::control::{GroupStatus, Status};
+use spared_metrics::sources::{RouterRows, number, seconds, virtual_routers};
+use spared_metrics::{GroupStatus, Status};
 
 use super::oid::Oid;
-use crate::metrics::sources::{RouterRows, number, seconds, virtual_routers};
 
 /// vrrpv3Objects of VRRPV3-MIB.
 const OBJECTS: [u32; 8] = [1, 3, 6, 1, 2, 1, 207, 1];

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use spared_message::control::{AddressStatus, GroupStatus, Value as Row};
+use spared_metrics::{AddressStatus, GroupStatus, Value as Row};
 
 use super::*;
 

@@ -116,6 +116,8 @@ const WORDS: [&str; 37] = [
     "follow a-name-that-is-too-long",
     "unfollow lan1",
     "watch 3",
+    "document 5 1",
+    "document 6 77",
     "send 40 60000",
     "too-long",
     "in_sync 1 yes",
@@ -168,6 +170,13 @@ impl Ends {
                 let number = 7;
                 self.host
                     .send(&ToPlugin::Status(PairStatus::default()), &[]);
+                let part = ToPlugin::Document {
+                    ticket: 5,
+                    status: [0, 0, -22][self.dice.next(3)],
+                    text: "{}".repeat(self.dice.next(9)),
+                    left: self.dice.next(3) as u64,
+                };
+                self.host.send(&part, &[]);
                 let statuses = vec![-22];
                 self.host.send(&ToPlugin::Answer { number, statuses }, &[]);
                 self.host.send(&ToPlugin::Ping { number }, &[]);

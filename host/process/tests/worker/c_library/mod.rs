@@ -41,6 +41,8 @@ fn sanitized(lab: &Lab) -> PathBuf {
 
 #[path = "../callbacks.rs"]
 mod callbacks;
+#[path = "../documents.rs"]
+mod documents;
 mod examples;
 #[path = "../facts.rs"]
 mod facts;

@@ -12,6 +12,8 @@ pub fn probe(lab: &Lab) -> PathBuf {
 mod callbacks;
 #[path = "../calls.rs"]
 mod calls;
+#[path = "../documents.rs"]
+mod documents;
 #[path = "../facts.rs"]
 mod facts;
 #[path = "../identity.rs"]

@@ -133,6 +133,10 @@ pub const LIES: &[Row] = &[
     ("claim-uninvited", "refused"),
     ("add-uninvited", "add: refused: Operation not permitted"),
     ("watch-often", "watch: "),
+    (
+        "documents-uninvited",
+        "documents: refused: Operation not permitted",
+    ),
     ("group-empty", "refused"),
     ("group-many", "refused"),
     ("group-unknown", "refused"),

@@ -2,10 +2,10 @@
 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
-use spared_message::control::Status;
 
-use super::sources::{Labels, fence, flag, float, now, of_group, role, seconds};
-use super::values::{
+use crate::sources::{Labels, fence, flag, float, now, of_group, role, seconds};
+use crate::status::Status;
+use crate::values::{
     Values, checks, count, dropped, each, findings, hooks, last_changes, lateness, leases,
     link_bytes, of_details, of_link, of_plugin, of_plugin_row, one, one_with, path_heartbeats,
     present, restored, role_changes, round_trips, routers, signed, some, tables, verdict,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use spared_message::control::{GroupStatus, Status, Value};
+
+use crate::status::{GroupStatus, Status, Value};
 
 /// Labels of a sample: names and values.
 pub type Labels = Vec<(&'static str, String)>;

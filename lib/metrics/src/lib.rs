@@ -1,14 +1,15 @@
-//! `sparectl metrics`: the daemon's snapshot as metrics of Prometheus, to standard output or to a file for the textfile
-//! collector of the node exporter.
+//! Metrics of Prometheus from the status of a node: for `sparectl metrics`, its probes, and the page of the plugin web.
+
+#![forbid(unsafe_code)]
 
 pub mod sources;
+mod status;
 mod table;
 #[cfg(test)]
 mod tests;
 mod values;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -17,26 +18,14 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use spared_file::{Access, replace};
-use spared_message::control::{Answer, Fault, Request, Status};
 
-use crate::args::Args;
-use crate::{EXIT_FAILED, ask, exit_code, exit_code_down, output};
 use sources::Labels;
+pub use status::{AddressStatus, GroupStatus, Status, Value};
 use table::{METRICS, Metric};
 use values::Values;
 
 /// Prefix of all names.
 const PREFIX: &str = "spared";
-
-/// Form and place of the metrics.
-#[derive(Debug, Default, PartialEq)]
-pub struct Metrics {
-    /// OpenMetrics instead of the text format of Prometheus.
-    pub is_open: bool,
-    /// File that is replaced; None: standard output.
-    pub out: Option<PathBuf>,
-}
 
 /// Samples of the metric with this name: labels, and values. There are none if the status has none.
 pub fn samples(status: &Status, name: &str) -> Vec<(Labels, f64)> {
@@ -47,42 +36,9 @@ pub fn samples(status: &Status, name: &str) -> Vec<(Labels, f64)> {
     }
 }
 
-/// Prints or writes the metrics. A daemon that does not answer is a metric, too: `spared_up 0`.
-pub fn run(args: &Args, metrics: &Metrics) -> u8 {
-    let text = match ask(args, &Request::Metrics) {
-        Ok(Answer::Status(status)) => encode(Some(*status), metrics.is_open),
-        Ok(answer) => {
-            if let Answer::Error { lines, .. } = &answer {
-                output::errors(lines);
-            }
-            return exit_code(&answer);
-        }
-        Err(error) if matches!(error.fault, Fault::Permission) => {
-            output::errors(&[error.to_string()]);
-            return exit_code_down(&error);
-        }
-        Err(_) => encode(None, metrics.is_open),
-    };
-    let Some(out) = &metrics.out else {
-        output::text(&text);
-        return 0;
-    };
-    match write(out, &text) {
-        Ok(()) => 0,
-        Err(why) => {
-            output::errors(&[why]);
-            EXIT_FAILED
-        }
-    }
-}
-
-// The collector of the node exporter, which has an account of its own, reads the file, and must never find a half of it.
-fn write(out: &Path, text: &str) -> Result<(), String> {
-    replace(out, text.as_bytes(), Access::AsBefore, || Ok(()))
-}
-
-/// Metrics of a status; without one, that the daemon does not answer.
-fn encode(status: Option<Status>, is_open: bool) -> String {
+/// Metrics of a status; without one, that the daemon does not answer: `spared_up 0`. `is_open`: OpenMetrics instead of
+/// the text format of Prometheus.
+pub fn encode(status: Option<Status>, is_open: bool) -> String {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(Snapshot(status)));
     let mut text = String::new();

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use spared_message::control::{CheckStatus, GroupStatus, LinkStatus, Status};
-use spared_verdict::{STATE_LOSES, STATE_UNKNOWN, Word};
+use spared_contract::VerdictWord;
+use spared_contract::check::{CHECK_LOSES, CHECK_UNKNOWN};
 
-use super::sources::{
+use crate::sources::{
     Labels, ReplicaTable, RouterRows, between, flag, float, number, of_group, replica_tables,
     seconds, virtual_routers,
 };
+use crate::status::{CheckStatus, GroupStatus, LinkStatus, Status};
 
 /// Values of a metric.
 pub enum Values {
@@ -59,7 +60,7 @@ pub fn of_link(link: &LinkStatus) -> Labels {
 }
 
 pub fn verdict(status: &Status) -> Values {
-    each(Word::ALL, |word| {
+    each(VerdictWord::ALL, |word| {
         let labels = vec![("word", word.probe_word().to_owned())];
         (labels, flag(*word == status.verdict.word))
     })
@@ -78,11 +79,11 @@ pub fn findings(status: &Status) -> Values {
 // A check without a result has no number yet.
 pub fn checks(status: &Status) -> Values {
     let known = status.checks.iter();
-    let known = known.filter(|it| it.state != STATE_UNKNOWN);
+    let known = known.filter(|it| it.state != CHECK_UNKNOWN);
     let sample = |it: &CheckStatus| {
         let mut labels = of_plugin(&it.plugin);
         labels.push(("name", it.name.clone()));
-        let state = if it.state == STATE_LOSES { 0 } else { it.state };
+        let state = if it.state == CHECK_LOSES { 0 } else { it.state };
         (labels, f64::from(state))
     };
     Values::Samples(known.map(sample).collect())

@@ -1,0 +1,177 @@
+//! Connections that are there. When there are too many, one that waits for a request gives way: the oldest one of the
+//! address that has most of them. So those who open many hold up themselves.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::task::AbortHandle;
+
+use super::quota::{Limit, network_of};
+use crate::config::is_local;
+
+/// All connections, oldest first.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    limit: Limit,
+    members: Arc<Mutex<Members>>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    last: u64,
+    all: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    number: u64,
+    network: IpAddr,
+    is_waiting: Arc<AtomicBool>,
+    task: Option<AbortHandle>,
+}
+
+impl Crowd {
+    pub fn new(limit: Limit) -> Self {
+        Self {
+            limit,
+            members: Arc::default(),
+        }
+    }
+
+    /// Admits a connection until its place is dropped; None if its address has too many, or nobody gives way.
+    pub fn admit(&self, address: IpAddr) -> Option<Place> {
+        let most = match is_local(address) {
+            true => self.limit.of_this_node,
+            false => self.limit.of_address,
+        };
+        let network = network_of(address);
+        let mut members = self.members();
+        let own = members.all.iter().filter(|it| it.network == network);
+        if own.count() >= most as usize {
+            return None;
+        }
+        if members.all.len() >= self.limit.all as usize {
+            members.make_room()?;
+        }
+        members.last += 1;
+        let (number, is_waiting) = (members.last, Arc::new(AtomicBool::new(true)));
+        members.all.push(Member {
+            number,
+            network,
+            is_waiting: is_waiting.clone(),
+            task: None,
+        });
+        Some(Place {
+            number,
+            is_waiting,
+            crowd: self.clone(),
+        })
+    }
+
+    /// Notes the task of an admitted connection, by which it can be ended.
+    pub fn set_task(&self, number: u64, task: AbortHandle) {
+        let mut members = self.members();
+        let member = members.all.iter_mut().find(|it| it.number == number);
+        match member {
+            Some(member) => member.task = Some(task),
+            None => task.abort(),
+        }
+    }
+
+    /// Number of connections that are there.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.members().all.len()).unwrap_or(u32::MAX)
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        // a panic elsewhere leaves the list valid
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Members {
+    /// Ends a connection that waits; None if none does.
+    fn make_room(&mut self) -> Option<()> {
+        let waits = |it: &&Member| it.is_waiting.load(Ordering::Relaxed);
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for member in self.all.iter().filter(waits) {
+            *counts.entry(member.network).or_default() += 1;
+        }
+        let (network, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let is_it = |it: &Member| it.network == network && waits(&it);
+        let at = self.all.iter().position(is_it)?;
+        if let Some(task) = self.all.remove(at).task {
+            task.abort();
+        }
+        Some(())
+    }
+}
+
+/// Place of a connection, which ends with it.
+#[derive(Debug)]
+pub struct Place {
+    number: u64,
+    is_waiting: Arc<AtomicBool>,
+    crowd: Crowd,
+}
+
+impl Place {
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Flag that says whether the connection waits for a request; only then it may have to give way.
+    pub fn waiting(&self) -> Arc<AtomicBool> {
+        self.is_waiting.clone()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let number = self.number;
+        self.crowd.members().all.retain(|it| it.number != number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Limit = Limit {
+        all: 5,
+        of_address: 3,
+        of_this_node: 4,
+    };
+
+    fn numbers(crowd: &Crowd) -> Vec<u64> {
+        crowd.members().all.iter().map(|it| it.number).collect()
+    }
+
+    #[test]
+    fn who_has_most_gives_way_and_never_a_request() {
+        let crowd = Crowd::new(LIMIT);
+        let admit = |last: u8| crowd.admit([192, 0, 2, last].into());
+        let first: Vec<Place> = (0..3).filter_map(|_| admit(1)).collect();
+        assert!(first.len() == 3 && admit(1).is_none(), "of one address");
+        let others = [admit(2), admit(3)];
+        assert_eq!(numbers(&crowd), [1, 2, 3, 4, 5]);
+        // the oldest has a request in hand
+        first[0].waiting().store(false, Ordering::Relaxed);
+        let newer = admit(4);
+        assert_eq!(numbers(&crowd), [1, 3, 4, 5, 6]);
+        drop(first);
+        assert_eq!(numbers(&crowd), [4, 5, 6]);
+        for place in others.iter().chain([&newer]).flatten() {
+            place.waiting().store(false, Ordering::Relaxed);
+        }
+        let last = [admit(5), admit(6)];
+        for place in last.iter().flatten() {
+            place.waiting().store(false, Ordering::Relaxed);
+        }
+        assert!(admit(7).is_none(), "nobody waits");
+        drop((others, newer, last));
+        assert_eq!(crowd.count(), 0);
+    }
+}
