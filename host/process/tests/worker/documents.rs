@@ -56,9 +56,9 @@ fn a_document_that_is_refused_or_too_long_is_none_and_the_next_one_comes() {
     assert_eq!(asked(&mut host, 1), (1, 0));
     assert_eq!(asked(&mut host, 1).1, 5);
     send(&host, 1, -11, "", 0);
-    host.log("document 1: status -11, 0 bytes, the last ");
+    host.log("document 1: status -11, 0 bytes, the last");
     send(&host, 2, 0, "endless", u64::MAX / 2);
-    host.log("document 2: status -90, 0 bytes, the last ");
+    host.log("document 2: status -90, 0 bytes, the last");
     send(&host, 3, 0, "{}", 0);
     host.log("document 3: status 0, 2 bytes, the last }");
 }

@@ -84,7 +84,7 @@ const CONFIGURATIONS: [&str; 7] = [
     "addresses = { r1 = [\"10.0.0.1\"] }\n[a]\n\"10.0.0.0/8\" = -3\n[a.b.c]\nd = [[1], [[2]]]\n",
 ];
 
-const WORDS: [&str; 37] = [
+const WORDS: [&str; 39] = [
     "get name",
     "get share",
     "get priority",
