@@ -3,22 +3,43 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use spared_verdict::{ChangeNumbers, Fitness, GroupFacts, History, Role, RoleChange};
+use spared_verdict::history::Urgency;
+use spared_verdict::{
+    ChangeNumbers, Finding, Fitness, GroupFacts, History, Past, PastQuery, Role, RoleChange,
+};
 
 use crate::history::Store;
 
 /// Shortest time between two writes.
 const GATHER: Duration = Duration::from_millis(100);
+/// Longest time until a finding that comes and goes is written.
+const LATE: Duration = Duration::from_secs(60);
+/// Interval at which a run that has nothing else to write is noted as alive: after a power cut the time of its end is
+/// known so exactly.
+const ALIVE: Duration = Duration::from_secs(600);
 /// Longest wait for the disk when the daemon ends.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Start of a run, in readable form.
+#[derive(Clone, Debug)]
+pub struct RunStart {
+    /// Name of this node.
+    pub node: String,
+    /// Time of the start.
+    pub at: String,
+    /// Last time at which the previous run is known to have run, if something else than the history tells.
+    pub seen: Option<String>,
+    /// Kernel's id of this boot.
+    pub boot: String,
+}
 
 /// History of this node in memory.
 #[derive(Debug)]
 pub struct Memory {
     history: History,
     store: Store,
-    /// Time of the next write; None if nothing is new.
-    due: Option<Instant>,
+    /// Time of the next write.
+    due: Instant,
     /// Time of the last write.
     written: Option<Instant>,
     /// Last fitness that the peer reported.
@@ -31,22 +52,20 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Reads the history of earlier runs. `at` is the time in readable form, and `boot` is the kernel's id of this
-    /// boot.
-    pub fn new(store: Store, node: &str, now: Instant, at: &str, boot: &str) -> Self {
-        let mut history = store.read();
+    /// Begins a run with the history of earlier ones.
+    pub fn new((store, mut history): (Store, History), now: Instant, start: &RunStart) -> Self {
         let own = Fitness {
-            node: node.to_owned(),
+            node: start.node.clone(),
             quality: 100,
             ..Fitness::default()
         };
-        let ended = history.handle_start(at, &own);
-        let ran_on = history.handle_boot(boot);
+        let seen = start.seen.as_deref();
+        let inherited = history.handle_start(&start.at, seen, &own, &start.boot);
         Self {
             own_numbers: history.numbers(),
             peer_numbers: BTreeMap::new(),
-            due: (!ended.is_empty() || !ran_on).then_some(now),
-            inherited: if ran_on { ended } else { BTreeSet::new() },
+            due: now,
+            inherited,
             history,
             store,
             written: None,
@@ -59,20 +78,20 @@ impl Memory {
         std::mem::take(&mut self.inherited)
     }
 
-    pub fn changes(&self) -> &[RoleChange] {
-        self.history.changes()
+    /// Returns a part of the history, at most about this many bytes as JSON.
+    pub fn past(&self, query: &PastQuery, at: &str, bytes_max: usize) -> Past {
+        self.history.past(query, at, bytes_max)
     }
 
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub fn next_timeout(&self) -> Instant {
         self.due
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if self.due.is_some_and(|due| now >= due) {
-            self.due = None;
-            self.written = Some(now);
-            self.store.write(&self.history);
-        }
+    /// Writes what has changed. `at` is the time in readable form.
+    pub fn handle_timeout(&mut self, now: Instant, at: &str) {
+        self.due = now + ALIVE;
+        self.written = Some(now);
+        self.store.write(self.history.take_changed(at));
     }
 
     /// Returns the reason why a restart would lose the history.
@@ -81,10 +100,8 @@ impl Memory {
     }
 
     /// Writes the history at the end of the daemon.
-    pub fn close(mut self) {
-        if self.due.is_some() {
-            self.store.write(&self.history);
-        }
+    pub fn close(mut self, at: &str) {
+        self.store.write(self.history.take_changed(at));
         self.store.flush(PATIENCE);
     }
 
@@ -111,7 +128,7 @@ impl Memory {
             own.or_default().note(number, change.to);
         }
         self.history.push(change);
-        self.plan_write(now);
+        self.plan_write(now, Urgency::Now);
     }
 
     /// Returns the last fitness that the peer reported, whichever node it was.
@@ -123,13 +140,30 @@ impl Memory {
     pub fn handle_peer(&mut self, now: Instant, at: &str, peer: Fitness) {
         self.peer = Some(peer.clone());
         if self.history.handle_peer_fitness(at, &peer.brief()) {
-            self.plan_write(now);
+            self.plan_write(now, Urgency::Now);
         }
     }
 
-    fn plan_write(&mut self, now: Instant) {
-        // a single change is written at once, and changes in quick succession together
-        let due = self.written.map_or(now, |at| now.max(at + GATHER));
-        self.due.get_or_insert(due);
+    /// Handles the findings that last, each with its begin.
+    pub fn handle_findings<'f>(
+        &mut self,
+        now: Instant,
+        at: &str,
+        lasting: impl IntoIterator<Item = (&'f Finding, &'f str)>,
+    ) {
+        let urgency = self.history.handle_findings(at, lasting);
+        self.plan_write(now, urgency);
+    }
+
+    fn plan_write(&mut self, now: Instant, urgency: Urgency) {
+        let last = self.written.unwrap_or(now);
+        let due = match urgency {
+            Urgency::None => return,
+            Urgency::Late => now.max(last + LATE),
+            // a single change is written at once, and changes in quick succession together
+            Urgency::Now if self.written.is_none() => now,
+            Urgency::Now => now.max(last + GATHER),
+        };
+        self.due = self.due.min(due);
     }
 }

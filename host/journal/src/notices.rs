@@ -9,7 +9,8 @@ use spared_message::notice::{Kind, Notice};
 use spared_process::clock;
 use spared_process::token_bucket::TokenBucket;
 use spared_verdict::{
-    ChangeNumbers, Finding, FindingTimes, FirstFound, Fitness, GroupFacts, RoleChange, Verdict,
+    ChangeNumbers, Finding, FindingTimes, FirstFound, Fitness, GroupFacts, Past, PastQuery,
+    RoleChange, Verdict,
 };
 
 use crate::events::{Events, Recorded};
@@ -76,7 +77,10 @@ impl Notices {
     /// Handles the findings of this second. Each node records the findings of the pair in its own journal. The rate is
     /// limited, because some findings come from the peer, which may lie.
     pub fn handle_findings(&mut self, now: Instant, found: Vec<Finding>) {
-        let (begun, ended) = self.findings.update(now, &clock::now(), found);
+        let at = clock::now();
+        let (begun, ended) = self.findings.update(now, &at, found);
+        self.history
+            .handle_findings(now, &at, self.findings.lasting());
         for finding in begun {
             let text = format!("{} ({})", finding.text, finding.id);
             let notice = Notice::warn(Kind::Finding, text).because(&finding.id);
@@ -90,9 +94,9 @@ impl Notices {
     }
 
     /// Sets the start time of each finding in a verdict.
-    pub fn set_start_times(&mut self, mut verdict: Verdict) -> Verdict {
+    pub fn set_start_times(&mut self, now: Instant, mut verdict: Verdict) -> Verdict {
         self.findings
-            .set_begin(&clock::now(), &mut verdict.findings);
+            .set_begin(now, &clock::now(), &mut verdict.findings);
         verdict
     }
 
@@ -144,9 +148,9 @@ impl Notices {
         self.history.handle_peer_numbers(groups);
     }
 
-    /// Role changes of this node, oldest first.
-    pub fn changes(&self) -> &[RoleChange] {
-        self.history.changes()
+    /// Returns a part of this node's history, at most about this many bytes as JSON.
+    pub fn past(&self, query: &PastQuery, bytes_max: usize) -> Past {
+        self.history.past(query, &clock::now_ms(), bytes_max)
     }
 
     /// Last fitness that the node of this name reported.
@@ -166,16 +170,18 @@ impl Notices {
         self.history.fault()
     }
 
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub fn next_timeout(&self) -> Instant {
         self.history.next_timeout()
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.history.handle_timeout(now);
+        if now >= self.next_timeout() {
+            self.history.handle_timeout(now, &clock::now_ms());
+        }
     }
 
     /// Writes all that is not on the disk yet.
     pub fn close(self) {
-        self.history.close();
+        self.history.close(&clock::now_ms());
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -54,8 +54,17 @@ fn check_writable(folder: &Path) -> Result<(), Errno> {
 /// Reads the file, if only root and this process's user can have written it.
 ///
 /// # Errors
-/// The system's error, or that others may write the file.
+/// The system's error, or that others may write the file, or that it is not UTF-8.
 pub fn read(path: &Path) -> io::Result<String> {
+    let bytes = read_bytes(path)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("is not UTF-8"))
+}
+
+/// Reads the bytes of a file in the same way.
+///
+/// # Errors
+/// The system's error, or that others may write the file.
+pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -67,30 +76,57 @@ pub fn read(path: &Path) -> io::Result<String> {
         let must = "must be a regular file that belongs to root or to the daemon's user, and that only its owner can write";
         return Err(io::Error::other(must));
     }
-    let mut text = String::new();
-    file.take(SIZE_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    file.take(SIZE_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Content that a thread writes to a file.
+pub trait FileContent: Send + 'static {
+    /// State of the thread from one write to the next.
+    type Kept: Send + 'static;
+
+    /// Adds a content that came before this one and is not written yet.
+    fn join(&mut self, older: Self);
+
+    /// Writes the content durably.
+    ///
+    /// # Errors
+    /// The system's reason. Then the same content is written again, with what has come meanwhile.
+    fn write(&self, path: &Path, kept: &mut Self::Kept) -> Result<(), String>;
+}
+
+/// A text replaces the file, and an older one.
+impl FileContent for String {
+    type Kept = ();
+
+    fn join(&mut self, _: Self) {}
+
+    fn write(&self, path: &Path, (): &mut ()) -> Result<(), String> {
+        write(path, self)
+    }
 }
 
 /// Writes the latest content of a file in a thread of its own: a flush of the disk may take long, and the loop must not
 /// wait. A content that could not be written is retried until it is.
 #[derive(Debug)]
-pub struct BackgroundWriter {
+pub struct BackgroundWriter<C: FileContent = String> {
     path: PathBuf,
-    shared: Arc<Shared>,
-    has_thread: bool,
+    shared: Arc<Shared<C>>,
+    /// State of the thread, until there is one.
+    kept: Option<C::Kept>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    slot: Mutex<Slot>,
+#[derive(Debug)]
+struct Shared<C> {
+    slot: Mutex<Slot<C>>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct Slot {
+#[derive(Debug)]
+struct Slot<C> {
     /// Content that is not on the disk.
-    pending: Option<String>,
+    pending: Option<C>,
     /// True if writing the pending content has failed before.
     is_retry: bool,
     is_writing: bool,
@@ -98,7 +134,18 @@ struct Slot {
     fault: Option<String>,
 }
 
-impl Slot {
+impl<C> Default for Slot<C> {
+    fn default() -> Self {
+        Self {
+            pending: None,
+            is_retry: false,
+            is_writing: false,
+            fault: None,
+        }
+    }
+}
+
+impl<C> Slot<C> {
     /// Returns true if nothing is being written or waits for its first try.
     fn is_settled(&self) -> bool {
         !self.is_writing && (self.pending.is_none() || self.is_retry)
@@ -107,10 +154,18 @@ impl Slot {
 
 impl BackgroundWriter {
     pub fn new(path: PathBuf) -> Self {
+        Self::with(path, ())
+    }
+}
+
+impl<C: FileContent> BackgroundWriter<C> {
+    /// Makes a writer whose thread begins with this state.
+    pub fn with(path: PathBuf, kept: C::Kept) -> Self {
+        let (slot, changed) = (Mutex::new(Slot::default()), Condvar::new());
         Self {
             path,
-            shared: Arc::default(),
-            has_thread: false,
+            shared: Arc::new(Shared { slot, changed }),
+            kept: Some(kept),
         }
     }
 
@@ -118,16 +173,14 @@ impl BackgroundWriter {
         &self.path
     }
 
-    /// Begins to write a content. An earlier one that is not written yet is dropped.
-    pub fn write(&mut self, text: String) {
-        let began = if self.has_thread {
-            Ok(())
-        } else {
-            begin(self.path.clone(), Arc::clone(&self.shared))
-        };
-        self.has_thread |= began.is_ok();
+    /// Begins to write a content. It joins an earlier one that is not written yet.
+    pub fn write(&mut self, mut content: C) {
+        let began = begin(&self.path, &self.shared, &mut self.kept);
         let mut slot = self.shared.lock();
-        slot.pending = Some(text);
+        if let Some(older) = slot.pending.take() {
+            content.join(older);
+        }
+        slot.pending = Some(content);
         slot.is_retry = began.is_err();
         if let Err(error) = began {
             slot.fault = Some(format!(
@@ -145,7 +198,7 @@ impl BackgroundWriter {
     /// The reason why the content is not on the disk. A disk that is slower than `limit` is no error.
     pub fn flush(&self, limit: Duration) -> Result<(), String> {
         let slot = self.shared.lock();
-        let is_busy = |slot: &mut Slot| !slot.is_settled();
+        let is_busy = |slot: &mut Slot<C>| !slot.is_settled();
         let waited = self.shared.changed.wait_timeout_while(slot, limit, is_busy);
         let (slot, _) = waited.unwrap_or_else(PoisonError::into_inner);
         match &slot.fault {
@@ -160,38 +213,46 @@ impl BackgroundWriter {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Slot> {
+impl<C> Shared<C> {
+    fn lock(&self) -> MutexGuard<'_, Slot<C>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the next content to be written: a new one at once, or one that failed after [`RETRY`].
-    fn take(&self) -> String {
+    fn take(&self) -> C {
         let mut slot = self.lock();
         loop {
             slot = if slot.is_retry {
-                let is_retry = |slot: &mut Slot| slot.is_retry;
+                let is_retry = |slot: &mut Slot<C>| slot.is_retry;
                 let waited = self.changed.wait_timeout_while(slot, RETRY, is_retry);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             } else {
-                let is_idle = |slot: &mut Slot| slot.pending.is_none();
+                let is_idle = |slot: &mut Slot<C>| slot.pending.is_none();
                 let waited = self.changed.wait_while(slot, is_idle);
                 waited.unwrap_or_else(PoisonError::into_inner)
             };
-            if let Some(text) = slot.pending.take() {
+            if let Some(content) = slot.pending.take() {
                 slot.is_retry = false;
                 slot.is_writing = true;
-                return text;
+                return content;
             }
         }
     }
 
-    fn settle(&self, text: String, written: Result<(), String>) {
+    fn settle(&self, content: C, written: Result<(), String>)
+    where
+        C: FileContent,
+    {
         let mut slot = self.lock();
         slot.is_writing = false;
-        if written.is_err() && slot.pending.is_none() {
-            slot.pending = Some(text);
-            slot.is_retry = true;
+        if written.is_err() {
+            match &mut slot.pending {
+                Some(newer) => newer.join(content),
+                None => {
+                    slot.pending = Some(content);
+                    slot.is_retry = true;
+                }
+            }
         }
         slot.fault = written.err();
         drop(slot);
@@ -199,24 +260,43 @@ impl Shared {
     }
 }
 
-fn begin(path: PathBuf, shared: Arc<Shared>) -> io::Result<()> {
+// Starts the thread if there is none. It takes `kept`, which comes back if the thread cannot be started.
+fn begin<C: FileContent>(
+    path: &Path,
+    shared: &Arc<Shared<C>>,
+    kept: &mut Option<C::Kept>,
+) -> io::Result<()> {
+    if kept.is_none() {
+        return Ok(());
+    }
+    let (sender, receiver) = mpsc::channel();
+    let (path, shared) = (path.to_owned(), Arc::clone(shared));
     let thread = thread::Builder::new().name("state".to_owned());
-    thread.spawn(move || work(&path, &shared)).map(drop)
+    thread.spawn(move || {
+        if let Ok(kept) = receiver.recv() {
+            work(&path, &shared, kept);
+        }
+    })?;
+    if let Some(kept) = kept.take() {
+        // the thread waits for it
+        let _ = sender.send(kept);
+    }
+    Ok(())
 }
 
 // Runs the thread. A fault is logged when it begins and when it ends.
-fn work(path: &Path, shared: &Shared) {
+fn work<C: FileContent>(path: &Path, shared: &Shared<C>, mut kept: C::Kept) {
     let mut was_written = true;
     loop {
-        let text = shared.take();
-        let written = write(path, &text);
+        let content = shared.take();
+        let written = content.write(path, &mut kept);
         match &written {
             Err(why) if was_written => log::warn!("{why}: changes are lost at a restart"),
             Ok(()) if !was_written => log::info!("{} is written again", path.display()),
             _ => {}
         }
         was_written = written.is_ok();
-        shared.settle(text, written);
+        shared.settle(content, written);
     }
 }
 

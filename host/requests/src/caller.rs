@@ -72,8 +72,8 @@ impl Caller {
                 | Request::OwnStatus
                 | Request::Metrics
                 | Request::Why { .. }
-                | Request::History
-                | Request::OwnHistory
+                | Request::History(_)
+                | Request::OwnHistory(_)
                 | Request::Events { .. }
                 | Request::Plugins
                 | Request::Plugin { .. }

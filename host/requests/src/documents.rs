@@ -10,7 +10,7 @@ use spared_abi::{
     DOCUMENT_WHY,
 };
 use spared_contract::ToPlugin;
-use spared_message::control::{Answer, Request};
+use spared_message::control::{Answer, PastQuery, Request};
 use spared_message::query::DocumentRequest;
 use spared_process::token_bucket::TokenBucket;
 
@@ -155,7 +155,7 @@ fn request_of(what: u32) -> Option<Request> {
     Some(match what {
         DOCUMENT_STATUS => Request::Status,
         DOCUMENT_WHY => Request::Why { group: None },
-        DOCUMENT_HISTORY => Request::History,
+        DOCUMENT_HISTORY => Request::History(PastQuery::default()),
         DOCUMENT_EVENTS => Request::Events { limit: EVENTS },
         DOCUMENT_METRICS => Request::Metrics,
         _ => return None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use spared_contract::Row;
 use spared_message::control::{Answer, ErrorCode, Status, refusal};
 use spared_message::query::{Answered, Unanswered};
-use spared_verdict::RoleChange;
+use spared_verdict::{Past, PastQuery};
 
 use crate::rows::{kind, value};
 use crate::switch::{Planned, Switch};
@@ -16,6 +16,8 @@ use crate::switch::{Planned, Switch};
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time limit for the rows of plugins if the peer asks: the answer must reach it within its `STATUS_TIMEOUT`.
 const HALF_TIMEOUT: Duration = Duration::from_millis(600);
+/// Maximum number of further parts of the peer's history in an answer.
+const PARTS_MAX: usize = 3;
 /// Time limit for other verbs of a plugin, which may have to search all its records. sparectl waits 15 s.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -39,7 +41,7 @@ pub enum QuestionKind {
     /// The snapshot of this node.
     Snapshot,
     /// The history, with the peer's history.
-    History(PeerHistory),
+    History(PastQuery, PeerHistory),
     /// Causes of the roles of one group or all, with the peer's history.
     Why(Option<String>, PeerHistory),
     Plugin,
@@ -58,7 +60,7 @@ pub enum QuestionKind {
 pub type PeerStatusHalf = Option<Box<Status>>;
 
 /// History of the peer; None until it has answered.
-pub type PeerHistory = Option<Vec<RoleChange>>;
+pub type PeerHistory = Option<Past>;
 
 /// A request, with the answers that have arrived.
 #[derive(Debug)]
@@ -75,6 +77,8 @@ pub struct Question {
     missing: bool,
     /// Number of the pending question to the peer; None if there is none.
     there: Option<u64>,
+    /// Number of further parts of the peer's history that were asked for.
+    parts: usize,
 }
 
 impl Question {
@@ -87,6 +91,7 @@ impl Question {
             attention: false,
             missing: false,
             there: None,
+            parts: 0,
         }
     }
 
@@ -103,6 +108,16 @@ impl Question {
             ([word], _) if word == "status" => HALF_TIMEOUT,
             _ => QUERY_TIMEOUT,
         }
+    }
+
+    /// Returns the query for a further part of the peer's history; None if there is none, or if enough were asked for.
+    pub fn next_part(&mut self) -> Option<PastQuery> {
+        let QuestionKind::History(query, Some(there)) = &self.kind else {
+            return None;
+        };
+        let query = query.before(there).filter(|_| self.parts < PARTS_MAX)?;
+        self.parts += 1;
+        Some(query)
     }
 
     /// Returns the rows of all plugins that have answered.
@@ -143,9 +158,12 @@ impl Question {
                 *there = Some(status)
             }
             (
-                QuestionKind::History(there) | QuestionKind::Why(_, there),
-                Some(Answer::History { changes, .. }),
-            ) => *there = Some(changes),
+                QuestionKind::History(_, there) | QuestionKind::Why(_, there),
+                Some(Answer::History(part)),
+            ) => match there {
+                Some(known) => known.add_older(part),
+                None => *there = Some(part),
+            },
             _ => {}
         }
     }
@@ -370,11 +388,40 @@ mod tests {
         let asked = question(QuestionKind::Status(None));
         let (queries, ended) = questions.begin_queries(asked, plugins(&[]));
         assert!(queries.is_empty() && ended.is_some());
-        let unheard = question(QuestionKind::History(None)).asks_peer(None);
+        let unheard = question(QuestionKind::History(PastQuery::default(), None)).asks_peer(None);
         assert!(questions.begin(unheard).is_some());
-        let asked = question(QuestionKind::History(None)).asks_peer(Some(9));
+        let asked = question(QuestionKind::History(PastQuery::default(), None)).asks_peer(Some(9));
         assert!(questions.begin(asked).is_none(), "the peer is waited for");
         assert!(questions.handle_there(9, None).is_some());
+    }
+
+    #[test]
+    fn a_long_history_of_the_peer_comes_in_parts_of_which_there_are_not_too_many() {
+        let mut questions = Questions::default();
+        let part = |since: usize, is_cut| {
+            Answer::History(Past {
+                since: Some(format!("2026-11-{since:02}T00:00:00Z")),
+                is_cut,
+                ..Past::default()
+            })
+        };
+        for (is_long, parts) in [(false, 3), (true, PARTS_MAX + 1)] {
+            let kind = QuestionKind::History(PastQuery::default(), None);
+            let mut asked = question(kind);
+            for number in 1..=parts {
+                assert!(questions.begin(asked.asks_peer(Some(9))).is_none());
+                let is_cut = is_long || number < parts;
+                let answer = part(20 - number, is_cut);
+                asked = questions.handle_there(9, Some(answer)).expect("a part");
+                let until = asked.next_part().and_then(|query| query.until);
+                let wanted = format!("2026-11-{:02}T00:00:00Z", 20 - number);
+                assert_eq!(until, (number < parts).then_some(wanted));
+            }
+        }
+        let kind = QuestionKind::History(PastQuery::default(), None);
+        assert!(questions.begin(question(kind).asks_peer(Some(9))).is_none());
+        let mut silent = questions.handle_there(9, None).expect("it ends");
+        assert_eq!(silent.next_part(), None);
     }
 
     #[test]

@@ -7,15 +7,20 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
-use spared_message::control::{Force, Request};
+use jiff::ZonedDateTime;
+use spared_message::control::{Force, PastQuery, Request};
 
 use crate::config::Push;
 use crate::line::{
-    Config, Files, Forced, Identity, Import, Init, Line, Maintenance, Pair, Unpair, Verb,
+    Config, Files, Forced, HistoryPart, Identity, Import, Init, Line, Maintenance, Pair, Unpair,
+    Verb,
 };
 use crate::metrics::Metrics;
 use crate::nagios::Thresholds;
 use crate::upgrade::Upgrade;
+
+/// Number of role changes and findings that `history` lists if no time is given.
+const HISTORY_SHOWN: usize = 100;
 
 /// A whole command line.
 #[derive(Debug, PartialEq)]
@@ -76,7 +81,7 @@ pub enum Probe {
 /// A fault in the arguments, or the requested help or version.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let line = Line::try_parse_from(argv)?;
-    let command = command(line.verb)?;
+    let command = command(line.verb, line.json)?;
     if line.json && !matches!(command, Command::Ask(_)) {
         return Err(refused("--json: only an answer of the daemon can be JSON"));
     }
@@ -107,12 +112,12 @@ pub fn completions(shell: Shell) -> String {
     format!("{script}{more}")
 }
 
-fn command(verb: Verb) -> Result<Command, clap::Error> {
+fn command(verb: Verb, json: bool) -> Result<Command, clap::Error> {
     Ok(match verb {
         Verb::Status => Command::Ask(Request::Status),
         Verb::Watch => Command::Watch,
         Verb::Why { group } => Command::Ask(Request::Why { group }),
-        Verb::History => Command::Ask(Request::History),
+        Verb::History(history) => Command::Ask(Request::History(past(history, json))),
         Verb::Events { limit } => Command::Ask(Request::Events { limit }),
         Verb::Plugins => Command::Ask(Request::Plugins),
         Verb::Probe { live: true, .. } => Command::Probe(Probe::Live),
@@ -247,6 +252,23 @@ fn maintenance(which: &Maintenance) -> Request {
             for_s: None,
             anyway: false,
         },
+    }
+}
+
+// Text is for people: without a time it ends where they no longer read. JSON is all that an answer holds.
+fn past(part: HistoryPart, json: bool) -> PastQuery {
+    let HistoryPart {
+        since,
+        group,
+        findings,
+    } = part;
+    let limit = (!json && since.is_none()).then_some(HISTORY_SHOWN);
+    PastQuery {
+        since: since.map(|since| since.rfc3339(&ZonedDateTime::now())),
+        group,
+        roles_only: !json && !findings,
+        limit,
+        ..PastQuery::default()
     }
 }
 

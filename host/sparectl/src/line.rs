@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use spared_config_reader::{IpNet, parse_duration};
 
 use crate::nagios::Threshold;
+use crate::since::Since;
 
 const EXIT_CODES: &str = "\
 exit codes of status and probe
@@ -61,8 +62,8 @@ pub enum Verb {
         /// One group instead of all
         group: Option<String>,
     },
-    /// List the last 100 role changes on both nodes, across restarts
-    History,
+    /// List the last 100 role changes on both nodes, across restarts, of a month at most
+    History(HistoryPart),
     /// List the newest events, oldest first
     Events {
         /// How many
@@ -295,6 +296,20 @@ pub struct Import {
     pub yes: bool,
     #[command(flatten)]
     pub files: Files,
+}
+
+/// Part of the history.
+#[derive(Args, Clone, Debug)]
+pub struct HistoryPart {
+    /// All since this time: 2h, 7d, 2026-11-20 or "2026-11-20 09:30"
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    pub since: Option<Since>,
+    /// Role changes of one group alone
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Also list what was not as configured: each finding with its begin and its end
+    #[arg(long)]
+    pub findings: bool,
 }
 
 /// How two nodes become a pair.

@@ -31,6 +31,7 @@ mod output;
 mod pair;
 mod render;
 mod report;
+mod since;
 mod snmp;
 mod upgrade;
 mod used;
@@ -138,7 +139,7 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
             return exit_code(answer);
         }
         Answer::Why { groups } => render::why(groups),
-        Answer::History { changes, silent } => render::history(changes, silent.as_deref()),
+        Answer::History(past) => render::history(past, columns),
         Answer::Events { events } => render::events(events),
         Answer::Plugins { plugins } => render::plugins(plugins, columns),
         Answer::Rows {

@@ -9,10 +9,10 @@ use spared_contract::nanoseconds;
 use spared_firewall::host_end::Firewall;
 use spared_group::Groups;
 use spared_journal::Notices;
-use spared_journal::memory::Memory;
+use spared_journal::memory::{Memory, RunStart};
 use spared_journal::ring::Writer;
 use spared_journal::unarmed::UnarmedMark;
-use spared_journal::{history, overrides};
+use spared_journal::{history, overrides, ring};
 use spared_kernel::Kernel;
 use spared_link::host_end::Link;
 use spared_message::notice::{Kind, Notice};
@@ -75,14 +75,13 @@ impl Loop {
         let firewall = Firewall::new(starter, marker, now);
         let mut groups = Groups::new(nanoseconds(config.host().settle), clock::now);
         groups.set_fenced(kernel.is_fenced());
-        let history = history::Store::new(state.clone());
-        let mut history = Memory::new(
-            history,
-            config.node(),
-            now,
-            &clock::now_ms(),
-            &clock::boot_id(),
-        );
+        let start = RunStart {
+            node: config.node().to_owned(),
+            at: clock::now_ms(),
+            seen: ring::last_time(&config.options().runtime_dir),
+            boot: clock::boot_id(),
+        };
+        let mut history = Memory::new(history::Store::open(&state), now, &start);
         groups.set_inherited(history.take_inherited());
         let unarmed = UnarmedMark::new(&state);
         groups.set_unarmed(unarmed.is_set());
@@ -462,7 +461,7 @@ impl Loop {
             self.reload.next_timeout(),
             self.pair.next_timeout(),
             self.orders.next_timeout(),
-            self.notices.next_timeout(),
+            Some(self.notices.next_timeout()),
             Some(self.process.next_timeout()),
         ];
         let due = due.into_iter().flatten().min();

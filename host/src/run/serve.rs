@@ -8,7 +8,7 @@ use spared_abi::PLUGIN_DOCUMENTS;
 use spared_contract::Cause;
 use spared_journal::Recorded;
 use spared_message::control::refusal;
-use spared_message::control::{Answer, ErrorCode, Request, Verdict};
+use spared_message::control::{Answer, ErrorCode, PastQuery, Request, Verdict};
 use spared_message::query::{Answered, DocumentRequest, Unanswered};
 use spared_node::{Rows, StatusRows};
 use spared_process::clock;
@@ -71,11 +71,11 @@ impl Loop {
             Request::OwnStatus => return self.ask_status(now, asker, false),
             Request::Metrics => return self.ask_metrics(now, asker),
             Request::Why { group } => return self.ask_why(now, asker, group),
-            Request::History => {
-                let question = Question::new(asker, QuestionKind::History(None));
-                return self.ask_both(now, question);
+            Request::History(query) => {
+                let kind = QuestionKind::History(query.clone(), None);
+                return self.ask_both(now, Question::new(asker, kind), query);
             }
-            Request::OwnHistory => self.view().own_history(),
+            Request::OwnHistory(query) => self.view().own_history(&query),
             Request::OwnReport { from } => {
                 self.clients.reports.ask(now, self.config.options(), from)
             }
@@ -237,6 +237,9 @@ impl Loop {
     /// Answers a question that is complete.
     pub(super) fn end(&mut self, now: Instant, ended: Option<Question>) {
         let Some(mut question) = ended else { return };
+        if let Some(query) = question.next_part() {
+            return self.ask_both(now, question, query);
+        }
         let asker = question.asker;
         let kind = std::mem::replace(&mut question.kind, QuestionKind::Plugin);
         let answer = match kind {
@@ -252,7 +255,7 @@ impl Loop {
                 Answer::Status(Box::new(status))
             }
             QuestionKind::Snapshot => return self.end_snapshot(now, question.rows),
-            QuestionKind::History(there) => self.view().history(there),
+            QuestionKind::History(query, there) => self.view().history(&query, there),
             QuestionKind::Why(group, there) => self.view().why(group.as_deref(), there),
             QuestionKind::Plugin => question.into_rows(),
             QuestionKind::Node(answer) => {
@@ -269,13 +272,18 @@ impl Loop {
     fn ask_why(&mut self, now: Instant, asker: Asker, group: Option<String>) {
         match self.view().for_requests().unknown_group(group.as_deref()) {
             Some(answer) => self.reply(now, asker, &answer),
-            None => self.ask_both(now, Question::new(asker, QuestionKind::Why(group, None))),
+            None => {
+                let query = PastQuery::last(group.as_deref());
+                let kind = QuestionKind::Why(group, None);
+                self.ask_both(now, Question::new(asker, kind), query);
+            }
         }
     }
 
-    // Completes a question with the peer's history.
-    fn ask_both(&mut self, now: Instant, question: Question) {
-        let there = self.pair.ask(now + STATUS_TIMEOUT, &Request::OwnHistory);
+    // Completes a question with a part of the peer's history.
+    fn ask_both(&mut self, now: Instant, question: Question, query: PastQuery) {
+        let request = Request::OwnHistory(query);
+        let there = self.pair.ask(now + STATUS_TIMEOUT, &request);
         self.await_answers(now, question.asks_peer(there));
     }
 
@@ -377,7 +385,7 @@ impl Loop {
 
     fn verdict(&mut self, status_rows: &StatusRows) -> Verdict {
         let verdict = self.view().verdict(status_rows);
-        self.notices.set_start_times(verdict)
+        self.notices.set_start_times(Instant::now(), verdict)
     }
 
     fn tell_watchers(&mut self, now: Instant, verdict: &Verdict) {

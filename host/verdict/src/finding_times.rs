@@ -26,7 +26,7 @@ type Key = [String; 3];
 pub struct FindingTimes {
     seen: BTreeMap<Key, Seen>,
     /// Findings that only the last look found.
-    found_by_look: BTreeMap<Key, Begin>,
+    found_by_look: BTreeMap<Key, Looked>,
     /// Time at which the next look is due.
     look_at: Option<Instant>,
 }
@@ -36,6 +36,17 @@ struct Seen {
     since: Instant,
     begin: Begin,
     is_told: bool,
+    /// True if it was reported, or if looks have found it for as long before.
+    lasts: bool,
+    finding: Finding,
+}
+
+#[derive(Clone, Debug)]
+struct Looked {
+    since: Instant,
+    begin: Begin,
+    /// True if it was found again after [`LASTING`].
+    lasts: bool,
     finding: Finding,
 }
 
@@ -61,9 +72,11 @@ impl FindingTimes {
         for finding in found {
             let key = key(&finding);
             let known = old.remove(&key);
-            let found_by_look = self.found_by_look.remove(&key);
+            let looked = self.found_by_look.remove(&key);
             let begin = known.as_ref().map(|known| &known.begin);
-            let begin = Begin::of(&finding, begin.or(found_by_look.as_ref()), at);
+            let begin = begin.or(looked.as_ref().map(|it| &it.begin));
+            let begin = Begin::of(&finding, begin, at);
+            let lasted = known.as_ref().is_some_and(|known| known.lasts);
             let since = known.as_ref().map_or(now, |known| known.since);
             let was_told = known.is_some_and(|known| known.is_told);
             let is_told = was_told || now.saturating_duration_since(since) >= LASTING;
@@ -74,6 +87,7 @@ impl FindingTimes {
                 since,
                 begin,
                 is_told,
+                lasts: lasted || is_told || looked.is_some_and(|it| it.lasts),
                 finding,
             };
             self.seen.insert(key, seen);
@@ -83,17 +97,24 @@ impl FindingTimes {
     }
 
     /// Sets the begin of all findings of a verdict at the time `at`.
-    pub fn set_begin(&mut self, at: &str, findings: &mut [Finding]) {
+    pub fn set_begin(&mut self, now: Instant, at: &str, findings: &mut [Finding]) {
         let mut found_by_look = BTreeMap::new();
         for finding in findings {
             let key = key(finding);
             let begin = match self.seen.get(&key) {
                 Some(seen) => Begin::of(finding, Some(&seen.begin), at),
                 None => {
+                    let before = self.found_by_look.get(&key);
                     // between two looks the finding may have ended and begun again: a fact is then newer
-                    let known = self.found_by_look.get(&key).filter(|it| it.is_found);
-                    let begin = Begin::of(finding, known, at);
-                    found_by_look.entry(key).or_insert(begin).clone()
+                    let known = before.map(|it| &it.begin).filter(|it| it.is_found);
+                    let since = before.map_or(now, |it| it.since);
+                    let looked = Looked {
+                        since,
+                        begin: Begin::of(finding, known, at),
+                        lasts: now.saturating_duration_since(since) >= LASTING,
+                        finding: finding.clone(),
+                    };
+                    found_by_look.entry(key).or_insert(looked).begin.clone()
                 }
             };
             finding.since = Some(begin.at);
@@ -114,6 +135,14 @@ impl FindingTimes {
         }
         self.look_at = Some(now + LOOK_EVERY);
         true
+    }
+
+    /// Returns the findings that have lasted, each with its begin.
+    pub fn lasting(&self) -> impl Iterator<Item = (&Finding, &str)> {
+        let seen = self.seen.values().filter(|it| it.lasts);
+        let seen = seen.map(|it| (&it.finding, it.begin.at.as_str()));
+        let looked = self.found_by_look.values().filter(|it| it.lasts);
+        seen.chain(looked.map(|it| (&it.finding, it.begin.at.as_str())))
     }
 
     /// Returns the findings about a node whose begin no fact tells.
@@ -184,7 +213,7 @@ mod tests {
     /// Returns the begin of the only finding.
     fn shown(times: &mut FindingTimes, at: &str, finding: &Finding) -> String {
         let mut found = vec![finding.clone()];
-        times.set_begin(at, &mut found);
+        times.set_begin(Instant::now(), at, &mut found);
         found.remove(0).since.unwrap_or_default()
     }
 
@@ -244,7 +273,7 @@ mod tests {
             shown(&mut times, "10:00:20", &silent("10:00:15")),
             "10:00:15"
         );
-        times.set_begin("10:00:21", &mut []);
+        times.set_begin(start, "10:00:21", &mut []);
         assert!(!times.is_look_due(start + LOOK_EVERY * 3, false));
     }
 

@@ -59,7 +59,7 @@ pub use facts::{
 pub use files::UnusedFiles;
 pub use finding::{Finding, Id};
 pub use finding_times::FindingTimes;
-pub use history::{Fitness, History, RoleChange};
+pub use history::{Fitness, History, Past, PastFinding, PastQuery, PastRun, RoleChange};
 pub use identity::{LossKind, NetworkLoss};
 pub use links::LinkFacts;
 pub use machine::{MachineDifference, MachineFacts, RuleDigests, machine_differences};

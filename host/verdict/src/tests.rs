@@ -126,7 +126,7 @@ fn assert_begun(verdict: &Verdict) {
     let mut lasting = FindingTimes::default();
     let mut shown = |at: &str| {
         let mut found = verdict.findings.clone();
-        lasting.set_begin(at, &mut found);
+        lasting.set_begin(Instant::now(), at, &mut found);
         let begins = found.into_iter();
         begins
             .map(|it| it.since.expect("a begin"))
@@ -1097,7 +1097,7 @@ fn a_line_says_since_when_what_to_do_and_its_id() {
 fn each_line_says_for_how_long() {
     let line = |change: fn(&mut Bed)| {
         let mut found = Bed::with(change).verdict().findings;
-        FindingTimes::default().set_begin(SINCE, &mut found);
+        FindingTimes::default().set_begin(Instant::now(), SINCE, &mut found);
         found.remove(0).line(NOW)
     };
     let gone = line(|bed| bed.own.fence_gone = Some("flushed".to_owned()));

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{from_slice, to_string};
-use spared_message::control::{Answer, Force, Request, SOCKET_NAME};
+use spared_message::control::{Answer, Force, PastQuery, Request, SOCKET_NAME};
 use spared_process::poller::{Key, Poller};
 use spared_requests::Caller;
 use spared_requests::server::{Asked, Server};
@@ -170,8 +170,14 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Status,
         Request::OwnStatus,
         Request::Why { group: group() },
-        Request::History,
-        Request::OwnHistory,
+        Request::History(PastQuery::default()),
+        Request::OwnHistory(PastQuery {
+            since: Some("2026-11-20T00:00:00+01:00".to_owned()),
+            until: Some("2026-11-21T00:00:00+01:00".to_owned()),
+            group: Some("office".to_owned()),
+            roles_only: true,
+            limit: Some(100),
+        }),
         Request::OwnReport { from: 65_536 },
         Request::Events { limit: 20 },
         Request::Plugins,

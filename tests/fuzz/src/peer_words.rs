@@ -21,7 +21,8 @@ use spared_node::peer::{File, Peer, answer};
 use spared_requests::Caller;
 use spared_verdict::Sentence as _;
 use spared_verdict::{
-    Fitness, GroupFacts, History, MachineFacts, NodeFacts, PairFacts, PeerLife, RoleChange,
+    Fitness, GroupFacts, History, MachineFacts, NodeFacts, PairFacts, PastQuery, PeerLife,
+    RoleChange,
 };
 
 mod seeds;
@@ -207,11 +208,18 @@ impl Host {
             return;
         };
         assert_clean(&answer);
-        if let Answer::History { changes, .. } = answer {
-            let all = spared_verdict::history::merge(self.history.changes(), changes, Some(100));
-            assert!(all.len() <= 100);
-            spared_verdict::history::last_of_each_node(&all, GROUP);
-            all.iter().for_each(|change| drop(sentence(change)));
+        if let Answer::History(mut there) = answer {
+            let older = there.clone();
+            there.add_older(older);
+            let own = self.history.past(&PastQuery::default(), NOW, SAID_MAX);
+            let mut all = own.merge(there);
+            spared_verdict::history::last_of_each_node(&all.changes, GROUP);
+            spared_verdict::history::gaps(&all.runs);
+            all.changes.iter().for_each(|it| drop(sentence(it)));
+            all.keep(100);
+            while !all.is_empty() {
+                all.halve();
+            }
         }
     }
 

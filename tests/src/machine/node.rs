@@ -132,7 +132,7 @@ impl Node<'_> {
     pub fn history(&self) -> Result<Vec<RoleChange>> {
         let text = self.done("--json history")?;
         match serde_json::from_str(&text)? {
-            Answer::History { changes, .. } => Ok(changes),
+            Answer::History(past) => Ok(past.changes),
             other => Err(format!("{}: {other:?}", self.0.name).into()),
         }
     }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a group moved is still known when all is well again, on both nodes, over the end of a daemon. A fault is
-//! an event as well, and what the scripts of docs/examples make of it is what monitoring sees.
+//! Why a group moved is still known when all is well again, on both nodes, over the end of a daemon, and so are findings and
+//! the times without a daemon. A fault is an event as well, and what the scripts of docs/examples make of it is what
+//! monitoring sees.
 
 use std::fs;
 use std::process::{Command, Output};
 
-use spared_message::control::{Answer, RoleChange};
+use spared_message::control::{Answer, Past, PastFinding, RoleChange};
 use spared_tests::Result;
 use spared_tests::lab::{Wire, build_dir, scenario};
 use spared_tests::linked::{INTERVAL, Linked, peer};
 use spared_tests::pair::Fault;
 use spared_tests::router::{Plan, Spared};
+use spared_verdict::history::gaps;
 
 fn plan() -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
@@ -23,14 +25,23 @@ fn answer(pair: &Linked, site: usize, words: &[&str]) -> Result<Answer> {
     Ok(serde_json::from_str(&pair.done(site, &words)?)?)
 }
 
-fn changes(pair: &Linked, site: usize) -> Result<Vec<RoleChange>> {
+/// History of both nodes, which both answer.
+fn past(pair: &Linked, site: usize) -> Result<Past> {
     match answer(pair, site, &["history"])? {
-        Answer::History {
-            changes,
-            silent: None,
-        } => Ok(changes),
+        Answer::History(past) if past.silent.is_none() => Ok(past),
         other => Err(format!("{other:?}").into()),
     }
+}
+
+fn changes(pair: &Linked, site: usize) -> Result<Vec<RoleChange>> {
+    Ok(past(pair, site)?.changes)
+}
+
+/// Spans of a failed check of a node.
+fn failed(past: &Past, node: &str) -> Vec<PastFinding> {
+    let findings = past.findings.iter();
+    let failed = findings.filter(|it| it.id == "SP-0401" && it.node == node);
+    failed.cloned().collect()
 }
 
 /// Ids of the findings among the events of a node.
@@ -99,10 +110,10 @@ fn last(pair: &Linked, site: usize) -> Result<Vec<String>> {
 /// A node's file has its last change: who loses power before that forgets it.
 fn wait_kept(pair: &Linked, site: usize) -> Result<()> {
     let node = format!("r{}", site + 1);
-    let file = pair.routers[site].dir.join("state/history.json");
+    let file = pair.routers[site].dir.join("state/history.log");
     pair.wait("a change on the disk", || {
         let all = match answer(pair, site, &["history"]) {
-            Ok(Answer::History { changes, .. }) => changes,
+            Ok(Answer::History(past)) => past.changes,
             _ => return false,
         };
         let last = all.iter().rfind(|it| it.own.node == node);
@@ -121,7 +132,7 @@ fn a_death_is_known_when_all_is_well_again_and_after_both_daemons_were_started_a
         let silent = answer(&pair, new, &["history"])?;
         let name = |site: usize| format!("r{}", site + 1);
         match silent {
-            Answer::History { silent, .. } => assert_eq!(silent, Some(name(old))),
+            Answer::History(past) => assert_eq!(past.silent, Some(name(old))),
             other => panic!("{other:?}"),
         }
         pair.repair(Fault::Kill, old)?;
@@ -160,22 +171,94 @@ fn a_death_is_known_when_all_is_well_again_and_after_both_daemons_were_started_a
 }
 
 #[test]
-fn a_history_that_is_damaged_is_set_aside_and_delays_nothing() {
+fn a_history_that_is_damaged_delays_nothing_and_keeps_what_is_whole() {
     scenario(2, |lab| {
         let mut pair = Linked::start(lab, &plan())?;
         let old = pair.at()?;
         wait_kept(&pair, old)?;
-        let folder = pair.routers[old].dir.join("state");
         let new = pair.strike(Fault::Kill)?;
-        let file = folder.join("history.json");
-        let text = fs::read(&file)?;
-        fs::write(&file, &text[..text.len() / 2])?;
+        let file = pair.routers[old].dir.join("state/history.log");
+        let mut bytes = fs::read(&file)?;
+        bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        fs::write(&file, &bytes)?;
         pair.repair(Fault::Kill, old)?;
-        let aside = fs::read(folder.join("history.json.damaged"))?;
-        assert_eq!(aside, &text[..text.len() / 2]);
         let (here, there) = (changes(&pair, old)?, changes(&pair, new)?);
         assert_eq!(here, there, "what the other remembers");
         assert!(here.iter().all(|it| it.own.node != format!("r{}", old + 1)));
+        pair.wait("a whole file", || {
+            fs::read_to_string(&file).is_ok_and(|text| text.contains("\"run\""))
+        })
+    });
+}
+
+#[test]
+fn findings_and_the_time_without_daemons_are_in_the_history_of_both_nodes() {
+    scenario(2, |lab| {
+        let mut plan = plan();
+        let mut messenger = peer("");
+        messenger.toml = "weight = 0\n".to_owned();
+        plan.plugins.push(messenger);
+        let mut pair = Linked::start(lab, &plan)?;
+        let wait_failed = |pair: &Linked, node: &str, has_ended: bool| -> Result<()> {
+            for site in [0, 1] {
+                let file = pair.routers[site].dir.join("state/history.log");
+                pair.wait("the finding in the history", || {
+                    let text = fs::read_to_string(&file).unwrap_or_default();
+                    let is_written = text
+                        .lines()
+                        .any(|line| line.contains("SP-0401") && line.contains(node));
+                    let spans = past(pair, site)
+                        .map(|it| failed(&it, node))
+                        .unwrap_or_default();
+                    is_written && spans.iter().any(|it| it.ended.is_some() == has_ended)
+                })?;
+            }
+            Ok(())
+        };
+        pair.done(0, &["messenger", "check", "bad"])?;
+        wait_failed(&pair, "r1", false)?;
+        pair.done(0, &["messenger", "check", "good"])?;
+        wait_failed(&pair, "r1", true)?;
+        pair.done(1, &["messenger", "check", "bad"])?;
+        wait_failed(&pair, "r2", false)?;
+
+        for site in [0, 1] {
+            pair.begin_fault(Fault::Kill, site)?;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        for site in [0, 1] {
+            pair.end_fault(Fault::Kill, site)?;
+        }
+        pair.wait_settled()?;
+        let known = past(&pair, 0)?;
+        assert_eq!(known.findings, past(&pair, 1)?.findings);
+        let [ended, lost] = ["r1", "r2"].map(|node| failed(&known, node));
+        assert!(
+            matches!(&ended[..], [it] if it.ended.is_some() && !it.is_end_unknown),
+            "{ended:?}"
+        );
+        assert!(
+            matches!(&lost[..], [it] if it.ended.is_some() && it.is_end_unknown),
+            "{lost:?}"
+        );
+        let gaps = gaps(&known.runs);
+        let nodes: std::collections::BTreeSet<&str> = gaps.iter().map(|it| it.node).collect();
+        assert!(gaps.len() == 2 && nodes.len() == 2, "{gaps:?}");
+        for site in [0, 1] {
+            let text = pair.done(site, &["history", "--findings", "--since", "1h"])?;
+            let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+            assert_eq!(
+                (count("not recorded until"), count("(SP-0401)")),
+                (2, 2),
+                "{text}"
+            );
+            assert_eq!(count(" at least"), 1, "{text}");
+            let roles = pair.done(site, &["history", "--group", "no-such-group"])?;
+            assert!(
+                !roles.contains("-> active") && !roles.contains("SP-"),
+                "{roles}"
+            );
+        }
         Ok(())
     });
 }

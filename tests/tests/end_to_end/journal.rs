@@ -47,7 +47,7 @@ fn moved(entries: &[Entry], id: &str) -> Vec<String> {
 fn history(pair: &Linked, site: usize) -> Result<Vec<RoleChange>> {
     let text = pair.done(site, &["--json", "history"])?;
     match serde_json::from_str(&text)? {
-        Answer::History { changes, .. } => Ok(changes),
+        Answer::History(past) => Ok(past.changes),
         other => Err(format!("{other:?}").into()),
     }
 }

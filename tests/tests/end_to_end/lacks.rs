@@ -95,7 +95,7 @@ fn says(pair: &Linked, site: usize, text: &str) -> bool {
 
 /// A node has tried to write, and says on which disk it could not.
 fn wait_said(pair: &Linked, site: usize) -> Result<()> {
-    let line = format!("r{}-spared/state/history.json", site + 1);
+    let line = format!("r{}-spared/state/history.log", site + 1);
     let told = |line: &&str| line.contains("changes are lost at a restart");
     pair.wait("what is not kept is said", || {
         let log = pair.routers[site].log();
@@ -126,7 +126,7 @@ fn nodes_start_and_serve_with_a_full_disk_and_with_a_read_only_one_and_say_so() 
         for site in 0..2 {
             pair.wait("written", || !says(&pair, site, "SP-0801"))?;
         }
-        let text = fs::read_to_string(state_dir(lab, new).join("history.json"))?;
+        let text = fs::read_to_string(state_dir(lab, new).join("history.log"))?;
         assert!(text.contains("peer-silent"), "{text}");
         Ok(())
     });

@@ -5,13 +5,14 @@
 
 mod for_peer;
 mod mask;
+mod read;
 mod reports;
 mod secret_keys;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,9 @@ use spared_process::clock;
 
 pub use reports::Reports;
 
+use crate::history;
 use mask::{Declared, Secrets, configuration};
+use read::{read_last, read_most};
 use secret_keys::SecretKeys;
 
 /// Maximum bytes of a node's report, as JSON.
@@ -39,6 +42,8 @@ const LOADED_MAX: usize = 16 * TEXT_MAX;
 const PROGRAM_LIMIT: Duration = Duration::from_secs(6);
 /// Time after which no program is started.
 const LAST_START: Duration = Duration::from_secs(30);
+/// Maximum bytes of the history's file.
+const HISTORY_MAX: u64 = 256 * 1024;
 const MODES_MAX: usize = 500;
 const SPARECTL: &str = "/usr/bin/sparectl";
 
@@ -108,7 +113,7 @@ const QUESTIONS: [(&str, &[&str]); 6] = [
     ("status.txt", &["-v", "status"]),
     ("status.json", &["--json", "status"]),
     ("why.txt", &["why"]),
-    ("history.txt", &["history"]),
+    ("history.txt", &["history", "--findings"]),
     ("events.txt", &["events", "-n", "1024"]),
     ("plugins.txt", &["plugins"]),
 ];
@@ -352,9 +357,11 @@ impl<'o> Gathering<'o> {
     }
 
     fn history(&mut self) {
-        let path = state_dir(self.options).join("history.json");
-        if path.exists() {
-            self.file("history.json", &path);
+        let path = state_dir(self.options).join(history::NAME);
+        match read_last(&path, HISTORY_MAX) {
+            Ok(text) => self.add(history::NAME, text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.missing(format!("{}: {error}", path.display())),
         }
     }
 
@@ -462,19 +469,6 @@ fn text_of(ended: &Ended) -> String {
 // Reads a regular file, also of /proc, up to the limit. Devices and pipes are refused.
 fn read(path: &Path) -> io::Result<String> {
     read_most(path, TEXT_MAX)
-}
-
-fn read_most(path: &Path, max: usize) -> io::Result<String> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 // Value of a configuration's key, if the text can be parsed.

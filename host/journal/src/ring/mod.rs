@@ -63,6 +63,11 @@ pub fn read(folder: &Path) -> io::Result<Vec<SecondRecord>> {
         .collect())
 }
 
+/// Time of the newest second of a file; None if there is none.
+pub fn last_time(folder: &Path) -> Option<String> {
+    read(folder).ok()?.pop().map(|second| second.at)
+}
+
 // Writes the records. A fault is logged once, when it begins.
 fn work(path: &Path, texts: &Receiver<String>) {
     let mut file = None;

@@ -21,8 +21,8 @@ pub use client::{AskError, Fault, ask};
 pub use place::{DEFAULT_RUNTIME_DIR, DEFAULT_STATE_DIR, UNARMED_MARK, state_dir};
 pub use spared_contract::{Unit, Verb};
 pub use spared_verdict::{
-    AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, OrderFacts, RoleChange,
-    Verdict,
+    AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, OrderFacts, Past,
+    PastFinding, PastQuery, PastRun, RoleChange, Verdict,
 };
 pub use status::{
     Confinement, DaemonRun, GroupStatus, GroupWhy, InterfaceStatus, LinkStatus, PeerStatus,
@@ -100,10 +100,10 @@ pub enum Request {
         /// Name of the group; None for every group.
         group: Option<String>,
     },
-    /// History of role changes on both nodes.
-    History,
+    /// History of both nodes: role changes, findings, and runs of the daemons.
+    History(PastQuery),
     /// History of this node alone, for the peer.
-    OwnHistory,
+    OwnHistory(PastQuery),
     /// Part of this node's half of `sparectl report`, for the peer. The first request begins to gather the report.
     OwnReport {
         /// Offset of the part in the base64; 0 until a part has come.
@@ -215,13 +215,7 @@ pub enum Answer {
         groups: Vec<GroupWhy>,
     },
     /// Answer to [`Request::History`].
-    History {
-        /// Role changes, oldest first.
-        changes: Vec<RoleChange>,
-        /// Name of the other node, if it did not answer.
-        #[serde(default)]
-        silent: Option<String>,
-    },
+    History(Past),
     /// Answer to [`Request::OwnReport`].
     Report {
         /// Part of a [`NodeReport`], as JSON in base64. It is split into lines, because the link bounds the length of

@@ -36,7 +36,7 @@ fn words(f: &mut Formatter<'_>, request: &Request) -> fmt::Result {
             write!(f, " why")?;
             option(f, "", group.as_deref())
         }
-        Request::History | Request::OwnHistory => write!(f, " history"),
+        Request::History(_) | Request::OwnHistory(_) => write!(f, " history"),
         Request::OwnReport { .. } => write!(f, " report"),
         Request::Events { limit } => write!(f, " events -n {limit}"),
         Request::Plugins => write!(f, " plugins"),

@@ -14,7 +14,7 @@ impl Pair {
     /// requested again if no answer has arrived half a second before the end.
     pub fn ask(&mut self, until: Instant, request: &Request) -> Option<u64> {
         let again = match request {
-            Request::OwnStatus | Request::OwnHistory => until.checked_sub(AGAIN_BEFORE_END),
+            Request::OwnStatus | Request::OwnHistory(_) => until.checked_sub(AGAIN_BEFORE_END),
             _ => None,
         };
         let request = serde_json::to_string(request).ok()?;

@@ -31,9 +31,7 @@ pub fn answer_line(id: u64, mut answer: Answer) -> String {
             Answer::Events { events } if !events.is_empty() => {
                 events.drain(..events.len().div_ceil(2));
             }
-            Answer::History { changes, .. } if !changes.is_empty() => {
-                changes.drain(..changes.len().div_ceil(2));
-            }
+            Answer::History(past) if !past.is_empty() => past.halve(),
             // The least important parts are dropped first.
             Answer::Status(status) if !status.rows.is_empty() => status.rows.clear(),
             Answer::Status(status) if !status.interfaces.is_empty() => status.interfaces.clear(),
@@ -50,7 +48,7 @@ pub fn answer_line(id: u64, mut answer: Answer) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use spared_message::control::{Event, GroupStatus, Status, Value};
+    use spared_message::control::{Event, GroupStatus, Past, PastFinding, Status, Value};
 
     use super::*;
 
@@ -68,6 +66,36 @@ mod tests {
             Ok(Answer::Events { events }) => {
                 assert!(events.len() >= 100);
                 assert_eq!(events.last().cloned(), last);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_long_history_loses_its_older_half_and_says_so() {
+        let finding = |number: u32| PastFinding {
+            began: format!("2026-11-20T10:{:02}:{:02}Z", number / 60, number % 60),
+            ended: Some(format!(
+                "2026-11-20T11:{:02}:{:02}Z",
+                number / 60,
+                number % 60
+            )),
+            text: "\"".repeat(300),
+            ..PastFinding::default()
+        };
+        let findings: Vec<PastFinding> = (0..1000).map(finding).collect();
+        let past = Past {
+            findings: findings.clone(),
+            ..Past::default()
+        };
+        let line = answer_line(1, Answer::History(past));
+        match answer(&line) {
+            Ok(Answer::History(past)) => {
+                let kept = past.findings.len();
+                assert!(kept > 50, "{kept}");
+                assert_eq!(past.findings, findings[1000 - kept..]);
+                assert!(past.is_cut);
+                assert_eq!(past.since, findings[1000 - kept - 1].ended);
             }
             other => panic!("{other:?}"),
         }

@@ -5,12 +5,15 @@ use spared_group::Group;
 use spared_message::control::{Answer, GroupWhy};
 use spared_requests::questions::PeerHistory;
 use spared_verdict::Sentence as _;
-use spared_verdict::{Fitness, history, undo};
+use spared_verdict::{Fitness, PastQuery, history, undo};
 
 use super::NodeView;
 
-/// Maximum number of changes that `sparectl history` shows.
-const SHOWN_MAX: usize = 100;
+/// Maximum bytes, about, of this node's part of an answer of `sparectl history`, which a plugin may read with at most
+/// 1 MiB.
+const OWN_MAX: usize = 512 * 1024;
+/// Maximum bytes, about, of a part of the peer's history: it fits into a word, also with its quotes marked.
+const PART_MAX: usize = 112 * 1024;
 
 impl NodeView<'_> {
     /// Returns the fitness of this node.
@@ -28,25 +31,27 @@ impl NodeView<'_> {
         self.notices.fitness_of(self.config.pair_name())
     }
 
-    /// Returns the history of this node alone, which the peer requests.
-    pub fn own_history(&self) -> Answer {
-        Answer::History {
-            changes: self.notices.changes().to_vec(),
-            silent: None,
-        }
+    /// Returns a part of the history of this node alone, which the peer requests.
+    pub fn own_history(&self, query: &PastQuery) -> Answer {
+        Answer::History(self.notices.past(query, PART_MAX))
     }
 
-    pub fn history(&self, there: PeerHistory) -> Answer {
+    pub fn history(&self, query: &PastQuery, there: PeerHistory) -> Answer {
         let peer = self.config.pair_name().filter(|_| there.is_none());
-        let silent = peer.map(str::to_owned);
-        let own = self.notices.changes();
-        let changes = history::merge(own, there.unwrap_or_default(), Some(SHOWN_MAX));
-        Answer::History { changes, silent }
+        let mut past = self.notices.past(query, OWN_MAX);
+        if let Some(there) = there {
+            past = past.merge(there);
+        }
+        if let Some(limit) = query.limit {
+            past.keep(limit);
+        }
+        past.silent = peer.map(str::to_owned);
+        Answer::History(past)
     }
 
     pub fn why(&self, group: Option<&str>, there: PeerHistory) -> Answer {
-        let own = self.notices.changes();
-        let changes = history::merge(own, there.unwrap_or_default(), None);
+        let own = self.notices.past(&PastQuery::last(group), OWN_MAX);
+        let changes = own.merge(there.unwrap_or_default()).changes;
         let groups = self.groups.iter();
         let groups = groups.filter(|(name, _)| group.is_none_or(|wanted| wanted == *name));
         let groups = groups.map(|(name, group)| GroupWhy {

@@ -38,6 +38,33 @@ fn what_follows_a_plugin_belongs_to_the_plugin() {
 }
 
 #[test]
+fn a_history_is_for_people_or_whole_for_programs() {
+    let query = |line: &str| match request_of(line) {
+        Some(Request::History(query)) => Some(query),
+        _ => None,
+    };
+    let brief = PastQuery {
+        roles_only: true,
+        limit: Some(100),
+        ..PastQuery::default()
+    };
+    assert_eq!(query("sparectl history"), Some(brief.clone()));
+    let whole = PastQuery::default();
+    assert_eq!(query("sparectl --json history"), Some(whole));
+    let of_group = PastQuery {
+        group: Some("office".to_owned()),
+        roles_only: false,
+        ..brief
+    };
+    let typed = query("sparectl history --findings --group office");
+    assert_eq!(typed, Some(of_group));
+    let since = query("sparectl history --since 2h").expect("a query");
+    assert!(since.since.is_some() && since.limit.is_none());
+    let refused = parsed("sparectl history --since yesterday");
+    assert!(refused.is_err_and(|why| why.contains("2026-11-20")));
+}
+
+#[test]
 fn a_plugin_is_asked_whatever_its_name_is() {
     let asked = request_of("sparectl vrrp counters --json");
     assert_eq!(request_of("sparectl plugin vrrp counters --json"), asked);

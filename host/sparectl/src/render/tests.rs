@@ -30,7 +30,7 @@ fn rendered(answer: &Answer, verbose: bool) -> String {
             )
         }
         Answer::Why { groups } => super::why(groups),
-        Answer::History { changes, silent } => super::history(changes, silent.as_deref()),
+        Answer::History(past) => super::history(past, super::wrap::UNLIMITED),
         Answer::Events { events } => super::events(events),
         Answer::Plugins { plugins } => super::plugins(plugins, super::wrap::UNLIMITED),
         Answer::Rows {
@@ -90,6 +90,25 @@ fn a_status_fits_into_terminals_of_any_width() {
         }
     }
     assert!(seen > 100, "{seen}");
+}
+
+#[test]
+fn a_history_fits_into_80_columns_with_its_times_at_the_margin() {
+    let mut seen = 0;
+    for case in cases() {
+        let json = fs::read_to_string(&case).expect("a readable case");
+        let Ok(Answer::History(past)) = serde_json::from_str(&json) else {
+            continue;
+        };
+        let whole = super::history(&past, super::wrap::UNLIMITED);
+        let text = super::history(&past, 80);
+        assert!(text.lines().all(|it| it.chars().count() <= 80), "{text}");
+        let times = text.lines().filter(|it| it.starts_with("20")).count();
+        let lines = whole.lines().filter(|it| it.starts_with("20")).count();
+        assert_eq!(times, lines, "{text}");
+        seen += lines;
+    }
+    assert!(seen > 8, "{seen}");
 }
 
 #[test]

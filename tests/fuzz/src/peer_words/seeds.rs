@@ -3,7 +3,7 @@
 use serde_json::to_string;
 use spared_config::keys::flatten;
 use spared_link::word::Word;
-use spared_message::control::{Answer, Request};
+use spared_message::control::{Answer, Past, PastFinding, PastRun, Request};
 use spared_requests::Caller;
 use spared_verdict::{
     CauseKind, Fitness, GroupFacts, NetworkFaults, NodeFacts, OrderFacts, RoleChange,
@@ -32,10 +32,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
         why: why.clone(),
         anyway: true,
     };
-    let history = Answer::History {
+    let history = Answer::History(Past {
         changes: vec![change()],
+        findings: vec![finding()],
+        runs: vec![PastRun {
+            node: text("r2"),
+            began: NOW.to_owned(),
+            ..PastRun::default()
+        }],
+        since: Some(NOW.to_owned()),
+        is_cut: true,
         silent: None,
-    };
+    });
     let ask = |id, request: &Request| Word::Ask {
         id,
         request: to_string(request).unwrap_or_default(),
@@ -127,6 +135,17 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seeds.push(format!("{flags}{}", lines.join("\n\n")).into_bytes());
     }
     seeds
+}
+
+fn finding() -> PastFinding {
+    PastFinding {
+        id: "SP-0401".to_owned(),
+        node: "r2".to_owned(),
+        text: "lan1 \u{9b}down".to_owned(),
+        began: NOW.to_owned(),
+        times: 1,
+        ..PastFinding::default()
+    }
 }
 
 fn change() -> RoleChange {
