@@ -12,7 +12,8 @@ vendor_files := abi/RULES.md abi/contract.cddl abi/contract/golden.txt \
 vendor_programs := $(wildcard plugins/exec/examples/*.py)
 
 # what the demo starts; all else that the release builds would take longer than the demo
-demo_crates := spared sparectl spared-vrrp spared-conntrack spared-sets spared-dhcp spared-ipsec spared-service spared-tests
+demo_crates := spared sparectl spared-vrrp spared-conntrack spared-sets spared-dhcp spared-ipsec spared-service spared-web spared-tests
+demo_build := cargo build --locked --profile demo $(addprefix -p ,$(demo_crates)) --lib --bin demo --bin spared --bin sparectl
 
 # all but the benches beside other programs: building them takes minutes, and no test runs one
 suite := --workspace --exclude spared-bench
@@ -21,7 +22,7 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo demo-video test minutes matrix messages check fmt clippy docs book deny msrv \
+.PHONY: help build demo demo-web demo-video test minutes matrix messages check fmt clippy docs book deny msrv \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-contract bench-pairs test-bench test-web web-pictures \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-versions soak-upgrade soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
@@ -37,8 +38,13 @@ build: ## the programs, plugins and tests, to try out
 
 demo: ## two pairs of routers on this machine, spared and keepalived with conntrackd, with the same faults for two minutes
 	@$(needs) build demo
-	cargo build --locked --profile demo $(addprefix -p ,$(demo_crates)) --lib --bin demo --bin spared --bin sparectl
+	$(demo_build)
 	target/demo/demo
+
+demo-web: ## a broken pair of spared to look at in a browser, until Ctrl-C
+	@$(needs) build demo
+	$(demo_build)
+	target/demo/demo --hold
 
 demo-video: ## the same as a recording of asciinema's format, and the picture of docs/performance.md
 	@$(needs) build demo

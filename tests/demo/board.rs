@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures of both pairs so far, and their picture.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use spared_tests::clock::Stamp;
 
@@ -31,6 +32,8 @@ pub struct Board<'s> {
     pub screen: &'s Screen,
     /// Sentences about the tunnel, and about what is not shown.
     remark: Mutex<String>,
+    /// Where spared's pages are while its pair runs.
+    pages: OnceLock<String>,
     progress: [Mutex<Progress>; 2],
 }
 
@@ -40,6 +43,7 @@ impl<'s> Board<'s> {
             faults,
             screen,
             remark: Mutex::default(),
+            pages: OnceLock::new(),
             progress: Default::default(),
         }
     }
@@ -61,6 +65,15 @@ impl<'s> Board<'s> {
             *remark += "; ";
         }
         *remark += sentence;
+    }
+
+    /// Shows where the pages of spared's nodes are.
+    pub fn show_pages(&self, pages: [SocketAddr; 2]) {
+        let [r1, r2] = pages;
+        let text = format!("pages of spared's nodes meanwhile: http://{r1} and http://{r2}");
+        self.screen.log(&text);
+        // there is one such pair
+        let _ = self.pages.set(text);
     }
 
     pub fn remark_so_far(&self) -> String {
@@ -121,7 +134,8 @@ impl<'s> Board<'s> {
         let clock = format!("{}:{:02}", seconds / 60, seconds % 60);
         let title =
             "two pairs of routers, with the same faults: spared; keepalived + conntrackd + scripts";
-        let mut lines = vec![title.to_owned(), String::new()];
+        let pages = self.pages.get().cloned().unwrap_or_default();
+        let mut lines = vec![title.to_owned(), pages];
         lines.extend(Camp::BOTH.map(|camp| self.of(camp).live.clone()));
         lines.push(String::new());
         lines.extend(self.rows());

@@ -3,6 +3,7 @@
 //! same faults.
 //!
 //! demo [--record FILE] [FAULT...] [tunnel]
+//! demo --hold
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,7 @@ mod board;
 mod faults;
 mod judge;
 mod measures;
+mod pages;
 mod pairs;
 mod sampler;
 mod scene;
@@ -42,7 +44,8 @@ const FRAME: Duration = Duration::from_millis(500);
 fn main() -> ExitCode {
     if wants_help(&std::env::args().collect::<Vec<_>>()) {
         say!(
-            "usage: demo [--record FILE] [tunnel] [FAULT...]\n\nFaults: {}",
+            "usage: demo [--record FILE] [tunnel] [FAULT...]\n       demo --hold\n\nFaults: {}\n\n--hold keeps a broken pair \
+             of spared, whose pages can be looked at, until Ctrl-C",
             faults()
         );
         return ExitCode::SUCCESS;
@@ -70,6 +73,9 @@ fn run() -> Result<Vec<String>> {
     let wish = arguments()?;
     become_root()?;
     leave_when_told(Screen::restore)?;
+    if wish.hold {
+        return pages::hold();
+    }
     let screen = Screen::new(wish.recording.as_deref())?;
     let board = Board::new(wish.faults, &screen);
     let is_root = !maps_one_user()?;
@@ -106,6 +112,7 @@ struct Wish {
     recording: Option<PathBuf>,
     faults: Vec<Fault>,
     tunnel: bool,
+    hold: bool,
 }
 
 fn arguments() -> Result<Wish> {
@@ -117,6 +124,7 @@ fn arguments() -> Result<Wish> {
                 wish.recording = Some(words.next().ok_or("--record needs a file")?.into())
             }
             "tunnel" => wish.tunnel = true,
+            "--hold" => wish.hold = true,
             word => wish.faults.push(fault(word)?),
         }
     }
@@ -130,7 +138,8 @@ fn fault(word: &str) -> Result<Fault> {
     let fault = Fault::ALL.into_iter().find(|fault| fault.word() == word);
     fault.ok_or_else(|| {
         let known = faults();
-        format!("{word:?} is no fault; allowed: {known}, tunnel, and --record FILE").into()
+        format!("{word:?} is no fault; allowed: {known}, tunnel, and --record FILE or --hold")
+            .into()
     })
 }
 
@@ -157,6 +166,10 @@ fn drive_all(camp: Camp, board: &Board, step: &mut dyn FnMut()) -> Result<()> {
     board.say(camp, "starts".to_owned());
     let lab = Lab::new(2)?;
     let (mut scene, sights) = Scene::start(&lab, camp)?;
+    let _pages = (camp == Camp::Spared)
+        .then(|| pages::open(&lab))
+        .transpose()?
+        .inspect(|pages| board.show_pages(pages.each_ref().map(|it| it.address)));
     let done = AtomicBool::new(false);
     let look = || {
         while !done.load(Ordering::Relaxed) {

@@ -28,7 +28,11 @@ impl<'l> Ours<'l> {
             file: format!("libspared_{name}.so"),
         };
         let options = Options {
-            plugins: &[plugin("conntrack", ""), plugin("sets", SETS)],
+            plugins: &[
+                plugin("conntrack", ""),
+                plugin("sets", SETS),
+                plugin("web", ""),
+            ],
             ..Options::default()
         };
         // below a folder that is not root's no command is run

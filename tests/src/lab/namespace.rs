@@ -35,6 +35,14 @@ impl Namespace {
         })
     }
 
+    /// The same namespace, which lasts as long as one of both.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self {
+            name: self.name.clone(),
+            file: self.file.try_clone()?,
+        })
+    }
+
     /// Creates a namespace with its loopback up; None, with the reason printed, if this user may not create one.
     pub fn or_skip(name: &str) -> Option<Self> {
         let made = Self::new(name).and_then(|namespace| {
