@@ -36,6 +36,8 @@ fn address(site: usize) -> SocketAddr {
 
 fn start(lab: &Lab) -> Result<Linked<'_>> {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    // a role that was switched over stays there
+    plan.without_preference();
     let hash = spared_key::login::hash(PASSWORD)?;
     let [first, second] = [0, 1].map(|site| address(site).to_string());
     let toml = format!(
@@ -88,14 +90,14 @@ fn memory(pid: u32, key: &str) -> Result<u64> {
     Ok(words.ok_or("no such key")?.parse()?)
 }
 
-/// Many connections of one address that send the beginning of a request.
+/// Many connections of one address that send the beginning of a handshake.
 fn slow(lab: &Lab, to: SocketAddr) -> Result<Vec<TcpStream>> {
     lab.eye.run(|| {
         let connect = |_| {
             let mut stream = TcpStream::connect(to)?;
             stream.set_read_timeout(Some(Duration::from_secs(20)))?;
             // one that is too many is closed already
-            let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: ");
+            let _ = stream.write_all(&[0x16, 0x03, 0x01]);
             Ok(stream)
         };
         (0..200).map(connect).collect()
