@@ -18,7 +18,7 @@ impl Range {
     }
 }
 
-/// What a page shows.
+/// Content of a page.
 #[derive(Debug)]
 pub struct View {
     text: String,
