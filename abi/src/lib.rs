@@ -237,13 +237,13 @@ pub const VERDICT_NONE: u32 = 5;
 
 // ---- documents of the daemon
 
-/// What `sparectl status` shows, with the half of the peer.
+/// Status of both nodes, as `sparectl status` shows it.
 pub const DOCUMENT_STATUS: u32 = 1;
-/// What `sparectl why` shows, of all groups.
+/// Causes of all roles, as `sparectl why` shows them.
 pub const DOCUMENT_WHY: u32 = 2;
-/// What `sparectl history` shows.
+/// Changes of roles, as `sparectl history` shows them.
 pub const DOCUMENT_HISTORY: u32 = 3;
-/// What `sparectl events` shows.
+/// Newest events, as `sparectl events` shows them.
 pub const DOCUMENT_EVENTS: u32 = 4;
 /// Snapshot of this node behind `sparectl metrics`, at most a second old.
 pub const DOCUMENT_METRICS: u32 = 5;

@@ -16,13 +16,13 @@ pub trait Documents: Plugin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Document {
-    /// What `sparectl status` shows, of both nodes.
+    /// Status of both nodes, as `sparectl status` shows it.
     Status = abi::DOCUMENT_STATUS,
-    /// What `sparectl why` shows, of all groups.
+    /// Causes of all roles, as `sparectl why` shows them.
     Why = abi::DOCUMENT_WHY,
-    /// What `sparectl history` shows.
+    /// Changes of roles, as `sparectl history` shows them.
     History = abi::DOCUMENT_HISTORY,
-    /// What `sparectl events` shows.
+    /// Newest events, as `sparectl events` shows them.
     Events = abi::DOCUMENT_EVENTS,
     /// Snapshot of this node behind `sparectl metrics`, at most a second old. It asks no peer.
     Metrics = abi::DOCUMENT_METRICS,

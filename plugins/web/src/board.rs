@@ -44,7 +44,7 @@ pub struct Published {
 
 type Latest = Option<Arc<Published>>;
 
-/// What both threads know.
+/// Documents that both threads know.
 pub struct Board {
     shelves: [Shelf; 2],
     wake: Box<dyn Fn() + Send + Sync>,

@@ -1,5 +1,4 @@
-//! What a browser may send to the page besides HTTP itself: the form of a login, a host, and a hash in the place of a
-//! password.
+//! Requests of browsers besides HTTP itself: the form of a login, a host; and a hash in the place of a password.
 
 use spared_key::login::LoginHash;
 use spared_web::server::{form, host_name};

@@ -34,7 +34,7 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// What proves that somebody may read.
+/// Secrets that prove that somebody may read.
 #[derive(Clone, Default, PartialEq)]
 pub struct Login {
     pub password: Option<LoginHash>,

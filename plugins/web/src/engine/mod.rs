@@ -32,7 +32,7 @@ pub type ClosedAddresses = BTreeMap<String, String>;
 /// Requests to the daemon, and what it has answered.
 #[derive(Debug, Default)]
 pub struct Engine {
-    /// What is being gathered, with the documents that are still missing.
+    /// Documents that are being gathered, with those that are still missing.
     gathered: Option<Gathered>,
     /// Wanted next.
     wanted: Vec<Wanted>,

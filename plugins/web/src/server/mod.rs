@@ -55,7 +55,7 @@ const STACK: usize = 512 * 1024;
 /// Address that cannot be opened, or that is open: None.
 pub type Opened = (String, Option<String>);
 
-/// What all connections share.
+/// State that all connections share.
 #[derive(Debug)]
 pub struct State {
     board: Arc<Board>,

@@ -10,7 +10,7 @@ use jiff::ZonedDateTime;
 use crate::board::Published;
 use crate::page::{self, Range, View};
 
-/// What is made of the documents.
+/// Form that documents get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     /// A whole page; with true, for a browser that logged in.

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -62,8 +62,13 @@ impl<'l> Browser<'l> {
         let name = ServerName::from(address.ip());
         let connection = ClientConnection::new(self.terms.clone(), name)?;
         let mut stream = StreamOwned::new(connection, tcp);
-        let (head, body) = head.split_once("\r\n\r\n").unwrap_or((head, ""));
-        let request = format!("{target} HTTP/1.1\r\nHost: {address}\r\n{head}\r\n{body}");
+        // the headers may be followed by a body already
+        let end = if head.contains("\r\n\r\n") {
+            ""
+        } else {
+            "\r\n"
+        };
+        let request = format!("{target} HTTP/1.1\r\nHost: {address}\r\n{head}{end}");
         stream.write_all(request.as_bytes())?;
         Ok(stream)
     }
@@ -98,7 +103,11 @@ impl<'l> Browser<'l> {
 /// Reads a stream until its text has this.
 pub fn read_until(stream: &mut impl Read, text: &str) -> Result<String> {
     let (mut read, mut buffer) = (String::new(), [0; 4096]);
+    let until = Instant::now() + PATIENCE;
     while !read.contains(text) {
+        if Instant::now() > until {
+            return Err(format!("no {text:?} within {PATIENCE:?}: {read}").into());
+        }
         match stream.read(&mut buffer)? {
             0 => return Err(format!("the stream ended without {text:?}: {read}").into()),
             length => read.push_str(&String::from_utf8_lossy(&buffer[..length])),
