@@ -37,7 +37,7 @@ pub const STYLE: &str = include_str!("assets/style.css");
 /// Script of the page: `/script.js`.
 pub const SCRIPT: &str = include_str!("assets/script.js");
 
-/// What a page shows.
+/// Content of a page: documents of a moment, and how long it looks back.
 pub struct View {
     content: Content,
     now: ZonedDateTime,
