@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use spared_config_reader::{Cidr, IpNet, is_host, is_interface, reserved_in_network};
 
 use super::route::ALWAYS_TRACKED;
-use super::taken::{Once, Taken};
+use super::taken::{Occupied, Once, Taken};
 use super::{Both, LOOK, Translation};
 use crate::limits::ADDRESSES_MAX;
 use crate::toml::Each;
@@ -15,6 +15,8 @@ use crate::tree::Statement;
 const LABEL_MAX: usize = 15;
 const BROADCAST: &str = "the kernel answers to the broadcast address of the prefix without it";
 const COUNTED: &str = "the address is there already; keepalived has it twice in its adverts, and refuses adverts with another number of addresses";
+const ELSEWHERE: &str = "the other node has the address in another instance";
+pub const ELSEWHERE_TODO: &str = "give the instances of both nodes the same `virtual_router_id`, interface and addresses, and import again";
 const COUNTED_TODO: &str =
     "take this line out of keepalived.conf on both nodes before you begin, as the first step says";
 
@@ -27,6 +29,10 @@ pub struct Address {
     /// Interface on each node, if it is not that of the instance.
     pub device: Each<Option<String>>,
 }
+
+/// An address that the nodes have in different instances.
+#[derive(Clone, Copy, Debug)]
+pub struct Contradiction(pub IpAddr);
 
 /// Home of the addresses of a list, if they name no other interface.
 pub struct Home<'h> {
@@ -62,11 +68,12 @@ impl Translation<'_> {
         both: &Both<'_>,
         home: &Home<'_>,
         taken: &mut Taken,
-    ) -> Vec<Address> {
+    ) -> Result<Vec<Address>, Contradiction> {
         let bare = |it: &Statement| it.word(0).split('/').next().unwrap_or_default().to_owned();
         // the other list is in no advert
         let is_advertised = home.has_one_family && !self.is_final;
         let mut found: Vec<Address> = Vec::new();
+        let mut contradiction = None;
         for entry in self.entries(both, bare) {
             let Some(statement) = entry[0].or(entry[1]) else {
                 continue;
@@ -114,12 +121,18 @@ impl Translation<'_> {
                 let on = if is_link_local(ip) { on.as_str() } else { "" };
                 Once::Address(ip, on.to_owned())
             });
-            if !taken.take(&self.taken, once) {
-                let (why, todo) = if is_advertised {
-                    self.uncounted.insert(ip);
-                    (COUNTED, COUNTED_TODO)
-                } else {
-                    ("the address is there already", "nothing: once is enough")
+            let is_own = entry.map(|it| it.is_some());
+            if let Err(occupied) = taken.take_own(&self.taken, once, is_own) {
+                let (why, todo) = match occupied {
+                    Occupied::Twice if is_advertised => {
+                        self.uncounted.insert(ip);
+                        (COUNTED, COUNTED_TODO)
+                    }
+                    Occupied::Elsewhere if home.has_one_family => {
+                        contradiction.get_or_insert(ip);
+                        (ELSEWHERE, ELSEWHERE_TODO)
+                    }
+                    _ => ("the address is there already", "nothing: once is enough"),
                 };
                 self.list_both(&entry, why, todo);
                 continue;
@@ -141,7 +154,7 @@ impl Translation<'_> {
             }
             found.push(Address { text, ip, device });
         }
-        found
+        contradiction.map_or(Ok(found), |ip| Err(Contradiction(ip)))
     }
 
     /// Interface and label of an entry.

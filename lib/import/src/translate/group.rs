@@ -55,21 +55,23 @@ pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Ve
             continue;
         }
         only_one(translation, both);
+        tell_name(translation, name, both);
         members.extend(translation.member(top, name, both));
     }
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
     for (name, both) in top.named(&["vrrp_sync_group"]) {
-        let wanted = names_of(&child(&both, "group"));
+        tell_name(translation, name, both);
+        let wanted = names_of(top, &child(&both, "group"));
         let (inside, outside): (Vec<_>, Vec<_>) = members
             .into_iter()
             .partition(|it| wanted.contains_key(it.name));
         members = outside;
         let present: BTreeSet<&str> = inside.iter().map(|it| it.name).collect();
-        for (name, place) in wanted {
-            if !present.contains(name) {
+        for (name, places) in wanted {
+            for place in places.iter().filter(|_| !present.contains(name)) {
                 let why = "no instance of this name is translated, or another group has it";
-                translation.list_at(place, name, why, "correct the group");
+                translation.list_at(*place, name, why, "correct the group");
             }
         }
         for inside in split(translation, inside) {
@@ -91,12 +93,28 @@ fn only_one(translation: &mut Translation<'_>, both: Both<'_>) {
     }
 }
 
+/// Says which name of the second node is another one in the files.
+fn tell_name(translation: &mut Translation<'_>, name: &str, both: Both<'_>) {
+    if let Some(other) = both[1].filter(|it| it.word(1) != name) {
+        let [_, node] = translation.nodes;
+        let what = other.text();
+        let why = format!("{node} calls so what is {name} in the files");
+        translation.tell(other.place, &what, &why, "nothing");
+    }
+}
+
 /// Names of the members, which may share a line.
-fn names_of<'t>(both: &Both<'t>) -> BTreeMap<&'t str, Place> {
-    let entries = both.iter().flatten().flat_map(|it| it.block());
-    entries
-        .flat_map(|entry| entry.words.iter().map(|it| (it.as_str(), entry.place)))
-        .collect()
+fn names_of<'t>(top: &Top<'t>, both: &Both<'t>) -> BTreeMap<&'t str, Vec<Place>> {
+    let mut found: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+    for (node, block) in both.iter().enumerate() {
+        for entry in block.iter().flat_map(|it| it.block()) {
+            for word in &entry.words {
+                let name = top.names.instance(node, word);
+                found.entry(name).or_default().push(entry.place);
+            }
+        }
+    }
+    found
 }
 
 /// Members that one group can have: while keepalived runs on a node, one with version 2 has no IPv6.

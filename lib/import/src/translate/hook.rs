@@ -34,7 +34,6 @@ const CONNTRACKD_WORDS: [&str; 3] = ["primary", "backup", "fault"];
 struct Notifier<'t> {
     group: String,
     kind: &'static str,
-    name: &'t str,
     /// Last argument of `notify`: 0 for a sync group, as in keepalived.
     priority: Each<i64>,
     both: Both<'t>,
@@ -78,7 +77,9 @@ pub(super) fn hooks(
                             translation.tell(place, what, PRIORITY, todo);
                         }
                         let priority = notifier.priority[node].to_string();
-                        words = [notifier.kind, notifier.name, state, &priority]
+                        // a script knows the name in its node's file
+                        let name = notifier.both[node].map_or("", |it| it.word(1));
+                        words = [notifier.kind, name, state, &priority]
                             .map(str::to_owned)
                             .to_vec();
                     }
@@ -122,19 +123,18 @@ pub(super) fn hooks(
 fn notifiers<'t>(groups: &'t [Group<'t>]) -> Vec<Notifier<'t>> {
     let mut found = Vec::new();
     for group in groups {
-        let new = |kind, name, priority, both| Notifier {
+        let new = |kind, priority, both| Notifier {
             group: group.name.clone(),
             kind,
-            name,
             priority,
             both,
         };
         for member in &group.members {
             let priority = member.election.priority;
-            found.push(new("INSTANCE", member.name, priority, member.both));
+            found.push(new("INSTANCE", priority, member.both));
         }
         if group.is_sync {
-            found.push(new("GROUP", group.origin, [0, 0], group.both));
+            found.push(new("GROUP", [0, 0], group.both));
         }
     }
     found

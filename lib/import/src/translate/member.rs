@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use spared_config_reader::toml_text;
 
-use super::address::{Address, Home, is_device};
+use super::address::{Address, Contradiction, ELSEWHERE_TODO, Home, is_device};
 use super::route::of_both;
 use super::taken::{Once, Taken};
 use super::{Both, SECONDS_MAX, Top, Translation, child};
@@ -181,6 +181,14 @@ impl Translation<'_> {
         home.has_one_family = false;
         let excluded = child(&both, "virtual_ipaddress_excluded");
         let excluded = self.addresses(&excluded, &home, &mut taken);
+        let (own, excluded) = match (own, excluded) {
+            (Ok(own), Ok(excluded)) => (own, excluded),
+            (Err(Contradiction(ip)), _) | (_, Err(Contradiction(ip))) => {
+                let why = format!("the other node has {ip} in another instance");
+                self.refuse(&both, &why, ELSEWHERE_TODO);
+                return None;
+            }
+        };
         let is_here = |it: &Address| {
             let mut pairs = it.device.iter().zip(&interface);
             pairs.all(|(device, own)| device.as_ref().is_none_or(|it| it == own))

@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod command;
+mod common_names;
 mod echo;
 mod group;
 mod hook;
@@ -24,6 +25,7 @@ use crate::sources::{Place, Sources};
 use crate::table::{Block, Fate, find};
 use crate::toml::Each;
 use crate::tree::Statement;
+use common_names::CommonNames;
 
 pub use address::address;
 pub use command::shell_word;
@@ -68,8 +70,13 @@ pub fn translate(
     for tree in trees {
         translation.account(Block::Top, tree);
     }
-    pair_lines(translation.sources, trees);
-    let top = Top::new(trees);
+    let names = CommonNames::new(trees, translation.nodes);
+    let key = |node: usize, it: &Statement| {
+        let rest = it.words.get(2..).unwrap_or_default().join(" ");
+        format!("{} {} {rest}", it.word(0), names.of(node, it))
+    };
+    pair_lines(translation.sources, trees, &key);
+    let top = Top::new(trees, &names);
     let mut groups = group::groups(translation, &top);
     let health = check::health(translation, &top, &mut groups, has_conntrackd);
     let hooks = hook::hooks(translation, &top, &groups, has_conntrackd);
@@ -91,18 +98,23 @@ pub fn translate(
 }
 
 /// Notes which lines both files have in the same block.
-fn pair_lines(sources: &mut Sources, [one, two]: Each<&[Statement]>) {
+fn pair_lines(
+    sources: &mut Sources,
+    [one, two]: Each<&[Statement]>,
+    key: &dyn Fn(usize, &Statement) -> String,
+) {
     let mut free: HashMap<String, Vec<&Statement>> = HashMap::new();
     for statement in two.iter().rev() {
-        free.entry(statement.text()).or_default().push(statement);
+        free.entry(key(1, statement)).or_default().push(statement);
     }
     for statement in one {
-        if let Some(same) = free.get_mut(&statement.text()).and_then(Vec::pop) {
+        if let Some(same) = free.get_mut(&key(0, statement)).and_then(Vec::pop) {
             sources.pair(statement.place, same.place);
             for (one, two) in statement.braces.iter().zip(&same.braces) {
                 sources.pair(*one, *two);
             }
-            pair_lines(sources, [statement.block(), same.block()]);
+            let inner = [statement.block(), same.block()];
+            pair_lines(sources, inner, &|_, it| it.text());
         }
     }
 }
@@ -183,12 +195,13 @@ const NAMED: [&str; 7] = [
 /// Blocks of the top by kind and name.
 struct Top<'t> {
     trees: Each<&'t [Statement]>,
+    names: &'t CommonNames,
     /// Words of `global_defs`: the last of each counts.
     globals: Each<BTreeMap<&'t str, &'t Statement>>,
 }
 
 impl<'t> Top<'t> {
-    fn new(trees: Each<&'t [Statement]>) -> Self {
+    fn new(trees: Each<&'t [Statement]>, names: &'t CommonNames) -> Self {
         let globals = trees.map(|tree| {
             let blocks = tree.iter().filter(|it| it.word(0) == "global_defs");
             blocks
@@ -196,7 +209,11 @@ impl<'t> Top<'t> {
                 .map(|it| (it.word(0), it))
                 .collect()
         });
-        Self { trees, globals }
+        Self {
+            trees,
+            names,
+            globals,
+        }
     }
 
     /// Named blocks of a kind, in the order of the first node's file.
@@ -205,7 +222,7 @@ impl<'t> Top<'t> {
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         for (node, tree) in self.trees.iter().enumerate() {
             for statement in tree.iter().filter(|it| words.contains(&it.word(0))) {
-                let name = statement.word(1);
+                let name = self.names.of(node, statement);
                 let at = *known.entry(name).or_insert_with(|| {
                     found.push((name, [None, None]));
                     found.len() - 1

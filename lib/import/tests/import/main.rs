@@ -6,6 +6,7 @@ mod corpus;
 mod differences;
 mod keepalived;
 mod limits;
+mod nodes;
 mod reading;
 mod steps;
 mod two_files;
