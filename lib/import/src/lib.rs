@@ -29,7 +29,7 @@ use std::path::PathBuf;
 pub use limits::BYTES_MAX;
 pub use sources::{Fault, Files, Outcome, Place, Problem, Sources};
 pub use steps::{Here, Step};
-pub use translate::{Decision, MARK, shell_word};
+pub use translate::{Decision, Edit, MARK, shell_word};
 
 /// Files by path below the folder of the configuration: plugins and hooks.
 pub type Texts = BTreeMap<String, String>;
@@ -55,6 +55,8 @@ pub struct Import {
     pub sources: Sources,
     pub decisions: Vec<Decision>,
     pub steps: Vec<Step>,
+    /// Reasons for which there are no steps.
+    pub obstacles: Vec<String>,
 }
 
 /// Reads the files, and translates them.
@@ -86,11 +88,16 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         virtual_addresses: &virtual_addresses,
         taken: translate::Taken::default(),
         uncounted: BTreeSet::new(),
+        edits: Vec::new(),
+        obstacles: Vec::new(),
         next_priority: [translate::PRIORITY; 2],
     };
     let (mut texts, decisions) =
         translate::translate(&mut translation, trees, request.conntrackd.is_some());
-    let uncounted = std::mem::take(&mut translation.uncounted);
+    let before = steps::Before {
+        edits: std::mem::take(&mut translation.edits),
+        obstacles: std::mem::take(&mut translation.obstacles),
+    };
     if is_one && !decisions.is_empty() {
         guessed(&mut sources, &request.nodes, trees[0]);
     }
@@ -122,7 +129,7 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         texts: &texts,
         decisions: &decisions,
         replication: replication.as_ref(),
-        uncounted: &uncounted,
+        before: &before,
         addresses: &virtual_addresses,
         is_one,
     };
@@ -136,6 +143,7 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         sources,
         decisions,
         steps,
+        obstacles: before.obstacles,
     })
 }
 

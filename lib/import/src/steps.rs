@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::conntrackd::Replication;
-use crate::translate::{Decision, shell_word};
+use crate::translate::{Decision, Edit, shell_word};
 use crate::{Request, Texts};
 
 /// Files of keepalived and of a node's copy of the other one's, where the import has not been told any.
@@ -60,12 +60,19 @@ pub struct Situation<'s> {
     pub texts: &'s Texts,
     pub decisions: &'s [Decision],
     pub replication: Option<&'s Replication>,
-    /// Addresses in keepalived's adverts that are not in spared's.
-    pub uncounted: &'s BTreeSet<IpAddr>,
+    pub before: &'s Before,
     /// All virtual addresses.
     pub addresses: &'s BTreeSet<IpAddr>,
     /// One file was read for both nodes, and it has no lines for one of them alone.
     pub is_one: bool,
+}
+
+/// All that comes before the first step.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    pub edits: Vec<Edit>,
+    /// Reasons for which no step can be taken.
+    pub obstacles: Vec<String>,
 }
 
 /// Nodes by what they are while keepalived runs on both, by name.
@@ -81,7 +88,8 @@ struct Roles<'s> {
 impl Situation<'_> {
     /// All steps, until two nodes of spared are a pair.
     pub fn steps(&self) -> Vec<Step> {
-        let Some(first) = self.decisions.first() else {
+        let first = self.decisions.first();
+        let Some(first) = first.filter(|_| self.before.obstacles.is_empty()) else {
             return Vec::new();
         };
         let (active, why) = self.active(first);
@@ -94,8 +102,8 @@ impl Situation<'_> {
             why,
             elsewhere: moving.map(|it| it.group.as_str()).collect(),
         };
-        let mut steps: Vec<Step> = self.equal_counts().into_iter().collect();
-        steps.push(which(first, &roles));
+        let mut steps = vec![which(first, &roles)];
+        steps.extend(self.edits(active, &roles));
         steps.extend(elsewhere(&roles));
         steps.push(self.write(1 - active, &roles));
         steps.extend(self.one_by_one(first, &roles));
@@ -132,15 +140,39 @@ impl Situation<'_> {
         }
     }
 
-    /// The change of keepalived.conf without which both nodes become active.
-    fn equal_counts(&self) -> Option<Step> {
-        let names: Vec<String> = self.uncounted.iter().map(ToString::to_string).collect();
-        let names = names.join(", ");
-        let what = format!(
-            "on both: take the lines about {names} that are in *to do by hand* out of keepalived.conf, then on both at once:"
-        );
-        let then = "keepalived refuses adverts with another number of addresses than its own. With these lines both nodes would be active after `sparectl force active`. Both reload within three `advert_int`: roles stay as they are. If the second one is later, both are active until then";
-        (!names.is_empty()).then(|| Step::new(what, &["systemctl reload keepalived"], then))
+    /// Changes of keepalived.conf without which the steps below are not true.
+    fn edits(&self, active: usize, roles: &Roles<'_>) -> Option<Step> {
+        let edits = &self.before.edits;
+        let mut whys: Vec<&str> = Vec::new();
+        for edit in edits {
+            whys.extend(Some(edit.why).filter(|it| !whys.contains(it)));
+        }
+        // the backup first: it would take the role of one whose priority becomes smaller
+        let line = |node: usize, name: &str| {
+            let own = edits
+                .iter()
+                .filter(move |it| it.node.is_none_or(|it| it == node));
+            let lines: Vec<String> = own.map(|it| format!("# {name}: {}", it.line)).collect();
+            lines
+        };
+        let Roles {
+            active: a,
+            backup: b,
+            ..
+        } = roles;
+        let mut commands = line(1 - active, b);
+        commands.extend(line(active, a));
+        commands.push("systemctl reload keepalived".to_owned());
+        (!edits.is_empty()).then(|| Step {
+            what: format!(
+                "on both: change keepalived.conf by an editor as these lines say, then reload it on {b}, and at once on {a}:"
+            ),
+            commands,
+            then: format!(
+                "{}. Both reload within three `advert_int`: roles stay as they are. If the second one is later, both may be active until then",
+                whys.join(". ")
+            ),
+        })
     }
 
     /// The files on the node that is backup.

@@ -100,7 +100,7 @@ const ANNOUNCE: &str = "addresses are announced five times within 5 s, and after
 const PROCESS: &str = "it is about keepalived's own process";
 const SNMP: &str = "not implemented";
 const SNMP_TODO: &str = "`sparectl probe` and `sparectl --json status`, see docs/howto/monitor.md";
-const STRICT: &str = "the other rules of strict mode are about what keepalived refuses";
+const STRICT: &str = "keepalived then sends no password, begins as BACKUP unless its priority is 255, and ignores `preempt_delay` and `down_timer_adverts`: so do the files";
 const TRACKED: &str = "points off the priority while it fails; without a weight 253 points";
 
 /// All words.
@@ -124,7 +124,7 @@ pub const ROWS: &[Row] = &[
     becomes(Instance, &["interface"], "`interface`", "it may be absent and come later"),
     becomes(Instance, &["virtual_router_id"], "`vrid`", ""),
     becomes(Instance, &["priority"], "`priority = { r1 = 200, r2 = 100 }`, later `prefer`", "254 is reserved: 253"),
-    needless(Instance, &["state"], "it decides no election in keepalived either"),
+    needless(Instance, &["state"], "it decides no election in keepalived either, but that without a `priority` MASTER is 255"),
     becomes(Instance, &["advert_int"], "`advert_interval`", "default 100 ms, in version 2 1 s"),
     becomes(Instance, &["down_timer_adverts"], "`advert_loss`", ""),
     becomes(Instance, &["version"], "`version`", "spared's default is 3"),
@@ -167,7 +167,7 @@ pub const ROWS: &[Row] = &[
     needless(Instance, &["old_unicast_checksum"], "the form that the peer sends is used"),
     needless(Instance, &["kernel_rx_buf_size"], SOCKETS),
     //
-    becomes(Authentication, &["auth_type", "auth_pass"], "`auth_pass`", "8 letters of it count; `AH` is not possible"),
+    becomes(Authentication, &["auth_type", "auth_pass"], "`auth_pass`", "8 letters of it count; `AH` is not possible; none in strict mode"),
     //
     becomes(Sync, &["group"], "the interfaces of the group", "").opens(Entries),
     becomes(Sync, &["track_interface", "track_script", "track_process", "track_file"], "as in an instance", "").opens(Entries),

@@ -6,7 +6,7 @@ use spared_config_reader::{Cidr, IpNet, is_host, is_interface, reserved_in_netwo
 
 use super::route::ALWAYS_TRACKED;
 use super::taken::{Occupied, Once, Taken};
-use super::{Both, LOOK, Translation};
+use super::{Both, Edit, LOOK, Translation};
 use crate::limits::ADDRESSES_MAX;
 use crate::toml::Each;
 use crate::tree::Statement;
@@ -15,10 +15,11 @@ use crate::tree::Statement;
 const LABEL_MAX: usize = 15;
 const BROADCAST: &str = "the kernel answers to the broadcast address of the prefix without it";
 const COUNTED: &str = "the address is there already; keepalived has it twice in its adverts, and refuses adverts with another number of addresses";
+const COUNTED_WHY: &str = "keepalived refuses adverts with another number of addresses than its own: with these lines both nodes would be active after `sparectl force active`";
 const ELSEWHERE: &str = "the other node has the address in another instance";
 pub const ELSEWHERE_TODO: &str = "give the instances of both nodes the same `virtual_router_id`, interface and addresses, and import again";
 const COUNTED_TODO: &str =
-    "take this line out of keepalived.conf on both nodes before you begin, as the first step says";
+    "take this line out of keepalived.conf on both nodes before you begin, as the steps say";
 
 /// A virtual address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +107,9 @@ impl Translation<'_> {
                 let why =
                     "no host can have it: it is a network's, a broadcast or no unicast address";
                 self.list_both(&entry, why, "write another one, or correct its prefix");
-                self.uncounted.extend(is_advertised.then_some(ip));
+                if is_advertised {
+                    self.take_out(&entry);
+                }
                 continue;
             }
             // an entry of one node alone is written for both
@@ -126,6 +129,7 @@ impl Translation<'_> {
                 let (why, todo) = match occupied {
                     Occupied::Twice if is_advertised => {
                         self.uncounted.insert(ip);
+                        self.take_out(&entry);
                         (COUNTED, COUNTED_TODO)
                     }
                     Occupied::Elsewhere if home.has_one_family => {
@@ -155,6 +159,24 @@ impl Translation<'_> {
             found.push(Address { text, ip, device });
         }
         contradiction.map_or(Ok(found), |ip| Err(Contradiction(ip)))
+    }
+
+    /// Asks for a line to go that keepalived has in its adverts and spared has not.
+    fn take_out(&mut self, entry: &Both<'_>) {
+        for (node, statement) in entry.iter().enumerate() {
+            let Some(statement) = statement else { continue };
+            let line = format!(
+                "take the line `{}` out ({})",
+                statement.text(),
+                self.sources.shown(statement.place)
+            );
+            let node = Some(node).filter(|_| !self.is_one);
+            self.edit(Edit {
+                node,
+                line,
+                why: COUNTED_WHY,
+            });
+        }
     }
 
     /// Interface and label of an entry.

@@ -122,7 +122,7 @@ pub(super) fn health(
         }
         if gained > 0 && !translation.is_final {
             let what = format!("weight {gained} of {name}");
-            let why = "a good check raises no priority: the points are in `priority` (253 at most), and come off while it fails";
+            let why = "a good check raises no priority: the points are in `priority`, and come off while it fails";
             translation.tell(check.place(), &what, why, "nothing");
         }
         let between = if text.is_empty() { "" } else { "\n" };

@@ -6,7 +6,8 @@ use std::fmt::Write;
 
 use spared_config_reader::toml_text;
 
-use super::member::{Election, Key, Member};
+use super::election::{Election, Key, is_master};
+use super::member::Member;
 use super::{Both, Top, Translation, child, unique};
 use crate::sources::Place;
 use crate::toml::{Each, each, time};
@@ -15,7 +16,8 @@ use crate::toml::{Each, each, time};
 const NAME_MAX: usize = 32;
 /// Maximum number of instances that are translated, more than spared can have.
 const INSTANCES_MAX: usize = 1000;
-const PRIORITY_MAX: i64 = 253;
+/// Greatest priority of a node that owns no address.
+pub const PRIORITY_MAX: i64 = 253;
 const GROUPS_MAX: usize = 255;
 /// Default of `failback_delay`.
 const FAILBACK_MS: u64 = 30_000;
@@ -29,6 +31,8 @@ pub struct Group<'t> {
     pub both: Both<'t>,
     pub members: Vec<Member<'t>>,
     pub election: Election,
+    /// Points that good checks add to the priority in keepalived.
+    pub gained: Each<i64>,
     pub decision: Decision,
 }
 
@@ -173,6 +177,7 @@ fn group<'t>(
         both,
         members,
         election,
+        gained: [0, 0],
         decision,
     })
 }
@@ -331,7 +336,7 @@ fn decide(
 
 /// The node that starts as master, if the other one does not.
 fn master(both: &Both<'_>) -> Option<usize> {
-    match child(both, "state").map(|it| it.is_some_and(|it| it.word(1) == "MASTER")) {
+    match both.map(|it| it.is_some_and(is_master)) {
         [true, false] => Some(0),
         [false, true] => Some(1),
         _ => None,
@@ -417,10 +422,8 @@ impl Group<'_> {
 
     /// Adds what a good check is worth in keepalived.
     pub fn add(&mut self, points: Each<i64>) {
-        for (priority, points) in self.election.priority.iter_mut().zip(points) {
-            if *priority != 255 {
-                *priority = (*priority + points).min(PRIORITY_MAX);
-            }
+        for (gained, points) in self.gained.iter_mut().zip(points) {
+            *gained += points;
         }
     }
 }

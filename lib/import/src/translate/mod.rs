@@ -8,8 +8,10 @@ mod check;
 mod command;
 mod common_names;
 mod echo;
+mod election;
 mod group;
 mod hook;
+mod lowered;
 mod member;
 mod probe;
 mod route;
@@ -51,12 +53,29 @@ pub struct Translation<'s> {
     pub taken: Taken,
     /// Addresses in keepalived's adverts that are not in spared's.
     pub uncounted: BTreeSet<IpAddr>,
+    /// Changes that keepalived's files need before the migration.
+    pub edits: Vec<Edit>,
+    /// Reasons for which the migration cannot begin.
+    pub obstacles: Vec<String>,
     /// Priority above that of the next rule that has none, of IPv4 and of IPv6.
     pub next_priority: [u32; 2],
 }
 
+/// A change of keepalived.conf before the migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Node of the file; None if both have the line.
+    pub node: Option<usize>,
+    /// What changes, for a person.
+    pub line: String,
+    pub why: &'static str,
+}
+
 /// Advice about what is lost and may be missed.
 const LOOK: &str = "look whether anything needs it";
+
+/// Maximum number of changes before the migration that are shown.
+const EDITS_MAX: usize = 200;
 
 /// Longest time that the files have: a day.
 const SECONDS_MAX: u32 = 86_400;
@@ -79,6 +98,7 @@ pub fn translate(
     let top = Top::new(trees, &names);
     let mut groups = group::groups(translation, &top);
     let health = check::health(translation, &top, &mut groups, has_conntrackd);
+    lowered::lower(translation, &top, &mut groups);
     let hooks = hook::hooks(translation, &top, &groups, has_conntrackd);
     let mut texts = Texts::new();
     if !groups.is_empty() {
@@ -313,6 +333,19 @@ impl Translation<'_> {
                 }
                 None => {}
             }
+        }
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        let more = "and the further lines of this kind in *to do by hand*";
+        match self.edits.len() {
+            0..EDITS_MAX if !self.edits.contains(&edit) => self.edits.push(edit),
+            EDITS_MAX => self.edits.push(Edit {
+                node: None,
+                line: more.to_owned(),
+                why: edit.why,
+            }),
+            _ => {}
         }
     }
 

@@ -27,7 +27,7 @@ fn each_value_that_means_something_else_is_told() {
         (
             "",
             "priority 254",
-            "254 is reserved, and the files have 253",
+            "priority: spared takes a role at priority 254",
         ),
         ("", "version 4", "allowed is 2 to 3"),
         ("", "advert_int 1.5", "in steps of 1000 ms"),

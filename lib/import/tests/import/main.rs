@@ -7,6 +7,7 @@ mod differences;
 mod keepalived;
 mod limits;
 mod nodes;
+mod priorities;
 mod reading;
 mod steps;
 mod two_files;
