@@ -66,10 +66,16 @@ pub struct Import {
 pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
     let mut sources = Sources::default();
     let mut lines = Vec::new();
-    for (path, id) in request.keepalived.iter().zip(&request.ids) {
-        lines.push(expand::lines(&mut sources, files, path, id)?);
+    let [own, peer] = &request.keepalived;
+    let copies = [
+        None,
+        Some(request.nodes[1].as_str()).filter(|_| own != peer),
+    ];
+    for ((path, id), copy_of) in request.keepalived.iter().zip(&request.ids).zip(copies) {
+        let main = expand::Main { path, id, copy_of };
+        lines.push(expand::lines(&mut sources, files, main)?);
     }
-    let is_one = lines[0] == lines[1];
+    let is_one = own == peer && lines[0] == lines[1];
     if is_one {
         lines.pop();
     }

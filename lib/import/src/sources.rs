@@ -67,6 +67,14 @@ pub enum Fault {
     TooDeep(String),
     /// A definition names itself at this place.
     Endless(String),
+    /// An include of another node's file that is not in the copy of its folder.
+    Foreign {
+        place: String,
+        pattern: String,
+        node: String,
+        /// It is in the folder that was to be copied.
+        is_below: bool,
+    },
 }
 
 impl fmt::Display for Fault {
@@ -79,6 +87,24 @@ impl fmt::Display for Fault {
             Self::TooMuchText => {
                 write!(f, "files and definitions have more than {WORK_MAX_MIB} MiB")
             }
+            Self::Foreign {
+                place,
+                pattern,
+                node,
+                is_below: true,
+            } => write!(
+                f,
+                "{place}: include {pattern} is a file of {node}, and this folder has those of this machine: `scp -r {node}:/etc/keepalived /root/keepalived-{node}`, and import with --peer /root/keepalived-{node}/keepalived.conf"
+            ),
+            Self::Foreign {
+                place,
+                pattern,
+                node,
+                is_below: false,
+            } => write!(
+                f,
+                "{place}: include {pattern} is a file of {node} outside of /etc/keepalived, and is not read from this machine: copy it from {node} beside this file, write `include` with its name alone here, and import again"
+            ),
             Self::Endless(place) => write!(f, "{place}: a definition names itself"),
             Self::TooDeep(place) => write!(f, "{place}: nested more than {DEPTH_MAX} times"),
         }
