@@ -16,6 +16,7 @@ mod limits;
 pub mod page;
 mod sequences;
 mod sources;
+mod split;
 mod steps;
 pub mod table;
 mod toml;

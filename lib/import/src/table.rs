@@ -155,7 +155,7 @@ pub const ROWS: &[Row] = &[
     becomes(Instance, &["dont_track_primary"], "`carrier_weight = 0`, and `weight = 0` of the interface", ""),
     becomes(Instance, &["authentication"], "`auth_pass`", "as long as keepalived runs on one node; it protects nothing").opens(Authentication),
     lost(Instance, &["auth_hmac"], "spared's heartbeats are authenticated by the nodes' keys", "set its `mode` to `receive-only` on both nodes before you begin: in `permissive` and `enforce` spared says SP-0216, and with `enforce` keepalived drops spared's adverts").opens(Whole),
-    becomes(Instance, &["notify_master", "notify_backup", "notify_fault", "notify"], "a hook that runs the script with its arguments, or `[[service]]` of `plugins/service.toml`", "below"),
+    becomes(Instance, &["notify_master", "notify_backup", "notify_fault", "notify"], "a hook that runs the script with its arguments and without a shell, or `[[service]]` of `plugins/service.toml`", "below"),
     lost(Instance, &["notify_stop"], "the hooks of backup run before spared ends", "move what it does into the hook in backup.d"),
     lost(Instance, &["notify_master_rx_lower_pri"], "the hooks of active run again when two nodes were active", "move what it does into the hook in active.d"),
     lost(Instance, &["notify_deleted", "notify_priority_changes"], "not implemented", "leave it out"),
@@ -178,7 +178,7 @@ pub const ROWS: &[Row] = &[
     lost(Sync, &["smtp_alert"], MAIL, MAIL_TODO),
     becomes(Sync, &["sync_group_tracking_weight", "global_tracking"], "the weights of checks in its instances", "without it keepalived ignores these checks, and the import leaves them out; unweighted ones, `track_process` and those of the group itself count"),
     //
-    becomes(Script, &["script"], "`argv`", "no shell, unless it has signs of one; it runs as user spared-health"),
+    becomes(Script, &["script"], "`argv`", "no shell, and what is not in quotes is its first word alone, as in keepalived; it runs as user spared-health"),
     becomes(Script, &["interval"], "`interval`", "keepalived's default is 1 s"),
     becomes(Script, &["timeout"], "`timeout`", "at most the interval: a longer one makes the interval as long"),
     becomes(Script, &["weight"], "`weight`, `reverse`", "a positive one is added to the priority and taken off while the check fails"),

@@ -107,6 +107,10 @@ pub(super) fn health(
         }
         check.advise(translation, *kind, name, groups);
         let Some((table, keys)) = check.keys(translation, *kind, name, &delays) else {
+            for place in &check.places {
+                let why = "the check is not in the files, for the reason at its definition";
+                translation.list_at(*place, name, why, "look there");
+            }
             continue;
         };
         // an interface has its own name, and is first: others get another one if theirs is taken

@@ -61,7 +61,11 @@ pub(super) fn hooks(
                 }
                 let lines = [0, 1].map(|node| {
                     let statement = statements[node]?;
-                    let command = Command::of_notify(statement)?;
+                    let Some(command) = Command::of_notify(statement) else {
+                        let why = "keepalived cannot read the command, and ignores the line";
+                        translation.list(statement, why, "correct it");
+                        return None;
+                    };
                     let user = command.user.clone().or(script_user[node].map(user_of));
                     if user.is_none() {
                         let place = statement.place;
@@ -106,7 +110,7 @@ pub(super) fn hooks(
             let text = format!(
                 "{MARK}[ \"$SPARED_GROUP\" = {} ] || exit 0\n{}",
                 shell_word(group),
-                runs.concat()
+                in_turn(&runs)
             );
             (name, text)
         })
@@ -160,12 +164,25 @@ fn line(command: &Command, user: Option<(String, Option<String>)>, more: &[Strin
         };
     }
     let words: Vec<String> = command
-        .words()
+        .words
         .iter()
         .chain(more)
         .map(|it| shell_word(it))
         .collect();
-    text + &words.join(" ")
+    format!("exec {text}{}", words.join(" "))
+}
+
+/// One after the other: each runs its program in place of a shell, the last in that of the hook.
+fn in_turn(runs: &[String]) -> String {
+    let last = runs.len().saturating_sub(1);
+    let run = |(at, run): (usize, &String)| {
+        if at < last {
+            format!("({})\n", run.trim_end())
+        } else {
+            run.clone()
+        }
+    };
+    runs.iter().enumerate().map(run).collect()
 }
 
 fn runs(nodes: &Each<String>, lines: Each<Option<String>>) -> Option<String> {

@@ -208,5 +208,8 @@ fn notify_has_the_priority_of_its_instance_and_0_for_a_group() {
     let texts = of(&text).expect("readable").texts;
     let hook = &texts["hooks/active.d/60-g-notify"];
     assert!(hook.contains("/g GROUP g MASTER 0\n"), "{hook}");
-    assert!(hook.contains("r1) /i INSTANCE a MASTER 77 ;;"), "{hook}");
+    assert!(
+        hook.contains("r1) exec /i INSTANCE a MASTER 77 ;;"),
+        "{hook}"
+    );
 }

@@ -9,5 +9,6 @@ mod limits;
 mod nodes;
 mod priorities;
 mod reading;
+mod scripts;
 mod steps;
 mod two_files;

@@ -58,8 +58,8 @@ fn names_of_instances_are_those_of_their_node() {
     );
     let hook = &import.texts["hooks/active.d/60-ha_master-notify"];
     for line in [
-        "r1) /n INSTANCE ha_master MASTER 150",
-        "r2) /n INSTANCE ha_backup MASTER 100",
+        "r1) exec /n INSTANCE ha_master MASTER 150",
+        "r2) exec /n INSTANCE ha_backup MASTER 100",
     ] {
         assert!(hook.contains(line), "{hook}");
     }

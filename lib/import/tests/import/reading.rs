@@ -200,7 +200,10 @@ fn files_of_the_other_node_are_those_of_its_copy() {
     assert!(vrrp.contains("{ r1 = \"eth0\", r2 = \"ens3\" }"), "{vrrp}");
     assert!(vrrp.contains("{ r1 = 100, r2 = 150 }"), "{vrrp}");
     let hook = &texts["hooks/active.d/60-a-notify"];
-    assert!(hook.contains("r2) /etc/keepalived/conf.d/x "), "{hook}");
+    assert!(
+        hook.contains("r2) exec /etc/keepalived/conf.d/x "),
+        "{hook}"
+    );
 
     let beside = [files[0], files[1], ("/etc/keepalived/r2.conf", include)];
     let mains = [mains[0], "/etc/keepalived/r2.conf"];
