@@ -96,6 +96,7 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         taken: translate::Taken::default(),
         uncounted: BTreeSet::new(),
         edits: Vec::new(),
+        restores: [Vec::new(), Vec::new()],
         obstacles: Vec::new(),
         next_priority: [translate::PRIORITY; 2],
     };
@@ -103,6 +104,8 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         translate::translate(&mut translation, trees, request.conntrackd.is_some());
     let before = steps::Before {
         edits: std::mem::take(&mut translation.edits),
+        restores: std::mem::take(&mut translation.restores),
+        kept: translate::kept(trees),
         obstacles: std::mem::take(&mut translation.obstacles),
     };
     if is_one && !decisions.is_empty() {

@@ -1,17 +1,20 @@
 //! The steps of a migration, as they are printed below the files: commands to copy, and what is seen after each.
 
+mod before;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
 use crate::conntrackd::Replication;
-use crate::translate::{Decision, Edit, shell_word};
+use crate::translate::{Decision, shell_word};
 use crate::{Request, Texts};
+
+pub use before::Before;
 
 /// Files of keepalived and of a node's copy of the other one's, where the import has not been told any.
 const KEEPALIVED: &str = "/etc/keepalived/keepalived.conf";
 const INSTALL: &str = "apt install ./spared_*.deb";
-const STOP_KEEPALIVED: &str = "systemctl disable --now keepalived";
 
 /// The machine on which the import runs, if it is one of the nodes.
 #[derive(Clone, Debug)]
@@ -67,14 +70,6 @@ pub struct Situation<'s> {
     pub is_one: bool,
 }
 
-/// All that comes before the first step.
-#[derive(Clone, Debug, Default)]
-pub struct Before {
-    pub edits: Vec<Edit>,
-    /// Reasons for which no step can be taken.
-    pub obstacles: Vec<String>,
-}
-
 /// Nodes by what they are while keepalived runs on both, by name.
 struct Roles<'s> {
     active: &'s str,
@@ -104,9 +99,11 @@ impl Situation<'_> {
         };
         let mut steps = vec![which(first, &roles)];
         steps.extend(self.edits(active, &roles));
+        steps.extend(self.restores(active, &roles));
+        steps.extend(self.before.stays());
         steps.extend(elsewhere(&roles));
         steps.push(self.write(1 - active, &roles));
-        steps.extend(self.one_by_one(first, &roles));
+        steps.extend(self.one_by_one(1 - active, first, &roles));
         steps.extend(self.pair(1 - active, &roles));
         steps
     }
@@ -138,41 +135,6 @@ impl Situation<'_> {
             (Some(here), Ok(_)) => Some(1 - here.node),
             _ => group.likely,
         }
-    }
-
-    /// Changes of keepalived.conf without which the steps below are not true.
-    fn edits(&self, active: usize, roles: &Roles<'_>) -> Option<Step> {
-        let edits = &self.before.edits;
-        let mut whys: Vec<&str> = Vec::new();
-        for edit in edits {
-            whys.extend(Some(edit.why).filter(|it| !whys.contains(it)));
-        }
-        // the backup first: it would take the role of one whose priority becomes smaller
-        let line = |node: usize, name: &str| {
-            let own = edits
-                .iter()
-                .filter(move |it| it.node.is_none_or(|it| it == node));
-            let lines: Vec<String> = own.map(|it| format!("# {name}: {}", it.line)).collect();
-            lines
-        };
-        let Roles {
-            active: a,
-            backup: b,
-            ..
-        } = roles;
-        let mut commands = line(1 - active, b);
-        commands.extend(line(active, a));
-        commands.push("systemctl reload keepalived".to_owned());
-        (!edits.is_empty()).then(|| Step {
-            what: format!(
-                "on both: change keepalived.conf by an editor as these lines say, then reload it on {b}, and at once on {a}:"
-            ),
-            commands,
-            then: format!(
-                "{}. Both reload within three `advert_int`: roles stay as they are. If the second one is later, both may be active until then",
-                whys.join(". ")
-            ),
-        })
     }
 
     /// The files on the node that is backup.
@@ -238,6 +200,15 @@ impl Situation<'_> {
         one == two && !self.is_one
     }
 
+    /// File of keepalived on a node, as a word of a shell.
+    fn own_file(&self, node: usize) -> String {
+        let here = self.request.here.as_ref().filter(|it| it.node == node);
+        match here {
+            Some(_) => shell_word(&self.request.keepalived[0].display().to_string()),
+            None => KEEPALIVED.to_owned(),
+        }
+    }
+
     /// Arguments of the import on a node.
     fn arguments(&self, node: usize) -> String {
         let Request {
@@ -250,15 +221,12 @@ impl Situation<'_> {
         } = self.request;
         let is_here = here.as_ref().is_some_and(|it| it.node == node);
         let word = |path: &Path| shell_word(&path.display().to_string());
-        let (own, peer) = if is_here {
-            let peer = (keepalived[0] != keepalived[1]).then(|| word(&keepalived[1]));
-            (word(&keepalived[0]), peer)
+        let own = self.own_file(node);
+        let peer = if is_here {
+            (keepalived[0] != keepalived[1]).then(|| word(&keepalived[1]))
         } else {
             let peer = format!("{}/keepalived.conf", copy_of(&nodes[1 - node]));
-            (
-                KEEPALIVED.to_owned(),
-                Some(peer).filter(|_| !self.is_shared()),
-            )
+            Some(peer).filter(|_| !self.is_shared())
         };
         let mut words = vec![own];
         words.extend(conntrackd.as_deref().map(word));
@@ -276,22 +244,24 @@ impl Situation<'_> {
     }
 
     /// From two nodes with keepalived to two with spared.
-    fn one_by_one(&self, first: &Decision, roles: &Roles<'_>) -> Vec<Step> {
+    fn one_by_one(&self, at: usize, first: &Decision, roles: &Roles<'_>) -> Vec<Step> {
         let Roles { active, backup, .. } = roles;
         let group = &first.group;
         let shows = shows(&first.address);
-        let mut steps = vec![Step::new(
-            format!("on {backup}: spared in place of keepalived"),
-            &[
-                STOP_KEEPALIVED,
-                "systemctl enable --now spared",
-                "sparectl reload",
-                "sparectl status",
-            ],
-            format!(
+        let mut commands = self.before.end_keepalived(&self.own_file(at));
+        let begin = [
+            "systemctl enable --now spared",
+            "sparectl reload",
+            "sparectl status",
+        ];
+        commands.extend(begin.map(str::to_owned));
+        let mut steps = vec![Step {
+            what: format!("on {backup}: spared in place of keepalived"),
+            commands,
+            then: format!(
                 "{group}: OK, {backup} stands by. keepalived of {active} is active and stays so"
             ),
-        )];
+        }];
         if let Some(step) = self.conntrackd() {
             steps.push(step);
         }
@@ -309,11 +279,13 @@ impl Situation<'_> {
             "spared.toml and plugins"
         };
         let copy = format!("rsync -a --exclude=/key {backup}:/etc/spared/ /etc/spared/");
-        steps.push(Step::new(
-            format!("on {active}: end keepalived. From here to the end of the next step {backup} serves alone"),
-            &[STOP_KEEPALIVED, &shows],
-            format!("nothing: the address stays on {backup}"),
-        ));
+        let mut commands = self.before.end_keepalived(KEEPALIVED);
+        commands.push(shows.clone());
+        steps.push(Step {
+            what: format!("on {active}: end keepalived. From here to the end of the next step {backup} serves alone"),
+            commands,
+            then: format!("nothing: the address stays on {backup}"),
+        });
         steps.push(Step::new(
             format!("on {active}: install spared, and copy {parts} from {backup}, never the key"),
             &[
@@ -359,7 +331,12 @@ impl Situation<'_> {
                 "connections are replicated again when the nodes are a pair",
             ));
         }
-        let both = format!("sparectl import --both {}", self.arguments(at));
+        let mut arguments = self.arguments(at);
+        if !self.before.kept.is_empty() {
+            let own = self.own_file(at);
+            arguments = arguments.replacen(&own, &format!("{own}{}", before::WHOLE), 1);
+        }
+        let both = format!("sparectl import --both {arguments}");
         steps.push(Step::new(
             format!("on {backup}: write the files of two nodes that run spared"),
             &[&both],

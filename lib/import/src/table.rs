@@ -86,7 +86,7 @@ const LVS: &str = "spared does no load balancing (LVS)";
 const LVS_TODO: &str =
     "keep a keepalived for it, with these blocks alone and without `vrrp_instance`";
 const STATIC: &str = "it does not move with a role";
-const STATIC_TODO: &str = "give it to the network configuration of each node";
+const STATIC_TODO: &str = "keepalived keeps it, as the steps say; or give it to the network configuration of each node, and import again without it";
 const MAIL: &str = "spared mails no change of a role";
 const MAIL_TODO: &str = "copy /usr/share/doc/spared/examples/hook-mail to hooks/active.d, backup.d and fault.d of /etc/spared, and set its address";
 const FIFO: &str = "spared writes no FIFO";
@@ -140,7 +140,7 @@ pub const ROWS: &[Row] = &[
     becomes(Instance, &["unicast_ttl"], "`min_ttl`", "what the peer sends; spared sends 255"),
     needless(Instance, &["unicast_fault_no_peer", "check_unicast_src", "track_src_ip"], "always so"),
     becomes(Instance, &["use_vmac"], "`vmac = true`, `vmac_name`", "silent while backup, by the fence; no MAC address of one's own"),
-    lost(Instance, &["vmac_xmit_base"], "with `vmac = true`, adverts always come from the virtual MAC", "remove it from keepalived on both nodes before you begin: see below"),
+    lost(Instance, &["vmac_xmit_base"], "with `vmac = true`, adverts always come from the virtual MAC", "take it out on both nodes at once, as the steps say"),
     lost(Instance, &["use_vmac_addr", "use_ipvlan", "vrf"], "not implemented", "see docs/man/spared-vrrp.5.scd, KINDS OF INTERFACE"),
     becomes(Instance, &["no_accept"], "`accept = false`", ""),
     needless(Instance, &["accept"], "it is the default"),
@@ -160,7 +160,7 @@ pub const ROWS: &[Row] = &[
     lost(Instance, &["notify_master_rx_lower_pri"], "the hooks of active run again when two nodes were active", "move what it does into the hook in active.d"),
     lost(Instance, &["notify_deleted", "notify_priority_changes"], "not implemented", "leave it out"),
     lost(Instance, &["smtp_alert"], MAIL, MAIL_TODO),
-    lost(Instance, &["mcast_dst_ip"], "spared sends to the address of RFC 9568 alone", "remove it from keepalived on both nodes before you begin, or use unicast"),
+    lost(Instance, &["mcast_dst_ip"], "spared sends to the address of RFC 9568 alone", "take it out on both nodes at once, as the steps say, or use unicast"),
     lost(Instance, &["lvs_sync_daemon_interface", "lvs_sync_daemon_inteface"], LVS, LVS_TODO),
     needless(Instance, &["promote_secondaries"], "addresses are removed one by one"),
     needless(Instance, &["native_ipv6", "skip_check_adv_addr", "debug", "linkbeat_use_polling"], "spared has no use for it"),

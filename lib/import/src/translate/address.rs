@@ -1,9 +1,11 @@
 //! Entries of `virtual_ipaddress` and `virtual_ipaddress_excluded`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use spared_config_reader::{Cidr, IpNet, is_host, is_interface, reserved_in_network};
 
+use super::command::shell_word;
 use super::route::ALWAYS_TRACKED;
 use super::taken::{Occupied, Once, Taken};
 use super::{Both, Edit, LOOK, Translation};
@@ -108,7 +110,7 @@ impl Translation<'_> {
                     "no host can have it: it is a network's, a broadcast or no unicast address";
                 self.list_both(&entry, why, "write another one, or correct its prefix");
                 if is_advertised {
-                    self.take_out(&entry);
+                    self.take_out(&entry, COUNTED_WHY);
                 }
                 continue;
             }
@@ -129,7 +131,7 @@ impl Translation<'_> {
                 let (why, todo) = match occupied {
                     Occupied::Twice if is_advertised => {
                         self.uncounted.insert(ip);
-                        self.take_out(&entry);
+                        self.take_out(&entry, COUNTED_WHY);
                         (COUNTED, COUNTED_TODO)
                     }
                     Occupied::Elsewhere if home.has_one_family => {
@@ -161,8 +163,8 @@ impl Translation<'_> {
         contradiction.map_or(Ok(found), |ip| Err(Contradiction(ip)))
     }
 
-    /// Asks for a line to go that keepalived has in its adverts and spared has not.
-    fn take_out(&mut self, entry: &Both<'_>) {
+    /// Asks for a line to go with which keepalived and spared do not understand each other.
+    pub(super) fn take_out(&mut self, entry: &Both<'_>, why: &'static str) {
         for (node, statement) in entry.iter().enumerate() {
             let Some(statement) = statement else { continue };
             let line = format!(
@@ -171,11 +173,7 @@ impl Translation<'_> {
                 self.sources.shown(statement.place)
             );
             let node = Some(node).filter(|_| !self.is_one);
-            self.edit(Edit {
-                node,
-                line,
-                why: COUNTED_WHY,
-            });
+            self.edit(Edit { node, line, why });
         }
     }
 
@@ -225,6 +223,55 @@ impl Translation<'_> {
         let why = "spared's addresses have no such option; the address itself is in the files";
         self.tell(statement.place, &what, why, LOOK);
     }
+}
+
+/// Commands of each node that put these addresses back as the first line of its file has them.
+pub fn restores(trees: Each<&[Statement]>, addresses: &BTreeSet<IpAddr>) -> Each<Vec<String>> {
+    trees.map(|tree| {
+        let instances = tree.iter().filter(|it| it.word(0) == "vrrp_instance");
+        let lines = instances.flat_map(|instance| {
+            let lists = ["virtual_ipaddress", "virtual_ipaddress_excluded"];
+            let lists = lists.into_iter().filter_map(|it| instance.child(it));
+            lists
+                .flat_map(|it| it.block())
+                .map(move |it| (instance, it))
+        });
+        let mut missing = addresses.clone();
+        let first = lines.filter_map(|(instance, line)| {
+            let net = address(line.word(0)).filter(|it| missing.remove(&it.addr()))?;
+            let device = option(line, "dev").or_else(|| vmac_name(instance, net.addr()));
+            let device = device.unwrap_or_else(|| value(instance, "interface"));
+            let label = option(line, "label")
+                .map_or(String::new(), |it| format!(" label {}", shell_word(&it)));
+            let ip = net.addr();
+            Some(format!(
+                "ip -br address | grep -qwF {ip} || ip address add {net} dev {}{label}",
+                shell_word(&device)
+            ))
+        });
+        first.collect()
+    })
+}
+
+fn option(line: &Statement, word: &str) -> Option<String> {
+    let at = line.words.iter().position(|it| it == word)?;
+    line.words.get(at + 1).cloned()
+}
+
+fn value(instance: &Statement, word: &str) -> String {
+    instance
+        .child(word)
+        .map_or_else(String::new, |it| it.word(1).to_owned())
+}
+
+/// Device of an instance's virtual MAC.
+fn vmac_name(instance: &Statement, ip: IpAddr) -> Option<String> {
+    let own = instance.child("use_vmac")?.word(1);
+    let default = if ip.is_ipv6() { "vrrp6" } else { "vrrp" };
+    Some(match own {
+        "" => format!("{default}.{}", value(instance, "virtual_router_id")),
+        name => name.to_owned(),
+    })
 }
 
 /// The part of a label after the interface's name, if spared can set it.

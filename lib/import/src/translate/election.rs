@@ -256,7 +256,7 @@ impl Translation<'_> {
             _ if is_strict => Some("keepalived ignores it in strict mode, and sends no password"),
             _ if is_other => {
                 let why = "only passwords (PASS) can be sent";
-                let todo = "remove `authentication` from keepalived on both nodes before you begin";
+                let todo = "take `authentication` out on both nodes at once, as the steps say";
                 for word in words {
                     self.list(word, why, todo);
                 }

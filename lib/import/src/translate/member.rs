@@ -11,9 +11,22 @@ use super::taken::{Once, Taken};
 use super::{Both, Top, Translation, child};
 use crate::sources::Place;
 use crate::toml::{Each, each, list};
+use crate::tree::Statement;
 
 /// Addresses in an advert of IPv4, which counts them in a byte.
 const ADVERTISED_MAX: usize = 255;
+
+/// Words with which a keepalived and spared do not hear each other, with the reason.
+const APART: [(&str, &str); 2] = [
+    (
+        "vmac_xmit_base",
+        "keepalived with `vmac_xmit_base` sends from another MAC address than spared with `vmac = true`: with a mix both nodes are active",
+    ),
+    (
+        "mcast_dst_ip",
+        "spared sends to the address of RFC 9568 alone",
+    ),
+];
 
 pub struct Member<'t> {
     pub name: &'t str,
@@ -182,6 +195,15 @@ impl Translation<'_> {
         }
         tables += &self.routes(&child(&both, "virtual_routes"), &mut devices, &mut taken);
         tables += &self.rules(&child(&both, "virtual_rules"), &mut taken);
+        for (word, why) in APART {
+            self.take_out(&child(&both, word), why);
+        }
+        if child(&both, "authentication").iter().flatten().any(is_ah) {
+            self.take_out(
+                &child(&both, "authentication"),
+                "spared sends no AH, and keepalived refuses adverts without it",
+            );
+        }
         self.taken.join(taken);
         let texts = |found: Vec<Address>| found.into_iter().map(|it| it.text).collect();
         Some(Member {
@@ -257,6 +279,12 @@ impl Translation<'_> {
         }
         lines + &self.unicast(both, is_ipv6)
     }
+}
+
+fn is_ah(block: &&Statement) -> bool {
+    block
+        .child("auth_type")
+        .is_some_and(|it| it.word(1) == "AH")
 }
 
 pub fn is_there(both: &Both<'_>, word: &str) -> bool {

@@ -55,6 +55,8 @@ pub struct Translation<'s> {
     pub uncounted: BTreeSet<IpAddr>,
     /// Changes that keepalived's files need before the migration.
     pub edits: Vec<Edit>,
+    /// Commands that put addresses back which the edits take away, by node.
+    pub restores: Each<Vec<String>>,
     /// Reasons for which the migration cannot begin.
     pub obstacles: Vec<String>,
     /// Priority above that of the next rule that has none, of IPv4 and of IPv6.
@@ -73,6 +75,18 @@ pub struct Edit {
 
 /// Advice about what is lost and may be missed.
 const LOOK: &str = "look whether anything needs it";
+
+/// Maximum number of instances that a sentence names.
+const NAMED_MAX: usize = 6;
+/// Blocks of which spared does nothing, and that end with keepalived.
+const KEPT: [&str; 6] = [
+    "static_ipaddress",
+    "static_routes",
+    "static_rules",
+    "track_group",
+    "virtual_server",
+    "virtual_server_group",
+];
 
 /// Maximum number of changes before the migration that are shown.
 const EDITS_MAX: usize = 200;
@@ -99,6 +113,8 @@ pub fn translate(
     let mut groups = group::groups(translation, &top);
     let health = check::health(translation, &top, &mut groups, has_conntrackd);
     lowered::lower(translation, &top, &mut groups);
+    translation.restores = address::restores(trees, &translation.uncounted);
+    translation.obstacles.extend(obstacle(&top, &groups));
     let hooks = hook::hooks(translation, &top, &groups, has_conntrackd);
     let mut texts = Texts::new();
     if !groups.is_empty() {
@@ -115,6 +131,36 @@ pub fn translate(
     texts.extend(hooks);
     let decisions = groups.into_iter().map(|it| it.decision);
     (texts, decisions.collect())
+}
+
+/// Why no step can be taken: some instance would end with keepalived.
+fn obstacle(top: &Top<'_>, groups: &[group::Group<'_>]) -> Option<String> {
+    let members = groups.iter().flat_map(|it| &it.members);
+    let written: BTreeSet<&str> = members.map(|it| it.name).collect();
+    let mut names = top.named(&["vrrp_instance"]);
+    names.retain(|it| !written.contains(it.0));
+    let shown = names.iter().take(NAMED_MAX).map(|it| it.0);
+    let mut shown: Vec<String> = shown.map(str::to_owned).collect();
+    if names.len() > NAMED_MAX {
+        shown.push(format!("{} more", names.len() - NAMED_MAX));
+    }
+    if groups.is_empty() {
+        let why = "no `vrrp_instance` is translated, so keepalived stays as it is";
+        return Some(why.to_owned());
+    }
+    (!shown.is_empty()).then(|| {
+        format!(
+            "{}: not translated, and the end of keepalived would be its end. Do what *to do by hand* says about it on both nodes, and import again",
+            shown.join(", ")
+        )
+    })
+}
+
+/// Blocks of the top for which a keepalived has to stay.
+pub fn kept(trees: Each<&[Statement]>) -> BTreeSet<&'static str> {
+    let words = trees.into_iter().flatten().map(|it| it.word(0));
+    let words: BTreeSet<&str> = words.collect();
+    KEPT.into_iter().filter(|it| words.contains(it)).collect()
 }
 
 /// Notes which lines both files have in the same block.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The import by whole files: what it makes of configurations, what it reads, and what it takes at most.
 
+mod before;
 mod common;
 mod corpus;
 mod differences;
