@@ -334,11 +334,9 @@ fn tracked<'t>(
                         continue;
                     }
                     if !matches!(entry.word(1), "" | "weight") {
-                        translation.list(
-                            entry,
-                            "a line has one name and its weight",
-                            "write one line for each",
-                        );
+                        let why = "a line has one name and its weight: keepalived ignores all of this one";
+                        translation.list(entry, why, "write one line for each");
+                        continue;
                     }
                     let blocks = blocks.unwrap_or([None, None]);
                     let block = blocks[node].or(blocks[1 - node]);

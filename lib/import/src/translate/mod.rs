@@ -7,6 +7,7 @@ mod address;
 mod check;
 mod command;
 mod common_names;
+mod doubled;
 mod echo;
 mod election;
 mod group;
@@ -31,6 +32,7 @@ use common_names::CommonNames;
 
 pub use address::address;
 pub use command::shell_word;
+pub use doubled::merged;
 pub use group::Decision;
 pub use hook::MARK;
 pub use rule::PRIORITY;
@@ -184,79 +186,6 @@ fn pair_lines(
         }
     }
 }
-
-/// The tree of a node as keepalived understands words that are repeated: lists go on, of others the last counts.
-pub fn merged(sources: &mut Sources, tree: Vec<Statement>) -> Vec<Statement> {
-    let (globals, mut tree): (Vec<_>, Vec<_>) =
-        tree.into_iter().partition(|it| it.word(0) == "global_defs");
-    let globals = globals.into_iter().reduce(|mut all, next| {
-        sources.translated(next.place);
-        all.braces.extend(next.braces);
-        all.block
-            .get_or_insert_default()
-            .extend(next.block.unwrap_or_default());
-        all
-    });
-    tree.extend(globals);
-    let mut later = BTreeSet::new();
-    for statement in tree.iter().rev().filter(|it| NAMED.contains(&it.word(0))) {
-        if !later.insert((statement.word(0), statement.word(1))) {
-            let why = "it is defined again further down";
-            sources.list_all(statement, &statement.text(), why, "keep one of them");
-        }
-    }
-    for statement in &mut tree {
-        let block = find(Block::Top, statement.word(0)).and_then(|it| it.opens);
-        if let Some(block) = block {
-            let inner = statement.block.take();
-            statement.block = inner.map(|it| joined(sources, block, it));
-        }
-    }
-    tree
-}
-
-fn joined(sources: &mut Sources, block: Block, tree: Vec<Statement>) -> Vec<Statement> {
-    let mut found: Vec<Statement> = Vec::new();
-    let mut known: BTreeMap<String, usize> = BTreeMap::new();
-    for statement in tree {
-        let word = statement.word(0).to_owned();
-        let is_becoming = find(block, &word).is_some_and(|it| matches!(it.fate, Fate::Becomes(_)));
-        match known.get(&word).and_then(|at| found.get_mut(*at)) {
-            Some(Statement {
-                block: Some(before),
-                braces,
-                ..
-            }) if statement.block.is_some() => {
-                sources.translated(statement.place);
-                braces.extend(statement.braces);
-                before.extend(statement.block.unwrap_or_default());
-            }
-            Some(before) if is_becoming => {
-                let why = "a later line with the same word counts";
-                sources.needless_all(before, &word, why);
-                *before = statement;
-            }
-            _ => {
-                if is_becoming {
-                    known.insert(word, found.len());
-                }
-                found.push(statement);
-            }
-        }
-    }
-    found
-}
-
-/// Blocks of the top that have names.
-const NAMED: [&str; 7] = [
-    "vrrp_instance",
-    "vrrp_sync_group",
-    "vrrp_script",
-    "track_file",
-    "vrrp_track_file",
-    "track_process",
-    "vrrp_track_process",
-];
 
 /// Blocks of the top by kind and name.
 struct Top<'t> {

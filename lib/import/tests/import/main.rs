@@ -10,6 +10,7 @@ mod limits;
 mod nodes;
 mod priorities;
 mod reading;
+mod repeated;
 mod scripts;
 mod steps;
 mod two_files;

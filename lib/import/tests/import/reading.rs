@@ -361,8 +361,8 @@ const SAMPLES: [(&str, &[&str]); 7] = [
 fn with(block: &str, lines: &str) -> String {
     let of = |name: &str| if name == block { lines } else { "" };
     format!(
-        "{}\nglobal_defs {{\n{}\n}}\nvrrp_script s {{\ninterval 5\nscript /s\n{}\n}}\ntrack_file f {{\nfile /f\n{}\n}}\n\
-         vrrp_track_process p {{\nprocess p\n{}\n}}\nvrrp_sync_group g {{\n{}\n{}\n}}\n\
+        "{}\nglobal_defs {{\n{}\n}}\nvrrp_script s {{\ninterval 5\nscript /s\n{}\n}}\ntrack_file f {{\n{}\nfile /f\n}}\n\
+         vrrp_track_process p {{\n{}\nprocess p\n}}\nvrrp_sync_group g {{\n{}\n{}\n}}\n\
          vrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {{ 10.0.0.1 }}\n{}\n}}\n\
          vrrp_instance b {{\ninterface eth1\nvirtual_router_id 2\nvirtual_ipaddress {{ 10.0.1.1 }}\nnotify_master /b\n\
          track_script {{ s }}\ntrack_process {{ p }}\ntrack_file {{ f }}\ntrack_interface {{ eth8 }}\n}}\n",
