@@ -373,7 +373,10 @@ impl Reader<'_> {
                 [] => (String::new(), Vec::new()),
                 [one] => (one.text.clone(), Vec::new()),
                 // lines of its own stay apart from those of the place that names it
-                several => (String::new(), several.to_vec()),
+                several => {
+                    self.sources.translated(place);
+                    (String::new(), several.to_vec())
+                }
             });
         }
         let value = match name {

@@ -150,10 +150,16 @@ impl Sources {
         self.files.get(file).map_or(Path::new(""), |(path, _)| path)
     }
 
-    /// A place as a person reads it: `keepalived.conf:12`.
+    /// A place as a person reads it: `keepalived.conf:12`, with the folder if another file has this name.
     pub fn shown(&self, place: Place) -> String {
-        let name = self.path(place.file).file_name().unwrap_or_default();
-        format!("{}:{}", name.to_string_lossy(), place.line)
+        let path = self.path(place.file);
+        let name = path.file_name();
+        let same = self.files.iter().filter(|it| it.0.file_name() == name);
+        let shown = match name {
+            Some(name) if same.count() < 2 => name.to_string_lossy(),
+            _ => path.to_string_lossy(),
+        };
+        format!("{shown}:{}", place.line)
     }
 
     /// Notes that two lines are the same one in the files of both nodes: what is listed of one is listed of both.

@@ -217,7 +217,7 @@ pub const ROWS: &[Row] = &[
     lost(Global, &["notify_fifo", "notify_fifo_script", "vrrp_notify_fifo", "vrrp_notify_fifo_script", "fifo_write_vrrp_states_on_reload", "vrrp_notify_priority_changes"], FIFO, FIFO_TODO),
     lost(Global, &["startup_script", "startup_script_timeout", "shutdown_script", "shutdown_script_timeout"], "spared runs no script at its start and end", "a unit of systemd with `Before=spared.service`"),
     lost(Global, &["snmp_socket", "enable_snmp_keepalived", "enable_snmp_vrrp", "enable_snmp_checker", "enable_snmp_rfc", "enable_snmp_rfcv2", "enable_snmp_rfcv3", "enable_traps", "enable_dbus", "dbus_service_name"], SNMP, SNMP_TODO),
-    lost(Global, &["vrrp_mcast_group4", "vrrp_mcast_group6"], "spared sends to the addresses of RFC 9568 alone", "remove it from keepalived on both nodes before you begin, if it is another"),
+    lost(Global, &["vrrp_mcast_group4", "vrrp_mcast_group6"], "spared sends to the addresses of RFC 9568 alone", "take it out on both nodes at once, as the steps say"),
     lost(Global, &["lvs_sync_daemon", "lvs_timeouts", "lvs_flush", "lvs_flush_on_stop", "lvs_flush_onstop", "lvs_notify_fifo", "lvs_notify_fifo_script", "lvs_netlink_cmd_rcv_bufs", "lvs_netlink_cmd_rcv_bufs_force", "lvs_netlink_monitor_rcv_bufs", "lvs_netlink_monitor_rcv_bufs_force", "nftables_ipvs", "nftables_ipvs_priority", "nftables_ipvs_start_fwmark", "rs_init_notifies", "checker_log_all_failures"], LVS, LVS_TODO),
     lost(Global, &["net_namespace", "net_namespace_ipvs", "namespace_with_ipsets"], "a daemon runs in the namespace in which it is started", "one unit for each namespace: docs/howto/containers.md"),
     //

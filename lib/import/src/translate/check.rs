@@ -293,8 +293,13 @@ impl Tracked<'_> {
         let what = format!("weight {} of {name}", self.weight.points);
         let why = "it is an interface of a group, whose carrier counts for that group by its `weight` and `carrier_weight`, and takes no points off";
         let todo = format!(
-            "if the number matters: `[[interface]]`, `name = \"{name}\"`, `weight = {}` in plugins/health.toml",
-            self.weight.lost()
+            "if the number matters: `[[interface]]`, `name = \"{name}\"`, `weight = {}`{} in plugins/health.toml",
+            self.weight.lost(),
+            if self.weight.is_reversed {
+                ", `reverse = true`"
+            } else {
+                ""
+            }
         );
         for place in &self.places {
             if is_primary {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::member::is_there;
 use super::{Both, SECONDS_MAX, Top, Translation, child};
@@ -14,6 +15,8 @@ const PRIORITY: i64 = 100;
 pub const OWNER: i64 = 255;
 const STRICT_STATE: &str = "keepalived takes it for BACKUP in strict mode, unless the priority is 255: `nopreempt` and the delays of its start count";
 const INTERVAL_MS: u64 = 1000;
+/// Seconds that keepalived accepts for `advert_int`.
+const ADVERT_INT: RangeInclusive<f64> = 0.01..=255.0;
 /// Longest interval that spared accepts.
 const INTERVAL_MS_MAX: u64 = 40_000;
 /// Shortest interval for which the fence has time, whatever the kernel's tick and the number of lost adverts.
@@ -184,6 +187,17 @@ impl Translation<'_> {
         let Some(statement) = self.setting(both, "advert_int") else {
             return INTERVAL_MS;
         };
+        let seconds: Option<f64> = statement.word(1).parse().ok();
+        if !seconds.is_some_and(|it| ADVERT_INT.contains(&it)) {
+            let why =
+                "keepalived ignores it, as it is not 0.01 to 255, and takes 1 s: so do the files";
+            self.list(
+                statement,
+                why,
+                "nothing, or correct it on both nodes and import again",
+            );
+            return INTERVAL_MS;
+        }
         let found = self.milliseconds(statement, 1, SECONDS_MAX);
         let interval_ms = found.unwrap_or(INTERVAL_MS);
         let (unit, least) = if version == 2 {

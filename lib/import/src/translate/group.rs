@@ -78,6 +78,14 @@ pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Ve
                 translation.list_at(*place, name, why, "correct the group");
             }
         }
+        if inside.is_empty() {
+            let why = "none of its instances is translated, so there is no such group";
+            translation.refuse(
+                &both,
+                why,
+                "nothing, or correct it on both nodes and import again",
+            );
+        }
         for inside in split(translation, inside) {
             found.extend(group(translation, &mut names, name, both, inside, true));
         }

@@ -11,6 +11,9 @@ use crate::tree::Statement;
 const FORMER_OWNER: i64 = 250;
 const WHY: &str = "spared takes a role at priority 254: keepalived does not give it up at 255, nor at 254 if its address is greater";
 
+const WEIGHTS: &str =
+    "keepalived ignores the weights of checks at 255; with the lower priority they count";
+
 /// Lowers priorities that are too great, and asks for the same in keepalived's files.
 pub(super) fn lower(translation: &mut Translation<'_>, top: &Top<'_>, groups: &mut [Group<'_>]) {
     for group in groups {
@@ -98,6 +101,10 @@ fn ask(translation: &mut Translation<'_>, group: &Group<'_>, base: Each<i64>, ne
                 .map_or(instance.place, |it| it.place);
             let todo = "change it in keepalived.conf before you begin, as the steps say";
             translation.tell(place, "priority", WHY, todo);
+            if base[node] == OWNER {
+                let what = "weights at priority 255";
+                translation.tell(place, what, WEIGHTS, "nothing");
+            }
             translation.edit(Edit {
                 node: Some(node),
                 line,

@@ -75,6 +75,16 @@ pub struct Edit {
     pub why: &'static str,
 }
 
+/// Words with a value that changes nothing.
+const DEFAULTS: [(&str, &str); 6] = [
+    ("vrrp_mcast_group4", "224.0.0.18"),
+    ("vrrp_mcast_group6", "ff02::12"),
+    ("smtp_alert", "false"),
+    ("smtp_alert", "off"),
+    ("smtp_alert", "no"),
+    ("quorum", "1"),
+];
+
 /// Advice about what is lost and may be missed.
 const LOOK: &str = "look whether anything needs it";
 
@@ -112,6 +122,11 @@ pub fn translate(
     };
     pair_lines(translation.sources, trees, &key);
     let top = Top::new(trees, &names);
+    for word in ["vrrp_mcast_group4", "vrrp_mcast_group6"] {
+        let is_other = |it: &&Statement| !DEFAULTS.contains(&(word, it.word(1)));
+        let why = "spared sends to the addresses of RFC 9568 alone";
+        translation.take_out(&top.global(word).map(|it| it.filter(is_other)), why);
+    }
     let mut groups = group::groups(translation, &top);
     let health = check::health(translation, &top, &mut groups, has_conntrackd);
     lowered::lower(translation, &top, &mut groups);
@@ -276,6 +291,11 @@ impl Translation<'_> {
                 self.sources.list_all(statement, word, why, todo);
                 continue;
             };
+            if DEFAULTS.contains(&(word, statement.word(1))) {
+                let why = "it is keepalived's default";
+                self.sources.needless_all(statement, word, why);
+                continue;
+            }
             if matches!(row.fate, Fate::Becomes(_)) {
                 for brace in &statement.braces {
                     self.sources.translated(*brace);

@@ -70,7 +70,7 @@ fn each_value_that_means_something_else_is_told() {
         (
             "",
             "virtual_routes {\ndefault via 10.0.0.9 proto static\n}",
-            "proto of a route",
+            "keepalived does not know proto here and drops the route",
         ),
         (
             "",
