@@ -112,7 +112,7 @@ impl Situation<'_> {
         (!commands.is_empty()).then(|| Step {
             what: format!("{node}, at once: put an address back that went with its second line"),
             commands,
-            then: "without an answer: keepalived takes the address away with a line of another label or prefix, or of another instance, and leaves it so".to_owned(),
+            then: "no output: the address is there again. keepalived takes it away with a line of another label or prefix, or of another instance, and does not put it back".to_owned(),
         })
     }
 }

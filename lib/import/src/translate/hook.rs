@@ -22,6 +22,9 @@ const ROLES: [(&str, &str, &str); 3] = [
 const AS_ROOT: &str =
     "they run as root; keepalived ran them as keepalived_script, if there is such a user";
 const AS_ROOT_TODO: &str = "`id keepalived_script`: if it is there, write `script_user keepalived_script` into global_defs, and import again";
+const USER: &str = "outside of the quotes of the command they are a user and a group; keepalived ignores the line if there is no such user, and the hook fails";
+const USER_TODO: &str =
+    "see that the user exists, or write quotes around the whole command, and import again";
 const PRIORITY: &str =
     "it is the configured priority; keepalived gives that of the moment, with the points of checks";
 const STOP: &str = "keepalived calls it with STOP, too, when it ends; when spared ends on the active node, the hooks of backup run, and on the other node none";
@@ -66,6 +69,10 @@ pub(super) fn hooks(
                         translation.list(statement, why, "correct it");
                         return None;
                     };
+                    if command.user.is_some() {
+                        let what = "words behind a notify script";
+                        translation.tell(statement.place, what, USER, USER_TODO);
+                    }
                     let user = command.user.clone().or(script_user[node].map(user_of));
                     if user.is_none() {
                         let place = statement.place;

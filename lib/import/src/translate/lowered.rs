@@ -14,6 +14,9 @@ const WHY: &str = "spared takes a role at priority 254: keepalived does not give
 const WEIGHTS: &str =
     "keepalived ignores the weights of checks at 255; with the lower priority they count";
 
+const DROPS: &str = "in strict mode keepalived drops packets to the addresses themselves unless the priority is 255: with the lower one services on them fail";
+const DROPS_TODO: &str = "if there are any, take `vrrp_strict` and `strict_mode` out on both nodes in the same change, and import again";
+
 /// Lowers priorities that are too great, and asks for the same in keepalived's files.
 pub(super) fn lower(translation: &mut Translation<'_>, top: &Top<'_>, groups: &mut [Group<'_>]) {
     for group in groups {
@@ -30,7 +33,7 @@ pub(super) fn lower(translation: &mut Translation<'_>, top: &Top<'_>, groups: &m
             ));
         } else {
             group.election.priority = lowered(base, gained);
-            ask(translation, group, base, group.election.priority);
+            ask(translation, top, group, base, group.election.priority);
         }
         let written = &mut group.election.priority;
         for (priority, gained) in written.iter_mut().zip(gained) {
@@ -79,7 +82,13 @@ fn lowered(base: Each<i64>, gained: Each<i64>) -> Each<i64> {
 }
 
 /// Asks for the change of each file, that of the node with the smaller priority first.
-fn ask(translation: &mut Translation<'_>, group: &Group<'_>, base: Each<i64>, new: Each<i64>) {
+fn ask(
+    translation: &mut Translation<'_>,
+    top: &Top<'_>,
+    group: &Group<'_>,
+    base: Each<i64>,
+    new: Each<i64>,
+) {
     let mut nodes = [0, 1];
     nodes.sort_by_key(|node| base[*node]);
     for node in nodes.into_iter().filter(|it| base[*it] != new[*it]) {
@@ -94,7 +103,15 @@ fn ask(translation: &mut Translation<'_>, group: &Group<'_>, base: Each<i64>, ne
                     Some(statement) => format!("in place of {}", statement.word(1)),
                     None => "which it does not have: with `state MASTER` that is 255".to_owned(),
                 };
-                format!("vrrp_instance {name} gets `priority {}`, {now}", new[node])
+                let condition = if translation.is_one {
+                    format!(", if {} has less", translation.nodes[1])
+                } else {
+                    String::new()
+                };
+                format!(
+                    "vrrp_instance {name} gets `priority {}`{condition}, {now}",
+                    new[node]
+                )
             };
             let place = instance
                 .child("priority")
@@ -104,6 +121,11 @@ fn ask(translation: &mut Translation<'_>, group: &Group<'_>, base: Each<i64>, ne
             if base[node] == OWNER {
                 let what = "weights at priority 255";
                 translation.tell(place, what, WEIGHTS, "nothing");
+                let first = group.members.first();
+                if first.is_some_and(|it| translation.strict(top, &it.both)[node]) {
+                    let what = "strict mode at priority 255";
+                    translation.tell(place, what, DROPS, DROPS_TODO);
+                }
             }
             translation.edit(Edit {
                 node: Some(node),

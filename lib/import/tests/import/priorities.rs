@@ -53,6 +53,9 @@ fn strict_mode_has_no_password_and_no_master_but_the_owner() {
         let expected = format!("{word}: keepalived ignores it in strict mode");
         assert!(list.contains(&expected), "{expected} is not in {list}");
     }
+    let text = STRICT.to_owned() + &instance("priority 255");
+    let list = told(&of(&text).expect("readable"));
+    assert!(list.contains("strict mode at priority 255"), "{list}");
     let import = of_two(&(STRICT.to_owned() + &instance("")), &instance(""));
     assert!(told(&import).contains("strict mode: r1 is strict, and r2 is not"));
 }

@@ -115,6 +115,11 @@ fn a_hook_has_the_arguments_of_keepalived_and_runs_them_without_a_shell() {
         let hook = &import.texts["hooks/active.d/50-a-notify_master"];
         assert!(hook.ends_with(line), "{hook}");
     }
+    let list = told(&imported("/bin/true", "notify_master /x master"));
+    assert!(
+        list.contains("words behind a notify script: outside of the quotes"),
+        "{list}"
+    );
     // two in one group
     let text = "vrrp_sync_group a {\ngroup {\na\n}\nnotify_master /g\n}\n\
                 vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\nnotify_master /i\n}\n";
