@@ -190,7 +190,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Where the files of a pattern are. Those of another node are in the folder of the copy, or not here.
+    /// Path of a pattern. Files of another node are in the folder of the copy, or not here.
     fn path(&self, place: Place, pattern: &str) -> Result<PathBuf, Fault> {
         let path = self.folder.join(pattern);
         let Some(node) = self.main.copy_of.filter(|_| pattern.starts_with('/')) else {

@@ -53,7 +53,7 @@ impl Taken {
         self.take_own(before, wanted, [true; 2]).is_ok()
     }
 
-    /// The same for something that is in the files of these nodes.
+    /// Takes one for each node, if the files of these nodes have it.
     pub fn take_own(
         &mut self,
         before: &Self,

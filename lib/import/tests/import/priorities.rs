@@ -61,7 +61,7 @@ fn strict_mode_has_no_password_and_no_master_but_the_owner() {
 }
 
 #[test]
-fn a_priority_that_no_claim_beats_is_lowered_on_keepalived_first() {
+fn a_priority_that_no_claim_takes_is_lowered_on_keepalived_first() {
     let two = |one: &str, two: &str| of_two(&instance(one), &instance(two));
     for (one, other, written, lines) in [
         (
