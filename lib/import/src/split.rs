@@ -23,7 +23,11 @@ pub fn words(text: &str) -> Option<Vec<String>> {
         }
     }
     found.extend(word);
-    let text = |it: Vec<u8>| String::from_utf8_lossy(&it).into_owned();
+    // a string of C ends at its first zero
+    let text = |it: Vec<u8>| {
+        let bytes = it.split(|it| *it == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(bytes).into_owned()
+    };
     quote
         .is_none()
         .then(|| found.into_iter().map(text).collect())
@@ -89,6 +93,7 @@ mod tests {
             (r"a\ b \x41\102\cA '\t'", Some(vec!["a b", "AB\u{1}", "\t"])),
             ("a && b > c", Some(vec!["a", "&&", "b", ">", "c"])),
             ("''", Some(vec![""])),
+            (r"a\0b", Some(vec!["a"])),
             ("a 'b", None),
             ("a \\", None),
             (" ", Some(vec![])),

@@ -68,7 +68,8 @@ pub fn target(statement: &Statement) -> Option<Target> {
             ["/bin/sh", "-c", &line].map(str::to_owned).to_vec(),
         ));
     }
-    if NO_PROGRAMS.contains(&first.as_str()) || first.is_empty() {
+    let is_option = first.starts_with('-') || (first.contains('=') && !first.contains('/'));
+    if NO_PROGRAMS.contains(&first.as_str()) || first.is_empty() || is_option {
         return Some(Target::Nothing(first));
     }
     let echoes = Echoes::of(program, &plain[1..]);

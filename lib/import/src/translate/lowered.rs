@@ -75,7 +75,7 @@ fn lowered(base: Each<i64>, gained: Each<i64>) -> Each<i64> {
         };
         new[node] = (wanted - gained[node]).max(1);
         if rival == PRIORITY_MAX {
-            new[other] -= 1;
+            new[other] = (new[other] - 1).max(1);
         }
     }
     new
