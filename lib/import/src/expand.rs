@@ -46,20 +46,27 @@ impl Definition {
     }
 }
 
-/// Reads a file for the node with this id.
+/// Folder of keepalived's files on each node.
+pub const HOME: &str = "/etc/keepalived";
+
+/// A file of keepalived, and the node that reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Main<'m> {
+    pub path: &'m Path,
+    pub id: &'m str,
+    /// Node whose file it is a copy of; None for a file of this machine.
+    pub copy_of: Option<&'m str>,
+}
+
+/// Reads a file for the node with its id.
 ///
 /// # Errors
 /// A file cannot be read, or a limit is reached.
-pub fn lines(
-    sources: &mut Sources,
-    files: &dyn Files,
-    path: &Path,
-    id: &str,
-) -> Result<Vec<Line>, Fault> {
+pub fn lines(sources: &mut Sources, files: &dyn Files, main: Main<'_>) -> Result<Vec<Line>, Fault> {
     let mut reader = Reader {
         sources,
         files,
-        id,
+        main,
         definitions: HashMap::new(),
         open: None,
         folder: PathBuf::new(),
@@ -67,7 +74,7 @@ pub fn lines(
         work: 0,
         lines: Vec::new(),
     };
-    reader.file(path)?;
+    reader.file(main.path)?;
     for definition in std::mem::take(&mut reader.definitions).into_values() {
         reader.drop_definition(&definition);
     }
@@ -77,7 +84,7 @@ pub fn lines(
 struct Reader<'s> {
     sources: &'s mut Sources,
     files: &'s dyn Files,
-    id: &'s str,
+    main: Main<'s>,
     definitions: HashMap<String, Definition>,
     /// Definition of several lines that is being read.
     open: Option<(String, Definition)>,
@@ -131,10 +138,7 @@ impl Reader<'_> {
             }
             return Ok(());
         }
-        match included(&line.text) {
-            Some(pattern) => self.include(line.place, &pattern),
-            None => self.expand(line, depth),
-        }
+        self.expand(line, depth)
     }
 
     fn close_definition(&mut self) {
@@ -158,7 +162,7 @@ impl Reader<'_> {
     }
 
     fn include(&mut self, place: Place, pattern: &str) -> Result<(), Fault> {
-        let found = self.files.matching(&self.folder.join(pattern));
+        let found = self.files.matching(&self.path(place, pattern)?);
         let what = format!("include {pattern}");
         let todo = "put the file there, or its lines into this file";
         let paths = match found {
@@ -184,6 +188,39 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Path of a pattern. Files of another node are in the folder of the copy, or not here.
+    fn path(&self, place: Place, pattern: &str) -> Result<PathBuf, Fault> {
+        let path = self.folder.join(pattern);
+        let Some(node) = self.main.copy_of.filter(|_| pattern.starts_with('/')) else {
+            return Ok(path);
+        };
+        let root = self.main.path.parent().unwrap_or(Path::new(""));
+        match path.strip_prefix(HOME) {
+            Ok(inner) if root != Path::new(HOME) => Ok(root.join(inner)),
+            below => Err(Fault::Foreign {
+                place: self.sources.shown(place),
+                pattern: pattern.to_owned(),
+                node: node.to_owned(),
+                is_below: below.is_ok(),
+            }),
+        }
+    }
+
+    /// Folder of the present file on the node whose file it is.
+    fn own_folder(&self) -> PathBuf {
+        let root = self
+            .main
+            .path
+            .parent()
+            .filter(|_| self.main.copy_of.is_some());
+        let inner = root.and_then(|it| self.folder.strip_prefix(it).ok());
+        match inner {
+            Some(inner) if inner == Path::new("") => PathBuf::from(HOME),
+            Some(inner) => Path::new(HOME).join(inner),
+            None => self.folder.clone(),
+        }
     }
 
     /// Expands a line until nothing in it changes.
@@ -225,7 +262,9 @@ impl Reader<'_> {
             }
         }
         let text = text.trim();
-        if !text.is_empty() {
+        if let Some(pattern) = included(text) {
+            self.include(place, &pattern)?;
+        } else if !text.is_empty() {
             if self.lines.len() >= LINES_MAX {
                 return Err(Fault::TooManyLines);
             }
@@ -258,7 +297,7 @@ impl Reader<'_> {
             None => (false, text),
         };
         let (id, rest) = text.split_once([' ', '\t'])?;
-        ((id == self.id) != is_other).then(|| rest.trim_start().to_owned())
+        ((id == self.main.id) != is_other).then(|| rest.trim_start().to_owned())
     }
 
     fn define(&mut self, place: Place, name: String, value: String) {
@@ -334,12 +373,15 @@ impl Reader<'_> {
                 [] => (String::new(), Vec::new()),
                 [one] => (one.text.clone(), Vec::new()),
                 // lines of its own stay apart from those of the place that names it
-                several => (String::new(), several.to_vec()),
+                several => {
+                    self.sources.translated(place);
+                    (String::new(), several.to_vec())
+                }
             });
         }
         let value = match name {
-            "_PWD" => self.folder.display().to_string(),
-            "_INSTANCE" => self.id.to_owned(),
+            "_PWD" => self.own_folder().display().to_string(),
+            "_INSTANCE" => self.main.id.to_owned(),
             "_HASH" => "#".to_owned(),
             "_BANG" => "!".to_owned(),
             "_RANDOM" => {

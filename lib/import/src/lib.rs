@@ -16,6 +16,7 @@ mod limits;
 pub mod page;
 mod sequences;
 mod sources;
+mod split;
 mod steps;
 pub mod table;
 mod toml;
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 pub use limits::BYTES_MAX;
 pub use sources::{Fault, Files, Outcome, Place, Problem, Sources};
 pub use steps::{Here, Step};
-pub use translate::{Decision, MARK, shell_word};
+pub use translate::{Decision, Edit, MARK, shell_word};
 
 /// Files by path below the folder of the configuration: plugins and hooks.
 pub type Texts = BTreeMap<String, String>;
@@ -55,6 +56,8 @@ pub struct Import {
     pub sources: Sources,
     pub decisions: Vec<Decision>,
     pub steps: Vec<Step>,
+    /// Reasons for which there are no steps.
+    pub obstacles: Vec<String>,
 }
 
 /// Reads the files, and translates them.
@@ -64,10 +67,16 @@ pub struct Import {
 pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
     let mut sources = Sources::default();
     let mut lines = Vec::new();
-    for (path, id) in request.keepalived.iter().zip(&request.ids) {
-        lines.push(expand::lines(&mut sources, files, path, id)?);
+    let [own, peer] = &request.keepalived;
+    let copies = [
+        None,
+        Some(request.nodes[1].as_str()).filter(|_| own != peer),
+    ];
+    for ((path, id), copy_of) in request.keepalived.iter().zip(&request.ids).zip(copies) {
+        let main = expand::Main { path, id, copy_of };
+        lines.push(expand::lines(&mut sources, files, main)?);
     }
-    let is_one = lines[0] == lines[1];
+    let is_one = own == peer && lines[0] == lines[1];
     if is_one {
         lines.pop();
     }
@@ -86,11 +95,19 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         virtual_addresses: &virtual_addresses,
         taken: translate::Taken::default(),
         uncounted: BTreeSet::new(),
+        edits: Vec::new(),
+        restores: [Vec::new(), Vec::new()],
+        obstacles: Vec::new(),
         next_priority: [translate::PRIORITY; 2],
     };
     let (mut texts, decisions) =
         translate::translate(&mut translation, trees, request.conntrackd.is_some());
-    let uncounted = std::mem::take(&mut translation.uncounted);
+    let before = steps::Before {
+        edits: std::mem::take(&mut translation.edits),
+        restores: std::mem::take(&mut translation.restores),
+        kept: translate::kept(trees),
+        obstacles: std::mem::take(&mut translation.obstacles),
+    };
     if is_one && !decisions.is_empty() {
         guessed(&mut sources, &request.nodes, trees[0]);
     }
@@ -122,7 +139,7 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         texts: &texts,
         decisions: &decisions,
         replication: replication.as_ref(),
-        uncounted: &uncounted,
+        before: &before,
         addresses: &virtual_addresses,
         is_one,
     };
@@ -136,6 +153,7 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         sources,
         decisions,
         steps,
+        obstacles: before.obstacles,
     })
 }
 

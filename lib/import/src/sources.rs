@@ -67,6 +67,14 @@ pub enum Fault {
     TooDeep(String),
     /// A definition names itself at this place.
     Endless(String),
+    /// An include of another node's file that is not in the copy of its folder.
+    Foreign {
+        place: String,
+        pattern: String,
+        node: String,
+        /// It is in the folder that was to be copied.
+        is_below: bool,
+    },
 }
 
 impl fmt::Display for Fault {
@@ -79,6 +87,24 @@ impl fmt::Display for Fault {
             Self::TooMuchText => {
                 write!(f, "files and definitions have more than {WORK_MAX_MIB} MiB")
             }
+            Self::Foreign {
+                place,
+                pattern,
+                node,
+                is_below: true,
+            } => write!(
+                f,
+                "{place}: include {pattern} is a file of {node}, and this folder has those of this machine: `scp -r {node}:/etc/keepalived /root/keepalived-{node}`, and import with --peer /root/keepalived-{node}/keepalived.conf"
+            ),
+            Self::Foreign {
+                place,
+                pattern,
+                node,
+                is_below: false,
+            } => write!(
+                f,
+                "{place}: include {pattern} is a file of {node} outside of /etc/keepalived, and is not read from this machine: copy it from {node} beside this file, write `include` with its name alone here, and import again"
+            ),
             Self::Endless(place) => write!(f, "{place}: a definition names itself"),
             Self::TooDeep(place) => write!(f, "{place}: nested more than {DEPTH_MAX} times"),
         }
@@ -124,10 +150,16 @@ impl Sources {
         self.files.get(file).map_or(Path::new(""), |(path, _)| path)
     }
 
-    /// A place as a person reads it: `keepalived.conf:12`.
+    /// A place as a person reads it: `keepalived.conf:12`, with the folder if another file has this name.
     pub fn shown(&self, place: Place) -> String {
-        let name = self.path(place.file).file_name().unwrap_or_default();
-        format!("{}:{}", name.to_string_lossy(), place.line)
+        let path = self.path(place.file);
+        let name = path.file_name();
+        let same = self.files.iter().filter(|it| it.0.file_name() == name);
+        let shown = match name {
+            Some(name) if same.count() < 2 => name.to_string_lossy(),
+            _ => path.to_string_lossy(),
+        };
+        format!("{shown}:{}", place.line)
     }
 
     /// Notes that two lines are the same one in the files of both nodes: what is listed of one is listed of both.

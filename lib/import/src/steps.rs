@@ -1,5 +1,7 @@
 //! The steps of a migration, as they are printed below the files: commands to copy, and what is seen after each.
 
+mod before;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,10 +10,11 @@ use crate::conntrackd::Replication;
 use crate::translate::{Decision, shell_word};
 use crate::{Request, Texts};
 
+pub use before::Before;
+
 /// Files of keepalived and of a node's copy of the other one's, where the import has not been told any.
 const KEEPALIVED: &str = "/etc/keepalived/keepalived.conf";
 const INSTALL: &str = "apt install ./spared_*.deb";
-const STOP_KEEPALIVED: &str = "systemctl disable --now keepalived";
 
 /// The machine on which the import runs, if it is one of the nodes.
 #[derive(Clone, Debug)]
@@ -60,8 +63,7 @@ pub struct Situation<'s> {
     pub texts: &'s Texts,
     pub decisions: &'s [Decision],
     pub replication: Option<&'s Replication>,
-    /// Addresses in keepalived's adverts that are not in spared's.
-    pub uncounted: &'s BTreeSet<IpAddr>,
+    pub before: &'s Before,
     /// All virtual addresses.
     pub addresses: &'s BTreeSet<IpAddr>,
     /// One file was read for both nodes, and it has no lines for one of them alone.
@@ -81,7 +83,8 @@ struct Roles<'s> {
 impl Situation<'_> {
     /// All steps, until two nodes of spared are a pair.
     pub fn steps(&self) -> Vec<Step> {
-        let Some(first) = self.decisions.first() else {
+        let first = self.decisions.first();
+        let Some(first) = first.filter(|_| self.before.obstacles.is_empty()) else {
             return Vec::new();
         };
         let (active, why) = self.active(first);
@@ -94,11 +97,13 @@ impl Situation<'_> {
             why,
             elsewhere: moving.map(|it| it.group.as_str()).collect(),
         };
-        let mut steps: Vec<Step> = self.equal_counts().into_iter().collect();
-        steps.push(which(first, &roles));
+        let mut steps = vec![which(first, &roles)];
+        steps.extend(self.edits(active, &roles));
+        steps.extend(self.restores(active, &roles));
+        steps.extend(self.before.stays());
         steps.extend(elsewhere(&roles));
         steps.push(self.write(1 - active, &roles));
-        steps.extend(self.one_by_one(first, &roles));
+        steps.extend(self.one_by_one(1 - active, first, &roles));
         steps.extend(self.pair(1 - active, &roles));
         steps
     }
@@ -130,17 +135,6 @@ impl Situation<'_> {
             (Some(here), Ok(_)) => Some(1 - here.node),
             _ => group.likely,
         }
-    }
-
-    /// The change of keepalived.conf without which both nodes become active.
-    fn equal_counts(&self) -> Option<Step> {
-        let names: Vec<String> = self.uncounted.iter().map(ToString::to_string).collect();
-        let names = names.join(", ");
-        let what = format!(
-            "on both: take the lines about {names} that are in *to do by hand* out of keepalived.conf, then on both at once:"
-        );
-        let then = "keepalived refuses adverts with another number of addresses than its own. With these lines both nodes would be active after `sparectl force active`. Both reload within three `advert_int`: roles stay as they are. If the second one is later, both are active until then";
-        (!names.is_empty()).then(|| Step::new(what, &["systemctl reload keepalived"], then))
     }
 
     /// The files on the node that is backup.
@@ -206,6 +200,15 @@ impl Situation<'_> {
         one == two && !self.is_one
     }
 
+    /// File of keepalived on a node, as a word of a shell.
+    fn own_file(&self, node: usize) -> String {
+        let here = self.request.here.as_ref().filter(|it| it.node == node);
+        match here {
+            Some(_) => shell_word(&self.request.keepalived[0].display().to_string()),
+            None => KEEPALIVED.to_owned(),
+        }
+    }
+
     /// Arguments of the import on a node.
     fn arguments(&self, node: usize) -> String {
         let Request {
@@ -218,15 +221,12 @@ impl Situation<'_> {
         } = self.request;
         let is_here = here.as_ref().is_some_and(|it| it.node == node);
         let word = |path: &Path| shell_word(&path.display().to_string());
-        let (own, peer) = if is_here {
-            let peer = (keepalived[0] != keepalived[1]).then(|| word(&keepalived[1]));
-            (word(&keepalived[0]), peer)
+        let own = self.own_file(node);
+        let peer = if is_here {
+            (keepalived[0] != keepalived[1]).then(|| word(&keepalived[1]))
         } else {
             let peer = format!("{}/keepalived.conf", copy_of(&nodes[1 - node]));
-            (
-                KEEPALIVED.to_owned(),
-                Some(peer).filter(|_| !self.is_shared()),
-            )
+            Some(peer).filter(|_| !self.is_shared())
         };
         let mut words = vec![own];
         words.extend(conntrackd.as_deref().map(word));
@@ -244,22 +244,24 @@ impl Situation<'_> {
     }
 
     /// From two nodes with keepalived to two with spared.
-    fn one_by_one(&self, first: &Decision, roles: &Roles<'_>) -> Vec<Step> {
+    fn one_by_one(&self, at: usize, first: &Decision, roles: &Roles<'_>) -> Vec<Step> {
         let Roles { active, backup, .. } = roles;
         let group = &first.group;
         let shows = shows(&first.address);
-        let mut steps = vec![Step::new(
-            format!("on {backup}: spared in place of keepalived"),
-            &[
-                STOP_KEEPALIVED,
-                "systemctl enable --now spared",
-                "sparectl reload",
-                "sparectl status",
-            ],
-            format!(
+        let mut commands = self.before.end_keepalived(&self.own_file(at));
+        let begin = [
+            "systemctl enable --now spared",
+            "sparectl reload",
+            "sparectl status",
+        ];
+        commands.extend(begin.map(str::to_owned));
+        let mut steps = vec![Step {
+            what: format!("on {backup}: spared in place of keepalived"),
+            commands,
+            then: format!(
                 "{group}: OK, {backup} stands by. keepalived of {active} is active and stays so"
             ),
-        )];
+        }];
         if let Some(step) = self.conntrackd() {
             steps.push(step);
         }
@@ -277,11 +279,13 @@ impl Situation<'_> {
             "spared.toml and plugins"
         };
         let copy = format!("rsync -a --exclude=/key {backup}:/etc/spared/ /etc/spared/");
-        steps.push(Step::new(
-            format!("on {active}: end keepalived. From here to the end of the next step {backup} serves alone"),
-            &[STOP_KEEPALIVED, &shows],
-            format!("nothing: the address stays on {backup}"),
-        ));
+        let mut commands = self.before.end_keepalived(KEEPALIVED);
+        commands.push(shows.clone());
+        steps.push(Step {
+            what: format!("on {active}: end keepalived. From here to the end of the next step {backup} serves alone"),
+            commands,
+            then: format!("nothing: the address stays on {backup}"),
+        });
         steps.push(Step::new(
             format!("on {active}: install spared, and copy {parts} from {backup}, never the key"),
             &[
@@ -327,7 +331,12 @@ impl Situation<'_> {
                 "connections are replicated again when the nodes are a pair",
             ));
         }
-        let both = format!("sparectl import --both {}", self.arguments(at));
+        let mut arguments = self.arguments(at);
+        if !self.before.kept.is_empty() {
+            let own = self.own_file(at);
+            arguments = arguments.replacen(&own, &format!("{own}{}", before::WHOLE), 1);
+        }
+        let both = format!("sparectl import --both {arguments}");
         steps.push(Step::new(
             format!("on {backup}: write the files of two nodes that run spared"),
             &[&both],

@@ -86,7 +86,7 @@ const LVS: &str = "spared does no load balancing (LVS)";
 const LVS_TODO: &str =
     "keep a keepalived for it, with these blocks alone and without `vrrp_instance`";
 const STATIC: &str = "it does not move with a role";
-const STATIC_TODO: &str = "give it to the network configuration of each node";
+const STATIC_TODO: &str = "keepalived keeps it, as the steps say; or give it to the network configuration of each node, and import again without it";
 const MAIL: &str = "spared mails no change of a role";
 const MAIL_TODO: &str = "copy /usr/share/doc/spared/examples/hook-mail to hooks/active.d, backup.d and fault.d of /etc/spared, and set its address";
 const FIFO: &str = "spared writes no FIFO";
@@ -100,7 +100,7 @@ const ANNOUNCE: &str = "addresses are announced five times within 5 s, and after
 const PROCESS: &str = "it is about keepalived's own process";
 const SNMP: &str = "not implemented";
 const SNMP_TODO: &str = "`sparectl probe` and `sparectl --json status`, see docs/howto/monitor.md";
-const STRICT: &str = "the other rules of strict mode are about what keepalived refuses";
+const STRICT: &str = "keepalived then sends no password, begins as BACKUP unless its priority is 255, and ignores `preempt_delay` and `down_timer_adverts`: so do the files";
 const TRACKED: &str = "points off the priority while it fails; without a weight 253 points";
 
 /// All words.
@@ -124,7 +124,7 @@ pub const ROWS: &[Row] = &[
     becomes(Instance, &["interface"], "`interface`", "it may be absent and come later"),
     becomes(Instance, &["virtual_router_id"], "`vrid`", ""),
     becomes(Instance, &["priority"], "`priority = { r1 = 200, r2 = 100 }`, later `prefer`", "254 is reserved: 253"),
-    needless(Instance, &["state"], "it decides no election in keepalived either"),
+    needless(Instance, &["state"], "it decides no election in keepalived either, but that without a `priority` MASTER is 255"),
     becomes(Instance, &["advert_int"], "`advert_interval`", "default 100 ms, in version 2 1 s"),
     becomes(Instance, &["down_timer_adverts"], "`advert_loss`", ""),
     becomes(Instance, &["version"], "`version`", "spared's default is 3"),
@@ -140,7 +140,7 @@ pub const ROWS: &[Row] = &[
     becomes(Instance, &["unicast_ttl"], "`min_ttl`", "what the peer sends; spared sends 255"),
     needless(Instance, &["unicast_fault_no_peer", "check_unicast_src", "track_src_ip"], "always so"),
     becomes(Instance, &["use_vmac"], "`vmac = true`, `vmac_name`", "silent while backup, by the fence; no MAC address of one's own"),
-    lost(Instance, &["vmac_xmit_base"], "with `vmac = true`, adverts always come from the virtual MAC", "remove it from keepalived on both nodes before you begin: see below"),
+    lost(Instance, &["vmac_xmit_base"], "with `vmac = true`, adverts always come from the virtual MAC", "take it out on both nodes at once, as the steps say"),
     lost(Instance, &["use_vmac_addr", "use_ipvlan", "vrf"], "not implemented", "see docs/man/spared-vrrp.5.scd, KINDS OF INTERFACE"),
     becomes(Instance, &["no_accept"], "`accept = false`", ""),
     needless(Instance, &["accept"], "it is the default"),
@@ -155,19 +155,19 @@ pub const ROWS: &[Row] = &[
     becomes(Instance, &["dont_track_primary"], "`carrier_weight = 0`, and `weight = 0` of the interface", ""),
     becomes(Instance, &["authentication"], "`auth_pass`", "as long as keepalived runs on one node; it protects nothing").opens(Authentication),
     lost(Instance, &["auth_hmac"], "spared's heartbeats are authenticated by the nodes' keys", "set its `mode` to `receive-only` on both nodes before you begin: in `permissive` and `enforce` spared says SP-0216, and with `enforce` keepalived drops spared's adverts").opens(Whole),
-    becomes(Instance, &["notify_master", "notify_backup", "notify_fault", "notify"], "a hook that runs the script with its arguments, or `[[service]]` of `plugins/service.toml`", "below"),
+    becomes(Instance, &["notify_master", "notify_backup", "notify_fault", "notify"], "a hook that runs the script with its arguments and without a shell, or `[[service]]` of `plugins/service.toml`", "below"),
     lost(Instance, &["notify_stop"], "the hooks of backup run before spared ends", "move what it does into the hook in backup.d"),
     lost(Instance, &["notify_master_rx_lower_pri"], "the hooks of active run again when two nodes were active", "move what it does into the hook in active.d"),
     lost(Instance, &["notify_deleted", "notify_priority_changes"], "not implemented", "leave it out"),
     lost(Instance, &["smtp_alert"], MAIL, MAIL_TODO),
-    lost(Instance, &["mcast_dst_ip"], "spared sends to the address of RFC 9568 alone", "remove it from keepalived on both nodes before you begin, or use unicast"),
+    lost(Instance, &["mcast_dst_ip"], "spared sends to the address of RFC 9568 alone", "take it out on both nodes at once, as the steps say, or use unicast"),
     lost(Instance, &["lvs_sync_daemon_interface", "lvs_sync_daemon_inteface"], LVS, LVS_TODO),
     needless(Instance, &["promote_secondaries"], "addresses are removed one by one"),
     needless(Instance, &["native_ipv6", "skip_check_adv_addr", "debug", "linkbeat_use_polling"], "spared has no use for it"),
     needless(Instance, &["old_unicast_checksum"], "the form that the peer sends is used"),
     needless(Instance, &["kernel_rx_buf_size"], SOCKETS),
     //
-    becomes(Authentication, &["auth_type", "auth_pass"], "`auth_pass`", "8 letters of it count; `AH` is not possible"),
+    becomes(Authentication, &["auth_type", "auth_pass"], "`auth_pass`", "8 letters of it count; `AH` is not possible; none in strict mode"),
     //
     becomes(Sync, &["group"], "the interfaces of the group", "").opens(Entries),
     becomes(Sync, &["track_interface", "track_script", "track_process", "track_file"], "as in an instance", "").opens(Entries),
@@ -178,7 +178,7 @@ pub const ROWS: &[Row] = &[
     lost(Sync, &["smtp_alert"], MAIL, MAIL_TODO),
     becomes(Sync, &["sync_group_tracking_weight", "global_tracking"], "the weights of checks in its instances", "without it keepalived ignores these checks, and the import leaves them out; unweighted ones, `track_process` and those of the group itself count"),
     //
-    becomes(Script, &["script"], "`argv`", "no shell, unless it has signs of one; it runs as user spared-health"),
+    becomes(Script, &["script"], "`argv`", "no shell, and what is not in quotes is its first word alone, as in keepalived; it runs as user spared-health"),
     becomes(Script, &["interval"], "`interval`", "keepalived's default is 1 s"),
     becomes(Script, &["timeout"], "`timeout`", "at most the interval: a longer one makes the interval as long"),
     becomes(Script, &["weight"], "`weight`, `reverse`", "a positive one is added to the priority and taken off while the check fails"),
@@ -217,7 +217,7 @@ pub const ROWS: &[Row] = &[
     lost(Global, &["notify_fifo", "notify_fifo_script", "vrrp_notify_fifo", "vrrp_notify_fifo_script", "fifo_write_vrrp_states_on_reload", "vrrp_notify_priority_changes"], FIFO, FIFO_TODO),
     lost(Global, &["startup_script", "startup_script_timeout", "shutdown_script", "shutdown_script_timeout"], "spared runs no script at its start and end", "a unit of systemd with `Before=spared.service`"),
     lost(Global, &["snmp_socket", "enable_snmp_keepalived", "enable_snmp_vrrp", "enable_snmp_checker", "enable_snmp_rfc", "enable_snmp_rfcv2", "enable_snmp_rfcv3", "enable_traps", "enable_dbus", "dbus_service_name"], SNMP, SNMP_TODO),
-    lost(Global, &["vrrp_mcast_group4", "vrrp_mcast_group6"], "spared sends to the addresses of RFC 9568 alone", "remove it from keepalived on both nodes before you begin, if it is another"),
+    lost(Global, &["vrrp_mcast_group4", "vrrp_mcast_group6"], "spared sends to the addresses of RFC 9568 alone", "take it out on both nodes at once, as the steps say"),
     lost(Global, &["lvs_sync_daemon", "lvs_timeouts", "lvs_flush", "lvs_flush_on_stop", "lvs_flush_onstop", "lvs_notify_fifo", "lvs_notify_fifo_script", "lvs_netlink_cmd_rcv_bufs", "lvs_netlink_cmd_rcv_bufs_force", "lvs_netlink_monitor_rcv_bufs", "lvs_netlink_monitor_rcv_bufs_force", "nftables_ipvs", "nftables_ipvs_priority", "nftables_ipvs_start_fwmark", "rs_init_notifies", "checker_log_all_failures"], LVS, LVS_TODO),
     lost(Global, &["net_namespace", "net_namespace_ipvs", "namespace_with_ipsets"], "a daemon runs in the namespace in which it is started", "one unit for each namespace: docs/howto/containers.md"),
     //

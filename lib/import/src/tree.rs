@@ -3,6 +3,16 @@
 use crate::expand::Line;
 use crate::limits::{DEPTH_MAX, WORDS_MAX};
 use crate::sources::{Fault, Place, Sources};
+use crate::split::words;
+
+/// Words whose line keepalived splits with quotes and escapes, as a command has them.
+const COMMANDS: [&str; 5] = [
+    "script",
+    "notify",
+    "notify_master",
+    "notify_backup",
+    "notify_fault",
+];
 
 /// A line, or the part of it up to a brace, with the block that follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,6 +144,7 @@ enum Token {
 fn tokens(sources: &mut Sources, line: &Line) -> Vec<Token> {
     let mut found = Vec::new();
     let mut rest = line.text.trim_start();
+    let mut is_begin = true;
     while let Some(first) = rest.chars().next() {
         let after = match first {
             '{' => {
@@ -156,12 +167,44 @@ fn tokens(sources: &mut Sources, line: &Line) -> Vec<Token> {
             _ => {
                 let (word, after) = rest.split_at(length_of_word(rest));
                 found.push(Token::Word(word.to_owned()));
-                after
+                if is_begin && COMMANDS.contains(&word) {
+                    let (command, after) = after.split_at(length_of_command(after));
+                    let split = words(command).unwrap_or_else(|| {
+                        let why = "a quote or an escape has no end: keepalived ignores the line";
+                        sources.list(line.place, &line.text, why, "correct it");
+                        Vec::new()
+                    });
+                    found.extend(split.into_iter().map(Token::Word));
+                    after
+                } else {
+                    after
+                }
             }
         };
+        is_begin = matches!(found.last(), Some(Token::Open | Token::Close));
         rest = after.trim_start();
     }
     found
+}
+
+/// Length of a command: a brace ends it, but for one between quotes, whatever is before these.
+fn length_of_command(text: &str) -> usize {
+    let mut at = 0;
+    while let Some(next) = text[at..].find(['{', '}', '"']) {
+        at += next;
+        let rest = &text[at + 1..];
+        let is_name = text[..at].ends_with('$') && text[at..].starts_with('{');
+        let end = match text[at..].chars().next() {
+            Some('"') => rest.find('"'),
+            Some('{') if is_name => rest.find('}'),
+            _ => return at,
+        };
+        match end {
+            Some(end) => at += end + 2,
+            None => break,
+        }
+    }
+    text.len()
 }
 
 fn length_of_word(text: &str) -> usize {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::conntrackd::{Conntrackd, Options};
@@ -186,6 +187,28 @@ impl Migration<'_> {
         }
     }
 
+    /// Changes keepalived's priorities as the lines of a step say, the backup's first, and reloads it on both nodes.
+    fn edit(&self, step: &Step) -> Result<()> {
+        for line in step.commands.iter().filter(|it| it.starts_with("# ")) {
+            let node = usize::from(line.starts_with("# r2: "));
+            let quoted: Vec<&str> = line.split('`').collect();
+            let (new, old) = (quoted[1], line.rsplit(' ').next().unwrap_or_default());
+            let file = self.nodes[node].dir.join("keepalived.conf");
+            let text = fs::read_to_string(&file)?;
+            let changed = text.replacen(&format!("priority {old}"), new, 1);
+            assert_ne!(text, changed, "{line}");
+            fs::write(file, changed)?;
+        }
+        let last = step.commands.last().map(String::as_str);
+        assert_eq!(last, Some("systemctl reload keepalived"));
+        for daemon in self.keepalived.iter().rev().flatten() {
+            daemon.signal(Signal::HUP)?;
+        }
+        // until both have read it
+        std::thread::sleep(Duration::from_secs(2));
+        wait_holder(self.lab, 0)
+    }
+
     /// Copies r2's files to r1, as rsync does without the key.
     fn copy(&self, node: usize) -> Result<()> {
         let [to, from] = &self.nodes;
@@ -284,6 +307,9 @@ fn migrate_with(
         conntrackd: daemons.into_iter().map(Some).collect(),
         spared: [None, None],
     };
+    if let Some(edit) = place("change keepalived.conf") {
+        migration.edit(&steps[edit])?;
+    }
     migration.follow(&steps[begin..pair])?;
     std::thread::sleep(Duration::from_secs(5));
     wait_holder(lab, 1)?;
@@ -411,6 +437,18 @@ fn virtual_macs() {
 fn without_preemption() {
     migration(true, |priority| {
         gateway(priority, true, "    state BACKUP\n    nopreempt\n")
+    });
+}
+
+/// Names of instances are those of their node, and no claim of spared takes a role from keepalived at 255.
+#[test]
+fn other_names_on_each_node_and_a_priority_of_255() {
+    scenario(2, |lab| {
+        let text = |priority: u8| {
+            let text = gateway(priority, false, "");
+            text.replace("vrrp_instance ", &format!("vrrp_instance at{priority}_"))
+        };
+        migrate(lab, [&text(255), &text(100)], false)
     });
 }
 

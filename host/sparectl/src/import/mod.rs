@@ -80,7 +80,9 @@ fn try_run(args: &Args, import: &Import) -> Result<(), String> {
     let new = proposed(&old, &request, &found.texts)?;
     if import.dry_run {
         say(folder.changes(&Texts::new(), &found.texts).trim_end());
-        say(&answer::steps(&found));
+        if !import.both {
+            say(&answer::steps(&found));
+        }
         return Ok(());
     }
     if new == old {
@@ -94,7 +96,7 @@ fn try_run(args: &Args, import: &Import) -> Result<(), String> {
         }
         written?;
     }
-    if !found.steps.is_empty() {
+    if !import.both {
         say(&answer::steps(&found));
     }
     Ok(())

@@ -1,12 +1,14 @@
 //! Entries of `virtual_ipaddress` and `virtual_ipaddress_excluded`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use spared_config_reader::{Cidr, IpNet, is_host, is_interface, reserved_in_network};
 
+use super::command::shell_word;
 use super::route::ALWAYS_TRACKED;
-use super::taken::{Once, Taken};
-use super::{Both, LOOK, Translation};
+use super::taken::{Occupied, Once, Taken};
+use super::{Both, Edit, LOOK, Translation};
 use crate::limits::ADDRESSES_MAX;
 use crate::toml::Each;
 use crate::tree::Statement;
@@ -15,8 +17,11 @@ use crate::tree::Statement;
 const LABEL_MAX: usize = 15;
 const BROADCAST: &str = "the kernel answers to the broadcast address of the prefix without it";
 const COUNTED: &str = "the address is there already; keepalived has it twice in its adverts, and refuses adverts with another number of addresses";
+const COUNTED_WHY: &str = "keepalived refuses adverts with another number of addresses than its own: with these lines both nodes would be active after `sparectl force active`";
+const ELSEWHERE: &str = "the other node has the address in another instance";
+pub const ELSEWHERE_TODO: &str = "give the instances of both nodes the same `virtual_router_id`, interface and addresses, and import again";
 const COUNTED_TODO: &str =
-    "take this line out of keepalived.conf on both nodes before you begin, as the first step says";
+    "take this line out of keepalived.conf on both nodes before you begin, as the steps say";
 
 /// A virtual address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +32,10 @@ pub struct Address {
     /// Interface on each node, if it is not that of the instance.
     pub device: Each<Option<String>>,
 }
+
+/// An address that the nodes have in different instances.
+#[derive(Clone, Copy, Debug)]
+pub struct Contradiction(pub IpAddr);
 
 /// Home of the addresses of a list, if they name no other interface.
 pub struct Home<'h> {
@@ -62,11 +71,12 @@ impl Translation<'_> {
         both: &Both<'_>,
         home: &Home<'_>,
         taken: &mut Taken,
-    ) -> Vec<Address> {
+    ) -> Result<Vec<Address>, Contradiction> {
         let bare = |it: &Statement| it.word(0).split('/').next().unwrap_or_default().to_owned();
         // the other list is in no advert
         let is_advertised = home.has_one_family && !self.is_final;
         let mut found: Vec<Address> = Vec::new();
+        let mut contradiction = None;
         for entry in self.entries(both, bare) {
             let Some(statement) = entry[0].or(entry[1]) else {
                 continue;
@@ -99,7 +109,9 @@ impl Translation<'_> {
                 let why =
                     "no host can have it: it is a network's, a broadcast or no unicast address";
                 self.list_both(&entry, why, "write another one, or correct its prefix");
-                self.uncounted.extend(is_advertised.then_some(ip));
+                if is_advertised {
+                    self.take_out(&entry, COUNTED_WHY);
+                }
                 continue;
             }
             // an entry of one node alone is written for both
@@ -114,12 +126,19 @@ impl Translation<'_> {
                 let on = if is_link_local(ip) { on.as_str() } else { "" };
                 Once::Address(ip, on.to_owned())
             });
-            if !taken.take(&self.taken, once) {
-                let (why, todo) = if is_advertised {
-                    self.uncounted.insert(ip);
-                    (COUNTED, COUNTED_TODO)
-                } else {
-                    ("the address is there already", "nothing: once is enough")
+            let is_own = entry.map(|it| it.is_some());
+            if let Err(occupied) = taken.take_own(&self.taken, once, is_own) {
+                let (why, todo) = match occupied {
+                    Occupied::Twice if is_advertised => {
+                        self.uncounted.insert(ip);
+                        self.take_out(&entry, COUNTED_WHY);
+                        (COUNTED, COUNTED_TODO)
+                    }
+                    Occupied::Elsewhere if home.has_one_family => {
+                        contradiction.get_or_insert(ip);
+                        (ELSEWHERE, ELSEWHERE_TODO)
+                    }
+                    _ => ("the address is there already", "nothing: once is enough"),
                 };
                 self.list_both(&entry, why, todo);
                 continue;
@@ -141,7 +160,21 @@ impl Translation<'_> {
             }
             found.push(Address { text, ip, device });
         }
-        found
+        contradiction.map_or(Ok(found), |ip| Err(Contradiction(ip)))
+    }
+
+    /// Asks for a line to go with which keepalived and spared do not understand each other.
+    pub(super) fn take_out(&mut self, entry: &Both<'_>, why: &'static str) {
+        for (node, statement) in entry.iter().enumerate() {
+            let Some(statement) = statement else { continue };
+            let line = format!(
+                "take the line `{}` out ({})",
+                statement.text(),
+                self.sources.shown(statement.place)
+            );
+            let node = Some(node).filter(|_| !self.is_one);
+            self.edit(Edit { node, line, why });
+        }
     }
 
     /// Interface and label of an entry.
@@ -190,6 +223,55 @@ impl Translation<'_> {
         let why = "spared's addresses have no such option; the address itself is in the files";
         self.tell(statement.place, &what, why, LOOK);
     }
+}
+
+/// Commands of each node that put these addresses back as the first line of its file has them.
+pub fn restores(trees: Each<&[Statement]>, addresses: &BTreeSet<IpAddr>) -> Each<Vec<String>> {
+    trees.map(|tree| {
+        let instances = tree.iter().filter(|it| it.word(0) == "vrrp_instance");
+        let lines = instances.flat_map(|instance| {
+            let lists = ["virtual_ipaddress", "virtual_ipaddress_excluded"];
+            let lists = lists.into_iter().filter_map(|it| instance.child(it));
+            lists
+                .flat_map(|it| it.block())
+                .map(move |it| (instance, it))
+        });
+        let mut missing = addresses.clone();
+        let first = lines.filter_map(|(instance, line)| {
+            let net = address(line.word(0)).filter(|it| missing.remove(&it.addr()))?;
+            let device = option(line, "dev").or_else(|| vmac_name(instance, net.addr()));
+            let device = device.unwrap_or_else(|| value(instance, "interface"));
+            let label = option(line, "label")
+                .map_or(String::new(), |it| format!(" label {}", shell_word(&it)));
+            let ip = net.addr();
+            Some(format!(
+                "ip -br address | grep -qwF {ip} || ip address add {net} dev {}{label}",
+                shell_word(&device)
+            ))
+        });
+        first.collect()
+    })
+}
+
+fn option(line: &Statement, word: &str) -> Option<String> {
+    let at = line.words.iter().position(|it| it == word)?;
+    line.words.get(at + 1).cloned()
+}
+
+fn value(instance: &Statement, word: &str) -> String {
+    instance
+        .child(word)
+        .map_or_else(String::new, |it| it.word(1).to_owned())
+}
+
+/// Device of an instance's virtual MAC.
+fn vmac_name(instance: &Statement, ip: IpAddr) -> Option<String> {
+    let own = instance.child("use_vmac")?.word(1);
+    let default = if ip.is_ipv6() { "vrrp6" } else { "vrrp" };
+    Some(match own {
+        "" => format!("{default}.{}", value(instance, "virtual_router_id")),
+        name => name.to_owned(),
+    })
 }
 
 /// The part of a label after the interface's name, if spared can set it.

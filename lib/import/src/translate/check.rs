@@ -107,6 +107,10 @@ pub(super) fn health(
         }
         check.advise(translation, *kind, name, groups);
         let Some((table, keys)) = check.keys(translation, *kind, name, &delays) else {
+            for place in &check.places {
+                let why = "the check is not in the files, for the reason at its definition";
+                translation.list_at(*place, name, why, "look there");
+            }
             continue;
         };
         // an interface has its own name, and is first: others get another one if theirs is taken
@@ -122,7 +126,7 @@ pub(super) fn health(
         }
         if gained > 0 && !translation.is_final {
             let what = format!("weight {gained} of {name}");
-            let why = "a good check raises no priority: the points are in `priority` (253 at most), and come off while it fails";
+            let why = "a good check raises no priority: the points are in `priority`, and come off while it fails";
             translation.tell(check.place(), &what, why, "nothing");
         }
         let between = if text.is_empty() { "" } else { "\n" };
@@ -289,8 +293,13 @@ impl Tracked<'_> {
         let what = format!("weight {} of {name}", self.weight.points);
         let why = "it is an interface of a group, whose carrier counts for that group by its `weight` and `carrier_weight`, and takes no points off";
         let todo = format!(
-            "if the number matters: `[[interface]]`, `name = \"{name}\"`, `weight = {}` in plugins/health.toml",
-            self.weight.lost()
+            "if the number matters: `[[interface]]`, `name = \"{name}\"`, `weight = {}`{} in plugins/health.toml",
+            self.weight.lost(),
+            if self.weight.is_reversed {
+                ", `reverse = true`"
+            } else {
+                ""
+            }
         );
         for place in &self.places {
             if is_primary {
@@ -330,11 +339,9 @@ fn tracked<'t>(
                         continue;
                     }
                     if !matches!(entry.word(1), "" | "weight") {
-                        translation.list(
-                            entry,
-                            "a line has one name and its weight",
-                            "write one line for each",
-                        );
+                        let why = "a line has one name and its weight: keepalived ignores all of this one";
+                        translation.list(entry, why, "write one line for each");
+                        continue;
                     }
                     let blocks = blocks.unwrap_or([None, None]);
                     let block = blocks[node].or(blocks[1 - node]);

@@ -6,15 +6,6 @@ use super::address::is_device;
 
 /// Programs with file capabilities.
 const CAPABLE: [&str; 5] = ["ping", "ping4", "ping6", "fping", "arping"];
-/// Ends of a command that only make it silent.
-const SILENT: [&str; 6] = [
-    "2>&1",
-    "&>/dev/null",
-    "&> /dev/null",
-    "1>/dev/null",
-    ">/dev/null",
-    "> /dev/null",
-];
 
 /// Echoes of a run, of which one has to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,15 +67,6 @@ impl Echoes {
             wait_ms: wait.map(|it| (it * 1000.0) as u64),
         })
     }
-}
-
-/// The command without redirections of its output to nowhere.
-pub fn without_silence(text: &str) -> &str {
-    let mut text = text.trim_end();
-    while let Some(rest) = SILENT.iter().find_map(|it| text.strip_suffix(it)) {
-        text = rest.trim_end();
-    }
-    text
 }
 
 /// True if a command names a program that has file capabilities.

@@ -6,7 +6,8 @@ use std::fmt::Write;
 
 use spared_config_reader::toml_text;
 
-use super::member::{Election, Key, Member};
+use super::election::{Election, Key, is_master};
+use super::member::Member;
 use super::{Both, Top, Translation, child, unique};
 use crate::sources::Place;
 use crate::toml::{Each, each, time};
@@ -15,7 +16,8 @@ use crate::toml::{Each, each, time};
 const NAME_MAX: usize = 32;
 /// Maximum number of instances that are translated, more than spared can have.
 const INSTANCES_MAX: usize = 1000;
-const PRIORITY_MAX: i64 = 253;
+/// Greatest priority of a node that owns no address.
+pub const PRIORITY_MAX: i64 = 253;
 const GROUPS_MAX: usize = 255;
 /// Default of `failback_delay`.
 const FAILBACK_MS: u64 = 30_000;
@@ -29,6 +31,8 @@ pub struct Group<'t> {
     pub both: Both<'t>,
     pub members: Vec<Member<'t>>,
     pub election: Election,
+    /// Points that good checks add to the priority in keepalived.
+    pub gained: Each<i64>,
     pub decision: Decision,
 }
 
@@ -55,22 +59,32 @@ pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Ve
             continue;
         }
         only_one(translation, both);
+        tell_name(translation, name, both);
         members.extend(translation.member(top, name, both));
     }
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
     for (name, both) in top.named(&["vrrp_sync_group"]) {
-        let wanted = names_of(&child(&both, "group"));
+        tell_name(translation, name, both);
+        let wanted = names_of(top, &child(&both, "group"));
         let (inside, outside): (Vec<_>, Vec<_>) = members
             .into_iter()
             .partition(|it| wanted.contains_key(it.name));
         members = outside;
         let present: BTreeSet<&str> = inside.iter().map(|it| it.name).collect();
-        for (name, place) in wanted {
-            if !present.contains(name) {
+        for (name, places) in wanted {
+            for place in places.iter().filter(|_| !present.contains(name)) {
                 let why = "no instance of this name is translated, or another group has it";
-                translation.list_at(place, name, why, "correct the group");
+                translation.list_at(*place, name, why, "correct the group");
             }
+        }
+        if inside.is_empty() {
+            let why = "none of its instances is translated, so there is no such group";
+            translation.refuse(
+                &both,
+                why,
+                "nothing, or correct it on both nodes and import again",
+            );
         }
         for inside in split(translation, inside) {
             found.extend(group(translation, &mut names, name, both, inside, true));
@@ -91,12 +105,28 @@ fn only_one(translation: &mut Translation<'_>, both: Both<'_>) {
     }
 }
 
+/// Says which name of the second node is another one in the files.
+fn tell_name(translation: &mut Translation<'_>, name: &str, both: Both<'_>) {
+    if let Some(other) = both[1].filter(|it| it.word(1) != name) {
+        let [_, node] = translation.nodes;
+        let what = other.text();
+        let why = format!("{node} calls so what is {name} in the files");
+        translation.tell(other.place, &what, &why, "nothing");
+    }
+}
+
 /// Names of the members, which may share a line.
-fn names_of<'t>(both: &Both<'t>) -> BTreeMap<&'t str, Place> {
-    let entries = both.iter().flatten().flat_map(|it| it.block());
-    entries
-        .flat_map(|entry| entry.words.iter().map(|it| (it.as_str(), entry.place)))
-        .collect()
+fn names_of<'t>(top: &Top<'t>, both: &Both<'t>) -> BTreeMap<&'t str, Vec<Place>> {
+    let mut found: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+    for (node, block) in both.iter().enumerate() {
+        for entry in block.iter().flat_map(|it| it.block()) {
+            for word in &entry.words {
+                let name = top.names.instance(node, word);
+                found.entry(name).or_default().push(entry.place);
+            }
+        }
+    }
+    found
 }
 
 /// Members that one group can have: while keepalived runs on a node, one with version 2 has no IPv6.
@@ -155,6 +185,7 @@ fn group<'t>(
         both,
         members,
         election,
+        gained: [0, 0],
         decision,
     })
 }
@@ -313,7 +344,7 @@ fn decide(
 
 /// The node that starts as master, if the other one does not.
 fn master(both: &Both<'_>) -> Option<usize> {
-    match child(both, "state").map(|it| it.is_some_and(|it| it.word(1) == "MASTER")) {
+    match both.map(|it| it.is_some_and(is_master)) {
         [true, false] => Some(0),
         [false, true] => Some(1),
         _ => None,
@@ -399,10 +430,8 @@ impl Group<'_> {
 
     /// Adds what a good check is worth in keepalived.
     pub fn add(&mut self, points: Each<i64>) {
-        for (priority, points) in self.election.priority.iter_mut().zip(points) {
-            if *priority != 255 {
-                *priority = (*priority + points).min(PRIORITY_MAX);
-            }
+        for (gained, points) in self.gained.iter_mut().zip(points) {
+            *gained += points;
         }
     }
 }

@@ -22,6 +22,9 @@ const ROLES: [(&str, &str, &str); 3] = [
 const AS_ROOT: &str =
     "they run as root; keepalived ran them as keepalived_script, if there is such a user";
 const AS_ROOT_TODO: &str = "`id keepalived_script`: if it is there, write `script_user keepalived_script` into global_defs, and import again";
+const USER: &str = "outside of the quotes of the command they are a user and a group; keepalived ignores the line if there is no such user, and the hook fails";
+const USER_TODO: &str =
+    "see that the user exists, or write quotes around the whole command, and import again";
 const PRIORITY: &str =
     "it is the configured priority; keepalived gives that of the moment, with the points of checks";
 const STOP: &str = "keepalived calls it with STOP, too, when it ends; when spared ends on the active node, the hooks of backup run, and on the other node none";
@@ -34,7 +37,6 @@ const CONNTRACKD_WORDS: [&str; 3] = ["primary", "backup", "fault"];
 struct Notifier<'t> {
     group: String,
     kind: &'static str,
-    name: &'t str,
     /// Last argument of `notify`: 0 for a sync group, as in keepalived.
     priority: Each<i64>,
     both: Both<'t>,
@@ -62,7 +64,15 @@ pub(super) fn hooks(
                 }
                 let lines = [0, 1].map(|node| {
                     let statement = statements[node]?;
-                    let command = Command::of_notify(statement)?;
+                    let Some(command) = Command::of_notify(statement) else {
+                        let why = "keepalived cannot read the command, and ignores the line";
+                        translation.list(statement, why, "correct it");
+                        return None;
+                    };
+                    if command.user.is_some() {
+                        let what = "words behind a notify script";
+                        translation.tell(statement.place, what, USER, USER_TODO);
+                    }
                     let user = command.user.clone().or(script_user[node].map(user_of));
                     if user.is_none() {
                         let place = statement.place;
@@ -78,7 +88,9 @@ pub(super) fn hooks(
                             translation.tell(place, what, PRIORITY, todo);
                         }
                         let priority = notifier.priority[node].to_string();
-                        words = [notifier.kind, notifier.name, state, &priority]
+                        // a script knows the name in its node's file
+                        let name = notifier.both[node].map_or("", |it| it.word(1));
+                        words = [notifier.kind, name, state, &priority]
                             .map(str::to_owned)
                             .to_vec();
                     }
@@ -105,7 +117,7 @@ pub(super) fn hooks(
             let text = format!(
                 "{MARK}[ \"$SPARED_GROUP\" = {} ] || exit 0\n{}",
                 shell_word(group),
-                runs.concat()
+                in_turn(&runs)
             );
             (name, text)
         })
@@ -122,19 +134,18 @@ pub(super) fn hooks(
 fn notifiers<'t>(groups: &'t [Group<'t>]) -> Vec<Notifier<'t>> {
     let mut found = Vec::new();
     for group in groups {
-        let new = |kind, name, priority, both| Notifier {
+        let new = |kind, priority, both| Notifier {
             group: group.name.clone(),
             kind,
-            name,
             priority,
             both,
         };
         for member in &group.members {
             let priority = member.election.priority;
-            found.push(new("INSTANCE", member.name, priority, member.both));
+            found.push(new("INSTANCE", priority, member.both));
         }
         if group.is_sync {
-            found.push(new("GROUP", group.origin, [0, 0], group.both));
+            found.push(new("GROUP", [0, 0], group.both));
         }
     }
     found
@@ -160,12 +171,25 @@ fn line(command: &Command, user: Option<(String, Option<String>)>, more: &[Strin
         };
     }
     let words: Vec<String> = command
-        .words()
+        .words
         .iter()
         .chain(more)
         .map(|it| shell_word(it))
         .collect();
-    text + &words.join(" ")
+    format!("exec {text}{}", words.join(" "))
+}
+
+/// One after the other: each runs its program in place of a shell, the last in that of the hook.
+fn in_turn(runs: &[String]) -> String {
+    let last = runs.len().saturating_sub(1);
+    let run = |(at, run): (usize, &String)| {
+        if at < last {
+            format!("({})\n", run.trim_end())
+        } else {
+            run.clone()
+        }
+    };
+    runs.iter().enumerate().map(run).collect()
 }
 
 fn runs(nodes: &Each<String>, lines: Each<Option<String>>) -> Option<String> {

@@ -1,33 +1,32 @@
 //! A `vrrp_instance` as a member of a group: its interface, its addresses, and what it asks of the election.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use spared_config_reader::toml_text;
 
-use super::address::{Address, Home, is_device};
+use super::address::{Address, Contradiction, ELSEWHERE_TODO, Home, is_device};
+use super::election::Election;
 use super::route::of_both;
 use super::taken::{Once, Taken};
-use super::{Both, SECONDS_MAX, Top, Translation, child};
+use super::{Both, Top, Translation, child};
 use crate::sources::Place;
-use crate::toml::{Each, each, list, time};
+use crate::toml::{Each, each, list};
 use crate::tree::Statement;
 
-/// Priority of an instance that has none, as in keepalived.
-const PRIORITY: i64 = 100;
-const INTERVAL_MS: u64 = 1000;
-/// Longest interval that spared accepts.
-const INTERVAL_MS_MAX: u64 = 40_000;
 /// Addresses in an advert of IPv4, which counts them in a byte.
 const ADVERTISED_MAX: usize = 255;
-/// Shortest interval for which the fence has time, whatever the kernel's tick and the number of lost adverts.
-const FENCED_MS: u64 = 30;
-/// Bytes of a password that keepalived sends.
-const PASSWORD_MAX: usize = 8;
-/// Longest delay of a start.
-const START_SECONDS_MAX: u32 = 3600;
-const CLEARED: &str = "keepalived clears it: this node takes its role back at once, by its priority. In the files of two spared nodes it does so by `prefer`, after `failback_delay`";
+
+/// Words with which a keepalived and spared do not hear each other, with the reason.
+const APART: [(&str, &str); 2] = [
+    (
+        "vmac_xmit_base",
+        "keepalived with `vmac_xmit_base` sends from another MAC address than spared with `vmac = true`: with a mix both nodes are active",
+    ),
+    (
+        "mcast_dst_ip",
+        "spared sends to the address of RFC 9568 alone",
+    ),
+];
 
 pub struct Member<'t> {
     pub name: &'t str,
@@ -111,42 +110,6 @@ impl Member<'_> {
     }
 }
 
-/// Wishes about an election, which a group has once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Election {
-    pub priority: Each<i64>,
-    pub preempts: bool,
-    pub failback_ms: u64,
-    pub version: u8,
-    pub interval_ms: u64,
-    /// Other keys of the group.
-    pub keys: Vec<Key>,
-}
-
-/// A key of a group that needs no decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// Word of keepalived that it is made of.
-    pub word: &'static str,
-    pub name: &'static str,
-    pub value: String,
-}
-
-impl Election {
-    /// Everything that members of a group have in common, by the word of keepalived.
-    pub fn wishes(&self) -> BTreeMap<&'static str, (&'static str, String)> {
-        let own = [
-            ("priority", ("priority", format!("{:?}", self.priority))),
-            ("advert_int", ("advert_interval", time(self.interval_ms))),
-            ("version", ("version", self.version.to_string())),
-        ];
-        let keys = self.keys.iter();
-        own.into_iter()
-            .chain(keys.map(|it| (it.word, (it.name, it.value.clone()))))
-            .collect()
-    }
-}
-
 impl Translation<'_> {
     /// Reads an instance; None if it cannot be one.
     pub(super) fn member<'t>(
@@ -181,6 +144,14 @@ impl Translation<'_> {
         home.has_one_family = false;
         let excluded = child(&both, "virtual_ipaddress_excluded");
         let excluded = self.addresses(&excluded, &home, &mut taken);
+        let (own, excluded) = match (own, excluded) {
+            (Ok(own), Ok(excluded)) => (own, excluded),
+            (Err(Contradiction(ip)), _) | (_, Err(Contradiction(ip))) => {
+                let why = format!("the other node has {ip} in another instance");
+                self.refuse(&both, &why, ELSEWHERE_TODO);
+                return None;
+            }
+        };
         let is_here = |it: &Address| {
             let mut pairs = it.device.iter().zip(&interface);
             pairs.all(|(device, own)| device.as_ref().is_none_or(|it| it == own))
@@ -210,7 +181,9 @@ impl Translation<'_> {
         }
         let election = self.election(top, &both, is_ipv6);
         let mut keys = self.interface_keys(top, &both, is_ipv6, vrid, &mut taken);
-        if let Some(secret) = self.auth_pass(&child(&both, "authentication"), election.version) {
+        let is_strict = self.strict(top, &both).contains(&true);
+        let secrets = child(&both, "authentication");
+        if let Some(secret) = self.auth_pass(&secrets, election.version, is_strict) {
             let secret = toml_text(&secret);
             let _ = writeln!(keys, "auth_pass = {secret}   # until both nodes run spared");
         }
@@ -222,6 +195,15 @@ impl Translation<'_> {
         }
         tables += &self.routes(&child(&both, "virtual_routes"), &mut devices, &mut taken);
         tables += &self.rules(&child(&both, "virtual_rules"), &mut taken);
+        for (word, why) in APART {
+            self.take_out(&child(&both, word), why);
+        }
+        if child(&both, "authentication").iter().flatten().any(is_ah) {
+            self.take_out(
+                &child(&both, "authentication"),
+                "spared sends no AH, and keepalived refuses adverts without it",
+            );
+        }
         self.taken.join(taken);
         let texts = |found: Vec<Address>| found.into_iter().map(|it| it.text).collect();
         Some(Member {
@@ -289,13 +271,7 @@ impl Translation<'_> {
                 let _ = writeln!(lines, "vmac_name = {}", toml_text(&name));
             }
         }
-        let strict = match child(both, "strict_mode") {
-            [None, None] => top.global("vrrp_strict"),
-            own => own,
-        };
-        let is_strict = strict.iter().flatten().any(|it| !is_off(it.word(1)));
-        let accepts = !is_strict || is_there(both, "accept");
-        if self.setting(both, "no_accept").is_some() || !accepts {
+        if self.setting(both, "no_accept").is_some() || !self.accepts(top, both, is_ipv6) {
             lines += "accept = false\n";
         }
         if self.setting(both, "dont_track_primary").is_some() {
@@ -303,168 +279,14 @@ impl Translation<'_> {
         }
         lines + &self.unicast(both, is_ipv6)
     }
-
-    fn election(&mut self, top: &Top<'_>, both: &Both<'_>, is_ipv6: bool) -> Election {
-        let mut priority = [PRIORITY; 2];
-        for (priority, statement) in priority.iter_mut().zip(child(both, "priority")) {
-            if let Some(statement) = statement {
-                *priority = self.number(statement, 1..=255).unwrap_or(PRIORITY);
-                if *priority == 254 {
-                    *priority = 253;
-                    let why = "254 is reserved, and the files have 253";
-                    self.advise(statement, why, "nothing, unless the other node has 253");
-                }
-            }
-        }
-        if self.is_one {
-            priority[1] = other_priority(priority[0], child(both, "state")[0]);
-        }
-        let version = self.version(top, both, is_ipv6);
-        let delay = self.setting(both, "preempt_delay");
-        Election {
-            priority,
-            preempts: self.preempts(both, priority),
-            failback_ms: delay
-                .and_then(|it| self.milliseconds(it, 1, SECONDS_MAX))
-                .unwrap_or(0),
-            version,
-            interval_ms: self.interval(both, version),
-            keys: self.group_keys(top, both),
-        }
-    }
-
-    /// True if the node of the greater priority takes the role back in keepalived.
-    fn preempts(&mut self, both: &Both<'_>, [one, two]: Each<i64>) -> bool {
-        let mut never = child(both, "nopreempt").map(|it| it.is_some());
-        for node in [0, 1] {
-            let state = child(both, "state")[node];
-            // the state of the other node is in its own file
-            let is_known = node == 0 || !self.is_one;
-            if !is_known || state.is_none_or(|it| it.word(1) != "MASTER") {
-                continue;
-            }
-            never[node] = false;
-            for word in ["nopreempt", "preempt_delay"] {
-                if let Some(statement) = child(both, word)[node] {
-                    let what = format!("{word} with state MASTER");
-                    let todo = "nothing, or `state BACKUP`, and import again";
-                    self.tell(statement.place, &what, CLEARED, todo);
-                }
-            }
-        }
-        !match one.cmp(&two) {
-            Ordering::Greater => never[0],
-            Ordering::Less => never[1],
-            Ordering::Equal => never.contains(&true),
-        }
-    }
-
-    fn interval(&mut self, both: &Both<'_>, version: u8) -> u64 {
-        let Some(statement) = self.setting(both, "advert_int") else {
-            return INTERVAL_MS;
-        };
-        let found = self.milliseconds(statement, 1, SECONDS_MAX);
-        let interval_ms = found.unwrap_or(INTERVAL_MS);
-        let (unit, least) = if version == 2 {
-            (1000, 1000)
-        } else {
-            (10, FENCED_MS)
-        };
-        let fitting = (interval_ms / unit * unit).clamp(least, INTERVAL_MS_MAX);
-        if fitting != interval_ms {
-            let why = format!(
-                "version {version} of VRRP has intervals of {least} ms to 40 s in steps of {unit} ms"
-            );
-            self.list(statement, &why, "correct it on both nodes before you begin");
-        }
-        fitting
-    }
-
-    fn version(&mut self, top: &Top<'_>, both: &Both<'_>, is_ipv6: bool) -> u8 {
-        let own = self.setting(both, "version");
-        let statement = own.or_else(|| self.common(top.global("vrrp_version")));
-        let found = statement.and_then(|it| self.number(it, 2..=3));
-        if is_ipv6 || found == Some(3) { 3 } else { 2 }
-    }
-
-    /// Keys of the group that need no decision.
-    fn group_keys(&mut self, top: &Top<'_>, both: &Both<'_>) -> Vec<Key> {
-        let mut keys = Vec::new();
-        let mut add = |word, name, value| keys.push(Key { word, name, value });
-        let global = |own: &str, all: &str| match child(both, own) {
-            [None, None] => top.global(all),
-            own => own,
-        };
-        let loss = self.common(global("down_timer_adverts", "vrrp_down_timer_adverts"));
-        let loss = loss.and_then(|it| self.number(it, 2..=100));
-        if let Some(number) = loss.filter(|it| *it != 3) {
-            add("down_timer_adverts", "advert_loss", number.to_string());
-        }
-        let refresh = self.common(global("garp_master_refresh", "vrrp_garp_master_refresh"));
-        let refresh = refresh.and_then(|it| self.number(it, 0..=86_400));
-        if let Some(seconds) = refresh.filter(|it| *it > 0) {
-            add("garp_master_refresh", "refresh", format!("\"{seconds}s\""));
-        }
-        let delay = self.common(top.global("vrrp_startup_delay"));
-        let delay = delay.and_then(|it| self.milliseconds(it, 1, START_SECONDS_MAX));
-        if let Some(ms) = delay.filter(|it| *it > 0) {
-            add("vrrp_startup_delay", "start_delay", time(ms));
-        }
-        if is_there(both, "dont_track_primary") && !self.is_final {
-            add("dont_track_primary", "carrier_weight", "0".to_owned());
-        }
-        keys
-    }
-
-    /// The password of the adverts, if keepalived needs one.
-    fn auth_pass(&mut self, secrets: &Both<'_>, version: u8) -> Option<String> {
-        let kind = child(secrets, "auth_type");
-        let secret = self.setting(secrets, "auth_pass");
-        let secret = secret.map(|it| it.word(1)).filter(|it| !it.is_empty());
-        let words = secrets.map(|it| it.map_or(&[][..], Statement::block));
-        let words = words.into_iter().flatten();
-        let words = words.filter(|it| matches!(it.word(0), "auth_type" | "auth_pass"));
-        let is_other = kind.iter().flatten().any(|it| it.word(1) != "PASS");
-        let needless = match secret {
-            _ if is_other => {
-                let why = "only passwords (PASS) can be sent";
-                let todo = "remove `authentication` from keepalived on both nodes before you begin";
-                for word in words {
-                    self.list(word, why, todo);
-                }
-                return None;
-            }
-            None => Some("there is no password"),
-            // keepalived itself sends none there
-            Some(_) if version == 3 => Some("adverts of version 3 have no password"),
-            Some(_) if self.is_final => Some("two nodes of spared need none"),
-            Some(_) => None,
-        };
-        for word in words {
-            self.resolve(&[Some(word), None], needless);
-        }
-        let mut secret = secret.filter(|_| needless.is_none())?.to_owned();
-        while secret.len() > PASSWORD_MAX {
-            secret.pop();
-        }
-        Some(secret)
-    }
 }
 
-fn is_there(both: &Both<'_>, word: &str) -> bool {
+fn is_ah(block: &&Statement) -> bool {
+    block
+        .child("auth_type")
+        .is_some_and(|it| it.word(1) == "AH")
+}
+
+pub fn is_there(both: &Both<'_>, word: &str) -> bool {
     child(both, word).iter().any(Option::is_some)
-}
-
-fn is_off(word: &str) -> bool {
-    matches!(word, "off" | "false" | "no")
-}
-
-/// A guess of the other node's priority, by what this one's file says about itself. Without a `state` the node is
-/// backup below keepalived's default.
-fn other_priority(own: i64, state: Option<&Statement>) -> i64 {
-    match state.map(|it| it.word(1)) {
-        Some("MASTER") => (own - 50).max(1),
-        None if own >= PRIORITY => own - 50,
-        _ => (own + 50).min(253),
-    }
 }

@@ -6,9 +6,13 @@
 mod address;
 mod check;
 mod command;
+mod common_names;
+mod doubled;
 mod echo;
+mod election;
 mod group;
 mod hook;
+mod lowered;
 mod member;
 mod probe;
 mod route;
@@ -24,9 +28,11 @@ use crate::sources::{Place, Sources};
 use crate::table::{Block, Fate, find};
 use crate::toml::Each;
 use crate::tree::Statement;
+use common_names::CommonNames;
 
 pub use address::address;
 pub use command::shell_word;
+pub use doubled::merged;
 pub use group::Decision;
 pub use hook::MARK;
 pub use rule::PRIORITY;
@@ -49,12 +55,53 @@ pub struct Translation<'s> {
     pub taken: Taken,
     /// Addresses in keepalived's adverts that are not in spared's.
     pub uncounted: BTreeSet<IpAddr>,
+    /// Changes that keepalived's files need before the migration.
+    pub edits: Vec<Edit>,
+    /// Commands that put addresses back which the edits take away, by node.
+    pub restores: Each<Vec<String>>,
+    /// Reasons for which the migration cannot begin.
+    pub obstacles: Vec<String>,
     /// Priority above that of the next rule that has none, of IPv4 and of IPv6.
     pub next_priority: [u32; 2],
 }
 
+/// A change of keepalived.conf before the migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Node of the file; None if both have the line.
+    pub node: Option<usize>,
+    /// What changes, for a person.
+    pub line: String,
+    pub why: &'static str,
+}
+
+/// Words with a value that changes nothing.
+const DEFAULTS: [(&str, &str); 6] = [
+    ("vrrp_mcast_group4", "224.0.0.18"),
+    ("vrrp_mcast_group6", "ff02::12"),
+    ("smtp_alert", "false"),
+    ("smtp_alert", "off"),
+    ("smtp_alert", "no"),
+    ("quorum", "1"),
+];
+
 /// Advice about what is lost and may be missed.
 const LOOK: &str = "look whether anything needs it";
+
+/// Maximum number of instances that a sentence names.
+const NAMED_MAX: usize = 6;
+/// Blocks of which spared does nothing, and that end with keepalived.
+const KEPT: [&str; 6] = [
+    "static_ipaddress",
+    "static_routes",
+    "static_rules",
+    "track_group",
+    "virtual_server",
+    "virtual_server_group",
+];
+
+/// Maximum number of changes before the migration that are shown.
+const EDITS_MAX: usize = 200;
 
 /// Longest time that the files have: a day.
 const SECONDS_MAX: u32 = 86_400;
@@ -68,10 +115,23 @@ pub fn translate(
     for tree in trees {
         translation.account(Block::Top, tree);
     }
-    pair_lines(translation.sources, trees);
-    let top = Top::new(trees);
+    let names = CommonNames::new(trees, translation.nodes);
+    let key = |node: usize, it: &Statement| {
+        let rest = it.words.get(2..).unwrap_or_default().join(" ");
+        format!("{} {} {rest}", it.word(0), names.of(node, it))
+    };
+    pair_lines(translation.sources, trees, &key);
+    let top = Top::new(trees, &names);
+    for word in ["vrrp_mcast_group4", "vrrp_mcast_group6"] {
+        let is_other = |it: &&Statement| !DEFAULTS.contains(&(word, it.word(1)));
+        let why = "spared sends to the addresses of RFC 9568 alone";
+        translation.take_out(&top.global(word).map(|it| it.filter(is_other)), why);
+    }
     let mut groups = group::groups(translation, &top);
     let health = check::health(translation, &top, &mut groups, has_conntrackd);
+    lowered::lower(translation, &top, &mut groups);
+    translation.restores = address::restores(trees, &translation.uncounted);
+    translation.obstacles.extend(obstacle(&top, &groups));
     let hooks = hook::hooks(translation, &top, &groups, has_conntrackd);
     let mut texts = Texts::new();
     if !groups.is_empty() {
@@ -90,105 +150,68 @@ pub fn translate(
     (texts, decisions.collect())
 }
 
+/// Why no step can be taken: some instance would end with keepalived.
+fn obstacle(top: &Top<'_>, groups: &[group::Group<'_>]) -> Option<String> {
+    let members = groups.iter().flat_map(|it| &it.members);
+    let written: BTreeSet<&str> = members.map(|it| it.name).collect();
+    let mut names = top.named(&["vrrp_instance"]);
+    names.retain(|it| !written.contains(it.0));
+    let shown = names.iter().take(NAMED_MAX).map(|it| it.0);
+    let mut shown: Vec<String> = shown.map(str::to_owned).collect();
+    if names.len() > NAMED_MAX {
+        shown.push(format!("{} more", names.len() - NAMED_MAX));
+    }
+    if groups.is_empty() {
+        let why = "no `vrrp_instance` is translated, so keepalived stays as it is";
+        return Some(why.to_owned());
+    }
+    (!shown.is_empty()).then(|| {
+        format!(
+            "{}: not translated, and the end of keepalived would be its end. Do what *to do by hand* says about it on both nodes, and import again",
+            shown.join(", ")
+        )
+    })
+}
+
+/// Blocks of the top for which a keepalived has to stay.
+pub fn kept(trees: Each<&[Statement]>) -> BTreeSet<&'static str> {
+    let words = trees.into_iter().flatten().map(|it| it.word(0));
+    let words: BTreeSet<&str> = words.collect();
+    KEPT.into_iter().filter(|it| words.contains(it)).collect()
+}
+
 /// Notes which lines both files have in the same block.
-fn pair_lines(sources: &mut Sources, [one, two]: Each<&[Statement]>) {
+fn pair_lines(
+    sources: &mut Sources,
+    [one, two]: Each<&[Statement]>,
+    key: &dyn Fn(usize, &Statement) -> String,
+) {
     let mut free: HashMap<String, Vec<&Statement>> = HashMap::new();
     for statement in two.iter().rev() {
-        free.entry(statement.text()).or_default().push(statement);
+        free.entry(key(1, statement)).or_default().push(statement);
     }
     for statement in one {
-        if let Some(same) = free.get_mut(&statement.text()).and_then(Vec::pop) {
+        if let Some(same) = free.get_mut(&key(0, statement)).and_then(Vec::pop) {
             sources.pair(statement.place, same.place);
             for (one, two) in statement.braces.iter().zip(&same.braces) {
                 sources.pair(*one, *two);
             }
-            pair_lines(sources, [statement.block(), same.block()]);
+            let inner = [statement.block(), same.block()];
+            pair_lines(sources, inner, &|_, it| it.text());
         }
     }
 }
-
-/// The tree of a node as keepalived understands words that are repeated: lists go on, of others the last counts.
-pub fn merged(sources: &mut Sources, tree: Vec<Statement>) -> Vec<Statement> {
-    let (globals, mut tree): (Vec<_>, Vec<_>) =
-        tree.into_iter().partition(|it| it.word(0) == "global_defs");
-    let globals = globals.into_iter().reduce(|mut all, next| {
-        sources.translated(next.place);
-        all.braces.extend(next.braces);
-        all.block
-            .get_or_insert_default()
-            .extend(next.block.unwrap_or_default());
-        all
-    });
-    tree.extend(globals);
-    let mut later = BTreeSet::new();
-    for statement in tree.iter().rev().filter(|it| NAMED.contains(&it.word(0))) {
-        if !later.insert((statement.word(0), statement.word(1))) {
-            let why = "it is defined again further down";
-            sources.list_all(statement, &statement.text(), why, "keep one of them");
-        }
-    }
-    for statement in &mut tree {
-        let block = find(Block::Top, statement.word(0)).and_then(|it| it.opens);
-        if let Some(block) = block {
-            let inner = statement.block.take();
-            statement.block = inner.map(|it| joined(sources, block, it));
-        }
-    }
-    tree
-}
-
-fn joined(sources: &mut Sources, block: Block, tree: Vec<Statement>) -> Vec<Statement> {
-    let mut found: Vec<Statement> = Vec::new();
-    let mut known: BTreeMap<String, usize> = BTreeMap::new();
-    for statement in tree {
-        let word = statement.word(0).to_owned();
-        let is_becoming = find(block, &word).is_some_and(|it| matches!(it.fate, Fate::Becomes(_)));
-        match known.get(&word).and_then(|at| found.get_mut(*at)) {
-            Some(Statement {
-                block: Some(before),
-                braces,
-                ..
-            }) if statement.block.is_some() => {
-                sources.translated(statement.place);
-                braces.extend(statement.braces);
-                before.extend(statement.block.unwrap_or_default());
-            }
-            Some(before) if is_becoming => {
-                let why = "a later line with the same word counts";
-                sources.needless_all(before, &word, why);
-                *before = statement;
-            }
-            _ => {
-                if is_becoming {
-                    known.insert(word, found.len());
-                }
-                found.push(statement);
-            }
-        }
-    }
-    found
-}
-
-/// Blocks of the top that have names.
-const NAMED: [&str; 7] = [
-    "vrrp_instance",
-    "vrrp_sync_group",
-    "vrrp_script",
-    "track_file",
-    "vrrp_track_file",
-    "track_process",
-    "vrrp_track_process",
-];
 
 /// Blocks of the top by kind and name.
 struct Top<'t> {
     trees: Each<&'t [Statement]>,
+    names: &'t CommonNames,
     /// Words of `global_defs`: the last of each counts.
     globals: Each<BTreeMap<&'t str, &'t Statement>>,
 }
 
 impl<'t> Top<'t> {
-    fn new(trees: Each<&'t [Statement]>) -> Self {
+    fn new(trees: Each<&'t [Statement]>, names: &'t CommonNames) -> Self {
         let globals = trees.map(|tree| {
             let blocks = tree.iter().filter(|it| it.word(0) == "global_defs");
             blocks
@@ -196,7 +219,11 @@ impl<'t> Top<'t> {
                 .map(|it| (it.word(0), it))
                 .collect()
         });
-        Self { trees, globals }
+        Self {
+            trees,
+            names,
+            globals,
+        }
     }
 
     /// Named blocks of a kind, in the order of the first node's file.
@@ -205,7 +232,7 @@ impl<'t> Top<'t> {
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         for (node, tree) in self.trees.iter().enumerate() {
             for statement in tree.iter().filter(|it| words.contains(&it.word(0))) {
-                let name = statement.word(1);
+                let name = self.names.of(node, statement);
                 let at = *known.entry(name).or_insert_with(|| {
                     found.push((name, [None, None]));
                     found.len() - 1
@@ -264,6 +291,11 @@ impl Translation<'_> {
                 self.sources.list_all(statement, word, why, todo);
                 continue;
             };
+            if DEFAULTS.contains(&(word, statement.word(1))) {
+                let why = "it is keepalived's default";
+                self.sources.needless_all(statement, word, why);
+                continue;
+            }
             if matches!(row.fate, Fate::Becomes(_)) {
                 for brace in &statement.braces {
                     self.sources.translated(*brace);
@@ -296,6 +328,19 @@ impl Translation<'_> {
                 }
                 None => {}
             }
+        }
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        let more = "and the further lines of this kind in *to do by hand*";
+        match self.edits.len() {
+            0..EDITS_MAX if !self.edits.contains(&edit) => self.edits.push(edit),
+            EDITS_MAX => self.edits.push(Edit {
+                node: None,
+                line: more.to_owned(),
+                why: edit.why,
+            }),
+            _ => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use spared_config_reader::{is_path, toml_text};
 
 use super::check::Weight;
-use super::command::{Target, target};
+use super::command::{Target, shell_sign, target};
 use super::echo::{Echoes, is_capable};
 use super::route::of_both;
 use super::{Both, SECONDS_MAX, Translation, child};
@@ -23,6 +23,12 @@ const USER_TODO: &str = "see that each works so: `setpriv --reuid spared-health 
 const CAPABLE: &str =
     "a program with file capabilities, such as ping, gets none in a check, and fails";
 const CAPABLE_TODO: &str = "a `[[ping]]` of plugins/health.toml in its place; `sudo -u spared-health SCRIPT` gives the capabilities, and proves nothing";
+const FIRST_WORD: &str =
+    "keepalived runs the first word alone, without the arguments behind it, and so do the files";
+const NO_SHELL_TODO: &str =
+    "nothing, or `/bin/sh -c` with the line in quotes, if a shell was meant, and import again";
+const SIGNALS: &str = "user spared-health may send no signal to processes of others: `kill -0` fails, whether they live or not";
+const SIGNALS_TODO: &str = "a `[[process]]` of plugins/health.toml in its place";
 /// Shortest interval of a `[[ping]]`, and its greatest `fall`.
 const ECHO_MS_MIN: u64 = 100;
 const FALL_MAX: i64 = 100;
@@ -55,6 +61,21 @@ pub(super) fn script(
         translation.refuse(both, "it names no script", "name one");
         return None;
     };
+    if let Some(Target::Nothing(name)) = targets.iter().find(|it| matches!(it, Target::Nothing(_)))
+    {
+        let why = format!(
+            "keepalived finds no program `{name}`, and disables the script: it is not in the files"
+        );
+        let todo = "nothing, or write a script that does what was meant";
+        translation.refuse(both, &why, todo);
+        return None;
+    }
+    for statement in statements.iter().flatten() {
+        if statement.words.len() > 2 {
+            let todo = "nothing, or quotes around all of it on both nodes, and import again";
+            translation.advise(statement, FIRST_WORD, todo);
+        }
+    }
     let mut pace = pace(translation, both);
     let echoes = match &targets {
         [Target::Ping(one, _), Target::Ping(two, _)] => Some([one, two]),
@@ -83,6 +104,20 @@ pub(super) fn script(
                 return None;
             }
             translation.advise_on(&statements, "script", USER, USER_TODO);
+            for sign in argv.iter().filter_map(|it| shell_sign(it)) {
+                let why = format!(
+                    "keepalived asks no shell, so {sign} is an argument of the program: as in the files"
+                );
+                translation.advise_on(
+                    &statements,
+                    "a script with signs of a shell",
+                    &why,
+                    NO_SHELL_TODO,
+                );
+            }
+            if argv.iter().any(|it| sends_signals(it)) {
+                translation.advise_on(&statements, "kill -0", SIGNALS, SIGNALS_TODO);
+            }
             if argv.iter().any(|it| is_capable(it)) {
                 translation.advise_on(&statements, "ping", CAPABLE, CAPABLE_TODO);
             }
@@ -195,6 +230,13 @@ fn tell_wider(translation: &mut Translation<'_>, both: &Both<'_>, timeout: u64) 
     }
 }
 
+/// True if a command only asks whether processes live, by a signal that another user may not send.
+fn sends_signals(argv: &[String]) -> bool {
+    let mut words = argv.iter().flat_map(|it| it.split_whitespace());
+    let program = words.find(|it| matches!(it.rsplit('/').next(), Some("kill" | "killall")));
+    program.is_some() && words.any(|it| matches!(it, "-0" | "0"))
+}
+
 /// True for a command that a check can run.
 fn is_command(argv: &[String]) -> bool {
     let is_program = argv.first().is_some_and(|it| is_path(it));
@@ -205,6 +247,7 @@ fn argv(target: &Target) -> Vec<String> {
     let of = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
     match target {
         Target::Script(argv) | Target::Ping(_, argv) => argv.clone(),
+        Target::Nothing(name) => vec![name.clone()],
         Target::Process(name) => of(&["/usr/bin/env", "pidof", "-q", name]),
         Target::Tcp(address) => of(&["/usr/bin/env", "nc", "-z", address]),
     }

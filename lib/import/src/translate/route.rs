@@ -91,6 +91,17 @@ impl Translation<'_> {
                 }
                 "dev" | "oif" => words.next().is_some(),
                 // without them it would be another route
+                "proto" | "track_group" => {
+                    let why = format!(
+                        "keepalived does not know {word} here and drops the route: it is not in the files"
+                    );
+                    self.list_both(
+                        entry,
+                        &why,
+                        "take it out, or correct it on both nodes and import again",
+                    );
+                    return None;
+                }
                 "blackhole" | "unreachable" | "prohibit" | "throw" | "nexthop" | "or" | "encap"
                 | "tos" | "dsfield" | "onlink" => false,
                 word if route.destination.is_none()

@@ -9,9 +9,12 @@ use super::route::{ALWAYS_TRACKED, device, of_both, read, without_device};
 use super::taken::{Once, Selector, Taken};
 use super::{Both, LOOK, Translation};
 use crate::toml::{Each, each};
+use crate::tree::Statement;
 
 /// Priority above that of the first rule that has none, for each family, as in keepalived.
 pub const PRIORITY: u32 = 16_385;
+/// Words before a priority.
+const NUMBERS: [&str; 3] = ["priority", "preference", "order"];
 const NUMBERED: &str =
     "keepalived gives such rules of each family numbers from 16384 downwards, and so do the files";
 const NUMBERED_TODO: &str =
@@ -61,8 +64,16 @@ impl Translation<'_> {
         let mut words = statement.words.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let is_read = match word {
+                "pref" => {
+                    self.dropped(entry, "`pref` is no word of keepalived");
+                    return None;
+                }
                 "from" | "to" => {
                     let value = words.next().unwrap_or_default();
+                    if address(value).is_none() && !matches!(value, "all" | "default") {
+                        self.dropped(entry, &format!("{value} is no address"));
+                        return None;
+                    }
                     let net = if word == "from" {
                         &mut rule.from
                     } else {
@@ -82,9 +93,7 @@ impl Translation<'_> {
                     rule.table = Some(self.table(entry, words.next().unwrap_or_default())?);
                     true
                 }
-                "priority" | "preference" | "pref" | "order" => {
-                    read(&mut rule.priority, words.next())
-                }
+                word if NUMBERS.contains(&word) => read(&mut rule.priority, words.next()),
                 "inet6" => {
                     rule.is_ipv6 = true;
                     true
@@ -98,15 +107,14 @@ impl Translation<'_> {
                 _ => false,
             };
             if !is_read {
+                self.count_number(statement);
                 return self.no_rule(entry);
             }
         }
         let mut networks = [rule.from, rule.to].into_iter().flatten();
         rule.is_ipv6 |= networks.any(|it| it.addr().is_ipv6());
         if rule.priority.is_none() {
-            let next = &mut self.next_priority[usize::from(rule.is_ipv6)];
-            *next = next.saturating_sub(1);
-            rule.priority = Some(*next);
+            rule.priority = Some(self.number_of_rule(rule.is_ipv6));
             self.advise_on(entry, "a rule without a priority", NUMBERED, NUMBERED_TODO);
         }
         if is_named && rule.fits() {
@@ -114,6 +122,36 @@ impl Translation<'_> {
         } else {
             self.no_rule(entry)
         }
+    }
+
+    /// Number that keepalived gives to a rule without one.
+    fn number_of_rule(&mut self, is_ipv6: bool) -> u32 {
+        let next = &mut self.next_priority[usize::from(is_ipv6)];
+        *next = next.saturating_sub(1);
+        *next
+    }
+
+    /// Counts a rule that is in no file, but has such a number in keepalived.
+    fn count_number(&mut self, statement: &Statement) {
+        let is_numbered = statement
+            .words
+            .iter()
+            .any(|it| NUMBERS.contains(&it.as_str()));
+        if !is_numbered {
+            let mut networks = statement.words.iter().filter_map(|it| address(it));
+            let is_ipv6 = networks.any(|it| it.addr().is_ipv6());
+            self.number_of_rule(is_ipv6 || statement.words.iter().any(|it| it == "inet6"));
+        }
+    }
+
+    /// Lists a rule that keepalived drops itself.
+    fn dropped(&mut self, entry: &Both<'_>, reason: &str) {
+        let why = format!("{reason}: keepalived drops the rule, and it is not in the files");
+        self.list_both(
+            entry,
+            &why,
+            "take it out, or correct it on both nodes and import again",
+        );
     }
 
     fn no_rule(&mut self, entry: &Both<'_>) -> Option<Rule> {

@@ -1,6 +1,6 @@
 //! Names and numbers of which a node has each once: whoever comes first in the files has it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use spared_config_reader::{IpNet, Mark};
@@ -34,22 +34,50 @@ pub struct Selector {
     pub priority: u32,
 }
 
-/// Things that may exist once, and exist already, by node.
+/// Things that may exist once, and exist already, by node: true for those of the node's own file.
 #[derive(Debug, Default)]
-pub struct Taken(Each<HashSet<Once>>);
+pub struct Taken(Each<HashMap<Once, bool>>);
+
+/// Why a thing cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occupied {
+    /// It is twice in the file of one node.
+    Twice,
+    /// One node's file has it here, the other's elsewhere.
+    Elsewhere,
+}
 
 impl Taken {
     /// Takes one for each node, in addition to what these have; false if a node has it already.
     pub fn take(&mut self, before: &Self, wanted: Each<Once>) -> bool {
-        let taken = self.0.iter().zip(&before.0);
-        let mut taken = taken.zip(&wanted);
-        let is_free = !taken.any(|((new, old), it)| new.contains(it) || old.contains(it));
-        if is_free {
-            for (taken, wanted) in self.0.iter_mut().zip(wanted) {
-                taken.insert(wanted);
+        self.take_own(before, wanted, [true; 2]).is_ok()
+    }
+
+    /// Takes one for each node, if the files of these nodes have it.
+    pub fn take_own(
+        &mut self,
+        before: &Self,
+        wanted: Each<Once>,
+        is_own: Each<bool>,
+    ) -> Result<(), Occupied> {
+        let known = |node: usize| {
+            let it = &wanted[node];
+            self.0[node].get(it).or(before.0[node].get(it)).copied()
+        };
+        let known = [known(0), known(1)];
+        if known == [None, None] {
+            let wanted = wanted.into_iter().zip(is_own);
+            for (taken, (wanted, is_own)) in self.0.iter_mut().zip(wanted) {
+                taken.insert(wanted, is_own);
             }
+            return Ok(());
         }
-        is_free
+        let is_twice = |node: usize| is_own[node] && known[node] == Some(true);
+        Err(if is_twice(0) || is_twice(1) {
+            Occupied::Twice
+        } else {
+            Occupied::Elsewhere
+        })
     }
 
     /// Takes all that another has.

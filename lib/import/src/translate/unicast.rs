@@ -27,7 +27,7 @@ impl Translation<'_> {
                 peers.push(peer.word(0).to_owned());
             } else {
                 let why = "it is no address of the family";
-                self.list(peer, why, "write it into `peers`");
+                self.list(peer, why, "write `unicast = true` and it into `peers`");
             }
             let mut options = peer.words.iter().skip(1);
             if options.clone().any(|it| it == "max_ttl") {
@@ -37,7 +37,11 @@ impl Translation<'_> {
             let is_option = |it: &str| matches!(it, "min_ttl" | "max_ttl");
             if options.any(|it| it.parse::<u8>().is_err() && !is_option(it)) {
                 let why = "a line has one address";
-                self.list(peer, why, "write the others into `peers`");
+                self.list(
+                    peer,
+                    why,
+                    "write `unicast = true` and the others into `peers`",
+                );
             }
         }
         if self.is_one {

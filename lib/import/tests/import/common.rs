@@ -62,6 +62,12 @@ pub fn of_files(files: &[(&str, &str)]) -> Result<Import, Fault> {
     of_request(files, false)
 }
 
+/// A file of each node.
+pub fn of_two(one: &str, two: &str) -> Import {
+    let files = [("/k/a", one), ("/k/b", two)];
+    of_nodes(&files, ["/k/a", "/k/b"], false).expect("readable")
+}
+
 /// An item of the list in a line: lines of files, words, reason, advice.
 pub fn items(import: &Import) -> Vec<String> {
     let item = |it: spared_import::Problem| {
@@ -74,6 +80,11 @@ pub fn items(import: &Import) -> Vec<String> {
 }
 
 fn of_request(files: &[(&str, &str)], is_final: bool) -> Result<Import, Fault> {
+    of_nodes(files, [files[0].0; 2], is_final)
+}
+
+/// Files, of which these two are those of the nodes r1 and r2.
+pub fn of_nodes(files: &[(&str, &str)], mains: [&str; 2], is_final: bool) -> Result<Import, Fault> {
     let memory = Memory(
         files
             .iter()
@@ -81,11 +92,10 @@ fn of_request(files: &[(&str, &str)], is_final: bool) -> Result<Import, Fault> {
             .collect(),
     );
     let nodes = ["r1", "r2"].map(str::to_owned);
-    let path = PathBuf::from(files[0].0);
     let request = Request {
         ids: nodes.clone(),
         nodes,
-        keepalived: [path.clone(), path],
+        keepalived: mains.map(PathBuf::from),
         conntrackd: None,
         is_final,
         here: None,

@@ -27,7 +27,7 @@ fn each_value_that_means_something_else_is_told() {
         (
             "",
             "priority 254",
-            "254 is reserved, and the files have 253",
+            "priority: spared takes a role at priority 254",
         ),
         ("", "version 4", "allowed is 2 to 3"),
         ("", "advert_int 1.5", "in steps of 1000 ms"),
@@ -70,7 +70,7 @@ fn each_value_that_means_something_else_is_told() {
         (
             "",
             "virtual_routes {\ndefault via 10.0.0.9 proto static\n}",
-            "proto of a route",
+            "keepalived does not know proto here and drops the route",
         ),
         (
             "",
@@ -208,5 +208,8 @@ fn notify_has_the_priority_of_its_instance_and_0_for_a_group() {
     let texts = of(&text).expect("readable").texts;
     let hook = &texts["hooks/active.d/60-g-notify"];
     assert!(hook.contains("/g GROUP g MASTER 0\n"), "{hook}");
-    assert!(hook.contains("r1) /i INSTANCE a MASTER 77 ;;"), "{hook}");
+    assert!(
+        hook.contains("r1) exec /i INSTANCE a MASTER 77 ;;"),
+        "{hook}"
+    );
 }

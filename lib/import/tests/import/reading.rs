@@ -3,7 +3,7 @@
 #[allow(dead_code)]
 use std::path::Path;
 
-use crate::common::{Disk, of, of_files, of_with};
+use crate::common::{Disk, of, of_files, of_nodes, of_with};
 use proptest::prelude::*;
 use spared_import::{Files, Outcome};
 
@@ -176,6 +176,98 @@ fn included_files_are_read_from_where_they_are() {
     assert!(Disk.read(Path::new("/nonexistent")).is_err());
 }
 
+#[test]
+fn files_of_the_other_node_are_those_of_its_copy() {
+    let text = |interface: &str, priority: u8| {
+        format!(
+            "vrrp_instance a {{\ninterface {interface}\nvirtual_router_id 1\npriority {priority}\nvirtual_ipaddress {{ 10.0.0.1 }}\nnotify ${{_PWD}}/x\n}}\n"
+        )
+    };
+    let include = "include /etc/keepalived/conf.d/a.conf\n";
+    let (own, other) = (text("eth0", 100), text("ens3", 150));
+    let files = [
+        ("/etc/keepalived/keepalived.conf", include),
+        ("/etc/keepalived/conf.d/a.conf", own.as_str()),
+        ("/root/r2/keepalived.conf", include),
+        ("/root/r2/conf.d/a.conf", other.as_str()),
+    ];
+    let mains = [
+        "/etc/keepalived/keepalived.conf",
+        "/root/r2/keepalived.conf",
+    ];
+    let texts = of_nodes(&files, mains, false).expect("readable").texts;
+    let vrrp = &texts["plugins/vrrp.toml"];
+    assert!(vrrp.contains("{ r1 = \"eth0\", r2 = \"ens3\" }"), "{vrrp}");
+    assert!(vrrp.contains("{ r1 = 100, r2 = 150 }"), "{vrrp}");
+    let hook = &texts["hooks/active.d/60-a-notify"];
+    assert!(
+        hook.contains("r2) exec /etc/keepalived/conf.d/x "),
+        "{hook}"
+    );
+
+    let beside = [files[0], files[1], ("/etc/keepalived/r2.conf", include)];
+    let mains = [mains[0], "/etc/keepalived/r2.conf"];
+    let fault = of_nodes(&beside, mains, false)
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        fault.starts_with(
+            "r2.conf:1: include /etc/keepalived/conf.d/a.conf is a file of r2, and this folder"
+        ),
+        "{fault}"
+    );
+    let elsewhere = [files[0], files[1], ("/root/r2.conf", "include /srv/x\n")];
+    let fault = of_nodes(&elsewhere, [mains[0], "/root/r2.conf"], false);
+    let fault = fault.expect_err("refused").to_string();
+    assert!(
+        fault.contains("is a file of r2 outside of /etc/keepalived"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn a_second_file_is_one_even_if_all_its_lines_are_in_a_third() {
+    let text = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\npriority 120\nvirtual_ipaddress { 10.0.0.1 }\n}\n";
+    let files = [
+        ("/k/a", "include c\n"),
+        ("/k/b", "include c\n"),
+        ("/k/c", text),
+    ];
+    let import = of_nodes(&files, ["/k/a", "/k/b"], false).expect("readable");
+    let vrrp = &import.texts["plugins/vrrp.toml"];
+    assert!(vrrp.contains("priority = 120\n"), "{vrrp}");
+    let problems = import.sources.problems();
+    assert!(
+        !problems.iter().any(|it| it.todo.contains("--peer")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn an_include_for_one_node_is_read_for_it() {
+    let import = of_files(&[
+        (
+            "/k/a",
+            "@r2 include sub/b\n$D=sub/c\nvrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n}\n@^r2 $P=200\ninclude $D\n",
+        ),
+        ("/k/sub/b", "$P=90\n"),
+        (
+            "/k/sub/c",
+            "vrrp_instance b {\ninterface eth1\npriority $P\nvirtual_router_id 2\nvirtual_ipaddress { 10.0.1.1 }\n}\n",
+        ),
+    ]);
+    let import = import.expect("readable");
+    let vrrp = &import.texts["plugins/vrrp.toml"];
+    assert!(vrrp.contains("priority = { r1 = 200, r2 = 90 }"), "{vrrp}");
+    assert!(
+        import
+            .sources
+            .outcomes()
+            .keys()
+            .any(|it| import.sources.shown(*it) == "b:1")
+    );
+}
+
 /// A line for each word that the table promises to translate, in its block.
 const SAMPLES: [(&str, &[&str]); 7] = [
     (
@@ -269,8 +361,8 @@ const SAMPLES: [(&str, &[&str]); 7] = [
 fn with(block: &str, lines: &str) -> String {
     let of = |name: &str| if name == block { lines } else { "" };
     format!(
-        "{}\nglobal_defs {{\n{}\n}}\nvrrp_script s {{\ninterval 5\nscript /s\n{}\n}}\ntrack_file f {{\nfile /f\n{}\n}}\n\
-         vrrp_track_process p {{\nprocess p\n{}\n}}\nvrrp_sync_group g {{\n{}\n{}\n}}\n\
+        "{}\nglobal_defs {{\n{}\n}}\nvrrp_script s {{\ninterval 5\nscript /s\n{}\n}}\ntrack_file f {{\n{}\nfile /f\n}}\n\
+         vrrp_track_process p {{\n{}\nprocess p\n}}\nvrrp_sync_group g {{\n{}\n{}\n}}\n\
          vrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {{ 10.0.0.1 }}\n{}\n}}\n\
          vrrp_instance b {{\ninterface eth1\nvirtual_router_id 2\nvirtual_ipaddress {{ 10.0.1.1 }}\nnotify_master /b\n\
          track_script {{ s }}\ntrack_process {{ p }}\ntrack_file {{ f }}\ntrack_interface {{ eth8 }}\n}}\n",

@@ -1,6 +1,6 @@
 //! A file of each node: the same line has the same outcome in both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -26,16 +26,58 @@ impl<F: Files> Files for Copied<F> {
     }
 }
 
-struct Text(String);
+/// A file of each node.
+struct Texts {
+    own: String,
+    copy: String,
+}
 
-impl Files for Text {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
+impl Files for Texts {
+    fn read(&self, path: &Path) -> Result<String, String> {
+        let is_copy = path.to_string_lossy().ends_with(COPY);
+        Ok(if is_copy { &self.copy } else { &self.own }.clone())
     }
 
     fn matching(&self, _: &Path) -> Result<Vec<PathBuf>, String> {
         Ok(Vec::new())
     }
+}
+
+/// The text with other names of its instances, which are local to a node.
+fn renamed(text: &str) -> String {
+    let words = |line: &str| {
+        line.split([' ', '\t'])
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let heads = text
+        .lines()
+        .map(words)
+        .filter(|it| it[0] == "vrrp_instance");
+    let names: BTreeSet<String> = heads.filter_map(|it| it.get(1).cloned()).collect();
+    let line = |line: &str| {
+        let mut found = words(line);
+        let has_names = found
+            .iter()
+            .filter(|it| !it.is_empty())
+            .all(|it| names.contains(it))
+            || ["vrrp_instance", "vrrp_sync_group", "group"]
+                .contains(&line.trim_start().split(' ').next().unwrap_or(""));
+        for word in found
+            .iter_mut()
+            .filter(|it| has_names && names.contains(*it))
+        {
+            *word += "_b";
+        }
+        found.join(" ")
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The text with its blocks of the top in the opposite order.
+fn turned(lines: &[String]) -> Vec<String> {
+    let blocks = lines.split_inclusive(|it| it.starts_with('}'));
+    blocks.rev().flatten().cloned().collect()
 }
 
 fn copy_of(path: &Path) -> PathBuf {
@@ -94,14 +136,26 @@ proptest! {
     fn any_line_is_counted_in_the_same_way_in_both_files(
         name in prop::sample::select(names()),
         kept in prop::collection::vec(0..8_u8, 200),
+        has_other_names: bool,
+        is_turned: bool,
     ) {
         let mut request = request(&name);
         request.conntrackd = None;
         let text = Disk.read(&request.keepalived[0]).expect("readable");
-        // lines for one node are for both, and a line in eight is missing: values have their defaults, blocks have no end
-        let lines = text.lines().zip(kept).filter(|it| it.1 > 0);
-        let lines: Vec<String> = lines.map(|it| it.0.replace('@', "")).collect();
-        let differing = differing(&Text(lines.join("\n")), request);
+        // lines for one node are for both; a line in eight is missing, so that values have their defaults and blocks no
+        // end, and one in eight is there twice
+        let lines = text.lines().zip(kept).flat_map(|(line, kept)| {
+            let times = match kept { 0 => 0, 1 => 2, _ => 1 };
+            vec![line.replace('@', ""); times]
+        });
+        let mut lines: Vec<String> = lines.collect();
+        if is_turned {
+            // definitions stand below their use
+            lines = turned(&lines);
+        }
+        let own = lines.join("\n");
+        let copy = if has_other_names { renamed(&own) } else { own.clone() };
+        let differing = differing(&Texts { own, copy }, request);
         prop_assert!(differing.is_empty(), "{name}: {}", differing.join("\n"));
     }
 }

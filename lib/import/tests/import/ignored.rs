@@ -1,0 +1,183 @@
+//! Lines that keepalived 2.2.7 counts once, ignores or drops: words that are repeated, definitions below their use,
+//! values of no effect.
+
+use spared_import::Import;
+
+use crate::common::{items, of, of_nodes};
+
+/// An instance on an interface and with a VRID of its own, with these lines.
+fn instance(name: &str, number: u8, lines: &str) -> String {
+    format!(
+        "vrrp_instance {name} {{\ninterface eth{number}\nvirtual_router_id {number}\nvirtual_ipaddress {{\n10.0.{number}.1\n}}\n{lines}\n}}\n"
+    )
+}
+
+fn imported(text: &str) -> Import {
+    of(text).expect("readable")
+}
+
+fn told(import: &Import) -> String {
+    items(import).join("\n")
+}
+
+#[test]
+fn of_doubled_words_keepalived_takes_the_first_or_the_last() {
+    let text = format!(
+        "vrrp_script s {{\nscript /one\nweight -20\n}}\nvrrp_script s {{\nscript /two\n}}\n{}{}",
+        instance(
+            "a",
+            1,
+            "priority 120\npriority 130\nnotify_master /first\nnotify_master /second\ntrack_script {\ns\n}"
+        ),
+        instance("a", 2, "")
+    );
+    let import = imported(&text);
+    let vrrp = &import.texts["plugins/vrrp.toml"];
+    assert!(
+        vrrp.contains("r1 = 130") && vrrp.contains("\"eth1\""),
+        "{vrrp}"
+    );
+    assert!(!vrrp.contains("eth2"), "{vrrp}");
+    assert!(import.texts["plugins/health.toml"].contains("/one"));
+    let hook = &import.texts["hooks/active.d/50-a-notify_master"];
+    assert!(
+        hook.contains("/first") && !hook.contains("/second"),
+        "{hook}"
+    );
+    let list = told(&import);
+    for block in ["vrrp_instance a", "vrrp_script s"] {
+        let expected =
+            format!("{block}: it is defined already: keepalived ignores all of this one");
+        assert!(list.contains(&expected), "{expected} is not in {list}");
+    }
+    let reasons: Vec<_> = import.sources.reasons().collect();
+    let is_told =
+        |word: &str, why: &str| reasons.iter().any(|it| it.0 == word && it.1.contains(why));
+    assert!(is_told("notify_master", "an earlier line"), "{reasons:?}");
+    assert!(is_told("priority", "a later line"), "{reasons:?}");
+}
+
+#[test]
+fn a_check_that_is_defined_after_its_use_is_ignored() {
+    let lists = "track_script {\ns\n}\ntrack_file {\nf\n}\ntrack_process {\np\n}";
+    let checks = "vrrp_script s {\nscript /s\n}\ntrack_file f {\nfile /f\n}\nvrrp_track_process p {\nprocess p\n}\n";
+    let after = instance("a", 1, lists) + checks;
+    let import = imported(&after);
+    assert!(!import.texts.contains_key("plugins/health.toml"));
+    let list = told(&import);
+    assert_eq!(
+        list.matches("the definition is further down").count(),
+        3,
+        "{list}"
+    );
+    let before = checks.to_owned() + &instance("a", 1, lists);
+    let import = imported(&before);
+    assert_eq!(
+        import.texts["plugins/health.toml"]
+            .matches("name = ")
+            .count(),
+        3
+    );
+    // two names in a line are no entry
+    let import = imported(&(checks.to_owned() + &instance("a", 1, "track_script { s t }")));
+    assert!(!import.texts.contains_key("plugins/health.toml"));
+    assert!(told(&import).contains("s t: a line has one name and its weight: keepalived ignores"));
+}
+
+#[test]
+fn values_that_change_nothing_need_no_counterpart() {
+    let text = "global_defs {\nvrrp_mcast_group4 224.0.0.18\nvrrp_mcast_group6 ff02::12\nsmtp_alert false\n}\n".to_owned()
+        + "vrrp_track_process p {\nprocess x\nquorum 1\n}\n"
+        + &instance("a", 1, "track_process {\np\n}");
+    let import = imported(&text);
+    let reasons: Vec<&str> = import.sources.reasons().map(|it| it.0).collect();
+    for word in [
+        "vrrp_mcast_group4",
+        "vrrp_mcast_group6",
+        "smtp_alert",
+        "quorum",
+    ] {
+        assert!(reasons.contains(&word), "{word}: {reasons:?}");
+    }
+    let other = imported(&text.replace("224.0.0.18", "224.0.0.19"));
+    let mut steps = other.steps.iter().flat_map(|it| &it.commands);
+    assert!(steps.any(|it| it.contains("take the line `vrrp_mcast_group4 224.0.0.19` out")));
+}
+
+#[test]
+fn an_interval_that_keepalived_ignores_is_its_default() {
+    for value in ["0", "0.001", "300", "x"] {
+        let import = imported(&instance("a", 1, &format!("version 3\nadvert_int {value}")));
+        assert!(import.texts["plugins/vrrp.toml"].contains("advert_interval = \"1s\""));
+        assert!(told(&import).contains("keepalived ignores it, as it is not 0.01 to 255"));
+    }
+}
+
+#[test]
+fn lines_of_a_definition_that_are_a_block_are_not_listed() {
+    let text = "$AUTH= \\\nauthentication { \\\nauth_type PASS \\\nauth_pass x \\\n}\n".to_owned()
+        + &instance("a", 1, "$AUTH");
+    let import = imported(&text);
+    assert!(import.texts["plugins/vrrp.toml"].contains("auth_pass = \"x\""));
+    assert!(
+        !told(&import).contains("not understood"),
+        "{}",
+        told(&import)
+    );
+}
+
+#[test]
+fn rules_and_routes_that_keepalived_drops_are_in_no_file() {
+    let lines = "virtual_rules {\nfrom 10.0.0.0/8 table 9 pref 5\nto 10.0.0./24 table 9\nfrom 10.0.0.0/8 tos 16 table 9\nfrom 10.2.0.0/16 table 9\n}\n\
+                 virtual_routes {\n10.7.0.0/16 via 10.0.1.9 proto static\n}";
+    let import = imported(&instance("a", 1, lines));
+    let vrrp = &import.texts["plugins/vrrp.toml"];
+    assert_eq!(vrrp.matches("[[group.rule]]").count(), 1, "{vrrp}");
+    // the one with tos has 16384 there
+    assert!(vrrp.contains("priority = 16383"), "{vrrp}");
+    assert!(!vrrp.contains("[[group.route]]"), "{vrrp}");
+    let list = told(&import);
+    for expected in [
+        "`pref` is no word of keepalived: keepalived drops the rule",
+        "10.0.0./24 is no address: keepalived drops the rule",
+        "keepalived does not know proto here and drops the route",
+    ] {
+        assert!(list.contains(expected), "{expected} is not in {list}");
+    }
+}
+
+#[test]
+fn a_sync_group_without_instances_is_listed_as_a_whole() {
+    let import = imported(&("vrrp_sync_group g {\na\n}\n".to_owned() + &instance("a", 1, "")));
+    let list = told(&import);
+    assert!(
+        list.contains("a:1, a:2, a:3: vrrp_sync_group g: none of its instances is translated"),
+        "{list}"
+    );
+}
+
+#[test]
+fn the_advice_about_a_reversed_weight_is_reversed() {
+    let text =
+        instance("a", 1, "track_interface {\neth2 weight 12 reverse\n}") + &instance("b", 2, "");
+    let list = told(&imported(&text));
+    assert!(
+        list.contains("`weight = -12`, `reverse = true` in plugins/health.toml"),
+        "{list}"
+    );
+}
+
+#[test]
+fn files_of_one_name_are_told_with_their_folders() {
+    let text = instance("a", 1, "wrong");
+    let files = [
+        ("/k/1/a.conf", text.as_str()),
+        ("/k/2/a.conf", text.as_str()),
+    ];
+    let import = of_nodes(&files, [files[0].0, files[1].0], false).expect("readable");
+    assert!(
+        told(&import).contains("/k/1/a.conf:7, /k/2/a.conf:7: wrong"),
+        "{}",
+        told(&import)
+    );
+}
