@@ -10,7 +10,7 @@ use spared_tests::lab::Lab;
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::many::Many;
 
-/// What an answer may take, in ms.
+/// Longest allowed answer, in ms.
 const ALLOWED_MS: f64 = 50.0;
 /// Number of answers for each run of the bench.
 const ANSWERS: usize = 10;

@@ -35,7 +35,7 @@ impl Namespace {
         })
     }
 
-    /// The same namespace, which lasts as long as one of both.
+    /// Returns another handle of the namespace, which lasts as long as one of its handles.
     pub fn try_clone(&self) -> Result<Self> {
         Ok(Self {
             name: self.name.clone(),

@@ -34,7 +34,8 @@ fn the_descriptor_is_what_the_plugin_says() {
     assert_eq!(descriptor.summary, "does what it is told");
     assert_eq!((descriptor.wire_min, descriptor.wire_max), (1, 2));
     assert_eq!(descriptor.capabilities, 1 << 10);
-    assert_eq!(descriptor.flags, 1);
+    let flags = spared_abi::PLUGIN_REALTIME | spared_abi::PLUGIN_DOCUMENTS;
+    assert_eq!(descriptor.flags, flags);
     assert!(descriptor.has_role && !descriptor.provides_groups);
     assert!(descriptor.has_drain && descriptor.has_settle && descriptor.has_peer);
 }

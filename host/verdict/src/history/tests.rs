@@ -92,7 +92,7 @@ fn bytes(history: &History) -> usize {
     history.bytes.values().sum()
 }
 
-/// What a file has that gets all that changes.
+/// Contents of a file that gets all changes.
 #[derive(Default)]
 struct File(BTreeMap<u64, HistoryEntry>);
 

@@ -70,7 +70,7 @@ pub struct Translation<'s> {
 pub struct Edit {
     /// Node of the file; None if both have the line.
     pub node: Option<usize>,
-    /// What changes, for a person.
+    /// Change, in words for a person.
     pub line: String,
     pub why: &'static str,
 }

@@ -48,7 +48,8 @@ fn its_descriptor_is_that_of_its_note() {
     assert!(it.has_peer && it.has_identity && it.partners.is_empty());
     let words: Vec<_> = it.verbs.iter().map(|it| it.word.as_str()).collect();
     assert_eq!(words, ["in-sync", "state"]);
-    assert_eq!(it.flags, spared_abi::PLUGIN_REALTIME);
+    let flags = spared_abi::PLUGIN_REALTIME | spared_abi::PLUGIN_DOCUMENTS;
+    assert_eq!(it.flags, flags);
 }
 
 #[test]
