@@ -42,32 +42,33 @@ struct Reader {
     sent: usize,
 }
 
+/// Next step of a request.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// The daemon is asked.
+    Ask(Asker, Request),
+    /// The plugin gets the next part of its document, or a refusal.
+    Tell(ToPlugin),
+}
+
 impl Documents {
-    /// Begins a request. Returns who asks the daemon, and for what.
-    ///
-    /// # Errors
-    /// The message that refuses it, or that has the next part of the document before.
-    pub fn ask(
-        &mut self,
-        now: Instant,
-        plugin: &str,
-        asked: DocumentRequest,
-    ) -> Result<(Asker, Request), ToPlugin> {
+    /// Begins a request, or continues the one before.
+    pub fn ask(&mut self, now: Instant, plugin: &str, asked: DocumentRequest) -> Step {
         let reader = self
             .readers
             .entry(plugin.to_owned())
             .or_insert_with(|| Reader::new(now));
         if asked.from > 0 {
-            return Err(reader.next_part(asked));
+            return Step::Tell(reader.next_part(asked));
         }
         let request = request_of(asked.what).ok_or(libc::EINVAL);
         match request.and_then(|it| reader.begin(now, asked.ticket).map(|()| it)) {
             Ok(request) => {
                 self.number += 1;
                 self.waiting.insert(self.number, plugin.to_owned());
-                Ok((Asker::Plugin(self.number), request))
+                Step::Ask(Asker::Plugin(self.number), request)
             }
-            Err(errno) => Err(refused(asked.ticket, errno)),
+            Err(errno) => Step::Tell(refused(asked.ticket, errno)),
         }
     }
 
@@ -197,9 +198,9 @@ mod tests {
         DocumentRequest { ticket, what, from }
     }
 
-    fn number(asked: Result<(Asker, Request), ToPlugin>) -> u64 {
-        match asked {
-            Ok((Asker::Plugin(number), _)) => number,
+    fn number(step: Step) -> u64 {
+        match step {
+            Step::Ask(Asker::Plugin(number), _) => number,
             other => panic!("{other:?}"),
         }
     }
@@ -240,13 +241,21 @@ mod tests {
                 break;
             }
             let again = documents.ask(now, "lamp", wanted(7, 0, 1));
-            assert_eq!(again, Err(refused(7, libc::EINVAL)), "not the next one");
+            assert_eq!(
+                again,
+                Step::Tell(refused(7, libc::EINVAL)),
+                "not the next one"
+            );
             let from = whole.len() as u64;
-            message = documents.ask(now, "lamp", wanted(7, 0, from)).unwrap_err();
+            let next = documents.ask(now, "lamp", wanted(7, 0, from));
+            let Step::Tell(part) = next else {
+                panic!("{next:?}");
+            };
+            message = part;
         }
         assert_eq!(whole, serde_json::to_string(&answer).unwrap());
         let over = documents.ask(now, "lamp", wanted(7, 0, whole.len() as u64));
-        assert_eq!(over, Err(refused(7, libc::EINVAL)));
+        assert_eq!(over, Step::Tell(refused(7, libc::EINVAL)));
     }
 
     #[test]
@@ -256,20 +265,16 @@ mod tests {
         for ticket in 0..10 {
             let asked = documents.ask(now, "lamp", wanted(ticket, DOCUMENT_STATUS, 0));
             let busy = documents.ask(now, "lamp", wanted(99, DOCUMENT_STATUS, 0));
-            assert_eq!(busy, Err(refused(99, libc::EBUSY)));
+            assert_eq!(busy, Step::Tell(refused(99, libc::EBUSY)));
             assert!(documents.handle_answer(number(asked), &events(4)).is_some());
         }
         let many = documents.ask(now, "lamp", wanted(10, DOCUMENT_WHY, 0));
-        assert_eq!(many, Err(refused(10, libc::EAGAIN)));
-        assert!(
-            documents
-                .ask(now, "page", wanted(1, DOCUMENT_WHY, 0))
-                .is_ok(),
-            "each plugin has its own limit"
-        );
+        assert_eq!(many, Step::Tell(refused(10, libc::EAGAIN)));
+        // each plugin has its own limit
+        number(documents.ask(now, "page", wanted(1, DOCUMENT_WHY, 0)));
         let later = now + Duration::from_millis(150);
         let asked = documents.ask(later, "lamp", wanted(11, DOCUMENT_METRICS, 0));
-        assert!(matches!(asked, Ok((_, Request::Metrics))));
+        assert!(matches!(asked, Step::Ask(_, Request::Metrics)));
     }
 
     #[test]
@@ -277,7 +282,7 @@ mod tests {
         let now = Instant::now();
         let mut documents = Documents::default();
         let nothing = documents.ask(now, "lamp", wanted(1, 77, 0));
-        assert_eq!(nothing, Err(refused(1, libc::EINVAL)));
+        assert_eq!(nothing, Step::Tell(refused(1, libc::EINVAL)));
         let asked = number(documents.ask(now, "lamp", wanted(2, DOCUMENT_HISTORY, 0)));
         let long = documents.handle_answer(asked, &events(DOCUMENT_MAX as usize));
         let refusal = refused(2, libc::EMSGSIZE);
@@ -290,11 +295,7 @@ mod tests {
         let mut documents = Documents::default();
         let asked = number(documents.ask(now, "lamp", wanted(1, DOCUMENT_STATUS, 0)));
         documents.forget("lamp");
-        assert!(
-            documents
-                .ask(now, "lamp", wanted(1, DOCUMENT_STATUS, 0))
-                .is_ok()
-        );
+        number(documents.ask(now, "lamp", wanted(1, DOCUMENT_STATUS, 0)));
         assert_eq!(documents.handle_answer(asked, &events(4)), None);
     }
 }

@@ -161,8 +161,8 @@ impl Question {
                 QuestionKind::History(_, there) | QuestionKind::Why(_, there),
                 Some(Answer::History(part)),
             ) => match there {
-                Some(known) => known.add_older(part),
-                None => *there = Some(part),
+                Some(known) => known.add_older(*part),
+                None => *there = Some(*part),
             },
             _ => {}
         }
@@ -399,11 +399,11 @@ mod tests {
     fn a_long_history_of_the_peer_comes_in_parts_of_which_there_are_not_too_many() {
         let mut questions = Questions::default();
         let part = |since: usize, is_cut| {
-            Answer::History(Past {
+            Answer::History(Box::new(Past {
                 since: Some(format!("2026-11-{since:02}T00:00:00Z")),
                 is_cut,
                 ..Past::default()
-            })
+            }))
         };
         for (is_long, parts) in [(false, 3), (true, PARTS_MAX + 1)] {
             let kind = QuestionKind::History(PastQuery::default(), None);

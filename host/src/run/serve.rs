@@ -12,7 +12,7 @@ use spared_message::control::{Answer, ErrorCode, PastQuery, Request, Verdict};
 use spared_message::query::{Answered, DocumentRequest, Unanswered};
 use spared_node::{Rows, StatusRows};
 use spared_process::clock;
-use spared_requests::documents;
+use spared_requests::documents::{self, Step};
 use spared_requests::questions::{Asker, Question, QuestionKind, STATUS_TIMEOUT};
 use spared_requests::server::Asked;
 use spared_requests::watchers::with_verdict;
@@ -402,11 +402,11 @@ impl Loop {
         let begun = if may {
             self.clients.documents.ask(now, plugin, asked)
         } else {
-            Err(documents::refused(asked.ticket, libc::EPERM))
+            Step::Tell(documents::refused(asked.ticket, libc::EPERM))
         };
         match begun {
-            Ok((asker, request)) => self.serve(now, asker, &Caller::reader(), request),
-            Err(message) => {
+            Step::Ask(asker, request) => self.serve(now, asker, &Caller::reader(), request),
+            Step::Tell(message) => {
                 self.supervisor.send(now, plugin, &message, &[]);
             }
         }

@@ -210,9 +210,9 @@ impl Host {
         assert_clean(&answer);
         if let Answer::History(mut there) = answer {
             let older = there.clone();
-            there.add_older(older);
+            there.add_older(*older);
             let own = self.history.past(&PastQuery::default(), NOW, SAID_MAX);
-            let mut all = own.merge(there);
+            let mut all = own.merge(*there);
             spared_verdict::history::last_of_each_node(&all.changes, GROUP);
             spared_verdict::history::gaps(&all.runs);
             all.changes.iter().for_each(|it| drop(sentence(it)));

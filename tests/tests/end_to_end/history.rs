@@ -28,7 +28,7 @@ fn answer(pair: &Linked, site: usize, words: &[&str]) -> Result<Answer> {
 /// History of both nodes, which both answer.
 fn past(pair: &Linked, site: usize) -> Result<Past> {
     match answer(pair, site, &["history"])? {
-        Answer::History(past) if past.silent.is_none() => Ok(past),
+        Answer::History(past) if past.silent.is_none() => Ok(*past),
         other => Err(format!("{other:?}").into()),
     }
 }

@@ -215,7 +215,7 @@ pub enum Answer {
         groups: Vec<GroupWhy>,
     },
     /// Answer to [`Request::History`].
-    History(Past),
+    History(Box<Past>),
     /// Answer to [`Request::OwnReport`].
     Report {
         /// Part of a [`NodeReport`], as JSON in base64. It is split into lines, because the link bounds the length of

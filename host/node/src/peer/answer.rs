@@ -88,7 +88,7 @@ mod tests {
             findings: findings.clone(),
             ..Past::default()
         };
-        let line = answer_line(1, Answer::History(past));
+        let line = answer_line(1, Answer::History(Box::new(past)));
         match answer(&line) {
             Ok(Answer::History(past)) => {
                 let kept = past.findings.len();

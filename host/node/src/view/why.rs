@@ -33,7 +33,7 @@ impl NodeView<'_> {
 
     /// Returns a part of the history of this node alone, which the peer requests.
     pub fn own_history(&self, query: &PastQuery) -> Answer {
-        Answer::History(self.notices.past(query, PART_MAX))
+        Answer::History(Box::new(self.notices.past(query, PART_MAX)))
     }
 
     pub fn history(&self, query: &PastQuery, there: PeerHistory) -> Answer {
@@ -46,7 +46,7 @@ impl NodeView<'_> {
             past.keep(limit);
         }
         past.silent = peer.map(str::to_owned);
-        Answer::History(past)
+        Answer::History(Box::new(past))
     }
 
     pub fn why(&self, group: Option<&str>, there: PeerHistory) -> Answer {

@@ -148,7 +148,7 @@ mod tests {
         let labels = |range: Range| range.ticks(&now).into_iter().map(|it| it.label);
         let day: Vec<String> = labels(Range::Day).collect();
         assert_eq!(day, ["12:00", "16:00", "20:00", "00:00", "04:00", "08:00"]);
-        assert_eq!(labels(Range::Week).last().as_deref(), Some("Fri 20"));
-        assert_eq!(labels(Range::Month).last().as_deref(), Some("20 Nov"));
+        assert_eq!(labels(Range::Week).next_back().as_deref(), Some("Fri 20"));
+        assert_eq!(labels(Range::Month).next_back().as_deref(), Some("20 Nov"));
     }
 }

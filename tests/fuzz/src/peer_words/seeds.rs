@@ -32,7 +32,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         why: why.clone(),
         anyway: true,
     };
-    let history = Answer::History(Past {
+    let history = Answer::History(Box::new(Past {
         changes: vec![change()],
         findings: vec![finding()],
         runs: vec![PastRun {
@@ -43,7 +43,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         since: Some(NOW.to_owned()),
         is_cut: true,
         silent: None,
-    });
+    }));
     let ask = |id, request: &Request| Word::Ask {
         id,
         request: to_string(request).unwrap_or_default(),
