@@ -1,7 +1,7 @@
 //! The page: documents of the daemon as HTML. Pure functions; `assets` has the style and the script.
 //!
 //! [`View::parse`] reads the documents, [`document`] makes a whole page of them, and [`fragment`] the part of it that the
-//! script replaces while somebody looks. Markup is written with maud, which escapes every text; [`text::Text`] is what
+//! script replaces while somebody looks. Markup is written with maud, which escapes every text; `Text` is what
 //! others wrote.
 
 mod bands;

@@ -1,5 +1,5 @@
 //! The thread that serves browsers: one loop for all connections. It knows the daemon by the
-//! [`Board`](crate::board::Board) alone.
+//! [`Board`] alone.
 
 mod attempts;
 mod body;
