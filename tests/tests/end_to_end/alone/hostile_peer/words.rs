@@ -6,18 +6,21 @@ pub fn question(id: u64, request: &str) -> String {
 }
 
 /// Requests that change nothing, and some that are for each node itself.
-const REQUESTS: [&str; 12] = [
-    "\"own-status\"",
-    "\"own-history\"",
-    "\"status\"",
-    "\"plugins\"",
-    "{\"events\":{\"limit\":4294967295}}",
-    "{\"reload\":{\"anyway\":true}}",
-    "{\"why\":{\"group\":\"\\u001b[2J\"}}",
-    "{\"node\":{\"node\":\"r1\",\"request\":\"status\"}}",
-    "{\"query\":{\"plugin\":\"../vrrp\",\"words\":[\"status\"]}}",
-    "{\"own-report\":{\"from\":18446744073709551615}}",
-    "{\"no-such\":null}",
+const REQUESTS: [&str; 15] = [
+    r#"{"verb":"own-status"}"#,
+    r#"{"verb":"own-history"}"#,
+    r#"{"verb":"own-history","since":"\u001b[2J","until":"","group":"\n","limit":18446744073709551615}"#,
+    r#"{"verb":"status"}"#,
+    r#"{"verb":"plugins"}"#,
+    r#"{"verb":"events","limit":4294967295}"#,
+    r#"{"verb":"reload","anyway":true}"#,
+    r#"{"verb":"why","group":"\u001b[2J"}"#,
+    r#"{"verb":"node","node":"r1","request":{"verb":"status"}}"#,
+    r#"{"verb":"plugin","name":"../vrrp","argv":["status"]}"#,
+    r#"{"verb":"own-report","from":18446744073709551615}"#,
+    r#"{"verb":"force","group":null,"to":"backup","anyway":true}"#,
+    r#"{"verb":"maintenance","on":true,"for_s":null,"anyway":true}"#,
+    r#"{"verb":"no-such"}"#,
     "",
 ];
 
