@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How long the metrics of many groups take, from the program's start to its end.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use spared_bench::{Bench, Row};
 use spared_tests::Result;
@@ -9,6 +9,8 @@ use spared_tests::clock::ms;
 use spared_tests::lab::Lab;
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::many::Many;
+
+use super::bed::median;
 
 /// Longest allowed answer, in ms.
 const ALLOWED_MS: f64 = 50.0;
@@ -25,27 +27,22 @@ pub fn metrics(bench: &Bench, many: Many) -> Result<Vec<Row>> {
     for _ in 0..bench.runs * ANSWERS {
         let begun = Instant::now();
         let text = pair.done(active, &["metrics"])?;
-        times.push(begun.elapsed());
+        times.push(ms(begun.elapsed()));
         series = text.lines().filter(|line| !line.starts_with('#')).count();
     }
-    let floor = || -> Result<Duration> {
+    let floor = || -> Result<f64> {
         let begun = Instant::now();
         pair.done(active, &["--version"])?;
-        Ok(begun.elapsed())
+        Ok(ms(begun.elapsed()))
     };
     let floor = (0..bench.runs * ANSWERS)
         .map(|_| floor())
         .collect::<Result<Vec<_>>>()?;
     Ok(vec![Row {
         what: "ms, sparectl metrics",
-        ours: ms(median(times)),
-        beside: ms(median(floor)),
+        ours: median(&times),
+        beside: median(&floor),
         allowed: Some(ALLOWED_MS),
         note: format!("{series} series; beside: sparectl --version"),
     }])
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }
