@@ -191,14 +191,19 @@ fn a_history_that_is_damaged_delays_nothing_and_keeps_what_is_whole() {
     });
 }
 
+/// A plan with a plugin whose check fails when it is told, and moves nothing.
+fn with_messenger() -> Plan {
+    let mut plan = plan();
+    let mut messenger = peer("");
+    messenger.toml = "weight = 0\n".to_owned();
+    plan.plugins.push(messenger);
+    plan
+}
+
 #[test]
 fn findings_and_the_time_without_daemons_are_in_the_history_of_both_nodes() {
     scenario(2, |lab| {
-        let mut plan = plan();
-        let mut messenger = peer("");
-        messenger.toml = "weight = 0\n".to_owned();
-        plan.plugins.push(messenger);
-        let mut pair = Linked::start(lab, &plan)?;
+        let mut pair = Linked::start(lab, &with_messenger())?;
         let wait_failed = |pair: &Linked, node: &str, has_ended: bool| -> Result<()> {
             for site in [0, 1] {
                 let file = pair.routers[site].dir.join("state/history.log");
@@ -266,11 +271,7 @@ fn findings_and_the_time_without_daemons_are_in_the_history_of_both_nodes() {
 #[test]
 fn a_check_that_fails_is_an_event_with_its_id_and_monitoring_sees_it() {
     scenario(2, |lab| {
-        let mut plan = plan();
-        let mut messenger = peer("");
-        messenger.toml = "weight = 0\n".to_owned();
-        plan.plugins.push(messenger);
-        let mut pair = Linked::start(lab, &plan)?;
+        let mut pair = Linked::start(lab, &with_messenger())?;
         pair.wait("OK", || check(&pair, 1).is_ok_and(|it| it.0 == Some(0)))?;
         assert!(check(&pair, 1)?.1.starts_with("OK "));
         let fine = ["spared_up 1", "spared_findings 0", "spared_ready 1"];

@@ -2,17 +2,7 @@
 
 use spared_import::{Import, Step};
 
-use crate::common::{names, of, request};
-
-fn instance(name: &str, number: u8, addresses: &str, lines: &str) -> String {
-    format!(
-        "vrrp_instance {name} {{\ninterface eth{number}\nvirtual_router_id {number}\nvirtual_ipaddress {{\n{addresses}\n}}\n{lines}\n}}\n"
-    )
-}
-
-fn imported(text: &str) -> Import {
-    of(text).expect("readable")
-}
+use crate::common::{imported, instance_with, names, request};
 
 fn step<'i>(import: &'i Import, words: &str) -> &'i Step {
     let mut steps = import.steps.iter();
@@ -24,16 +14,17 @@ fn step<'i>(import: &'i Import, words: &str) -> &'i Step {
 fn an_address_that_goes_with_its_second_line_is_put_back() {
     for (text, command) in [
         (
-            instance("a", 1, "10.0.1.1/24\n10.0.1.2\n10.0.1.2 label eth1:1", ""),
+            instance_with("a", 1, "10.0.1.1/24\n10.0.1.2\n10.0.1.2 label eth1:1", ""),
             "ip -br address | grep -qwF 10.0.1.2 || ip address add 10.0.1.2/32 dev eth1",
         ),
         (
-            instance("a", 1, "10.0.1.1/24 dev eth7 label eth7:x\n10.0.1.1/24", "")
+            instance_with("a", 1, "10.0.1.1/24 dev eth7 label eth7:x\n10.0.1.1/24", "")
                 .replace("10.0.1.1/24 dev", "10.0.1.9\n10.0.1.1/24 dev"),
             "ip -br address | grep -qwF 10.0.1.1 || ip address add 10.0.1.1/24 dev eth7 label eth7:x",
         ),
         (
-            instance("a", 1, "10.0.1.1", "use_vmac") + &instance("b", 2, "10.0.2.1\n10.0.1.1", ""),
+            instance_with("a", 1, "10.0.1.1", "use_vmac")
+                + &instance_with("b", 2, "10.0.2.1\n10.0.1.1", ""),
             "ip -br address | grep -qwF 10.0.1.1 || ip address add 10.0.1.1/32 dev vrrp.1",
         ),
     ] {
@@ -52,8 +43,8 @@ fn an_address_that_goes_with_its_second_line_is_put_back() {
 
 #[test]
 fn words_that_keep_both_programs_apart_go_first() {
-    let text = instance("a", 1, "10.0.1.1", "use_vmac\nvmac_xmit_base")
-        + &instance("b", 2, "10.0.2.1", "mcast_dst_ip 224.0.0.9");
+    let text = instance_with("a", 1, "10.0.1.1", "use_vmac\nvmac_xmit_base")
+        + &instance_with("b", 2, "10.0.2.1", "mcast_dst_ip 224.0.0.9");
     let import = imported(&text);
     let edit = step(&import, "change keepalived.conf");
     for line in [
@@ -75,7 +66,7 @@ fn words_that_keep_both_programs_apart_go_first() {
 #[test]
 fn keepalived_stays_for_blocks_that_only_it_has() {
     let text = "virtual_server 10.0.1.1 80 {\nreal_server 10.0.1.2 80 {\n}\n}\nstatic_ipaddress {\n10.0.1.7 dev eth1\n}\n".to_owned()
-        + &instance("a", 1, "10.0.1.1", "");
+        + &instance_with("a", 1, "10.0.1.1", "");
     let import = imported(&text);
     step(
         &import,
@@ -106,11 +97,11 @@ fn keepalived_stays_for_blocks_that_only_it_has() {
 #[test]
 fn nothing_begins_as_long_as_an_instance_would_end() {
     let others = [
-        instance("b", 2, "10.0.2.1 dev lo", ""),
+        instance_with("b", 2, "10.0.2.1 dev lo", ""),
         "vrrp_instance b {\ninterface eth2\nvirtual_router_id 2\n}\n".to_owned(),
     ];
     for other in others {
-        let import = imported(&(instance("a", 1, "10.0.1.1", "") + &other));
+        let import = imported(&(instance_with("a", 1, "10.0.1.1", "") + &other));
         assert!(import.steps.is_empty());
         assert!(
             import.obstacles[0].starts_with("b: not translated"),

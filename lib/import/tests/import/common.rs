@@ -68,6 +68,27 @@ pub fn of_two(one: &str, two: &str) -> Import {
     of_nodes(&files, ["/k/a", "/k/b"], false).expect("readable")
 }
 
+/// An instance on an interface and with a VRID of its own, with these lines.
+pub fn instance(name: &str, number: u8, lines: &str) -> String {
+    instance_with(name, number, &format!("10.0.{number}.1"), lines)
+}
+
+/// Instance with these lines of addresses.
+pub fn instance_with(name: &str, number: u8, addresses: &str, lines: &str) -> String {
+    format!(
+        "vrrp_instance {name} {{\ninterface eth{number}\nvirtual_router_id {number}\nvirtual_ipaddress {{\n{addresses}\n}}\n{lines}\n}}\n"
+    )
+}
+
+pub fn imported(text: &str) -> Import {
+    of(text).expect("readable")
+}
+
+/// The whole list.
+pub fn told(import: &Import) -> String {
+    items(import).join("\n")
+}
+
 /// An item of the list in a line: lines of files, words, reason, advice.
 pub fn items(import: &Import) -> Vec<String> {
     let item = |it: spared_import::Problem| {

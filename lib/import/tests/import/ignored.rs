@@ -1,24 +1,7 @@
 //! Lines that keepalived 2.2.7 counts once, ignores or drops: words that are repeated, definitions below their use,
 //! values of no effect.
 
-use spared_import::Import;
-
-use crate::common::{items, of, of_nodes};
-
-/// An instance on an interface and with a VRID of its own, with these lines.
-fn instance(name: &str, number: u8, lines: &str) -> String {
-    format!(
-        "vrrp_instance {name} {{\ninterface eth{number}\nvirtual_router_id {number}\nvirtual_ipaddress {{\n10.0.{number}.1\n}}\n{lines}\n}}\n"
-    )
-}
-
-fn imported(text: &str) -> Import {
-    of(text).expect("readable")
-}
-
-fn told(import: &Import) -> String {
-    items(import).join("\n")
-}
+use crate::common::{imported, instance, of_nodes, told};
 
 #[test]
 fn of_doubled_words_keepalived_takes_the_first_or_the_last() {

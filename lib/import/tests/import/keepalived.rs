@@ -2,22 +2,7 @@
 
 use spared_import::{Import, Outcome};
 
-use crate::common::{items, of, of_with};
-
-/// An instance on an interface and with a VRID of its own, with these lines.
-fn instance(name: &str, number: u8, lines: &str) -> String {
-    format!(
-        "vrrp_instance {name} {{\ninterface eth{number}\nvirtual_router_id {number}\nvirtual_ipaddress {{\n10.0.{number}.1\n}}\n{lines}\n}}\n"
-    )
-}
-
-fn imported(text: &str) -> Import {
-    of(text).expect("readable")
-}
-
-fn told(import: &Import) -> String {
-    items(import).join("\n")
-}
+use crate::common::{imported, instance, of_with, told};
 
 /// Outcome of the first line that is this one.
 fn outcome(import: &Import, text: &str, line: &str) -> Outcome {

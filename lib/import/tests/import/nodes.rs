@@ -2,7 +2,7 @@
 
 use spared_import::Import;
 
-use crate::common::{items, of_two};
+use crate::common::{of_two, told};
 
 /// An instance on an interface, with these lines.
 fn instance(name: &str, interface: &str, vrid: u8, address: &str, lines: &str) -> String {
@@ -13,10 +13,6 @@ fn instance(name: &str, interface: &str, vrid: u8, address: &str, lines: &str) -
 
 fn vrrp(import: &Import) -> &str {
     &import.texts["plugins/vrrp.toml"]
-}
-
-fn told(import: &Import) -> String {
-    items(import).join("\n")
 }
 
 #[test]

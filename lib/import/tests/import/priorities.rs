@@ -2,7 +2,7 @@
 
 use spared_import::{Import, Step};
 
-use crate::common::{items, of, of_two, of_with};
+use crate::common::{of, of_two, of_with, told};
 
 fn instance(lines: &str) -> String {
     format!(
@@ -12,10 +12,6 @@ fn instance(lines: &str) -> String {
 
 fn vrrp(import: &Import) -> &str {
     &import.texts["plugins/vrrp.toml"]
-}
-
-fn told(import: &Import) -> String {
-    items(import).join("\n")
 }
 
 fn edits(import: &Import) -> Option<&Step> {

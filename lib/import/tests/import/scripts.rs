@@ -2,17 +2,13 @@
 
 use spared_import::Import;
 
-use crate::common::{items, of};
+use crate::common::{of, told};
 
 fn imported(script: &str, lines: &str) -> Import {
     let text = format!(
         "vrrp_script s {{\nscript {script}\nweight -20\n}}\nvrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\n{lines}\nvirtual_ipaddress {{\n10.0.0.1\n}}\ntrack_script {{\ns\n}}\n}}\n"
     );
     of(&text).expect("readable")
-}
-
-fn told(import: &Import) -> String {
-    items(import).join("\n")
 }
 
 #[test]
