@@ -28,12 +28,11 @@ pub struct Renderer(Mutex<Option<(Instant, HashMap<Key, Bytes>)>>);
 impl Renderer {
     pub fn page(&self, published: &Arc<Published>, range: Range, form: Form) -> Bytes {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if pages.as_ref().is_none_or(|it| it.0 != published.at) {
-            *pages = Some((published.at, HashMap::new()));
+        let (at, pages) = pages.get_or_insert_with(|| (published.at, HashMap::new()));
+        if *at != published.at {
+            *at = published.at;
+            pages.clear();
         }
-        let Some((_, pages)) = pages.as_mut() else {
-            return Bytes::new();
-        };
         let key = (range.word(), form);
         let page = pages
             .entry(key)
