@@ -13,6 +13,7 @@ pub mod kernel;
 mod node;
 mod rows;
 pub mod sa;
+mod sessions;
 mod state_file;
 mod store;
 pub mod vici;
@@ -127,6 +128,11 @@ impl Io for Ipsec {
             None => self.host.unwatch_fd(fd),
             Some(node) if fd == node.addresses.fd() => self.read_addresses(engine, now_ns),
             Some(node) if Some(fd) == node.silence.fd() => node.restore_silence(),
+            Some(node) if Some(fd) == node.charon.fd() => {
+                for message in node.charon.messages() {
+                    engine.handle_charon_message(now_ns, message.bytes());
+                }
+            }
             Some(node) => {
                 if let Err(error) = node.read_events(engine, now_ns) {
                     log::error!("cannot receive change notifications, reading continues: {error}");

@@ -9,6 +9,7 @@ use spared_sdk::{Error, Host, Interest};
 use crate::config::Settings;
 use crate::engine::{Action, Engine, MissingFeature, TunnelRoute};
 use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence, forwarded};
+use crate::sessions::Charon;
 use crate::state_file::StateFile;
 use crate::vici::Daemon;
 
@@ -36,6 +37,7 @@ pub struct Node {
     route_fault: Fault,
     forward_fault: Fault,
     hold: Hold,
+    pub charon: Charon,
     /// Files for ended tunnels, for tunnels that the IKE daemon is still to establish, and for the time since which the
     /// nodes may differ.
     ended: StateFile,
@@ -69,13 +71,17 @@ impl Node {
         engine.handle_saved_unadopted(host.now(), &unadopted.read());
         engine.handle_saved_separation(host.now(), &separation.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
+        let charon = Charon::open(settings.adopt.socket.as_deref()).map_err(Error::kernel(
+            "open port 4510 of 127.0.0.2, for charon's plugin ha",
+        ))?;
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
-        for fd in [kernel.fd(), addresses.fd()] {
+        for fd in [kernel.fd(), addresses.fd()].into_iter().chain(charon.fd()) {
             host.watch_fd(fd, Interest::READ)?;
         }
         Ok(Some(Self {
             kernel,
+            charon,
             addresses,
             daemon: daemon.map_err(Error::kernel("start a thread"))?,
             silence: Silence::open().map_err(Error::kernel("open a netlink socket"))?,
@@ -120,7 +126,22 @@ impl Node {
             Action::Ping => self.daemon.ping(),
             Action::Silence(ends) => self.silence(host, ends),
             Action::Routes(routes) => self.set_routes(&routes),
-            Action::Stop(ids) => engine.handle_stopped_sas(now_ns, &self.kernel.stop(&ids)),
+            Action::Stop(ids) => {
+                let stopped = self.kernel.stop(&ids).into_iter();
+                let stopped: Vec<_> = stopped
+                    .map(|(id, replay)| (id, replay.map(|it| it.oseq)))
+                    .collect();
+                engine.handle_stopped_sas(now_ns, &stopped);
+            }
+            Action::Detach(ids) => engine.handle_detached(now_ns, self.kernel.stop(&ids)),
+            Action::Segment(is_active) => {
+                let done = self.charon.set_segment(is_active);
+                engine.handle_segment(now_ns, done.map_err(|error| error.to_string()));
+            }
+            Action::Tell(messages) => {
+                let done = self.charon.tell(&messages);
+                engine.handle_told(now_ns, messages, done);
+            }
             Action::CountForwarded => engine.handle_forwarded(now_ns, self.forwarded()),
             Action::Hold(traffic) => warn_unheld(self.hold.begin(&traffic)),
             Action::ReleaseForwarded => self.hold.release_forwarded(),
@@ -193,7 +214,8 @@ impl Node {
     pub fn close(mut self, host: Host) {
         self.silence(host, BTreeSet::new());
         warn_unheld(self.hold.close());
-        for fd in [self.kernel.fd(), self.addresses.fd()] {
+        let fds = [self.kernel.fd(), self.addresses.fd()];
+        for fd in fds.into_iter().chain(self.charon.fd()) {
             host.unwatch_fd(fd);
         }
         self.daemon.stop();

@@ -19,6 +19,7 @@ mod records;
 mod records_to_update;
 mod reserved_memory;
 mod run;
+mod sessions;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -41,6 +42,7 @@ pub use packet_rate::{THRESHOLD_FIRST, threshold_of};
 pub use proofs::{EKEYREJECTED, ProofState, Proofs, RETRY_NS, SUPPORTED_FOR_NS};
 pub use reserved_memory::ReservedMemory;
 use run::Run;
+pub use sessions::SessionStore;
 
 /// Limit of each table; further SAs or policies are refused.
 pub const TABLE_MAX: usize = 65_536;
@@ -79,6 +81,7 @@ pub struct Tunnels {
     pub installed_policies: InstalledPolicies,
     pub proofs: Proofs,
     pub index: Index,
+    pub sessions: SessionStore,
     pub ended: Ended,
     pub lane: NumbersLane,
     pub peer_numbers: PeerNumbers,

@@ -8,6 +8,8 @@
 //! key of a policy    3 (8), selector 56 bytes, interface n 8, ..., direction 8, kind 8, mark 32,
 //!                    mask 32, if_id 32, local end
 //! key of all numbers 4 (8); on the lane of newest values alone
+//! key of an IKE SA   5 (8), SPIs 64 64, local end
+//! key of a child     6 (8), inbound SPI 32, local end
 //! address, end       family 8 (4, 6; an end may be 0: none), 4 or 16 bytes
 //!
 //! SA         numbers, body n 16, body ..., interfaces, name
@@ -19,6 +21,8 @@
 //!            bytes 64, packets 64, age 64, used 8, since 64 if used, threshold 32, packets a second 32
 //! all        unsure 8, exact 8
 //! ```
+//!
+//! IKE SAs and children: `sessions/wire.rs`.
 //!
 //! The readers accept any bytes without a panic. Nothing is passed to the kernel that
 //! [`check_sa`](crate::codec::check_sa) and [`check_policy`](crate::codec::check_policy) have not accepted.
@@ -39,6 +43,8 @@ use crate::error::Malformed;
 use crate::sa::{
     ChildName, Direction, Life, Mark, Pace, Policy, PolicyId, Replay, ReplayForm, Sa, SaId,
 };
+use crate::sessions::wire::put_spis;
+use crate::sessions::{IkeSpis, SessionId};
 
 pub use last::{LAST_MAX, LastNumbers, outbound};
 pub use read::{
@@ -52,12 +58,13 @@ pub const BODY_MAX: usize = 4096;
 pub const WORDS_MAX: usize = 128;
 /// Value in place of the number of words, for the old form.
 const LEGACY: u8 = 255;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Tables, in the order in which they are sent: with its policies a backup sends nothing unencrypted.
 pub const POLICIES: Table = 0;
 pub const SAS: Table = 1;
-pub const TABLES: [&str; 2] = ["policies", "sas"];
+pub const SESSIONS: Table = 2;
+pub const TABLES: [&str; 3] = ["policies", "sas", "sessions"];
 
 /// Key of a record on both nodes. The local end is part of it: it determines the owner of the record, also if there is
 /// none.
@@ -67,6 +74,9 @@ pub enum TunnelKey {
     Policy(PolicyId, Option<IpAddr>),
     /// Key of the properties of all numbers of the sender; in no table.
     AllNumbers,
+    Ike(IkeSpis, IpAddr),
+    /// Child, by its inbound SPI.
+    Child(u32, IpAddr),
 }
 
 impl TunnelKey {
@@ -78,11 +88,28 @@ impl TunnelKey {
         Self::Policy(policy.id, policy.end)
     }
 
+    pub fn session(id: SessionId, end: IpAddr) -> Self {
+        match id {
+            SessionId::Ike(spis) => Self::Ike(spis, end),
+            SessionId::Child(spi) => Self::Child(spi, end),
+        }
+    }
+
+    /// Returns the id of an IKE SA or a child.
+    pub fn session_id(&self) -> Option<SessionId> {
+        match self {
+            Self::Ike(spis, _) => Some(SessionId::Ike(*spis)),
+            Self::Child(spi, _) => Some(SessionId::Child(*spi)),
+            Self::Sa(..) | Self::Policy(..) | Self::AllNumbers => None,
+        }
+    }
+
     /// Returns true if a table may have a record with this key.
     pub fn is_of(&self, table: Table) -> bool {
         match self {
             Self::Sa(..) => table == SAS,
             Self::Policy(..) => table == POLICIES,
+            Self::Ike(..) | Self::Child(..) => table == SESSIONS,
             Self::AllNumbers => false,
         }
     }
@@ -90,7 +117,7 @@ impl TunnelKey {
     /// Returns the local end of the tunnel, on the node that has it.
     pub fn local_end(&self) -> Option<IpAddr> {
         match self {
-            Self::Sa(_, _, end) => Some(*end),
+            Self::Sa(_, _, end) | Self::Ike(_, end) | Self::Child(_, end) => Some(*end),
             Self::Policy(_, end) => *end,
             Self::AllNumbers => None,
         }
@@ -110,6 +137,8 @@ impl fmt::Display for TunnelKey {
                 }
             }
             Self::AllNumbers => f.write_str("all numbers"),
+            Self::Ike(spis, _) => write!(f, "IKE SA {:016x} {:016x}", spis.0, spis.1),
+            Self::Child(spi, _) => write!(f, "child {spi:08x}"),
         }
     }
 }
@@ -142,6 +171,16 @@ impl Key for TunnelKey {
                 }
             }
             Self::AllNumbers => out.u8(4),
+            Self::Ike(spis, end) => {
+                out.u8(5);
+                put_spis(out, *spis);
+                put_address(out, *end);
+            }
+            Self::Child(spi, end) => {
+                out.u8(6);
+                out.u32(*spi);
+                put_address(out, *end);
+            }
         }
     }
 

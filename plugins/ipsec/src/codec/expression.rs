@@ -79,8 +79,19 @@ pub(super) fn payload(out: &mut Vec<u8>, base: u32, offset: u32, value: &[u8]) {
 
 /// Continues the rule if the packet is UDP from this port.
 pub(super) fn udp_from(out: &mut Vec<u8>, port: u16) {
+    udp_between(out, true, port);
+}
+
+/// Continues the rule if the packet is UDP from this port, or to it.
+pub(super) fn udp_between(out: &mut Vec<u8>, is_from: bool, port: u16) {
+    let offset = if is_from { 0 } else { 2 };
     meta(out, NFT_META_L4PROTO, UDP);
-    payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &port.to_be_bytes());
+    payload(
+        out,
+        NFT_PAYLOAD_TRANSPORT_HEADER,
+        offset,
+        &port.to_be_bytes(),
+    );
 }
 
 pub(super) fn load(out: &mut Vec<u8>, base: u32, offset: u32, length: usize) {

@@ -14,12 +14,18 @@
 //!     set ip-to { type ipv4_addr; flags interval; elements = { 10.2.0.0/16 } }
 //!     set ip-near { type ipv4_addr; flags interval; elements = { 192.0.2.1 } }
 //!     set ip-far { type ipv4_addr; flags interval; elements = { 198.51.100.1 } }
+//!     set new-inbound { type integer; elements = { 0xc1a2b3c4 } }
+//!     set new-outbound { type integer; elements = { 0xc4b3a2c1 } }
 //!     chain forwarded {
 //!         type filter hook prerouting priority -450
+//!         meta l4proto esp @th,0,32 @new-inbound queue flags bypass to 20563
+//!         udp dport 4500 @th,64,32 @new-inbound queue flags bypass to 20563
 //!         meta nfproto ipv4 ip saddr @ip-from ip daddr @ip-to fib daddr type unicast queue flags bypass to 20563
 //!     }
 //!     chain sent {
 //!         type filter hook output priority -450
+//!         meta l4proto esp @th,0,32 @new-outbound drop
+//!         udp sport 4500 @th,64,32 @new-outbound drop
 //!         meta l4proto esp accept
 //!         meta l4proto ah accept
 //!         udp sport 500 accept
@@ -33,6 +39,7 @@
 //! }
 //! ```
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -41,13 +48,17 @@ use spared_netlink::put_nested;
 
 use super::expression::{
     IKE_PORT, NAT_PORT, base_chain, enqueue, load, lookup, marked, match_forwarded, meta, named,
-    number, rule, rules, udp_from, unmark, value, verdict,
+    number, rule, rules, udp_between, udp_from, unmark, value, verdict,
 };
 
 const TABLE: &str = "spared-ipsec-hold";
 const FORWARDED: &str = "forwarded";
 const SENT: &str = "sent";
 const LET_GO: &str = "let-go";
+const NEW_INBOUND: &str = "new-inbound";
+const NEW_OUTBOUND: &str = "new-outbound";
+const SPI_LEN: u32 = 4;
+const UDP_HEADER: u32 = 8;
 /// Priority of the chains: before fragments are reassembled (-400), and before all connection tracking.
 const PRIORITY: i32 = -450;
 /// Two of the kernel's 65536 queues that no known program uses.
@@ -57,6 +68,9 @@ pub const SENT_QUEUE: u16 = 20564;
 pub const MARK: u32 = 0x7370_6172;
 /// Largest number of elements in a message, whose list must be below 64 KiB.
 const CHUNK: usize = 1000;
+
+/// Transport mode, by the kernel's number (XFRM_MODE_TRANSPORT).
+const TRANSPORT: u8 = 0;
 
 const ESP: u8 = 50;
 const AH: u8 = 51;
@@ -74,6 +88,27 @@ pub struct HeldTraffic {
     pub forwarded: Vec<NetworkPair>,
     /// Packets that this node sends itself.
     pub sent: Vec<NetworkPair>,
+    pub new_sas: NewSas,
+}
+
+/// SAs, by their SPIs, that another program is about to add, and that get their numbers after that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewSas {
+    /// Packets that come with these wait.
+    pub inbound: BTreeSet<u32>,
+    /// Packets that are sent with these are dropped: their numbers were used before.
+    pub outbound: BTreeSet<u32>,
+}
+
+impl HeldTraffic {
+    /// Adds packets between these networks, which a policy of this mode protects.
+    pub fn put(&mut self, mode: u8, pair: NetworkPair) {
+        if mode == TRANSPORT {
+            self.sent.push(pair)
+        } else {
+            self.forwarded.push(pair)
+        }
+    }
 }
 
 /// Part of the table for one family.
@@ -114,6 +149,7 @@ pub fn hold(traffic: &HeldTraffic) -> Changes {
     ] {
         changes.push((NFT_MSG_NEWCHAIN, base_chain(TABLE, chain, hook, priority)));
     }
+    add_new_sas(&mut changes, &traffic.new_sas);
     for passes in [
         pass_protocol(ESP),
         pass_protocol(AH),
@@ -148,6 +184,56 @@ pub fn end() -> Changes {
 pub fn remove() -> Changes {
     let table = || named(&[(NFTA_TABLE_NAME, TABLE)]);
     vec![(NFT_MSG_NEWTABLE, table()), (NFT_MSG_DELTABLE, table())]
+}
+
+/// Adds the sets of SPIs, and what happens to their packets.
+fn add_new_sas(changes: &mut Changes, sas: &NewSas) {
+    for (set, spis, chain) in [
+        (NEW_INBOUND, &sas.inbound, FORWARDED),
+        (NEW_OUTBOUND, &sas.outbound, SENT),
+    ] {
+        if spis.is_empty() {
+            continue;
+        }
+        add_spis(changes, set, spis);
+        for offset in [None, Some(UDP_HEADER)] {
+            let rule = rule(TABLE, chain, |out| {
+                match offset {
+                    None => meta(out, NFT_META_L4PROTO, ESP),
+                    Some(_) => udp_between(out, chain == SENT, NAT_PORT),
+                }
+                let offset = offset.unwrap_or_default();
+                load(out, NFT_PAYLOAD_TRANSPORT_HEADER, offset, SPI_LEN as usize);
+                lookup(out, set);
+                if chain == SENT {
+                    verdict(out, NF_DROP, None);
+                } else {
+                    enqueue(out, FORWARDED_QUEUE);
+                }
+            });
+            changes.push((NFT_MSG_NEWRULE, rule));
+        }
+    }
+}
+
+fn add_spis(changes: &mut Changes, name: &str, spis: &BTreeSet<u32>) {
+    let mut set = named(&[(NFTA_SET_TABLE, TABLE), (NFTA_SET_NAME, name)]);
+    number(&mut set, NFTA_SET_KEY_TYPE, 0);
+    number(&mut set, NFTA_SET_KEY_LEN, SPI_LEN);
+    number(&mut set, NFTA_SET_ID, changes.len() as u32);
+    changes.push((NFT_MSG_NEWSET, set));
+    let mut payload = named(&[
+        (NFTA_SET_ELEM_LIST_TABLE, TABLE),
+        (NFTA_SET_ELEM_LIST_SET, name),
+    ]);
+    put_nested(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |out| {
+        for spi in spis {
+            put_nested(out, NFTA_LIST_ELEM, |out| {
+                value(out, NFTA_SET_ELEM_KEY, &spi.to_be_bytes())
+            });
+        }
+    });
+    changes.push((NFT_MSG_NEWSETELEM, payload));
 }
 
 fn pass_protocol(protocol: u8) -> Vec<u8> {

@@ -192,8 +192,8 @@ fn sa_gone(payload: &[u8], by: Deleter) -> Option<XfrmEvent> {
     Some(XfrmEvent::SaGone(identity(head, attrs)?, by))
 }
 
-/// Returns the last outbound number of an SA from the event of its deletion: the SA sends nothing afterwards.
-pub fn last_numbers(kind: u16, payload: &[u8]) -> Option<(SaId, u64)> {
+/// Returns the last numbers of an SA from the event of its deletion: the SA sends nothing afterwards.
+pub fn last_numbers(kind: u16, payload: &[u8]) -> Option<(SaId, Replay)> {
     let (head, attrs) = payload.split_at_checked(24)?;
     let replay = attributes(attrs).find_map(|(kind, value)| match kind {
         XFRMA_REPLAY_VAL => legacy(value),
@@ -201,7 +201,7 @@ pub fn last_numbers(kind: u16, payload: &[u8]) -> Option<(SaId, u64)> {
         _ => None,
     });
     let id = identity(head, attrs)?;
-    (kind == XFRM_MSG_DELSA).then_some((id, replay?.oseq))
+    Some((id, replay?)).filter(|_| kind == XFRM_MSG_DELSA)
 }
 
 /// Parses `struct xfrm_user_expire`: an SA, and whether it was deleted.

@@ -285,7 +285,7 @@ fn a_deletion_says_the_last_number() {
         let mut deletion = id.clone();
         append(&mut deletion, kind, &value);
         let (gone, last) = last_numbers(XFRM_MSG_DELSA, &deletion).expect("a number");
-        assert_eq!((gone.spi, last), (0xc000_0001, oseq));
+        assert_eq!((gone.spi, last.oseq), (0xc000_0001, oseq));
         assert_eq!(last_numbers(XFRM_MSG_NEWSA, &deletion), None);
         assert_eq!(last_numbers(XFRM_MSG_DELSA, &deletion[..30]), None);
     }

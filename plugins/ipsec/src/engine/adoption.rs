@@ -23,6 +23,10 @@ impl WantedChildren {
         self.names.is_empty()
     }
 
+    pub fn forget(&mut self, name: &ChildName) {
+        self.names.remove(name);
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &ChildName> {
         self.names.keys()
     }
@@ -80,6 +84,9 @@ impl Engine {
 
     /// Orders the daemon to establish all wanted children, with the SPIs of the SAs that it did not make.
     pub(super) fn order_adoption(&mut self) {
+        if self.are_sessions_waiting() {
+            return;
+        }
         if self.ike.wanted_children.is_empty()
             || std::mem::replace(&mut self.ike.wanted_children.is_ordered, true)
         {

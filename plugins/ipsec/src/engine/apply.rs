@@ -30,7 +30,11 @@ impl Engine {
                 self.handle_installed_policy(now_ns, &policy);
             }
             Change::DeletePolicy(id) => self.remove_policy(now_ns, &id),
-            Change::SetReplay(id, replay) => self.handle_counters(now_ns, &id, replay, None),
+            Change::SetReplay(id, replay) => {
+                if !self.handle_number_set(now_ns, &id, None) {
+                    self.handle_counters(now_ns, &id, replay, None);
+                }
+            }
             Change::SetThreshold(..) => {}
             Change::Probe(sa) => self.handle_proof(now_ns, &sa, None),
         }
@@ -52,9 +56,11 @@ impl Engine {
                     known.threshold = 0;
                 }
             }
-            Change::DeleteSa(_) | Change::DeletePolicy(_) | Change::SetReplay(..) => {
+            Change::SetReplay(id, _) => {
                 self.counters.refused += 1;
+                self.handle_number_set(now_ns, &id, Some(errno));
             }
+            Change::DeleteSa(_) | Change::DeletePolicy(_) => self.counters.refused += 1,
         }
     }
 }

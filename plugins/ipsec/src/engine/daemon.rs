@@ -147,19 +147,25 @@ impl Engine {
     pub fn handle_presence(&mut self, now_ns: u64, event: DaemonEvent) {
         match event {
             DaemonEvent::Started => {
+                if self.ike.presence.state == State::Unknown {
+                    self.note_older_charon();
+                }
                 self.ike.presence.state = State::Running;
+                self.begin_feed(now_ns);
                 self.ike.connections.begin(now_ns);
                 self.ask_daemon();
             }
             DaemonEvent::Answered => self.confirm_deletions(now_ns),
             DaemonEvent::Ended => {
                 self.ike.presence.handle_end(now_ns);
+                self.end_feed(now_ns);
                 self.end_silence();
                 self.undo_deletions(now_ns);
                 self.order_next_daemon();
             }
             DaemonEvent::Absent => {
                 self.ike.presence.state = State::Absent;
+                self.end_feed(now_ns);
                 self.undo_deletions(now_ns);
             }
         }
@@ -267,6 +273,7 @@ impl Engine {
         let is_asked = self.ike.presence.may_have_deleted() && !self.is_replicated_sa(id);
         let may_be_daemons = self.ike.presence.is_recent(now_ns) || is_asked;
         self.is_deletion_pending(id)
+            || self.is_awaited_sa(id)
             || may_be_daemons && self.restore_sa(now_ns, id, Deleter::Daemon)
     }
 

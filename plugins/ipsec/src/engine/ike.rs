@@ -6,6 +6,7 @@ use super::daemon::Presence;
 use super::names::Names;
 use super::pending_deletions::PendingDeletions;
 use super::routes::Routes;
+use super::sessions::Feed;
 use super::silence::Silence;
 use super::unadopted::SavedUnadopted;
 use super::withheld::Withheld;
@@ -23,6 +24,7 @@ pub struct IkeDaemon {
     pub(super) silence: Silence,
     pub(super) connections: Connections,
     pub(super) routes: Routes,
+    pub(super) feed: Feed,
 }
 
 impl IkeDaemon {
@@ -37,6 +39,7 @@ impl IkeDaemon {
             silence: Silence::default(),
             connections: Connections::default(),
             routes: Routes::default(),
+            feed: Feed::default(),
         }
     }
 
@@ -50,7 +53,8 @@ impl IkeDaemon {
     }
 
     pub fn next_ns(&self) -> u64 {
-        self.pending_deletions.next_ns().min(self.silence.next_ns())
+        let next = self.pending_deletions.next_ns().min(self.silence.next_ns());
+        next.min(self.feed.next_ns())
     }
 
     pub fn is_running(&self) -> bool {

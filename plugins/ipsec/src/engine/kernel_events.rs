@@ -9,6 +9,9 @@ use crate::wire::BODY_MAX;
 impl Engine {
     pub(super) fn handle_sa(&mut self, now_ns: u64, sa: Sa) {
         let id = sa.id;
+        if self.handle_awaited_sa(now_ns, &sa) {
+            return;
+        }
         self.note_added_sa(now_ns, &id);
         if self.reads.was_deleted(&id) && !self.installed.has(&id) {
             return self.reads.read_again();
@@ -103,6 +106,9 @@ impl Engine {
     }
 
     pub(super) fn handle_sa_gone(&mut self, now_ns: u64, id: &SaId, by: Deleter) {
+        if self.is_awaited_sa(id) {
+            return;
+        }
         if self.restore_sa(now_ns, id, by) {
             return;
         }

@@ -43,6 +43,7 @@ mod routes;
 mod runner;
 mod separation;
 mod session;
+mod sessions;
 mod silence;
 mod status;
 mod stop;
@@ -63,7 +64,7 @@ use spared_replica::{Config, Replica};
 use crate::SECOND;
 use crate::codec::hold::HeldTraffic;
 use crate::config::Settings;
-use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
+use crate::sa::{Body, Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
 use group_roles::Roles;
 use ike::IkeDaemon;
@@ -79,6 +80,7 @@ use switchover::Switchover;
 pub use crate::sa::ChildName;
 pub use daemon::{DaemonEvent, Deleter};
 pub use routes::TunnelRoute;
+pub use sessions::NotTold;
 
 /// Interval of periodic work, such as measuring rates.
 const TICK_NS: u64 = SECOND;
@@ -154,6 +156,12 @@ pub enum Action {
     Silence(BTreeSet<IpAddr>),
     /// Delete these SAs, with which packets may be sent until then; call `handle_stopped_sas` with the last numbers.
     Stop(Vec<SaId>),
+    /// Delete these SAs, which charon is to add again; call `handle_detached` with the last numbers.
+    Detach(Vec<SaId>),
+    /// Tell charon whether it is to answer for its IKE SAs; call `handle_segment`.
+    Segment(bool),
+    /// Pass these messages on to charon's plugin `ha`; call `handle_told` with them.
+    Tell(Vec<Body>),
     /// Count the packets that this node has forwarded so far; call `handle_forwarded` with them.
     CountForwarded,
     /// Hold packets whose policy finds no SA until there is one: up to 100 for each policy, and many more of this
@@ -271,6 +279,8 @@ impl Engine {
         match event {
             XfrmEvent::Sa(sa) => self.handle_sa(now_ns, sa),
             XfrmEvent::SaGone(id, by) => self.handle_sa_gone(now_ns, &id, by),
+            // charon's new SA has no numbers yet
+            XfrmEvent::Counters(id, ..) if self.is_awaited_sa(&id) => {}
             XfrmEvent::Counters(id, replay, life) => {
                 self.handle_counters(now_ns, &id, replay, life)
             }
@@ -369,6 +379,7 @@ impl Engine {
         self.reserve_due(now_ns);
         self.retry_proofs(now_ns);
         self.handle_silence_timeout(now_ns);
+        self.handle_feed_timeout(now_ns);
         self.handle_separation_timeout(now_ns);
         self.handle_connections_timeout(now_ns);
         self.handle_retiring_timeout(now_ns);

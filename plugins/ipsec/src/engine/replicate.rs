@@ -9,7 +9,7 @@ use crate::MS;
 use crate::error::Malformed;
 use crate::sa::{PolicyId, SaId};
 use crate::store::{Effect, Record, Tunnels};
-use crate::wire::{LastNumbers, POLICIES, SAS, TunnelKey};
+use crate::wire::{LastNumbers, POLICIES, SAS, SESSIONS, TunnelKey};
 
 impl Engine {
     /// Handles a new channel to the peer.
@@ -154,7 +154,7 @@ impl Engine {
 
     /// Updates the session about the records and roles of both nodes.
     fn note_progress(&mut self, now_ns: u64) {
-        let mut tables = [POLICIES, SAS].into_iter();
+        let mut tables = [POLICIES, SAS, SESSIONS].into_iter();
         let is_complete = tables.all(|it| self.replica.is_complete(it));
         let session = self.session.as_mut();
         if session.is_some_and(|it| it.note_complete(is_complete)) {
@@ -287,14 +287,20 @@ impl Engine {
     }
 
     /// True if the peer may have a record.
-    fn may_peer_have(&self, record: Option<&Record>) -> bool {
+    pub(super) fn may_peer_have(&self, record: Option<&Record>) -> bool {
         record.is_some_and(|it| {
             self.is_up() || it.tag.is_shared() || self.store.ended.is_unconfirmed(&it.key)
         })
     }
 
     /// Notes the end of a record that the peer may have: a later run of this plugin must not take it back from there.
-    fn note_ended(&mut self, now_ns: u64, key: TunnelKey, change: RecordChange, peer_had_it: bool) {
+    pub(super) fn note_ended(
+        &mut self,
+        now_ns: u64,
+        key: TunnelKey,
+        change: RecordChange,
+        peer_had_it: bool,
+    ) {
         let ended = &mut self.store.ended;
         match change {
             RecordChange::Deleted if peer_had_it && self.store.is_active => ended.note(now_ns, key),
@@ -306,7 +312,10 @@ impl Engine {
 
 /// Changes of a record that the peer must hear of. A kept SA that is now in the kernel, or the other way round, is no
 /// change.
-fn changes(before: Option<Record>, present: Option<Record>) -> Vec<(TunnelKey, RecordChange)> {
+pub(super) fn changes(
+    before: Option<Record>,
+    present: Option<Record>,
+) -> Vec<(TunnelKey, RecordChange)> {
     let gone = |it: &Record| (it.key, RecordChange::Deleted);
     let put = |it: &Record| (it.key, RecordChange::Put);
     match (before, present) {

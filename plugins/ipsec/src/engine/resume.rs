@@ -293,17 +293,13 @@ impl Engine {
             else {
                 continue;
             };
-            if inner.mode == TRANSPORT {
-                traffic.sent.push(pair)
-            } else {
-                traffic.forwarded.push(pair)
-            }
+            traffic.put(inner.mode, pair);
         }
         traffic
     }
 }
 
-fn network_pair_of(id: &PolicyId) -> Option<NetworkPair> {
+pub(super) fn network_pair_of(id: &PolicyId) -> Option<NetworkPair> {
     let ((from, from_len), (to, to_len)) = networks(&id.selector)?;
     let pair = (
         IpNet::new(from, from_len).ok()?,

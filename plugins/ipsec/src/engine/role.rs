@@ -19,6 +19,10 @@ impl Engine {
             return self.set_routes();
         }
         let was_active = self.is_active();
+        if !active {
+            // before its SAs are the peer's
+            self.abort_batch(now_ns);
+        }
         self.store.is_active = self.roles.is_active();
         self.switchover.drain.cancel();
         self.refuse_question();
@@ -42,11 +46,13 @@ impl Engine {
             stopping.handle_left(now_ns, group, is_active);
             self.retire(now_ns, !self.is_active());
             self.silence_daemon(now_ns);
+            self.release_sessions(now_ns);
         }
         self.update_sides_and_records(now_ns);
         self.handle_effects(now_ns);
         if active {
             self.take_earlier_sas_if_read();
+            self.begin_feed(now_ns);
         }
         self.set_routes();
         self.withhold();
@@ -134,5 +140,6 @@ impl Engine {
         for id in self.store.sas_to_update() {
             self.update_sa_record(now_ns, &id);
         }
+        self.sort_sessions(now_ns);
     }
 }

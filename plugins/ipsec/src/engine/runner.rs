@@ -62,6 +62,7 @@ impl spared_sdk::Engine for Engine {
                 self.ike.connections.fault().map(String::as_str),
             ),
             ("pools", self.ike.withheld.fault()),
+            ("sessions", self.ike.feed.fault()),
         ];
         let troubles = found
             .into_iter()

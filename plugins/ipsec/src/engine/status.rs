@@ -88,6 +88,15 @@ impl Engine {
         for (key, number) in numbers {
             put(key, number);
         }
+        put("ike_sessions", Value::Text(self.ike.feed.text()));
+        let sessions = &store.sessions;
+        let counts = [("ike_sas", &sessions.own), ("held_ike_sas", &sessions.held)];
+        for (key, sessions) in counts {
+            put(key, Value::Number(sessions.ikes.len() as u64));
+        }
+        for (key, number) in self.ike.feed.numbers() {
+            put(key, Value::Counter(number));
+        }
         let tables = self.replica.status(now_ns, &self.store);
         rows.extend(tables.iter().flat_map(spared_sdk::replicated::rows));
         rows

@@ -8,12 +8,12 @@ use spared_netlink::constants::XFRMNLGRP_SA;
 
 use super::Kernel;
 use crate::codec;
-use crate::sa::SaId;
+use crate::sa::{Replay, SaId};
 
 impl Kernel {
-    /// Deletes SAs. Returns those that were deleted, each with its last outbound number if the kernel reported it. The
-    /// kernel reports it after the last packet has its number, and before it answers the request.
-    pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<u64>)> {
+    /// Deletes SAs. Returns those that were deleted, each with its last numbers if the kernel reported them. The
+    /// kernel reports them after the last packet has its number, and before it answers the request.
+    pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<Replay>)> {
         let listens = self.own_deletions.join(XFRMNLGRP_SA);
         let refused = self.delete(ids).unwrap_or_else(|error| {
             log::warn!("cannot delete SAs: {error}");
@@ -47,7 +47,7 @@ impl Kernel {
         Ok(refused)
     }
 
-    fn last_numbers(&mut self) -> io::Result<BTreeMap<SaId, u64>> {
+    fn last_numbers(&mut self) -> io::Result<BTreeMap<SaId, Replay>> {
         let mut numbers = BTreeMap::new();
         loop {
             let read = self.own_deletions.read(|header, payload| {

@@ -54,7 +54,8 @@ impl Ended {
         match key {
             TunnelKey::Sa(id, ..) => self.unconfirmed_sas.contains(id),
             TunnelKey::Policy(id, _) => self.unconfirmed_policies.contains(id),
-            TunnelKey::AllNumbers => false,
+            // a session that ended is none that charon would answer for
+            TunnelKey::Ike(..) | TunnelKey::Child(..) | TunnelKey::AllNumbers => false,
         }
     }
 

@@ -6,11 +6,14 @@ use spared_replica::{
     Applied, Authority, Sink, Stamp, Step, Store, Table, Tag, Token, ValueWriter,
 };
 
-use super::{Effect, Held, LocalPolicy, LocalSa, Record, Tunnels, policy_digest, sa_digest};
+use super::{
+    Effect, Held, LocalPolicy, LocalSa, Record, SessionStore, Tunnels, policy_digest, sa_digest,
+};
 use crate::error::Malformed;
 use crate::sa::{PolicyId, SaId};
 use crate::wire::{
-    self, Origin, POLICIES, SAS, TunnelKey, read_all_numbers, read_numbers, read_policy, read_sa,
+    self, Origin, POLICIES, SAS, SESSIONS, TunnelKey, read_all_numbers, read_numbers, read_policy,
+    read_sa,
 };
 
 /// Writes an SA's value, with its present numbers.
@@ -55,6 +58,7 @@ impl Store for Tunnels {
     fn len(&self, table: Table) -> usize {
         match table {
             POLICIES => self.index.policies.len(),
+            SESSIONS => self.sessions.records.len(),
             _ => self.index.sas.len(),
         }
     }
@@ -67,6 +71,9 @@ impl Store for Tunnels {
     ) -> Step {
         if table == POLICIES {
             return self.walk_policies(at, sink);
+        }
+        if table == SESSIONS {
+            return self.sessions.walk(at, sink);
         }
         // numbers are not part of a record: all of them are sent again
         if at.is_none() {
@@ -110,6 +117,9 @@ impl Store for Tunnels {
         match key {
             TunnelKey::Sa(id, ..) => write_sa(&mut self.sas, held, now_ns, (id, is_local), out),
             TunnelKey::Policy(id, _) => write_policy(&self.policies, held, (id, is_local), out),
+            TunnelKey::Ike(..) | TunnelKey::Child(..) => key
+                .session_id()
+                .is_some_and(|id| self.sessions.write(id, is_local, out)),
             TunnelKey::AllNumbers => false,
         }
     }
@@ -124,6 +134,11 @@ impl Store for Tunnels {
         match table {
             _ if !key.is_of(table) => Err(Malformed::Field("key")),
             POLICIES => self.apply_policy(key, value, token),
+            SESSIONS => {
+                let applied = self.sessions.apply(key, value)?;
+                self.put_held_session(key);
+                Ok(applied)
+            }
             _ => self.apply_sa(key, value, token),
         }
     }
@@ -144,6 +159,11 @@ impl Store for Tunnels {
                 self.held.policies.remove(id);
                 self.effects.push_back(Effect::PolicyReleased(*id));
             }
+            TunnelKey::Ike(..) | TunnelKey::Child(..) => {
+                key.session_id()
+                    .into_iter()
+                    .for_each(|id| self.sessions.delete(id));
+            }
             TunnelKey::AllNumbers => {}
         }
     }
@@ -152,6 +172,9 @@ impl Store for Tunnels {
         let record = match key {
             TunnelKey::Sa(id, ..) => self.index.sas.get_mut(id),
             TunnelKey::Policy(id, _) => self.index.policies.get_mut(id),
+            TunnelKey::Ike(..) | TunnelKey::Child(..) => {
+                self.sessions.records.get_mut(&key.session_id()?)
+            }
             TunnelKey::AllNumbers => None,
         };
         let record = record.filter(|it| it.key == *key && key.is_of(table))?;
@@ -164,6 +187,7 @@ impl Store for Tunnels {
         };
         let digest = match table {
             POLICIES => read_policy(key, value).map(|it| policy_digest(&it)),
+            SESSIONS => SessionStore::digest_of(key, value),
             _ => read_sa(key, value).map(|it| sa_digest(&it.sa, it.name.as_ref())),
         };
         digest == Ok(record.digest)
@@ -186,6 +210,10 @@ impl Store for Tunnels {
                 self.index.policies.stale(stamp, Some(id), limit, keys)
             }
             (POLICIES, _) => self.index.policies.stale(stamp, None, limit, keys),
+            (SESSIONS, at) => {
+                let after = at.and_then(|it| it.session_id());
+                self.sessions.records.stale(stamp, after, limit, keys)
+            }
             (_, Some(TunnelKey::Sa(id, ..))) => self.index.sas.stale(stamp, Some(id), limit, keys),
             _ => self.index.sas.stale(stamp, None, limit, keys),
         };
@@ -220,7 +248,8 @@ impl Store for Tunnels {
     fn encode_latest(&mut self, _table: Table, key: &TunnelKey, out: &mut ValueWriter<'_>) -> bool {
         let id = match key {
             TunnelKey::Sa(id, ..) => id,
-            TunnelKey::Policy(..) => return false,
+            TunnelKey::Ike(spis, _) => return self.sessions.write_message_ids(spis, out),
+            TunnelKey::Policy(..) | TunnelKey::Child(..) => return false,
             TunnelKey::AllNumbers => {
                 wire::put_all_numbers(out, self.lane.all());
                 return true;
@@ -250,6 +279,9 @@ impl Store for Tunnels {
                 return Ok(());
             }
             TunnelKey::Sa(id, ..) if key.is_of(table) => *id,
+            TunnelKey::Ike(spis, _) if key.is_of(table) => {
+                return self.sessions.apply_message_ids(spis, value);
+            }
             _ => return Err(Malformed::Field("key")),
         };
         let numbers = read_numbers(value)?;
@@ -269,9 +301,23 @@ impl Tunnels {
         let record = match key {
             TunnelKey::Sa(id, ..) => self.index.sas.get(id),
             TunnelKey::Policy(id, _) => self.index.policies.get(id),
+            TunnelKey::Ike(..) | TunnelKey::Child(..) => self.sessions.record(key),
             TunnelKey::AllNumbers => None,
         };
         record.filter(|it| it.key == *key && key.is_of(table))
+    }
+
+    /// Enters a record that the peer has just sent.
+    fn put_held_session(&mut self, key: &TunnelKey) {
+        if let Some(id) = key.session_id() {
+            let Self {
+                sessions,
+                ends,
+                is_active,
+                ..
+            } = self;
+            sessions.update(id, |end| *is_active && ends.owns(end));
+        }
     }
 
     fn walk_policies(

@@ -14,6 +14,7 @@ use crate::sa::{
     Body, ChildName, Direction, InterfaceName, Interfaces, Life, Mark, Pace, Policy, PolicyId,
     Replay, ReplayForm, SaId,
 };
+use crate::sessions::wire::read_spis;
 
 pub fn key(reader: &mut Reader<'_>) -> Result<TunnelKey, Malformed> {
     Ok(match reader.u8()? {
@@ -43,6 +44,8 @@ pub fn key(reader: &mut Reader<'_>) -> Result<TunnelKey, Malformed> {
             TunnelKey::Policy(id, end(reader)?)
         }
         4 => TunnelKey::AllNumbers,
+        5 => TunnelKey::Ike(read_spis(reader)?, address(reader)?),
+        6 => TunnelKey::Child(reader.u32()?, address(reader)?),
         _ => return Err(Malformed::Field("key")),
     })
 }

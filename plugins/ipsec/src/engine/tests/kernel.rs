@@ -111,11 +111,18 @@ impl Kernel {
 
     /// Deletes SAs, and returns their last numbers; a deaf kernel does not report them.
     pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<u64>)> {
-        let stopped = ids.iter().filter_map(|id| {
-            let oseq = self.sas.remove(id)?.sa.replay.oseq;
-            Some((*id, (!self.loses_notifications).then_some(oseq)))
-        });
+        let stopped = self.detach(ids).into_iter();
+        let stopped = stopped.map(|(id, replay)| (id, replay.map(|it| it.oseq)));
         stopped.collect()
+    }
+
+    /// As [`stop`](Self::stop), with all numbers.
+    pub fn detach(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<Replay>)> {
+        let detached = ids.iter().filter_map(|id| {
+            let replay = self.sas.remove(id)?.sa.replay;
+            Some((*id, (!self.loses_notifications).then_some(replay)))
+        });
+        detached.collect()
     }
 
     pub fn put_policy(&mut self, policy: Policy) {

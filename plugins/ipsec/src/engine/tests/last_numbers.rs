@@ -347,6 +347,7 @@ fn what_is_forwarded_and_what_is_sent_wait_apart_and_between_all_networks_nothin
     let traffic = HeldTraffic {
         forwarded: vec![(net("10.0.0.1/32"), net("0.0.0.0/32"))],
         sent: vec![(net("10.0.0.1/32"), net("0.0.0.1/32"))],
+        ..HeldTraffic::default()
     };
     assert_eq!(pair.nodes[1].holds, Some(traffic));
     pair.advance(12 * MS);

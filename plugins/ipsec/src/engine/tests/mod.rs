@@ -14,6 +14,7 @@ use crate::wire::{LastNumbers, TABLES};
 use kernel::Kernel;
 
 mod bounds;
+mod charon;
 mod connections;
 mod daemon;
 mod ended;
@@ -29,6 +30,7 @@ mod replication;
 mod reqid;
 mod roles;
 mod routes;
+mod sessions;
 mod states;
 mod unadopted;
 mod withheld;
@@ -152,6 +154,7 @@ fn policy_of(vip: Ipv4Addr, number: u32, direction: u8, reqid: u32) -> Policy {
 struct Node {
     engine: Engine,
     kernel: Kernel,
+    charon: charon::Charon,
     in_sync: (bool, String),
     warned: Vec<String>,
     events: Vec<String>,
@@ -207,6 +210,7 @@ impl Node {
         Self {
             engine,
             kernel: Kernel::default(),
+            charon: charon::Charon::default(),
             in_sync: (false, String::new()),
             warned: Vec::new(),
             events: Vec::new(),
@@ -256,6 +260,19 @@ impl Node {
                 Action::Stop(ids) => {
                     let stopped = self.kernel.stop(&ids);
                     self.engine.handle_stopped_sas(now_ns, &stopped);
+                }
+                Action::Detach(ids) => {
+                    let detached = self.kernel.detach(&ids);
+                    self.engine.handle_detached(now_ns, detached);
+                }
+                Action::Segment(is_active) => {
+                    let engine = &mut self.engine;
+                    self.charon.set_segment(now_ns, engine, is_active);
+                }
+                Action::Tell(messages) => {
+                    let kernel = &mut self.kernel;
+                    let done = self.charon.tell(now_ns, kernel, &messages);
+                    self.engine.handle_told(now_ns, messages, done);
                 }
                 Action::CountForwarded => {
                     let forwarded = Some(self.kernel.forwarded);

@@ -1,0 +1,422 @@
+//! Feeds charon the sessions of the other node's charon, after a failover.
+//!
+//! ```text
+//! charon is there     -1 to its FIFO: its answer on the socket tells that it listens, and its version
+//! IKE SAs             with their identities, virtual addresses and message IDs; those that were rekeyed with the
+//!                     children that they still have, before the IKE SA in their place
+//! +1                  charon answers for all of them, and assigns addresses
+//! children            a few at a time: their SAs are in the kernel, and become charon's
+//! ```
+//!
+//! What charon did not take over is established again, as without all this.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::super::{Action, Engine};
+use crate::MS;
+use crate::sa::Body;
+use crate::sessions::message::{self, Kind, Message};
+use crate::sessions::{IkeSpis, SessionId, Sessions};
+
+use super::handover::Batch;
+
+/// Time in which charon has its FIFO after its control socket answers.
+const READY_NS: u64 = 1_000 * MS;
+const RETRY_NS: u64 = 50 * MS;
+/// Pause before a charon that has not read all of its messages gets more.
+const BUSY_NS: u64 = 2 * MS;
+/// Messages that charon gets in one go: its socket has room for more than a hundred.
+const MESSAGES_MAX: usize = 32;
+
+/// Reason why charon got no messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTold {
+    /// It has not read the last ones.
+    Busy,
+    /// It does not listen, or another program does.
+    Refused(String),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// No charon, or none that is to have sessions.
+    #[default]
+    Idle,
+    /// charon was asked whether it listens.
+    Asked {
+        until_ns: u64,
+    },
+    Feeding,
+    /// charon has all sessions.
+    Done,
+}
+
+/// What charon is to get next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Ike(IkeSpis),
+    Child(u32),
+    /// charon answers for the IKE SAs that it has.
+    Activate,
+}
+
+/// Sessions on their way to charon.
+#[derive(Debug, Default)]
+pub struct Feed {
+    stage: Stage,
+    steps: VecDeque<Step>,
+    /// Messages on their way; `is_telling`: the driver has some of them.
+    messages: VecDeque<Body>,
+    is_telling: bool,
+    /// Time of the next try.
+    next_ns: Option<u64>,
+    pub(super) batch: Option<Batch>,
+    /// IKE SAs that charon here has.
+    there: BTreeSet<IkeSpis>,
+    /// Version of charon's messages, if it has sent any.
+    version: Option<u8>,
+    /// charon is older than this run of the plugin: which sessions it has is not known.
+    is_older: bool,
+    /// Reason why sessions do not follow.
+    fault: Option<String>,
+    pub(super) counters: FeedCounters,
+}
+
+/// Counters for `sparectl ipsec`.
+#[derive(Debug, Default)]
+pub(super) struct FeedCounters {
+    malformed: u64,
+    /// Children that charon took over, and those that it did not.
+    pub(super) taken_over: u64,
+    pub(super) not_taken: u64,
+}
+
+impl Feed {
+    pub(super) fn note_malformed(&mut self) {
+        self.counters.malformed += 1;
+        self.fault = Some("charon's messages are of an unknown version of strongSwan".to_owned());
+    }
+
+    /// Notes what charon has by its own messages.
+    pub(super) fn note_message(&mut self, message: &Message) {
+        let Some(ike) = message.ike else {
+            return;
+        };
+        match message.kind {
+            Kind::IkeAdd => drop(self.there.insert(ike)),
+            Kind::IkeDelete => drop(self.there.remove(&ike)),
+            _ => {}
+        }
+    }
+
+    pub fn next_ns(&self) -> u64 {
+        let batch_ns = self.batch.as_ref().map_or(u64::MAX, Batch::next_ns);
+        self.next_ns.unwrap_or(u64::MAX).min(batch_ns)
+    }
+
+    /// True if charon may still get sessions: nothing that it could take over is established again meanwhile.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.stage, Stage::Asked { .. } | Stage::Feeding)
+    }
+
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// Text about what charon does with sessions.
+    pub fn text(&self) -> String {
+        match (self.stage, self.version) {
+            (_, None) => "do not follow: charon's plugin ha does not answer".to_owned(),
+            (Stage::Asked { .. } | Stage::Feeding, _) => "on their way to charon".to_owned(),
+            (Stage::Idle | Stage::Done, _) => "follow".to_owned(),
+        }
+    }
+
+    pub fn numbers(&self) -> [(&'static str, u64); 3] {
+        let counters = &self.counters;
+        [
+            ("sessions_taken_over", counters.taken_over),
+            ("sessions_not_taken", counters.not_taken),
+            ("sessions_malformed", counters.malformed),
+        ]
+    }
+
+    /// Steps for the sessions that charon does not have, of its version.
+    fn plan(&self, sessions: &Sessions, version: u8) -> VecDeque<Step> {
+        let is_wanted = |spis: &IkeSpis| {
+            let ike = sessions
+                .ikes
+                .get(spis)
+                .filter(|_| !self.there.contains(spis));
+            ike.is_some_and(|it| it.version == version && it.end.is_some())
+        };
+        let mut planned = BTreeSet::new();
+        let (mut first, mut last) = (VecDeque::new(), VecDeque::new());
+        loop {
+            let next = sessions.ikes.iter().find(|(spis, ike)| {
+                let is_after = |it: &IkeSpis| !is_wanted(it) || planned.contains(it);
+                !planned.contains(*spis)
+                    && is_wanted(spis)
+                    && ike.replaces.as_ref().is_none_or(is_after)
+            });
+            let Some((spis, ike)) = next else {
+                break;
+            };
+            planned.insert(*spis);
+            first.push_back(Step::Ike(*spis));
+            let children = sessions.children.iter().filter(|(_, it)| it.ike == *spis);
+            let steps = if ike.is_ended { &mut first } else { &mut last };
+            steps.extend(children.map(|(spi, _)| Step::Child(*spi)));
+        }
+        first.push_back(Step::Activate);
+        first.append(&mut last);
+        first
+    }
+}
+
+/// Messages that make charon take over an IKE SA.
+fn messages_of(sessions: &Sessions, spis: IkeSpis) -> Vec<Body> {
+    let Some(ike) = sessions.ikes.get(&spis) else {
+        return Vec::new();
+    };
+    let mut messages = ike.adds.clone();
+    messages.extend(ike.update.clone());
+    if !ike.vips.is_empty() {
+        let update = message::virtual_addresses(ike.version, spis, ike.is_initiator, &ike.vips);
+        messages.push(Body::new(update));
+    }
+    let ids = [
+        (Kind::MidInitiator, ike.message_ids.initiator),
+        (Kind::MidResponder, ike.message_ids.responder),
+    ];
+    for (kind, mid) in ids.into_iter().filter(|(_, mid)| *mid > 0) {
+        let message = message::message_id(ike.version, kind, spis, ike.is_initiator, mid);
+        messages.push(Body::new(message));
+    }
+    messages
+}
+
+impl Engine {
+    /// Begins with a charon that has started, or that runs when a role comes.
+    pub(in super::super) fn begin_feed(&mut self, now_ns: u64) {
+        if !self.is_active() || !self.ike.is_running() || self.ike.feed.is_under_way() {
+            return;
+        }
+        let feed = &mut self.ike.feed;
+        feed.stage = Stage::Asked {
+            until_ns: now_ns + READY_NS,
+        };
+        feed.next_ns = None;
+        self.push_action(Action::Segment(self.ike.feed.is_older));
+    }
+
+    /// Handles the end of charon: the next one has no sessions.
+    pub(in super::super) fn end_feed(&mut self, now_ns: u64) {
+        self.abort_batch(now_ns);
+        let feed = &mut self.ike.feed;
+        feed.stage = Stage::Idle;
+        feed.is_older = false;
+        feed.steps.clear();
+        feed.messages.clear();
+        feed.there.clear();
+        (feed.next_ns, feed.version) = (None, None);
+    }
+
+    /// Notes that charon ran before this run of the plugin.
+    pub(in super::super) fn note_older_charon(&mut self) {
+        self.ike.feed.is_older = true;
+    }
+
+    /// Handles the loss of the role: charon must not answer for its sessions any more, nor end them when it ends.
+    pub(in super::super) fn release_sessions(&mut self, now_ns: u64) {
+        if self.is_active() {
+            return;
+        }
+        self.abort_batch(now_ns);
+        let feed = &mut self.ike.feed;
+        let had = !matches!(feed.stage, Stage::Idle);
+        feed.stage = Stage::Idle;
+        feed.steps.clear();
+        feed.messages.clear();
+        feed.next_ns = None;
+        if had {
+            self.push_action(Action::Segment(false));
+        }
+    }
+
+    /// Handles the result of [`Action::Segment`].
+    pub fn handle_segment(&mut self, now_ns: u64, done: Result<(), String>) {
+        let Stage::Asked { until_ns } = self.ike.feed.stage else {
+            return;
+        };
+        let Err(why) = done else {
+            // its answer comes on the socket
+            self.ike.feed.next_ns = Some(until_ns);
+            return;
+        };
+        if now_ns < until_ns {
+            self.ike.feed.next_ns = Some(now_ns + RETRY_NS);
+            return;
+        }
+        log::debug!("charon's FIFO: {why}");
+        self.finish_feed(now_ns);
+    }
+
+    pub(super) fn handle_segment_message(&mut self, now_ns: u64, kind: Kind, version: u8) {
+        let feed = &mut self.ike.feed;
+        (feed.version, feed.fault) = (Some(version), None);
+        if !matches!(feed.stage, Stage::Asked { .. }) {
+            return;
+        }
+        if feed.is_older && kind == Kind::SegmentTake {
+            return self.finish_feed(now_ns);
+        }
+        feed.stage = Stage::Feeding;
+        feed.next_ns = None;
+        feed.steps = feed.plan(&self.store.sessions.own, version);
+        self.feed_next(now_ns);
+    }
+
+    /// Feeds sessions that came after the others.
+    pub(super) fn feed_more(&mut self, now_ns: u64) {
+        if self.ike.feed.stage == Stage::Done && !self.ike.feed.is_older {
+            self.begin_feed(now_ns);
+        }
+    }
+
+    /// Handles the result of [`Action::Tell`].
+    pub fn handle_told(&mut self, now_ns: u64, told: Vec<Body>, done: Result<(), NotTold>) {
+        let feed = &mut self.ike.feed;
+        feed.is_telling = false;
+        match done {
+            Ok(()) => {}
+            Err(NotTold::Busy) if feed.stage == Stage::Feeding => {
+                for message in told.into_iter().rev() {
+                    feed.messages.push_front(message);
+                }
+                feed.next_ns = Some(now_ns + BUSY_NS);
+                return;
+            }
+            Err(NotTold::Busy) => {}
+            Err(NotTold::Refused(why)) => {
+                feed.fault = Some(why);
+                self.abort_batch(now_ns);
+                return self.finish_feed(now_ns);
+            }
+        }
+        self.feed_next(now_ns);
+    }
+
+    /// Continues until something has to be waited for.
+    pub(super) fn feed_next(&mut self, now_ns: u64) {
+        while self.ike.feed.stage == Stage::Feeding && !self.ike.feed.is_telling {
+            if self.tell_next() {
+                return;
+            }
+            if self.ike.feed.batch.is_some() {
+                return;
+            }
+            match self.ike.feed.steps.pop_front() {
+                None => return self.finish_feed(now_ns),
+                Some(Step::Ike(spis)) => self.feed_ike(spis),
+                Some(Step::Activate) => self.push_action(Action::Segment(true)),
+                Some(Step::Child(spi)) => self.begin_batch(now_ns, spi),
+            }
+        }
+    }
+
+    fn feed_ike(&mut self, spis: IkeSpis) {
+        let sessions = &self.store.sessions.own;
+        let messages = messages_of(sessions, spis);
+        let feed = &mut self.ike.feed;
+        if let Some(replaced) = sessions.ikes.get(&spis).and_then(|it| it.replaces) {
+            feed.there.remove(&replaced);
+        }
+        feed.there.insert(spis);
+        feed.messages.extend(messages);
+    }
+
+    /// Puts messages on their way to charon, behind those that are.
+    pub(super) fn tell(&mut self, messages: Vec<Body>) {
+        self.ike.feed.messages.extend(messages);
+    }
+
+    fn tell_next(&mut self) -> bool {
+        let feed = &mut self.ike.feed;
+        let count = feed.messages.len().min(MESSAGES_MAX);
+        let messages: Vec<Body> = feed.messages.drain(..count).collect();
+        feed.is_telling = !messages.is_empty();
+        if messages.is_empty() {
+            return false;
+        }
+        self.push_action(Action::Tell(messages));
+        true
+    }
+
+    /// Takes the next children of the plan, up to a number.
+    pub(super) fn next_children(&mut self, count: usize) -> Vec<u32> {
+        let steps = &mut self.ike.feed.steps;
+        let mut children = Vec::new();
+        while let Some(Step::Child(spi)) = steps.front().filter(|_| children.len() < count) {
+            children.push(*spi);
+            steps.pop_front();
+        }
+        children
+    }
+
+    fn finish_feed(&mut self, now_ns: u64) {
+        let feed = &mut self.ike.feed;
+        feed.stage = Stage::Done;
+        feed.steps.clear();
+        feed.messages.clear();
+        feed.next_ns = None;
+        let there = &self.ike.feed.there;
+        let sessions = &self.store.sessions.own;
+        let lost = sessions.ikes.keys().filter(|it| !there.contains(*it));
+        let lost: Vec<IkeSpis> = lost.copied().collect();
+        let is_older = self.ike.feed.is_older;
+        for spis in lost.into_iter().filter(|_| !is_older) {
+            let children = self.store.sessions.own.children.iter();
+            let children = children.filter(|(_, it)| it.ike == spis);
+            let children: Vec<u32> = children.map(|(spi, _)| *spi).collect();
+            for spi in children {
+                self.forget_session(now_ns, SessionId::Child(spi));
+            }
+            self.forget_session(now_ns, SessionId::Ike(spis));
+        }
+        self.order_adoption();
+        self.mark_dirty();
+    }
+
+    pub(in super::super) fn handle_feed_timeout(&mut self, now_ns: u64) {
+        if self
+            .ike
+            .feed
+            .batch
+            .as_ref()
+            .is_some_and(|it| it.next_ns() <= now_ns)
+        {
+            self.handle_batch_timeout(now_ns);
+        }
+        if self.ike.feed.next_ns.is_none_or(|it| it > now_ns) {
+            return;
+        }
+        self.ike.feed.next_ns = None;
+        match self.ike.feed.stage {
+            Stage::Asked { until_ns } if now_ns < until_ns => {
+                self.push_action(Action::Segment(self.ike.feed.is_older));
+            }
+            Stage::Asked { .. } => {
+                self.finish_feed(now_ns);
+            }
+            Stage::Feeding => self.feed_next(now_ns),
+            Stage::Idle | Stage::Done => {}
+        }
+    }
+
+    /// True if charon may still take over sessions: it is not to establish their children meanwhile.
+    pub(in super::super) fn are_sessions_waiting(&self) -> bool {
+        let sessions = &self.store.sessions.own;
+        !sessions.ikes.is_empty() && self.ike.feed.stage != Stage::Done
+    }
+}

@@ -1,0 +1,347 @@
+//! Makes SAs that this plugin installed charon's own: charon adds the SAs of a child that it takes over, and the kernel
+//! has these already.
+//!
+//! A few children at a time, packets for them wait, in both directions; their SAs are deleted, which tells their last
+//! numbers; charon adds its own; these get the numbers; the packets go on. Until they have their numbers nothing is sent
+//! with charon's SAs, as a number must not be used twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::resume::network_pair_of;
+use super::super::{Action, Change, Engine};
+use crate::MS;
+use crate::codec::hold::{HeldTraffic, NewSas};
+use crate::sa::{Body, Direction, Replay, Sa, SaId};
+use crate::sessions::SessionId;
+
+/// Number of children whose packets wait at a time.
+const CHILDREN_MAX: usize = 8;
+/// Time for charon to add the SAs of a batch; it takes a millisecond for each.
+const ADD_NS: u64 = 500 * MS;
+const ESP: u8 = 50;
+
+/// SA that charon is to add.
+#[derive(Debug)]
+struct Awaited {
+    side: Direction,
+    /// Numbers to go on with; None until the old SA was deleted.
+    replay: Option<Replay>,
+    /// charon's SA.
+    added: Option<Box<Sa>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Old SAs are being deleted.
+    Detaching,
+    /// charon adds its own.
+    Adding,
+    /// Numbers are on their way to the kernel.
+    Numbering,
+}
+
+/// Children whose SAs are on their way to charon.
+#[derive(Debug)]
+pub struct Batch {
+    stage: Stage,
+    /// Children, by inbound SPI, with their SAs.
+    children: BTreeMap<u32, [SaId; 2]>,
+    awaited: BTreeMap<SaId, Awaited>,
+    until_ns: u64,
+}
+
+impl Batch {
+    pub fn next_ns(&self) -> u64 {
+        self.until_ns
+    }
+
+    fn is_complete(&self) -> bool {
+        self.awaited.values().all(|it| it.added.is_some())
+    }
+}
+
+impl Engine {
+    /// Begins with a child and those that follow it in the plan.
+    pub(super) fn begin_batch(&mut self, now_ns: u64, first: u32) {
+        let mut spis = vec![first];
+        spis.extend(self.next_children(CHILDREN_MAX - 1));
+        let mut children = BTreeMap::new();
+        for spi in spis {
+            match self.sas_of_child(spi) {
+                Some(sas) => drop(children.insert(spi, sas)),
+                // with numbers that nobody knows it would begin at zero
+                None => self.fail_child(now_ns, spi),
+            }
+        }
+        if children.is_empty() {
+            return;
+        }
+        let sides = [Direction::In, Direction::Out];
+        let sas = children.values().flat_map(|ids| ids.iter().zip(sides));
+        let awaited = sas.map(|(id, side)| {
+            let (replay, added) = (None, None);
+            (
+                *id,
+                Awaited {
+                    side,
+                    replay,
+                    added,
+                },
+            )
+        });
+        let awaited: BTreeMap<SaId, Awaited> = awaited.collect();
+        let ids: Vec<SaId> = awaited.keys().copied().collect();
+        let traffic = self.traffic_of(&awaited);
+        self.ike.feed.batch = Some(Batch {
+            stage: Stage::Detaching,
+            children,
+            awaited,
+            until_ns: now_ns + ADD_NS,
+        });
+        self.push_action(Action::Hold(traffic));
+        self.push_action(Action::Detach(ids));
+    }
+
+    /// SAs of a child that this plugin has in the kernel: inbound and outbound.
+    fn sas_of_child(&self, spi: u32) -> Option<[SaId; 2]> {
+        let child = self.store.sessions.own.children.get(&spi)?;
+        let end = child.end?;
+        let inbound = self.installed_sa(Direction::In, spi, |sa| sa.id.destination == end)?;
+        let outbound =
+            self.installed_sa(Direction::Out, child.outbound_spi, |sa| sa.source == end)?;
+        Some([inbound, outbound])
+    }
+
+    fn installed_sa(
+        &self,
+        side: Direction,
+        spi: u32,
+        is_wanted: impl Fn(&Sa) -> bool,
+    ) -> Option<SaId> {
+        let installed = self.installed.iter();
+        let mut ids =
+            installed.filter(|(id, it)| it.side() == side && id.spi == spi && id.protocol == ESP);
+        let id = ids.find_map(|(id, _)| self.store.sas.get(id).filter(|it| is_wanted(&it.sa)))?;
+        Some(id.sa.id)
+    }
+
+    /// Packets that wait: into these tunnels, and out of them.
+    fn traffic_of(&self, awaited: &BTreeMap<SaId, Awaited>) -> HeldTraffic {
+        let mut traffic = HeldTraffic::default();
+        let out = awaited.iter().filter(|(_, it)| it.side == Direction::Out);
+        let reqids: BTreeSet<u32> = out
+            .filter_map(|(id, _)| Some(self.installed.get(id)?.reqid()))
+            .collect();
+        let policies = self.store.policies.values().map(|it| &it.policy);
+        for policy in policies.filter(|it| it.id.is_outbound()) {
+            let inner = policy.templates.first();
+            let inner = inner.filter(|it| reqids.contains(&it.reqid));
+            if let (Some(inner), Some(pair)) = (inner, network_pair_of(&policy.id)) {
+                traffic.put(inner.mode, pair);
+            }
+        }
+        let spis = |side| {
+            let sas = awaited.iter().filter(move |(_, it)| it.side == side);
+            sas.map(|(id, _)| id.spi).collect()
+        };
+        traffic.new_sas = NewSas {
+            inbound: spis(Direction::In),
+            outbound: spis(Direction::Out),
+        };
+        traffic
+    }
+
+    /// Handles the end of [`Action::Detach`]: these SAs are no longer in the kernel. Each has its last numbers, if the
+    /// kernel reported them.
+    pub fn handle_detached(&mut self, now_ns: u64, detached: Vec<(SaId, Option<Replay>)>) {
+        let Some(batch) = &mut self.ike.feed.batch else {
+            return;
+        };
+        for (id, replay) in detached {
+            let known = self.store.sas.get_mut(&id);
+            if let (Some(awaited), Some(known)) = (batch.awaited.get_mut(&id), known) {
+                if let Some(replay) = replay {
+                    let window = known.sa.replay.window;
+                    known.sa.replay = Replay { window, ..replay };
+                    awaited.replay = Some(known.sa.replay.clone());
+                }
+            }
+            self.installed.remove(&id);
+        }
+        let spis: Vec<u32> = batch.children.keys().copied().collect();
+        let are_known = |ids: &[SaId; 2]| {
+            let mut replays = ids
+                .iter()
+                .map(|id| batch.awaited.get(id).map(|it| it.replay.is_some()));
+            replays.all(|it| it == Some(true))
+        };
+        let unknown = spis
+            .iter()
+            .filter(|spi| !batch.children.get(spi).is_some_and(are_known));
+        let unknown: Vec<u32> = unknown.copied().collect();
+        batch.stage = Stage::Adding;
+        for spi in unknown {
+            self.drop_child(now_ns, spi);
+        }
+        let children = &self.store.sessions.own.children;
+        let adds = spis
+            .iter()
+            .filter_map(|spi| Some(children.get(spi)?.add.clone()));
+        let adds: Vec<Body> = adds.collect();
+        self.tell(adds);
+        self.end_batch_if_complete(now_ns);
+        self.feed_next(now_ns);
+    }
+
+    /// Handles an SA in the kernel that is on its way to charon; returns false if it is another one.
+    pub(in super::super) fn handle_awaited_sa(&mut self, now_ns: u64, sa: &Sa) -> bool {
+        let Some(batch) = &mut self.ike.feed.batch else {
+            return false;
+        };
+        let Some(awaited) = batch.awaited.get_mut(&sa.id) else {
+            return false;
+        };
+        if batch.stage == Stage::Adding {
+            awaited.added = Some(Box::new(sa.clone()));
+            self.end_batch_if_complete(now_ns);
+        }
+        true
+    }
+
+    /// True if an SA is on its way to charon, so that a reading may not find it.
+    pub(in super::super) fn is_awaited_sa(&self, id: &SaId) -> bool {
+        let batch = self.ike.feed.batch.as_ref();
+        batch.is_some_and(|it| it.awaited.contains_key(id))
+    }
+
+    fn end_batch_if_complete(&mut self, now_ns: u64) {
+        let batch = &mut self.ike.feed.batch;
+        let Some(batch) = batch
+            .as_mut()
+            .filter(|it| it.stage == Stage::Adding && it.is_complete())
+        else {
+            return;
+        };
+        batch.stage = Stage::Numbering;
+        for (id, awaited) in &batch.awaited {
+            if let Some(replay) = &awaited.replay {
+                let change = Change::SetReplay(*id, replay.clone());
+                self.outbox.push_change(change);
+            }
+        }
+        if batch.awaited.is_empty() {
+            self.handle_numbered(now_ns);
+        }
+    }
+
+    /// Handles the kernel's answer to the numbers of an SA; returns false if it is another one.
+    pub(in super::super) fn handle_number_set(
+        &mut self,
+        now_ns: u64,
+        id: &SaId,
+        errno: Option<i32>,
+    ) -> bool {
+        if !self.is_awaited_sa(id) {
+            return false;
+        }
+        if errno.is_some() {
+            // with a zero it must not stay
+            self.push_change(Change::DeleteSa(*id));
+            let spi = self.child_of(id);
+            spi.into_iter().for_each(|spi| self.drop_child(now_ns, spi));
+        } else if let Some(awaited) = self.take_awaited(id) {
+            if let (Some(sa), Some(replay)) = (awaited.added, awaited.replay) {
+                self.enter_sa(now_ns, Sa { replay, ..*sa }, 0);
+                self.note_followed(id);
+            }
+        }
+        let batch = self.ike.feed.batch.as_ref();
+        if batch.is_some_and(|it| it.awaited.is_empty()) {
+            self.handle_numbered(now_ns);
+        }
+        true
+    }
+
+    /// Notes that charon has a child, and so need not establish it.
+    fn note_followed(&mut self, id: &SaId) {
+        let name = self.store.sas.get(id).and_then(|it| it.name.clone());
+        if let Some(name) = name {
+            self.ike.wanted_children.forget(&name);
+            self.ike.saved_unadopted.mark_changed();
+        }
+    }
+
+    fn take_awaited(&mut self, id: &SaId) -> Option<Awaited> {
+        self.ike.feed.batch.as_mut()?.awaited.remove(id)
+    }
+
+    fn child_of(&self, id: &SaId) -> Option<u32> {
+        let batch = self.ike.feed.batch.as_ref()?;
+        let mut children = batch.children.iter();
+        children.find_map(|(spi, ids)| ids.contains(id).then_some(*spi))
+    }
+
+    fn handle_numbered(&mut self, now_ns: u64) {
+        if let Some(batch) = self.ike.feed.batch.take() {
+            self.ike.feed.counters.taken_over += batch.children.len() as u64;
+        }
+        self.push_action(Action::EndHold);
+        self.feed_next(now_ns);
+    }
+
+    /// Handles a charon that has not added all SAs in time.
+    pub(super) fn handle_batch_timeout(&mut self, now_ns: u64) {
+        let Some(batch) = &mut self.ike.feed.batch else {
+            return;
+        };
+        if batch.stage == Stage::Numbering {
+            // the kernel answers at once, so that this is a machine that stood still
+            batch.until_ns = now_ns + ADD_NS;
+            return;
+        }
+        let missing = batch.children.iter().filter(|(_, ids)| {
+            let mut awaited = ids.iter().map(|id| batch.awaited.get(id));
+            awaited.any(|it| it.is_some_and(|it| it.added.is_none()))
+        });
+        let missing: Vec<u32> = missing.map(|(spi, _)| *spi).collect();
+        batch.until_ns = now_ns + ADD_NS;
+        for spi in missing {
+            self.drop_child(now_ns, spi);
+        }
+        self.end_batch_if_complete(now_ns);
+    }
+
+    /// Takes a child out of the batch: its SAs are put back, and it is established again.
+    fn drop_child(&mut self, now_ns: u64, spi: u32) {
+        let Some(batch) = &mut self.ike.feed.batch else {
+            return;
+        };
+        let ids: BTreeSet<SaId> = batch.children.remove(&spi).into_iter().flatten().collect();
+        for id in &ids {
+            let added = batch.awaited.remove(id).and_then(|it| it.added);
+            if added.is_some() {
+                self.outbox.push_change(Change::DeleteSa(*id));
+            }
+        }
+        self.reinstall_all(now_ns, &ids);
+        self.fail_child(now_ns, spi);
+    }
+
+    fn fail_child(&mut self, now_ns: u64, spi: u32) {
+        self.ike.feed.counters.not_taken += 1;
+        self.forget_session(now_ns, SessionId::Child(spi));
+    }
+
+    /// Ends a batch in its midst: a role left, or charon ended.
+    pub(in super::super) fn abort_batch(&mut self, now_ns: u64) {
+        let Some(batch) = &self.ike.feed.batch else {
+            return;
+        };
+        let children: Vec<u32> = batch.children.keys().copied().collect();
+        for spi in children {
+            self.drop_child(now_ns, spi);
+        }
+        self.ike.feed.batch = None;
+        self.push_action(Action::EndHold);
+    }
+}

@@ -1,0 +1,90 @@
+//! IKE sessions of charon here: its messages become records, and a charon that starts on a node that has become active
+//! gets what the other node's charon told (`feed.rs`), with the SAs that are in the kernel already (`handover.rs`).
+
+mod feed;
+mod handover;
+
+use std::net::IpAddr;
+
+use super::Engine;
+use super::replicate::changes;
+use crate::sessions::message::{Kind, Message};
+use crate::sessions::{IkeSpis, SessionId};
+use crate::store::Tunnels;
+use crate::wire::SESSIONS;
+
+pub use feed::{Feed, NotTold};
+
+impl Engine {
+    /// Handles a message of charon's plugin `ha`.
+    pub fn handle_charon_message(&mut self, now_ns: u64, bytes: &[u8]) {
+        let Ok(message) = Message::read(bytes) else {
+            return self.ike.feed.note_malformed();
+        };
+        let (kind, ike, version) = (message.kind, message.ike, message.version);
+        if matches!(kind, Kind::SegmentDrop | Kind::SegmentTake) {
+            return self.handle_segment_message(now_ns, kind, version);
+        }
+        // what charon says of sessions that it must not go on with is of no use to the peer
+        if !self.is_active() {
+            return;
+        }
+        self.ike.feed.note_message(&message);
+        for id in self.store.sessions.own.handle(now_ns, message) {
+            self.update_session_record(now_ns, id);
+        }
+        if let (Kind::MidInitiator | Kind::MidResponder, Some(ike)) = (kind, ike) {
+            self.queue_message_ids(ike);
+        }
+    }
+
+    /// Has new message IDs of an IKE SA reported.
+    fn queue_message_ids(&mut self, ike: IkeSpis) {
+        let record = self.store.sessions.records.get(&SessionId::Ike(ike));
+        if let Some(record) = record.filter(|it| it.is_local) {
+            self.replica.latest(SESSIONS, record.key);
+        }
+    }
+
+    /// Brings the record of an IKE SA or a child up to date.
+    fn update_session_record(&mut self, now_ns: u64, id: SessionId) {
+        self.set_now(now_ns);
+        let Tunnels {
+            sessions,
+            ends,
+            is_active,
+            ..
+        } = &mut self.store;
+        let (before, present) = sessions.update(id, |end| *is_active && ends.owns(end));
+        let peer_had_it = self.may_peer_have(before.as_ref());
+        for (key, change) in changes(before, present) {
+            self.note_ended(now_ns, key, change, peer_had_it);
+            self.replica
+                .changed(now_ns, &mut self.store, SESSIONS, &key, change);
+        }
+    }
+
+    /// Sorts sessions again after roles or addresses changed: those that came are for charon here.
+    pub(super) fn sort_sessions(&mut self, now_ns: u64) {
+        let Tunnels {
+            sessions,
+            ends,
+            is_active,
+            ..
+        } = &mut self.store;
+        let moved = sessions.sort(|end: &IpAddr| *is_active && ends.owns(end));
+        if moved.is_empty() {
+            return;
+        }
+        for id in moved {
+            self.update_session_record(now_ns, id);
+        }
+        self.feed_more(now_ns);
+    }
+
+    /// Forgets the sessions that charon did not take over: it is to establish their children again.
+    fn forget_session(&mut self, now_ns: u64, id: SessionId) {
+        self.store.sessions.own.remove(id);
+        self.update_session_record(now_ns, id);
+    }
+}

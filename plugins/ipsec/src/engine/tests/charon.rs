@@ -1,0 +1,133 @@
+//! charon with its plugin `ha`, as far as the engine sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::kernel::Kernel;
+use super::{policies, tunnel};
+use crate::engine::{Engine, NotTold};
+use crate::sa::Body;
+use crate::sessions::IkeSpis;
+use crate::sessions::message::{Kind, Message};
+use crate::sessions::written::Written;
+
+/// First part of the SPIs of inbound SAs.
+const INBOUND: u32 = 0xc000_0000;
+const OUTBOUND: u32 = 0xd000_0000;
+
+#[derive(Default)]
+pub struct Charon {
+    pub has_ha: bool,
+    /// IKE SAs, each with the one whose place it takes.
+    pub ikes: BTreeMap<IkeSpis, Option<IkeSpis>>,
+    /// Children by number, with their IKE SA.
+    pub children: BTreeMap<u32, IkeSpis>,
+    /// It answers for its IKE SAs.
+    pub is_active: bool,
+    /// Children that it cannot add.
+    pub fails: BTreeSet<u32>,
+    pub message_ids: BTreeMap<IkeSpis, u32>,
+    pub vips: BTreeSet<IkeSpis>,
+}
+
+impl Charon {
+    /// Messages of a client that has connected, with children.
+    pub fn connected(ike: IkeSpis, children: &[u32]) -> Vec<Vec<u8>> {
+        let mut messages = vec![Written::new(Kind::IkeAdd, ike).bytes()];
+        messages.extend(children.iter().map(|number| Self::child(ike, *number)));
+        messages.push(Written::new(Kind::IkeUpdate, ike).end().bytes());
+        messages
+    }
+
+    pub fn child(ike: IkeSpis, number: u32) -> Vec<u8> {
+        let child = Written::new(Kind::ChildAdd, ike);
+        child.spis(INBOUND + number, OUTBOUND + number).bytes()
+    }
+
+    pub fn rekeyed(old: IkeSpis, new: IkeSpis) -> Vec<Vec<u8>> {
+        vec![
+            Written::new(Kind::IkeAdd, new).rekeys(old).bytes(),
+            Written::new(Kind::IkeDelete, old).bytes(),
+            Written::new(Kind::IkeUpdate, new).end().bytes(),
+        ]
+    }
+
+    /// Takes an order of its FIFO, and answers.
+    pub fn set_segment(&mut self, now_ns: u64, engine: &mut Engine, is_active: bool) {
+        if !self.has_ha {
+            return engine.handle_segment(now_ns, Err("no such file".to_owned()));
+        }
+        self.is_active = is_active;
+        engine.handle_segment(now_ns, Ok(()));
+        let kind = if is_active {
+            Kind::SegmentTake
+        } else {
+            Kind::SegmentDrop
+        };
+        let answer = Written::new(kind, IkeSpis(0, 0)).bytes();
+        engine.handle_charon_message(now_ns, &answer);
+    }
+
+    pub fn tell(
+        &mut self,
+        now_ns: u64,
+        kernel: &mut Kernel,
+        messages: &[Body],
+    ) -> Result<(), NotTold> {
+        if !self.has_ha {
+            return Err(NotTold::Refused("nobody listens".to_owned()));
+        }
+        for message in messages {
+            self.read(
+                now_ns,
+                kernel,
+                &Message::read(message.bytes()).expect("a message"),
+            );
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, now_ns: u64, kernel: &mut Kernel, message: &Message) {
+        let ike = message.ike.expect("an IKE SA");
+        match message.kind {
+            Kind::IkeAdd => {
+                assert!(
+                    !self.ikes.contains_key(&ike),
+                    "a second one would have other keys"
+                );
+                let replaced = message.rekeyed.filter(|it| self.ikes.remove(it).is_some());
+                let children = self.children.values_mut();
+                children
+                    .filter(|it| Some(**it) == replaced)
+                    .for_each(|it| *it = ike);
+                self.ikes.insert(ike, replaced);
+            }
+            Kind::IkeUpdate if message.remote_vips.is_empty() => {
+                assert!(self.ikes.contains_key(&ike));
+            }
+            Kind::IkeUpdate => drop(self.vips.insert(ike)),
+            Kind::MidInitiator | Kind::MidResponder => {
+                self.message_ids.extend(message.mid.map(|it| (ike, it)));
+            }
+            Kind::ChildAdd => self.add_child(now_ns, kernel, ike, message),
+            _ => panic!("{:?} is not for it", message.kind),
+        }
+    }
+
+    /// Adds SAs and policies of a child; it fails if the kernel has such SAs.
+    fn add_child(&mut self, now_ns: u64, kernel: &mut Kernel, ike: IkeSpis, message: &Message) {
+        assert!(self.ikes.contains_key(&ike), "its IKE SA is not there");
+        let number = message.inbound_spi.expect("an SPI") - INBOUND;
+        if self.fails.contains(&number) {
+            return;
+        }
+        if tunnel(number)
+            .into_iter()
+            .all(|sa| kernel.add_sa(now_ns, sa))
+        {
+            policies(number)
+                .into_iter()
+                .for_each(|it| kernel.put_policy(it));
+            self.children.insert(number, ike);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! IKE sessions: charon on the other node goes on with them, and with the SAs of their children.
+
+use super::charon::Charon;
+use super::daemon::report_daemon_event;
+use super::*;
+use crate::sessions::IkeSpis;
+use crate::sessions::message::{Kind, message_id};
+
+const IKE: IkeSpis = IkeSpis(11, 12);
+const NEXT: IkeSpis = IkeSpis(21, 22);
+
+/// A pair with tunnels, of which charon on the first node has told.
+fn pair_with_sessions(tunnels: u32) -> Pair {
+    let mut pair = Pair::settled(tunnels);
+    for number in 0..tunnels {
+        let ike = IkeSpis(100 + u64::from(number), 1);
+        tell(&mut pair, 0, &Charon::connected(ike, &[number]));
+    }
+    pair
+}
+
+/// charon on a node says this.
+fn tell(pair: &mut Pair, node: usize, messages: &[Vec<u8>]) {
+    for message in messages {
+        let now_ns = pair.now_ns;
+        pair.nodes[node]
+            .engine
+            .handle_charon_message(now_ns, message);
+    }
+    pair.settle();
+}
+
+fn start_charon(pair: &mut Pair, node: usize) {
+    pair.nodes[node].charon = Charon {
+        has_ha: true,
+        ..Charon::default()
+    };
+    report_daemon_event(pair, node, DaemonEvent::Started);
+    pair.settle();
+}
+
+fn fail_over(pair: &mut Pair) {
+    pair.kill(0);
+    pair.activate(1);
+}
+
+fn taken_over(pair: &Pair, node: usize) -> u64 {
+    pair.nodes[node].count("sessions_taken_over")
+}
+
+#[test]
+fn charon_goes_on_with_the_sessions_of_a_node_that_died() {
+    let mut pair = pair_with_sessions(20);
+    pair.carry(0, &out_of(3), 500);
+    pair.carry(0, &in_of(3), 400);
+    let mids = message_id(3, Kind::MidResponder, IkeSpis(103, 1), false, 9);
+    tell(&mut pair, 0, &[mids]);
+    pair.run(S);
+    fail_over(&mut pair);
+    pair.carry(1, &out_of(3), 10);
+    start_charon(&mut pair, 1);
+    let charon = &pair.nodes[1].charon;
+    assert_eq!((charon.ikes.len(), charon.children.len()), (20, 20));
+    assert!(charon.is_active);
+    assert_eq!(charon.message_ids[&IkeSpis(103, 1)], 9);
+    assert_eq!(taken_over(&pair, 1), 20);
+    assert_eq!(pair.nodes[1].holds, None);
+    // they are charon's own now, and no number is used twice
+    let sa = pair.nodes[1].kernel.sa(&out_of(3)).unwrap();
+    assert_eq!(sa.reqid, 4);
+    pair.carry(1, &out_of(3), 10);
+    let sequence = pair.replay(1, &in_of(3)).unwrap().seq;
+    assert!(sequence >= 400, "{sequence}");
+    pair.carry(1, &in_of(3), 1);
+}
+
+#[test]
+fn the_survivor_replicates_what_it_took_over() {
+    let mut pair = pair_with_sessions(2);
+    fail_over(&mut pair);
+    start_charon(&mut pair, 1);
+    pair.link();
+    pair.run(3 * S);
+    assert_eq!(pair.nodes[0].count("held_ike_sas"), 2);
+    pair.carry(1, &out_of(0), 50);
+    pair.kill(1);
+    pair.activate(0);
+    start_charon(&mut pair, 0);
+    assert_eq!(pair.nodes[0].charon.children.len(), 2);
+    pair.carry(0, &out_of(0), 50);
+}
+
+#[test]
+fn a_rekeyed_ike_sa_comes_with_the_child_of_its_former_keys() {
+    let mut pair = Pair::settled(2);
+    tell(&mut pair, 0, &Charon::connected(IKE, &[0]));
+    tell(&mut pair, 0, &Charon::rekeyed(IKE, NEXT));
+    tell(&mut pair, 0, &[Charon::child(NEXT, 1)]);
+    fail_over(&mut pair);
+    start_charon(&mut pair, 1);
+    let charon = &pair.nodes[1].charon;
+    assert_eq!(charon.ikes.keys().copied().collect::<Vec<_>>(), [NEXT]);
+    assert_eq!(charon.children, BTreeMap::from([(0, NEXT), (1, NEXT)]));
+    assert_eq!(taken_over(&pair, 1), 2);
+}
+
+#[test]
+fn what_charon_does_not_add_is_put_back_and_established_again() {
+    let mut pair = pair_with_sessions(3);
+    fail_over(&mut pair);
+    pair.carry(1, &out_of(1), 10);
+    pair.nodes[1].charon.fails.insert(1);
+    let fails = BTreeSet::from([1]);
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        fails,
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    pair.advance(2 * S);
+    assert_eq!(pair.nodes[1].charon.children.len(), 2);
+    assert_eq!(
+        (
+            taken_over(&pair, 1),
+            pair.nodes[1].count("sessions_not_taken")
+        ),
+        (2, 1)
+    );
+    pair.carry(1, &out_of(1), 10);
+    assert_eq!(pair.nodes[1].holds, None);
+}
+
+#[test]
+fn without_its_plugin_charon_is_told_nothing() {
+    let mut pair = pair_with_sessions(2);
+    fail_over(&mut pair);
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    pair.advance(2 * S);
+    assert!(!pair.nodes[1].engine.are_sessions_waiting());
+    pair.carry(1, &out_of(1), 10);
+}
+
+#[test]
+fn a_charon_that_ends_is_followed_by_one_with_its_sessions() {
+    let mut pair = pair_with_sessions(2);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
+    pair.settle();
+    start_charon(&mut pair, 0);
+    assert_eq!(pair.nodes[0].charon.ikes.len(), 2);
+}
+
+#[test]
+fn a_role_that_leaves_while_charon_takes_over_leaves_no_number_twice() {
+    for wait_ms in 0..6 {
+        let mut pair = pair_with_sessions(12);
+        pair.link();
+        pair.switch_over(0);
+        pair.run(S);
+        pair.carry(1, &out_of(1), 10);
+        pair.nodes[1].charon.has_ha = true;
+        pair.nodes[1].charon.fails = (0..12).collect();
+        report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+        pair.advance(wait_ms * 100 * MS);
+        pair.switch_over(1);
+        pair.advance(S);
+        assert!(!pair.nodes[1].charon.is_active);
+        pair.carry(0, &out_of(1), 10);
+        pair.carry(0, &in_of(1), 1);
+    }
+}

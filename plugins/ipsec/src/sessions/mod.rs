@@ -1,0 +1,18 @@
+//! IKE sessions: what charon's plugin `ha` tells of its IKE SAs, kept as records, so that a charon on the other node
+//! goes on with them.
+//!
+//! `socket.rs` has the sockets to charon, `message.rs` reads its messages, `table.rs` keeps what another charon needs,
+//! and `wire.rs` is the form of that between the nodes. `engine/sessions` decides what charon gets, and when.
+
+pub mod message;
+mod socket;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+#[cfg(test)]
+pub mod written;
+
+pub use message::IkeSpis;
+pub use socket::Charon;
+pub use table::{Child, IkeSa, SessionId, Sessions};

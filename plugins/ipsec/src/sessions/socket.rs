@@ -1,0 +1,173 @@
+//! Sockets to charon's plugin `ha` on this node, and its FIFO.
+//!
+//! charon's messages have keys in them, and no proof of who sent them. Any program may bind a port of the loopback
+//! interface, so this end is connected to charon's, and sends nothing before the kernel says that the socket there is of
+//! charon's user.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags};
+use zeroize::Zeroizing;
+
+use crate::engine::NotTold;
+use crate::sa::Body;
+use crate::sessions::message::MESSAGE_MAX;
+
+/// Port of charon's `ha`.
+const PORT: u16 = 4510;
+/// Addresses of charon and of this plugin: `local` and `remote` of charon's settings.
+const CHARON: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+const PLUGIN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// FIFO of `ha`, beside the control socket.
+const FIFO: &str = "charon.ha";
+const SOCKETS: &str = "/proc/thread-self/net/udp";
+/// Room for messages in bytes: a charon with thousands of IKE SAs says a lot at once.
+const SOCKET_BYTES: usize = 8 << 20;
+/// Number of messages that are read in one turn.
+const READS_MAX: usize = 256;
+
+pub struct Charon {
+    /// None without an IKE daemon that can be asked.
+    socket: Option<UdpSocket>,
+    fifo: PathBuf,
+}
+
+impl Charon {
+    /// Opens the socket; `control` is charon's control socket.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn open(control: Option<&Path>) -> io::Result<Self> {
+        let folder = control.and_then(Path::parent);
+        let socket = folder.map(|_| open()).transpose()?;
+        Ok(Self {
+            socket,
+            fifo: folder.unwrap_or(Path::new("/run")).join(FIFO),
+        })
+    }
+
+    pub fn fd(&self) -> Option<RawFd> {
+        self.socket.as_ref().map(|it| it.as_fd().as_raw_fd())
+    }
+
+    /// Returns the messages that wait.
+    pub fn messages(&self) -> Vec<Body> {
+        let mut messages = Vec::new();
+        let mut buffer = Zeroizing::new(vec![0; MESSAGE_MAX + 1]);
+        let socket = self.socket.as_ref();
+        for _ in 0..READS_MAX {
+            match socket.map(|it| it.recv(&mut buffer)) {
+                Some(Ok(length)) => messages.push(Body::new(buffer[..length].to_vec())),
+                // charon has ended, and an earlier message found nobody
+                Some(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {}
+                _ => break,
+            }
+        }
+        messages
+    }
+
+    /// Tells charon whether it is to answer for its IKE SAs.
+    ///
+    /// # Errors
+    /// charon does not read its FIFO, or something else is in its place.
+    pub fn set_segment(&self, is_active: bool) -> io::Result<()> {
+        let order: &[u8] = if is_active { b"+1\n" } else { b"-1\n" };
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fifo = rustix::fs::open(&self.fifo, flags, Mode::empty())?;
+        let found = rustix::fs::fstat(&fifo)?;
+        let is_fifo = FileType::from_raw_mode(found.st_mode) == FileType::Fifo;
+        let is_others = Mode::from_raw_mode(found.st_mode).intersects(Mode::WGRP | Mode::WOTH);
+        if !is_fifo || is_others {
+            let why = "it is no FIFO that only its owner may write to";
+            return Err(io::Error::other(why));
+        }
+        rustix::io::write(&fifo, order)?;
+        Ok(())
+    }
+
+    /// Passes messages on.
+    ///
+    /// # Errors
+    /// charon has not read the last ones, or does not listen.
+    pub fn tell(&self, messages: &[Body]) -> Result<(), NotTold> {
+        let refused = |error: io::Error| NotTold::Refused(error.to_string());
+        let Some(socket) = &self.socket else {
+            return Err(NotTold::Refused("no IKE daemon is asked".to_owned()));
+        };
+        match charons_socket().map_err(refused)? {
+            None => Err(NotTold::Refused(
+                "charon's plugin ha does not listen".to_owned(),
+            )),
+            Some(found) if found.user != 0 => Err(NotTold::Refused(format!(
+                "port {PORT} of {CHARON} is not charon's: a program of user {} listens there",
+                found.user
+            ))),
+            Some(found) if found.waiting > 0 => Err(NotTold::Busy),
+            Some(_) => {
+                for message in messages {
+                    socket.send(message.bytes()).map_err(refused)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn open() -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(SocketAddrV4::new(PLUGIN, PORT))?;
+    socket.connect(SocketAddrV4::new(CHARON, PORT))?;
+    socket.set_nonblocking(true)?;
+    let fd: BorrowedFd<'_> = socket.as_fd();
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, SOCKET_BYTES)?;
+    Ok(socket)
+}
+
+/// Socket of charon's end.
+#[derive(Debug, PartialEq, Eq)]
+struct FoundSocket {
+    user: u32,
+    /// Bytes that its program has not read.
+    waiting: u64,
+}
+
+fn charons_socket() -> io::Result<Option<FoundSocket>> {
+    let list = std::fs::read_to_string(SOCKETS)?;
+    Ok(list.lines().find_map(found_socket))
+}
+
+/// Reads a line of the kernel's list, if it is about charon's end.
+fn found_socket(line: &str) -> Option<FoundSocket> {
+    let mut fields = line.split_whitespace();
+    let address = fields.nth(1)?;
+    // the kernel writes the bytes of an address as a number of this machine
+    let charon = u32::from_ne_bytes(CHARON.octets());
+    if address != format!("{charon:08X}:{PORT:04X}") {
+        return None;
+    }
+    let (_, waiting) = fields.nth(2)?.split_once(':')?;
+    Some(FoundSocket {
+        waiting: u64::from_str_radix(waiting, 16).ok()?,
+        user: fields.nth(2)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charons_end_is_told_from_others_with_its_user_and_what_it_has_not_read() {
+        let line = "  123: 0100007F:119E 0200007F:119E 01 00000000:00000A00 00:00000000 00000000   997        0 12345 2 0000000000000000 0";
+        let found = FoundSocket {
+            user: 997,
+            waiting: 0xa00,
+        };
+        assert_eq!(found_socket(line), Some(found));
+        let other = line.replacen("0100007F:119E", "0300007F:119E", 1);
+        assert_eq!(found_socket(&other), None);
+        assert_eq!(found_socket("  sl  local_address rem_address   st"), None);
+    }
+}
