@@ -97,6 +97,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
             (net("fd01::/64"), net("::/0")),
         ],
         sent: vec![(net("10.2.0.1/32"), net("10.2.0.2/32"))],
+        ..HeldTraffic::default()
     };
     let work = || {
         const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
@@ -667,7 +668,8 @@ fn a_stopped_sa_says_its_last_number() {
     ids.insert(1, stranger);
     for expected in [vec![Some((1 << 32) + 5), Some(77), Some(9)], Vec::new()] {
         let stopped = kernel.stop(&ids);
-        let numbers: Vec<_> = stopped.iter().map(|(_, oseq)| *oseq).collect();
+        let last = stopped.iter().map(|(_, replay)| replay.as_ref());
+        let numbers: Vec<_> = last.map(|it| it.map(|it| it.oseq)).collect();
         assert_eq!(numbers, expected);
     }
     assert_eq!(read(&mut kernel).0, []);

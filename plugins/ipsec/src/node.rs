@@ -133,11 +133,21 @@ impl Node {
                     .collect();
                 engine.handle_stopped_sas(now_ns, &stopped);
             }
-            Action::Detach(ids) => engine.handle_detached(now_ns, self.kernel.stop(&ids)),
+            Action::Detach(ids, new_sas) => {
+                let detached = match self.hold.guard(&new_sas) {
+                    Ok(()) => self.kernel.stop(&ids),
+                    Err(error) => {
+                        log::warn!("IKE sessions do not follow: nf_tables: {error}");
+                        Vec::new()
+                    }
+                };
+                engine.handle_detached(now_ns, detached);
+            }
             Action::Segment(is_active) => {
                 let done = self.charon.set_segment(is_active);
                 engine.handle_segment(now_ns, done.map_err(|error| error.to_string()));
             }
+            Action::AwaitConnections(names) => self.daemon.await_connections(names),
             Action::Tell(messages) => {
                 let done = self.charon.tell(&messages);
                 engine.handle_told(now_ns, messages, done);

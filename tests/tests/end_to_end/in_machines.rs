@@ -17,6 +17,7 @@ mod ipsec_ike;
 mod ipsec_orders;
 mod ipsec_pools;
 mod ipsec_routes;
+mod ipsec_sessions;
 mod ipsec_truth;
 mod kinds_link;
 mod machines;

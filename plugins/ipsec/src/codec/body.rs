@@ -154,6 +154,7 @@ pub fn policy_with_reqids(policy: &Policy, other: impl Fn(u32) -> u32) -> Policy
     }
     if let Some(place) = templates_in(&bytes).and_then(|range| bytes.get_mut(range)) {
         for (bytes, template) in place.chunks_exact_mut(TEMPLATE_LEN).zip(&policy.templates) {
+            bytes[16..20].copy_from_slice(&template.spi.to_be_bytes());
             bytes[44..48].copy_from_slice(&template.reqid.to_ne_bytes());
         }
     }
@@ -178,13 +179,18 @@ pub fn sa_with_own_reqid(sa: &Sa) -> Sa {
     sa_with_reqid(sa, own_reqid(sa.reqid))
 }
 
+/// Returns the policy with reqids of the plugin's range, and no SPI beside these: a packet that finds no SA with an SPI has
+/// the kernel add one that only waits, in the place of the one that an IKE daemon is about to add.
 pub fn policy_with_own_reqids(policy: &Policy) -> Policy {
-    let mut reqids = policy.templates.iter().map(|it| it.reqid);
-    if reqids.all(|it| own_reqid(it) == it) {
-        policy.clone()
-    } else {
-        policy_with_reqids(policy, own_reqid)
+    let is_own = |it: &Template| own_reqid(it.reqid) == it.reqid && (it.reqid == 0 || it.spi == 0);
+    if policy.templates.iter().all(is_own) {
+        return policy.clone();
     }
+    let mut policy = policy.clone();
+    for template in policy.templates.iter_mut().filter(|it| it.reqid != 0) {
+        template.spi = 0;
+    }
+    policy_with_reqids(&policy, own_reqid)
 }
 
 // ---- blocking policies: the policy's selector with a user of this plugin, which matches the same packets

@@ -15,7 +15,6 @@
 //!     set ip-near { type ipv4_addr; flags interval; elements = { 192.0.2.1 } }
 //!     set ip-far { type ipv4_addr; flags interval; elements = { 198.51.100.1 } }
 //!     set new-inbound { type integer; elements = { 0xc1a2b3c4 } }
-//!     set new-outbound { type integer; elements = { 0xc4b3a2c1 } }
 //!     chain forwarded {
 //!         type filter hook prerouting priority -450
 //!         meta l4proto esp @th,0,32 @new-inbound queue flags bypass to 20563
@@ -24,8 +23,6 @@
 //!     }
 //!     chain sent {
 //!         type filter hook output priority -450
-//!         meta l4proto esp @th,0,32 @new-outbound drop
-//!         udp sport 4500 @th,64,32 @new-outbound drop
 //!         meta l4proto esp accept
 //!         meta l4proto ah accept
 //!         udp sport 500 accept
@@ -35,6 +32,15 @@
 //!     chain let-go {
 //!         type filter hook output priority -449
 //!         meta mark 0x73706172 meta mark set 0
+//!     }
+//! }
+//!
+//! table inet spared-ipsec-new {
+//!     set new-outbound { type integer; elements = { 0xc4b3a2c1 } }
+//!     chain sent {
+//!         type filter hook output priority -450
+//!         meta l4proto esp @th,0,32 @new-outbound drop
+//!         udp sport 4500 @th,64,32 @new-outbound drop
 //!     }
 //! }
 //! ```
@@ -52,6 +58,7 @@ use super::expression::{
 };
 
 const TABLE: &str = "spared-ipsec-hold";
+const GUARD_TABLE: &str = "spared-ipsec-new";
 const FORWARDED: &str = "forwarded";
 const SENT: &str = "sent";
 const LET_GO: &str = "let-go";
@@ -149,7 +156,7 @@ pub fn hold(traffic: &HeldTraffic) -> Changes {
     ] {
         changes.push((NFT_MSG_NEWCHAIN, base_chain(TABLE, chain, hook, priority)));
     }
-    add_new_sas(&mut changes, &traffic.new_sas);
+    add_inbound(&mut changes, &traffic.new_sas.inbound);
     for passes in [
         pass_protocol(ESP),
         pass_protocol(AH),
@@ -182,48 +189,70 @@ pub fn end() -> Changes {
 
 /// Changes that remove the table, whether it exists or not.
 pub fn remove() -> Changes {
-    let table = || named(&[(NFTA_TABLE_NAME, TABLE)]);
+    remove_table(TABLE)
+}
+
+fn remove_table(name: &str) -> Changes {
+    let table = || named(&[(NFTA_TABLE_NAME, name)]);
     vec![(NFT_MSG_NEWTABLE, table()), (NFT_MSG_DELTABLE, table())]
 }
 
-/// Adds the sets of SPIs, and what happens to their packets.
-fn add_new_sas(changes: &mut Changes, sas: &NewSas) {
-    for (set, spis, chain) in [
-        (NEW_INBOUND, &sas.inbound, FORWARDED),
-        (NEW_OUTBOUND, &sas.outbound, SENT),
-    ] {
-        if spis.is_empty() {
-            continue;
-        }
-        add_spis(changes, set, spis);
-        for offset in [None, Some(UDP_HEADER)] {
-            let rule = rule(TABLE, chain, |out| {
-                match offset {
-                    None => meta(out, NFT_META_L4PROTO, ESP),
-                    Some(_) => udp_between(out, chain == SENT, NAT_PORT),
-                }
-                let offset = offset.unwrap_or_default();
-                load(out, NFT_PAYLOAD_TRANSPORT_HEADER, offset, SPI_LEN as usize);
-                lookup(out, set);
-                if chain == SENT {
-                    verdict(out, NF_DROP, None);
-                } else {
-                    enqueue(out, FORWARDED_QUEUE);
-                }
-            });
-            changes.push((NFT_MSG_NEWRULE, rule));
-        }
+/// Changes that drop what is sent with these SAs, and replace an earlier order. Without outbound SPIs nothing is dropped.
+pub fn guard(sas: &NewSas) -> Changes {
+    let mut changes = remove_table(GUARD_TABLE);
+    if sas.outbound.is_empty() {
+        return changes;
+    }
+    changes.push((NFT_MSG_NEWTABLE, named(&[(NFTA_TABLE_NAME, GUARD_TABLE)])));
+    let chain = base_chain(GUARD_TABLE, SENT, NF_INET_LOCAL_OUT, PRIORITY);
+    changes.push((NFT_MSG_NEWCHAIN, chain));
+    add_spis(&mut changes, (GUARD_TABLE, NEW_OUTBOUND), &sas.outbound);
+    for encapsulated in [false, true] {
+        let rule = rule(GUARD_TABLE, SENT, |out| {
+            esp(out, encapsulated, true);
+            lookup(out, NEW_OUTBOUND);
+            verdict(out, NF_DROP, None);
+        });
+        changes.push((NFT_MSG_NEWRULE, rule));
+    }
+    changes
+}
+
+/// Adds the set of inbound SPIs, and rules that have their packets wait.
+fn add_inbound(changes: &mut Changes, spis: &BTreeSet<u32>) {
+    if spis.is_empty() {
+        return;
+    }
+    add_spis(changes, (TABLE, NEW_INBOUND), spis);
+    for encapsulated in [false, true] {
+        let rule = rule(TABLE, FORWARDED, |out| {
+            esp(out, encapsulated, false);
+            lookup(out, NEW_INBOUND);
+            enqueue(out, FORWARDED_QUEUE);
+        });
+        changes.push((NFT_MSG_NEWRULE, rule));
     }
 }
 
-fn add_spis(changes: &mut Changes, name: &str, spis: &BTreeSet<u32>) {
-    let mut set = named(&[(NFTA_SET_TABLE, TABLE), (NFTA_SET_NAME, name)]);
+/// Loads the SPI of ESP, or of ESP in UDP, sent or received.
+fn esp(out: &mut Vec<u8>, encapsulated: bool, is_sent: bool) {
+    if encapsulated {
+        udp_between(out, is_sent, NAT_PORT);
+    } else {
+        meta(out, NFT_META_L4PROTO, ESP);
+    }
+    let offset = if encapsulated { UDP_HEADER } else { 0 };
+    load(out, NFT_PAYLOAD_TRANSPORT_HEADER, offset, SPI_LEN as usize);
+}
+
+fn add_spis(changes: &mut Changes, (table, name): (&str, &str), spis: &BTreeSet<u32>) {
+    let mut set = named(&[(NFTA_SET_TABLE, table), (NFTA_SET_NAME, name)]);
     number(&mut set, NFTA_SET_KEY_TYPE, 0);
     number(&mut set, NFTA_SET_KEY_LEN, SPI_LEN);
     number(&mut set, NFTA_SET_ID, changes.len() as u32);
     changes.push((NFT_MSG_NEWSET, set));
     let mut payload = named(&[
-        (NFTA_SET_ELEM_LIST_TABLE, TABLE),
+        (NFTA_SET_ELEM_LIST_TABLE, table),
         (NFTA_SET_ELEM_LIST_SET, name),
     ]);
     put_nested(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |out| {

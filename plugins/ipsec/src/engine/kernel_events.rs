@@ -157,7 +157,9 @@ impl Engine {
             ours,
             reading,
         };
+        let led = known.policy.clone();
         let before = self.store.policies.insert(id, known);
+        self.note_leading_policy(now_ns, &led);
         self.block_again(&id);
         if ours || before.is_some_and(|it| it.ours) {
             self.update_policy_record(now_ns, &id);

@@ -62,7 +62,7 @@ use std::net::IpAddr;
 use spared_replica::{Config, Replica};
 
 use crate::SECOND;
-use crate::codec::hold::HeldTraffic;
+use crate::codec::hold::{HeldTraffic, NewSas};
 use crate::config::Settings;
 use crate::sa::{Body, Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
@@ -156,10 +156,13 @@ pub enum Action {
     Silence(BTreeSet<IpAddr>),
     /// Delete these SAs, with which packets may be sent until then; call `handle_stopped_sas` with the last numbers.
     Stop(Vec<SaId>),
-    /// Delete these SAs, which charon is to add again; call `handle_detached` with the last numbers.
-    Detach(Vec<SaId>),
+    /// Delete these SAs, which charon is to add again, and drop what is sent with its own until [`Action::EndHold`]; call
+    /// `handle_detached` with the last numbers.
+    Detach(Vec<SaId>, NewSas),
     /// Tell charon whether it is to answer for its IKE SAs; call `handle_segment`.
     Segment(bool),
+    /// Call `handle_loaded` when charon has these connections.
+    AwaitConnections(BTreeSet<String>),
     /// Pass these messages on to charon's plugin `ha`; call `handle_told` with them.
     Tell(Vec<Body>),
     /// Count the packets that this node has forwarded so far; call `handle_forwarded` with them.

@@ -36,6 +36,7 @@ impl Engine {
             ViciEvent::Daemon(event) => self.handle_presence(now_ns, event),
             ViciEvent::Listed(listed) => self.handle_listed(now_ns, listed),
             ViciEvent::Withheld(fault) => self.handle_withheld(fault),
+            ViciEvent::Loaded(missing) => self.handle_loaded(now_ns, &missing),
             ViciEvent::Note(text) => return Some(text),
         }
         None

@@ -7,7 +7,7 @@ use std::path::Path;
 use spared_netlink::{PacketQueue, Transactions};
 
 use super::larval_drop::LarvalDrop;
-use crate::codec::hold::{self, Changes, HeldTraffic};
+use crate::codec::hold::{self, Changes, HeldTraffic, NewSas};
 
 /// Size of the queue in packets: 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
 const PACKETS_MAX: u32 = 16_384;
@@ -116,6 +116,8 @@ pub struct Hold {
     queues: Option<Queues>,
     faults: QueueFaults,
     ending: Option<ReleaseProgress>,
+    /// Some packets are dropped until the end.
+    is_guarded: bool,
 }
 
 impl Hold {
@@ -130,7 +132,9 @@ impl Hold {
             queues: None,
             faults: QueueFaults::default(),
             ending: None,
+            is_guarded: true,
         };
+        opened.end_guard();
         opened.remove_table();
         let looked = opened.larval_drop.check();
         opened.note_policies(&looked);
@@ -186,6 +190,23 @@ impl Hold {
         kept
     }
 
+    /// Drops what is sent with SAs that another program is about to add, until [`end`](Self::end).
+    ///
+    /// # Errors
+    /// The kernel refused it: nothing is dropped.
+    pub fn guard(&mut self, sas: &NewSas) -> io::Result<()> {
+        self.is_guarded = true;
+        self.commit(hold::guard(sas))
+    }
+
+    fn end_guard(&mut self) {
+        if std::mem::take(&mut self.is_guarded) {
+            if let Err(error) = self.commit(hold::guard(&NewSas::default())) {
+                log::warn!("packets of some tunnels are dropped: {error}");
+            }
+        }
+    }
+
     fn queue(&mut self, traffic: &HeldTraffic) -> io::Result<()> {
         // before the rules, which let packets pass that no program reads
         if self.queues.is_none() {
@@ -223,6 +244,7 @@ impl Hold {
     /// # Errors
     /// The setting of the kernel cannot be written.
     pub fn end(&mut self) -> io::Result<bool> {
+        self.end_guard();
         let left = self.with_queues(Queues::step);
         if self
             .ending
@@ -252,6 +274,7 @@ impl Hold {
     /// # Errors
     /// As [`end`](Self::end).
     pub fn close(&mut self) -> io::Result<()> {
+        self.end_guard();
         let ended = self.end_hold();
         self.remove_table();
         ended

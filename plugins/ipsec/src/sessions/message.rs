@@ -289,15 +289,28 @@ pub fn virtual_addresses(
     bytes
 }
 
+/// Writes that this end gives its only segment up: charon answers for all IKE SAs from then on. An order by the FIFO could
+/// come before messages that were sent earlier.
+pub fn release_segment(version: u8) -> Vec<u8> {
+    let mut bytes = vec![
+        version,
+        Kind::SegmentDrop as u8,
+        own_number(version, at::SEGMENT),
+    ];
+    bytes.extend(1_u16.to_be_bytes());
+    bytes
+}
+
+/// Number that a version has for one of the last types of attributes of version 3.
+fn own_number(version: u8, attribute: u8) -> u8 {
+    attribute + if version == VERSION_5 { 0 } else { 2 }
+}
+
 /// Writes the order of a message ID.
 pub fn message_id(version: u8, kind: Kind, ike: IkeSpis, is_initiator: bool, mid: u32) -> Vec<u8> {
     let mut bytes = virtual_addresses(version, ike, is_initiator, &[]);
     bytes[1] = kind as u8;
-    bytes.push(if version == VERSION_5 {
-        at::MID
-    } else {
-        at::MID + 2
-    });
+    bytes.push(own_number(version, at::MID));
     bytes.extend(mid.to_be_bytes());
     bytes
 }

@@ -44,6 +44,8 @@ pub struct IkeSa {
     pub replaces: Option<IkeSpis>,
     /// It was rekeyed, and only its children are in use.
     pub is_ended: bool,
+    /// charon's name of its connection.
+    pub connection: String,
     /// Virtual addresses of the far end.
     pub vips: Vec<IpAddr>,
     pub message_ids: MessageIds,
@@ -63,6 +65,8 @@ pub struct Child {
     /// IKE SA under which it was negotiated.
     pub ike: IkeSpis,
     pub outbound_spi: u32,
+    /// Place in the order in which children were negotiated: policies lead to the last one of a child.
+    pub order: u64,
     pub name: String,
     pub add: Body,
 }
@@ -125,6 +129,7 @@ impl Sessions {
                 end: None,
                 replaces: message.rekeyed,
                 is_ended: false,
+                connection: String::new(),
                 vips: Vec::new(),
                 message_ids: MessageIds::default(),
                 adds: vec![message.bytes],
@@ -150,6 +155,7 @@ impl Sessions {
             if known.vips.is_empty() {
                 known.vips = inherited;
             }
+            known.connection = message.config_name.unwrap_or_default();
             (known.end, known.update) = (Some(end), Some(message.bytes));
             self.unproven.remove(&ike);
             let children = self.children.values_mut();
@@ -196,7 +202,9 @@ impl Sessions {
             self.refused += 1;
             return Vec::new();
         }
+        let order = self.children.values().map(|it| it.order + 1).max();
         let child = Child {
+            order: order.unwrap_or_default(),
             version: message.version,
             end: self.ikes.get(&ike).and_then(|it| it.end),
             ike,
@@ -218,7 +226,7 @@ impl Sessions {
     }
 
     /// Removes an IKE SA with all in whose place it is, and their children.
-    fn remove_session(&mut self, ike: IkeSpis) -> Vec<SessionId> {
+    pub fn remove_session(&mut self, ike: IkeSpis) -> Vec<SessionId> {
         let mut changed = Vec::new();
         let mut next = Some(ike);
         while let Some((ike, gone)) = next.and_then(|it| self.ikes.remove_entry(&it)) {

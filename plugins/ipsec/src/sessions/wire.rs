@@ -3,7 +3,7 @@
 //! ```text
 //! IKE SA       message IDs, flags 8 (1 begun by this end, 2 ended), version 8, replaced IKE SA (1, SPIs; or 0),
 //!              n 8, virtual addresses, n 8, messages of key exchanges, message with its ends
-//! child        version 8, SPIs of its IKE SA, message
+//! child        version 8, order 64, SPIs of its IKE SA, message
 //! message      n 16, bytes
 //! message IDs  initiator 32, responder 32
 //! ```
@@ -68,6 +68,7 @@ pub fn put_ike(out: &mut ValueWriter<'_>, ike: &IkeSa) {
 
 pub fn put_child(out: &mut ValueWriter<'_>, child: &Child) {
     out.u8(child.version);
+    out.u64(child.order);
     put_spis(out, child.ike);
     put_body(out, &child.add);
 }
@@ -104,6 +105,7 @@ pub fn read_ike(spis: IkeSpis, value: &[u8]) -> Result<IkeSa, Malformed> {
         end: update.local_address,
         replaces,
         is_ended: flags & ENDED != 0,
+        connection: update.config_name.unwrap_or_default(),
         vips: vips?,
         message_ids,
         adds,
@@ -119,6 +121,7 @@ pub fn read_ike(spis: IkeSpis, value: &[u8]) -> Result<IkeSa, Malformed> {
 pub fn read_child(inbound_spi: u32, value: &[u8]) -> Result<Child, Malformed> {
     let mut reader = Reader(value);
     let version = reader.u8()?;
+    let order = reader.u64()?.min(u64::MAX / 2);
     let ike = read_spis(&mut reader)?;
     let add = message(&mut reader, version, Kind::ChildAdd, ike)?;
     end(&reader)?;
@@ -128,6 +131,7 @@ pub fn read_child(inbound_spi: u32, value: &[u8]) -> Result<Child, Malformed> {
             end: None,
             ike,
             outbound_spi,
+            order,
             name: add.config_name.unwrap_or_default(),
             add: add.bytes,
         }),

@@ -52,6 +52,8 @@ pub enum ViciEvent {
     Listed(Option<Listed>),
     /// Reason why it may assign an address that a client already has, if it changed.
     Withheld(Option<String>),
+    /// charon has all connections that were awaited, but these.
+    Loaded(BTreeSet<String>),
     /// A line for the log.
     Note(String),
 }
@@ -113,6 +115,11 @@ impl Daemon {
     /// Sets the addresses that charon must not assign. Replaces the earlier ones.
     pub fn withhold(&self, addresses: BTreeSet<IpAddr>) {
         self.order(Order::Withhold(addresses));
+    }
+
+    /// Waits until charon has these connections; a charon that ends is not waited for.
+    pub fn await_connections(&self, names: BTreeSet<String>) {
+        self.order(Order::AwaitConnections(names));
     }
 
     /// Asks charon for its connections and pools. Returns false if there is no thread.

@@ -1,5 +1,6 @@
 //! Thread for charon: it sleeps until charon reports a change, or a command arrives.
 
+mod loaded;
 mod pools;
 mod presence;
 mod session;
@@ -25,6 +26,7 @@ use super::list::{self, Sas};
 use super::list_schedule::ListSchedule;
 use super::stop_signal::StopSignal;
 use super::withhold::Withholding;
+use loaded::AwaitedConnections;
 use presence::CharonPresence;
 use session::CharonSession;
 
@@ -52,6 +54,7 @@ pub enum Order {
     Ping,
     List,
     Withhold(BTreeSet<IpAddr>),
+    AwaitConnections(BTreeSet<String>),
 }
 
 pub struct Thread {
@@ -72,6 +75,7 @@ pub struct Thread {
     adopt_at: Instant,
     list_schedule: ListSchedule,
     withholding: Withholding,
+    awaited: Option<AwaitedConnections>,
 }
 
 /// Sends events to the engine.
@@ -113,6 +117,7 @@ impl Thread {
             adopt_at: now,
             list_schedule: ListSchedule::new(now),
             withholding: Withholding::new(now),
+            awaited: None,
         }
     }
 
@@ -136,6 +141,9 @@ impl Thread {
             Order::Ping => return self.is_pinged = true,
             Order::List => return self.order_list(now),
             Order::Withhold(addresses) => return self.order_withholding(now, addresses),
+            Order::AwaitConnections(names) => {
+                return self.awaited = Some(AwaitedConnections::new(now, names));
+            }
         };
         if let Some(session) = &mut self.session {
             session.forget_initiations();
@@ -164,6 +172,7 @@ impl Thread {
             self.withhold()?;
             self.answer_ping()?;
             self.handle_events()?;
+            self.look_for_connections()?;
             self.handle_initiations();
             self.adopt()?;
             self.list()?;
@@ -198,6 +207,23 @@ impl Thread {
             self.report(ViciEvent::Daemon(DaemonEvent::Started));
         }
         self.report_names(&sas);
+        Ok(())
+    }
+
+    fn look_for_connections(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
+        let is_due = |it: &&mut AwaitedConnections| it.look_at() <= now;
+        let Some(awaited) = self.awaited.as_mut().filter(is_due) else {
+            return Ok(());
+        };
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let connections = list::connections(&mut session.client)?;
+        if let Some(missing) = awaited.handle_list(now, connections.keys()) {
+            self.awaited = None;
+            self.report(ViciEvent::Loaded(missing));
+        }
         Ok(())
     }
 
@@ -379,6 +405,7 @@ impl Thread {
             None => again,
         };
         self.session = None;
+        self.awaited = None;
         if self.list_schedule.handle_fault() {
             self.report(ViciEvent::Listed(None));
         }
@@ -421,6 +448,7 @@ impl Thread {
             adopts.then_some(self.adopt_at),
             Some(self.list_schedule.due()),
             self.withholding.due(),
+            self.awaited.as_ref().map(AwaitedConnections::look_at),
         ];
         let due = due.into_iter().flatten().chain(session.deadlines()).min();
         due.unwrap_or_else(|| Instant::now() + RETRY_ABSENT)

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! charon is there     -1 to its FIFO: its answer on the socket tells that it listens, and its version
+//! connections         are loaded after its start, and each IKE SA has one
 //! IKE SAs             with their identities, virtual addresses and message IDs; those that were rekeyed with the
 //!                     children that they still have, before the IKE SA in their place
-//! +1                  charon answers for all of them, and assigns addresses
+//! segment             charon answers for all of them, and assigns addresses
 //! children            a few at a time: their SAs are in the kernel, and become charon's
 //! ```
 //!
@@ -16,7 +17,7 @@ use super::super::{Action, Engine};
 use crate::MS;
 use crate::sa::Body;
 use crate::sessions::message::{self, Kind, Message};
-use crate::sessions::{IkeSpis, SessionId, Sessions};
+use crate::sessions::{IkeSpis, Sessions};
 
 use super::handover::Batch;
 
@@ -45,6 +46,10 @@ enum Stage {
     /// charon was asked whether it listens.
     Asked {
         until_ns: u64,
+    },
+    /// charon listens, and has its connections soon.
+    Loading {
+        version: u8,
     },
     Feeding,
     /// charon has all sessions.
@@ -116,7 +121,7 @@ impl Feed {
 
     /// True if charon may still get sessions: nothing that it could take over is established again meanwhile.
     pub fn is_under_way(&self) -> bool {
-        matches!(self.stage, Stage::Asked { .. } | Stage::Feeding)
+        !matches!(self.stage, Stage::Idle | Stage::Done)
     }
 
     pub fn fault(&self) -> Option<&str> {
@@ -127,8 +132,8 @@ impl Feed {
     pub fn text(&self) -> String {
         match (self.stage, self.version) {
             (_, None) => "do not follow: charon's plugin ha does not answer".to_owned(),
-            (Stage::Asked { .. } | Stage::Feeding, _) => "on their way to charon".to_owned(),
             (Stage::Idle | Stage::Done, _) => "follow".to_owned(),
+            _ => "on their way to charon".to_owned(),
         }
     }
 
@@ -142,13 +147,15 @@ impl Feed {
     }
 
     /// Steps for the sessions that charon does not have, of its version.
-    fn plan(&self, sessions: &Sessions, version: u8) -> VecDeque<Step> {
+    fn plan(&self, sessions: &Sessions, version: u8, missing: &BTreeSet<String>) -> VecDeque<Step> {
         let is_wanted = |spis: &IkeSpis| {
             let ike = sessions
                 .ikes
                 .get(spis)
                 .filter(|_| !self.there.contains(spis));
-            ike.is_some_and(|it| it.version == version && it.end.is_some())
+            ike.is_some_and(|it| {
+                it.version == version && it.end.is_some() && !missing.contains(&it.connection)
+            })
         };
         let mut planned = BTreeSet::new();
         let (mut first, mut last) = (VecDeque::new(), VecDeque::new());
@@ -165,8 +172,10 @@ impl Feed {
             planned.insert(*spis);
             first.push_back(Step::Ike(*spis));
             let children = sessions.children.iter().filter(|(_, it)| it.ike == *spis);
+            let mut children: Vec<_> = children.collect();
+            children.sort_by_key(|(_, it)| it.order);
             let steps = if ike.is_ended { &mut first } else { &mut last };
-            steps.extend(children.map(|(spi, _)| Step::Child(*spi)));
+            steps.extend(children.into_iter().map(|(spi, _)| Step::Child(*spi)));
         }
         first.push_back(Step::Activate);
         first.append(&mut last);
@@ -271,9 +280,32 @@ impl Engine {
         if feed.is_older && kind == Kind::SegmentTake {
             return self.finish_feed(now_ns);
         }
-        feed.stage = Stage::Feeding;
+        feed.stage = Stage::Loading { version };
         feed.next_ns = None;
-        feed.steps = feed.plan(&self.store.sessions.own, version);
+        let ikes = self.store.sessions.own.ikes.values();
+        let names: BTreeSet<String> = ikes.map(|it| it.connection.clone()).collect();
+        if names.is_empty() {
+            self.handle_loaded(now_ns, &names);
+        } else {
+            self.push_action(Action::AwaitConnections(names));
+        }
+    }
+
+    /// Handles the end of the wait for charon's connections; it does not have the `missing` ones.
+    pub fn handle_loaded(&mut self, now_ns: u64, missing: &BTreeSet<String>) {
+        let feed = &mut self.ike.feed;
+        let Stage::Loading { version } = feed.stage else {
+            return;
+        };
+        feed.stage = Stage::Feeding;
+        feed.steps = feed.plan(&self.store.sessions.own, version, missing);
+        if !missing.is_empty() {
+            let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+            let missing = missing.join(", ");
+            self.event(format!(
+                "IKE sessions of {missing} do not follow: charon has no such connection here"
+            ));
+        }
         self.feed_next(now_ns);
     }
 
@@ -319,7 +351,7 @@ impl Engine {
             match self.ike.feed.steps.pop_front() {
                 None => return self.finish_feed(now_ns),
                 Some(Step::Ike(spis)) => self.feed_ike(spis),
-                Some(Step::Activate) => self.push_action(Action::Segment(true)),
+                Some(Step::Activate) => self.activate(),
                 Some(Step::Child(spi)) => self.begin_batch(now_ns, spi),
             }
         }
@@ -334,6 +366,12 @@ impl Engine {
         }
         feed.there.insert(spis);
         feed.messages.extend(messages);
+    }
+
+    fn activate(&mut self) {
+        if let Some(version) = self.ike.feed.version {
+            self.tell(vec![Body::new(message::release_segment(version))]);
+        }
     }
 
     /// Puts messages on their way to charon, behind those that are.
@@ -370,22 +408,24 @@ impl Engine {
         feed.steps.clear();
         feed.messages.clear();
         feed.next_ns = None;
-        let there = &self.ike.feed.there;
-        let sessions = &self.store.sessions.own;
-        let lost = sessions.ikes.keys().filter(|it| !there.contains(*it));
-        let lost: Vec<IkeSpis> = lost.copied().collect();
-        let is_older = self.ike.feed.is_older;
-        for spis in lost.into_iter().filter(|_| !is_older) {
-            let children = self.store.sessions.own.children.iter();
-            let children = children.filter(|(_, it)| it.ike == spis);
-            let children: Vec<u32> = children.map(|(spi, _)| *spi).collect();
-            for spi in children {
-                self.forget_session(now_ns, SessionId::Child(spi));
-            }
-            self.forget_session(now_ns, SessionId::Ike(spis));
+        if !self.ike.feed.is_older {
+            self.forget_lost(now_ns);
         }
         self.order_adoption();
         self.mark_dirty();
+    }
+
+    /// Forgets sessions that charon did not get; those that were rekeyed go with the ones in their place.
+    fn forget_lost(&mut self, now_ns: u64) {
+        let there = &self.ike.feed.there;
+        let ikes = self.store.sessions.own.ikes.iter();
+        let lost = ikes.filter(|(spis, it)| !it.is_ended && !there.contains(*spis));
+        let lost: Vec<IkeSpis> = lost.map(|(spis, _)| *spis).collect();
+        for spis in lost {
+            for id in self.store.sessions.own.remove_session(spis) {
+                self.update_session_record(now_ns, id);
+            }
+        }
     }
 
     pub(in super::super) fn handle_feed_timeout(&mut self, now_ns: u64) {
@@ -410,7 +450,7 @@ impl Engine {
                 self.finish_feed(now_ns);
             }
             Stage::Feeding => self.feed_next(now_ns),
-            Stage::Idle | Stage::Done => {}
+            Stage::Idle | Stage::Loading { .. } | Stage::Done => {}
         }
     }
 

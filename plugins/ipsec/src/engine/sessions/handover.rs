@@ -11,7 +11,7 @@ use super::super::resume::network_pair_of;
 use super::super::{Action, Change, Engine};
 use crate::MS;
 use crate::codec::hold::{HeldTraffic, NewSas};
-use crate::sa::{Body, Direction, Replay, Sa, SaId};
+use crate::sa::{Body, Direction, Policy, Replay, Sa, SaId};
 use crate::sessions::SessionId;
 
 /// Number of children whose packets wait at a time.
@@ -38,6 +38,8 @@ enum Stage {
     Adding,
     /// Numbers are on their way to the kernel.
     Numbering,
+    /// Policies are to lead to charon's SAs: its outbound ones are put by their reqids.
+    Leading,
 }
 
 /// Children whose SAs are on their way to charon.
@@ -47,6 +49,8 @@ pub struct Batch {
     /// Children, by inbound SPI, with their SAs.
     children: BTreeMap<u32, [SaId; 2]>,
     awaited: BTreeMap<SaId, Awaited>,
+    /// Reqids of charon's outbound SAs to which no policy leads yet.
+    reqids: BTreeSet<u32>,
     until_ns: u64,
 }
 
@@ -96,10 +100,12 @@ impl Engine {
             stage: Stage::Detaching,
             children,
             awaited,
+            reqids: BTreeSet::new(),
             until_ns: now_ns + ADD_NS,
         });
+        let new_sas = traffic.new_sas.clone();
         self.push_action(Action::Hold(traffic));
-        self.push_action(Action::Detach(ids));
+        self.push_action(Action::Detach(ids, new_sas));
     }
 
     /// SAs of a child that this plugin has in the kernel: inbound and outbound.
@@ -229,9 +235,7 @@ impl Engine {
                 self.outbox.push_change(change);
             }
         }
-        if batch.awaited.is_empty() {
-            self.handle_numbered(now_ns);
-        }
+        self.handle_numbered(now_ns);
     }
 
     /// Handles the kernel's answer to the numbers of an SA; returns false if it is another one.
@@ -251,14 +255,14 @@ impl Engine {
             spi.into_iter().for_each(|spi| self.drop_child(now_ns, spi));
         } else if let Some(awaited) = self.take_awaited(id) {
             if let (Some(sa), Some(replay)) = (awaited.added, awaited.replay) {
+                if let (Some(batch), Direction::Out) = (&mut self.ike.feed.batch, awaited.side) {
+                    batch.reqids.insert(sa.reqid);
+                }
                 self.enter_sa(now_ns, Sa { replay, ..*sa }, 0);
                 self.note_followed(id);
             }
         }
-        let batch = self.ike.feed.batch.as_ref();
-        if batch.is_some_and(|it| it.awaited.is_empty()) {
-            self.handle_numbered(now_ns);
-        }
+        self.handle_numbered(now_ns);
         true
     }
 
@@ -281,10 +285,51 @@ impl Engine {
         children.find_map(|(spi, ids)| ids.contains(id).then_some(*spi))
     }
 
+    /// Waits for the policies once all SAs have their numbers.
     fn handle_numbered(&mut self, now_ns: u64) {
-        if let Some(batch) = self.ike.feed.batch.take() {
-            self.ike.feed.counters.taken_over += batch.children.len() as u64;
+        let batch = self.ike.feed.batch.as_mut();
+        let Some(batch) = batch.filter(|it| it.stage == Stage::Numbering && it.awaited.is_empty())
+        else {
+            return;
+        };
+        batch.stage = Stage::Leading;
+        batch.until_ns = now_ns + ADD_NS;
+        let policies = self.store.policies.values();
+        for policy in policies.filter(|it| it.policy.id.is_outbound()) {
+            for template in &policy.policy.templates {
+                batch.reqids.remove(&template.reqid);
+            }
         }
+        self.end_batch_if_led(now_ns);
+    }
+
+    /// Notes a policy of charon's.
+    pub(in super::super) fn note_leading_policy(&mut self, now_ns: u64, policy: &Policy) {
+        let Some(batch) = self
+            .ike
+            .feed
+            .batch
+            .as_mut()
+            .filter(|_| policy.id.is_outbound())
+        else {
+            return;
+        };
+        for template in &policy.templates {
+            batch.reqids.remove(&template.reqid);
+        }
+        self.end_batch_if_led(now_ns);
+    }
+
+    fn end_batch_if_led(&mut self, now_ns: u64) {
+        let is_led = |it: &mut Batch| it.stage == Stage::Leading && it.reqids.is_empty();
+        if let Some(batch) = self.ike.feed.batch.take_if(is_led) {
+            self.end_batch(now_ns, &batch);
+        }
+    }
+
+    /// Ends a batch: its packets go on.
+    fn end_batch(&mut self, now_ns: u64, batch: &Batch) {
+        self.ike.feed.counters.taken_over += batch.children.len() as u64;
         self.push_action(Action::EndHold);
         self.feed_next(now_ns);
     }
@@ -294,6 +339,13 @@ impl Engine {
         let Some(batch) = &mut self.ike.feed.batch else {
             return;
         };
+        if batch.stage == Stage::Leading {
+            // policies of its own that charon does not put, as some settings say
+            if let Some(batch) = self.ike.feed.batch.take() {
+                self.end_batch(now_ns, &batch);
+            }
+            return;
+        }
         if batch.stage == Stage::Numbering {
             // the kernel answers at once, so that this is a machine that stood still
             batch.until_ns = now_ns + ADD_NS;

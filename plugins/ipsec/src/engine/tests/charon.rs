@@ -25,6 +25,8 @@ pub struct Charon {
     pub is_active: bool,
     /// Children that it cannot add.
     pub fails: BTreeSet<u32>,
+    /// Connections that it does not have.
+    pub lacks: BTreeSet<String>,
     pub message_ids: BTreeMap<IkeSpis, u32>,
     pub vips: BTreeSet<IkeSpis>,
 }
@@ -67,6 +69,11 @@ impl Charon {
         engine.handle_charon_message(now_ns, &answer);
     }
 
+    pub fn missing(&self, mut names: BTreeSet<String>) -> BTreeSet<String> {
+        names.retain(|it| self.lacks.contains(it));
+        names
+    }
+
     pub fn tell(
         &mut self,
         now_ns: u64,
@@ -87,6 +94,9 @@ impl Charon {
     }
 
     fn read(&mut self, now_ns: u64, kernel: &mut Kernel, message: &Message) {
+        if message.kind == Kind::SegmentDrop {
+            return self.is_active = true;
+        }
         let ike = message.ike.expect("an IKE SA");
         match message.kind {
             Kind::IkeAdd => {

@@ -261,13 +261,17 @@ impl Node {
                     let stopped = self.kernel.stop(&ids);
                     self.engine.handle_stopped_sas(now_ns, &stopped);
                 }
-                Action::Detach(ids) => {
+                Action::Detach(ids, _) => {
                     let detached = self.kernel.detach(&ids);
                     self.engine.handle_detached(now_ns, detached);
                 }
                 Action::Segment(is_active) => {
                     let engine = &mut self.engine;
                     self.charon.set_segment(now_ns, engine, is_active);
+                }
+                Action::AwaitConnections(names) => {
+                    let missing = self.charon.missing(names);
+                    self.engine.handle_loaded(now_ns, &missing);
                 }
                 Action::Tell(messages) => {
                     let kernel = &mut self.kernel;

@@ -98,10 +98,21 @@ fn a_rekeyed_ike_sa_comes_with_the_child_of_its_former_keys() {
     tell(&mut pair, 0, &[Charon::child(NEXT, 1)]);
     fail_over(&mut pair);
     start_charon(&mut pair, 1);
-    let charon = &pair.nodes[1].charon;
+    assert_rekeyed(&pair, 1);
+    // and stays with it
+    pair.link();
+    pair.run(3 * S);
+    pair.kill(1);
+    pair.activate(0);
+    start_charon(&mut pair, 0);
+    assert_rekeyed(&pair, 0);
+}
+
+fn assert_rekeyed(pair: &Pair, node: usize) {
+    let charon = &pair.nodes[node].charon;
     assert_eq!(charon.ikes.keys().copied().collect::<Vec<_>>(), [NEXT]);
     assert_eq!(charon.children, BTreeMap::from([(0, NEXT), (1, NEXT)]));
-    assert_eq!(taken_over(&pair, 1), 2);
+    assert_eq!(taken_over(pair, node), 2);
 }
 
 #[test]
@@ -138,6 +149,23 @@ fn without_its_plugin_charon_is_told_nothing() {
     pair.advance(2 * S);
     assert!(!pair.nodes[1].engine.are_sessions_waiting());
     pair.carry(1, &out_of(1), 10);
+}
+
+#[test]
+fn sessions_of_a_connection_that_charon_does_not_have_are_named() {
+    let mut pair = pair_with_sessions(2);
+    fail_over(&mut pair);
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        lacks: BTreeSet::from(["rw".to_owned()]),
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    let events = &pair.nodes[1].events;
+    let named = "IKE sessions of rw do not follow: charon has no such connection here";
+    assert!(events.iter().any(|it| it == named), "{events:?}");
+    assert!(pair.nodes[1].charon.ikes.is_empty());
+    assert!(!pair.nodes[1].engine.are_sessions_waiting());
 }
 
 #[test]
