@@ -348,6 +348,11 @@ impl Engine {
             if self.ike.feed.batch.is_some() {
                 return;
             }
+            let is_child = matches!(self.ike.feed.steps.front(), Some(Step::Child(_)));
+            if is_child && !self.can_hand_over() {
+                self.ike.feed.next_ns = Some(now_ns + BUSY_NS);
+                return;
+            }
             match self.ike.feed.steps.pop_front() {
                 None => return self.finish_feed(now_ns),
                 Some(Step::Ike(spis)) => self.feed_ike(spis),
@@ -355,6 +360,11 @@ impl Engine {
                 Some(Step::Child(spi)) => self.begin_batch(now_ns, spi),
             }
         }
+    }
+
+    /// True if the SAs of a failover are in the kernel, and no other packets wait than those of a batch.
+    fn can_hand_over(&self) -> bool {
+        self.is_installed() && self.switchover.resume.is_none()
     }
 
     fn feed_ike(&mut self, spis: IkeSpis) {

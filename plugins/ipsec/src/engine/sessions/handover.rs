@@ -108,27 +108,22 @@ impl Engine {
         self.push_action(Action::Detach(ids, new_sas));
     }
 
-    /// SAs of a child that this plugin has in the kernel: inbound and outbound.
+    /// SAs of a child in the kernel here: inbound and outbound.
     fn sas_of_child(&self, spi: u32) -> Option<[SaId; 2]> {
         let child = self.store.sessions.own.children.get(&spi)?;
         let end = child.end?;
-        let inbound = self.installed_sa(Direction::In, spi, |sa| sa.id.destination == end)?;
-        let outbound =
-            self.installed_sa(Direction::Out, child.outbound_spi, |sa| sa.source == end)?;
-        Some([inbound, outbound])
-    }
-
-    fn installed_sa(
-        &self,
-        side: Direction,
-        spi: u32,
-        is_wanted: impl Fn(&Sa) -> bool,
-    ) -> Option<SaId> {
-        let installed = self.installed.iter();
-        let mut ids =
-            installed.filter(|(id, it)| it.side() == side && id.spi == spi && id.protocol == ESP);
-        let id = ids.find_map(|(id, _)| self.store.sas.get(id).filter(|it| is_wanted(&it.sa)))?;
-        Some(id.sa.id)
+        let find = |side, spi| {
+            let mut sas = self.store.sas.iter();
+            let found = sas.find(|(id, it)| {
+                let is_child = id.spi == spi && id.protocol == ESP && it.side == Some(side);
+                is_child && it.sa.local_end(side) == end
+            });
+            found.map(|(id, _)| *id)
+        };
+        Some([
+            find(Direction::In, spi)?,
+            find(Direction::Out, child.outbound_spi)?,
+        ])
     }
 
     /// Packets that wait: into these tunnels, and out of them.
@@ -136,7 +131,7 @@ impl Engine {
         let mut traffic = HeldTraffic::default();
         let out = awaited.iter().filter(|(_, it)| it.side == Direction::Out);
         let reqids: BTreeSet<u32> = out
-            .filter_map(|(id, _)| Some(self.installed.get(id)?.reqid()))
+            .filter_map(|(id, _)| Some(self.store.sas.get(id)?.sa.reqid))
             .collect();
         let policies = self.store.policies.values().map(|it| &it.policy);
         for policy in policies.filter(|it| it.id.is_outbound()) {
@@ -365,6 +360,12 @@ impl Engine {
 
     /// Takes a child out of the batch: its SAs are put back, and it is established again.
     fn drop_child(&mut self, now_ns: u64, spi: u32) {
+        self.put_back(now_ns, spi);
+        self.fail_child(now_ns, spi);
+    }
+
+    /// Takes a child out of the batch, with the SAs that it had.
+    fn put_back(&mut self, now_ns: u64, spi: u32) {
         let Some(batch) = &mut self.ike.feed.batch else {
             return;
         };
@@ -376,7 +377,6 @@ impl Engine {
             }
         }
         self.reinstall_all(now_ns, &ids);
-        self.fail_child(now_ns, spi);
     }
 
     fn fail_child(&mut self, now_ns: u64, spi: u32) {
@@ -384,14 +384,14 @@ impl Engine {
         self.forget_session(now_ns, SessionId::Child(spi));
     }
 
-    /// Ends a batch in its midst: a role left, or charon ended.
+    /// Ends a batch in its midst: a role left, or charon ended. The next charon gets these children as well.
     pub(in super::super) fn abort_batch(&mut self, now_ns: u64) {
         let Some(batch) = &self.ike.feed.batch else {
             return;
         };
         let children: Vec<u32> = batch.children.keys().copied().collect();
         for spi in children {
-            self.drop_child(now_ns, spi);
+            self.put_back(now_ns, spi);
         }
         self.ike.feed.batch = None;
         self.push_action(Action::EndHold);

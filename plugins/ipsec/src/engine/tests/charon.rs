@@ -27,6 +27,9 @@ pub struct Charon {
     pub fails: BTreeSet<u32>,
     /// Connections that it does not have.
     pub lacks: BTreeSet<String>,
+    /// It reads its messages late, every second time.
+    pub is_busy: bool,
+    pub tells: usize,
     pub message_ids: BTreeMap<IkeSpis, u32>,
     pub vips: BTreeSet<IkeSpis>,
 }
@@ -43,6 +46,15 @@ impl Charon {
     pub fn child(ike: IkeSpis, number: u32) -> Vec<u8> {
         let child = Written::new(Kind::ChildAdd, ike);
         child.spis(INBOUND + number, OUTBOUND + number).bytes()
+    }
+
+    pub fn child_deleted(ike: IkeSpis, number: u32) -> Vec<u8> {
+        let child = Written::new(Kind::ChildDelete, ike);
+        child.spis(INBOUND + number, OUTBOUND + number).bytes()
+    }
+
+    pub fn disconnected(ike: IkeSpis) -> Vec<u8> {
+        Written::new(Kind::IkeDelete, ike).bytes()
     }
 
     pub fn rekeyed(old: IkeSpis, new: IkeSpis) -> Vec<Vec<u8>> {
@@ -82,6 +94,10 @@ impl Charon {
     ) -> Result<(), NotTold> {
         if !self.has_ha {
             return Err(NotTold::Refused("nobody listens".to_owned()));
+        }
+        self.tells += 1;
+        if self.is_busy && self.tells % 2 == 1 {
+            return Err(NotTold::Busy);
         }
         for message in messages {
             self.read(

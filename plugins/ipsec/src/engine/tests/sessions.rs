@@ -36,7 +36,7 @@ fn start_charon(pair: &mut Pair, node: usize) {
         ..Charon::default()
     };
     report_daemon_event(pair, node, DaemonEvent::Started);
-    pair.settle();
+    pair.advance(50 * MS);
 }
 
 fn fail_over(pair: &mut Pair) {
@@ -195,5 +195,237 @@ fn a_role_that_leaves_while_charon_takes_over_leaves_no_number_twice() {
         assert!(!pair.nodes[1].charon.is_active);
         pair.carry(0, &out_of(1), 10);
         pair.carry(0, &in_of(1), 1);
+    }
+}
+
+/// Clients, charons and roles at random. What the clients have is what charon of the active node has.
+struct World {
+    pair: Pair,
+    random: Random,
+    active: usize,
+    /// Sessions as their far ends have them: children of each.
+    sessions: BTreeMap<IkeSpis, BTreeSet<u32>>,
+    next_ike: u64,
+    next_child: u32,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut pair = Pair::with(Settings::default());
+        pair.link();
+        pair.activate(0);
+        pair.run(S);
+        let mut world = Self {
+            pair,
+            random: Random::new(seed),
+            active: 0,
+            sessions: BTreeMap::new(),
+            next_ike: 1,
+            next_child: 0,
+        };
+        world.start();
+        world
+    }
+
+    /// charon of the active node is started, and has what its clients have.
+    fn start(&mut self) {
+        self.pair.nodes[1 - self.active].charon = Charon::default();
+        self.pair.nodes[self.active].charon = Charon {
+            has_ha: true,
+            is_busy: self.random.below(2) == 0,
+            ..Charon::default()
+        };
+        report_daemon_event(&mut self.pair, self.active, DaemonEvent::Started);
+    }
+
+    /// The role goes and comes while charon takes over, or has just ended.
+    fn flap(&mut self) {
+        for _ in 0..1 + self.random.below(3) {
+            match self.random.below(3) {
+                0 => self.die(),
+                1 => self.crash(),
+                _ => self.switch_over(),
+            }
+            let wait_ms = self.random.below(12);
+            self.pair.advance(wait_ms * MS);
+            self.carry();
+        }
+    }
+
+    fn tell(&mut self, messages: &[Vec<u8>]) {
+        tell(&mut self.pair, self.active, messages);
+    }
+
+    fn charon(&mut self) -> &mut Charon {
+        &mut self.pair.nodes[self.active].charon
+    }
+
+    fn ike(&mut self) -> Option<IkeSpis> {
+        let count = self.sessions.len() as u64;
+        let at = (count > 0).then(|| self.random.below(count))?;
+        self.sessions.keys().nth(at as usize).copied()
+    }
+
+    fn new_ike(&mut self) -> IkeSpis {
+        self.next_ike += 1;
+        IkeSpis(self.next_ike, 1)
+    }
+
+    fn new_child(&mut self, ike: IkeSpis) -> u32 {
+        let number = self.next_child;
+        self.next_child += 1;
+        self.pair.establish(self.active, number);
+        self.charon().children.insert(number, ike);
+        self.sessions.entry(ike).or_default().insert(number);
+        number
+    }
+
+    fn connect(&mut self) {
+        let ike = self.new_ike();
+        let child = self.new_child(ike);
+        self.charon().ikes.insert(ike, None);
+        self.tell(&Charon::connected(ike, &[child]));
+    }
+
+    fn rekey_ike(&mut self) {
+        let Some(old) = self.ike() else { return };
+        let new = self.new_ike();
+        let children = self.sessions.remove(&old).unwrap_or_default();
+        self.sessions.insert(new, children);
+        let charon = self.charon();
+        charon.ikes.remove(&old);
+        charon.ikes.insert(new, Some(old));
+        let moved = charon.children.values_mut().filter(|it| **it == old);
+        moved.for_each(|it| *it = new);
+        self.tell(&Charon::rekeyed(old, new));
+    }
+
+    fn rekey_child(&mut self) {
+        let Some(ike) = self.ike() else { return };
+        let old = self.sessions[&ike].first().copied();
+        let new = self.new_child(ike);
+        self.tell(&[Charon::child(ike, new)]);
+        if let Some(old) = old {
+            self.end_child(ike, old);
+        }
+    }
+
+    fn end_child(&mut self, ike: IkeSpis, number: u32) {
+        self.charon().children.remove(&number);
+        if let Some(children) = self.sessions.get_mut(&ike) {
+            children.remove(&number);
+        }
+        self.tell(&[Charon::child_deleted(ike, number)]);
+        let kernel = &mut self.pair.nodes[self.active].kernel;
+        for sa in tunnel(number) {
+            kernel.delete_sa(&sa.id, Deleter::Daemon);
+        }
+        self.pair.settle();
+        report_daemon_event(&mut self.pair, self.active, DaemonEvent::Answered);
+    }
+
+    fn disconnect(&mut self) {
+        let Some(ike) = self.ike() else { return };
+        for number in self.sessions.remove(&ike).unwrap_or_default() {
+            self.end_child(ike, number);
+        }
+        self.charon().ikes.remove(&ike);
+        self.tell(&[Charon::disconnected(ike)]);
+    }
+
+    fn carry(&mut self) {
+        let children: Vec<u32> = self.sessions.values().flatten().copied().collect();
+        for number in children {
+            let packets = self.random.below(40);
+            self.pair.carry(self.active, &out_of(number), packets);
+            self.pair.carry(self.active, &in_of(number), packets / 2);
+        }
+    }
+
+    fn stop_charon(&mut self) {
+        let active = self.active;
+        self.pair.nodes[active].charon = Charon::default();
+        report_daemon_event(&mut self.pair, active, DaemonEvent::Ended);
+    }
+
+    fn wait(&mut self) {
+        let wait_ms = self.random.below(30);
+        self.pair.advance(wait_ms * MS);
+    }
+
+    fn switch_over(&mut self) {
+        let from = self.active;
+        self.pair.switch_over(from);
+        self.stop_charon();
+        self.active = 1 - from;
+        self.wait();
+        self.carry();
+        self.start();
+    }
+
+    fn die(&mut self) {
+        self.pair.kill(self.active);
+        self.active = 1 - self.active;
+        self.pair.activate(self.active);
+        self.wait();
+        self.carry();
+        self.start();
+        self.pair.link();
+        let wait_ms = 1_000 * self.random.below(3);
+        self.pair.run(wait_ms * MS);
+    }
+
+    fn crash(&mut self) {
+        self.stop_charon();
+        self.wait();
+        self.start();
+    }
+
+    fn step(&mut self) {
+        let step = self.random.below(12);
+        println!("step {step}");
+        match step {
+            0..3 => self.connect(),
+            3 | 4 => self.rekey_child(),
+            5 | 6 => self.rekey_ike(),
+            7 => self.disconnect(),
+            8 => self.carry(),
+            9 => self.switch_over(),
+            10 => self.flap(),
+            _ => self.crash(),
+        }
+        self.carry();
+    }
+
+    fn check(&mut self) {
+        self.pair.advance(200 * MS);
+        let sessions = self.sessions.clone();
+        let charon = self.charon();
+        let ikes: BTreeSet<IkeSpis> = charon.ikes.keys().copied().collect();
+        assert_eq!(ikes, sessions.keys().copied().collect());
+        let children = charon.children.iter();
+        let children: BTreeMap<u32, IkeSpis> = children.map(|(it, ike)| (*it, *ike)).collect();
+        let expected = sessions.iter();
+        let expected = expected.flat_map(|(ike, of)| of.iter().map(|it| (*it, *ike)));
+        assert_eq!(children, expected.collect());
+        assert_eq!(self.pair.nodes[self.active].holds, None);
+    }
+}
+
+/// Number of histories; PROPTEST_CASES for another one.
+fn seeds() -> u64 {
+    let cases = std::env::var("PROPTEST_CASES").ok();
+    cases.and_then(|it| it.parse().ok()).unwrap_or(60)
+}
+
+#[test]
+fn whatever_happens_charon_has_what_its_clients_have() {
+    for seed in 0..seeds() {
+        println!("seed {seed}");
+        let mut world = World::new(seed);
+        for _ in 0..25 {
+            world.step();
+            world.check();
+        }
     }
 }
