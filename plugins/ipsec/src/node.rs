@@ -71,9 +71,7 @@ impl Node {
         engine.handle_saved_unadopted(host.now(), &unadopted.read());
         engine.handle_saved_separation(host.now(), &separation.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
-        let charon = Charon::open(settings.adopt.socket.as_deref()).map_err(Error::kernel(
-            "open port 4510 of 127.0.0.2, for charon's plugin ha",
-        ))?;
+        let charon = Charon::open(settings.adopt.socket.as_deref());
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
         for fd in [kernel.fd(), addresses.fd()].into_iter().chain(charon.fd()) {
@@ -144,9 +142,13 @@ impl Node {
                 engine.handle_detached(now_ns, detached);
             }
             Action::Segment(is_active) => {
+                if let Some(fd) = self.charon.open_again() {
+                    host.watch_fd(fd, Interest::READ)?;
+                }
                 let done = self.charon.set_segment(is_active);
                 engine.handle_segment(now_ns, done.map_err(|error| error.to_string()));
             }
+            Action::ExpectDaemon => self.daemon.expect(),
             Action::AwaitConnections(names) => self.daemon.await_connections(names),
             Action::Tell(messages) => {
                 let done = self.charon.tell(&messages);

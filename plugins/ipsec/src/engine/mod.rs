@@ -161,6 +161,8 @@ pub enum Action {
     Detach(Vec<SaId>, NewSas),
     /// Tell charon whether it is to answer for its IKE SAs; call `handle_segment`.
     Segment(bool),
+    /// Notice the IKE daemon soon after its start.
+    ExpectDaemon,
     /// Call `handle_loaded` when charon has these connections.
     AwaitConnections(BTreeSet<String>),
     /// Pass these messages on to charon's plugin `ha`; call `handle_told` with them.

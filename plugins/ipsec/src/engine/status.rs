@@ -88,7 +88,7 @@ impl Engine {
         for (key, number) in numbers {
             put(key, number);
         }
-        put("ike_sessions", Value::Text(self.ike.feed.text()));
+        put("ike_sessions", Value::Text(self.sessions_text()));
         let sessions = &store.sessions;
         let counts = [("ike_sas", &sessions.own), ("held_ike_sas", &sessions.held)];
         for (key, sessions) in counts {

@@ -30,23 +30,42 @@ const SOCKET_BYTES: usize = 8 << 20;
 const READS_MAX: usize = 256;
 
 pub struct Charon {
-    /// None without an IKE daemon that can be asked.
     socket: Option<UdpSocket>,
-    fifo: PathBuf,
+    /// Path of the FIFO; None without an IKE daemon that can be asked.
+    fifo: Option<PathBuf>,
+    /// Reason why there is no socket.
+    fault: Option<String>,
 }
 
 impl Charon {
-    /// Opens the socket; `control` is charon's control socket.
-    ///
-    /// # Errors
-    /// The port is taken.
-    pub fn open(control: Option<&Path>) -> io::Result<Self> {
-        let folder = control.and_then(Path::parent);
-        let socket = folder.map(|_| open()).transpose()?;
-        Ok(Self {
-            socket,
-            fifo: folder.unwrap_or(Path::new("/run")).join(FIFO),
-        })
+    /// Opens the socket; `control` is charon's control socket. Without the socket sessions do not follow, and all else
+    /// does.
+    pub fn open(control: Option<&Path>) -> Self {
+        let mut charon = Self {
+            socket: None,
+            fifo: control.and_then(Path::parent).map(|it| it.join(FIFO)),
+            fault: None,
+        };
+        charon.open_again();
+        charon
+    }
+
+    /// Tries to open the socket if there is none; returns its descriptor if it is new.
+    pub fn open_again(&mut self) -> Option<RawFd> {
+        if self.socket.is_some() || self.fifo.is_none() {
+            return None;
+        }
+        match open() {
+            Ok(socket) => (self.socket, self.fault) = (Some(socket), None),
+            Err(error) => {
+                let why = format!("port {PORT} of {PLUGIN}: {error}");
+                if self.fault.as_ref() != Some(&why) {
+                    log::warn!("IKE sessions do not follow: {why}");
+                }
+                self.fault = Some(why);
+            }
+        }
+        self.fd()
     }
 
     pub fn fd(&self) -> Option<RawFd> {
@@ -75,8 +94,12 @@ impl Charon {
     /// charon does not read its FIFO, or something else is in its place.
     pub fn set_segment(&self, is_active: bool) -> io::Result<()> {
         let order: &[u8] = if is_active { b"+1\n" } else { b"-1\n" };
+        let fifo = self.fifo.as_ref().ok_or(ErrorKind::NotFound)?;
+        if let Some(why) = &self.fault {
+            return Err(io::Error::other(why.clone()));
+        }
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fifo = rustix::fs::open(&self.fifo, flags, Mode::empty())?;
+        let fifo = rustix::fs::open(fifo, flags, Mode::empty())?;
         let found = rustix::fs::fstat(&fifo)?;
         let is_fifo = FileType::from_raw_mode(found.st_mode) == FileType::Fifo;
         let is_others = Mode::from_raw_mode(found.st_mode).intersects(Mode::WGRP | Mode::WOTH);

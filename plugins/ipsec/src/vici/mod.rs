@@ -117,6 +117,11 @@ impl Daemon {
         self.order(Order::Withhold(addresses));
     }
 
+    /// Has a start of charon noticed soon.
+    pub fn expect(&self) {
+        self.order(Order::Expect);
+    }
+
     /// Waits until charon has these connections; a charon that ends is not waited for.
     pub fn await_connections(&self, names: BTreeSet<String>) {
         self.order(Order::AwaitConnections(names));

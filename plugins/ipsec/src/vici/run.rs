@@ -43,6 +43,9 @@ const INITIATIONS_MAX: usize = 4;
 const RETRY_ABSENT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_ADOPTING: Duration = Duration::from_millis(500);
+/// Interval for a charon that is to take over sessions, and its duration.
+const RETRY_EXPECTED: Duration = Duration::from_millis(50);
+const EXPECTED: Duration = Duration::from_secs(60);
 /// Delay of reads after an event, since events come in bursts.
 const COALESCE: Duration = Duration::from_millis(50);
 
@@ -55,6 +58,7 @@ pub enum Order {
     List,
     Withhold(BTreeSet<IpAddr>),
     AwaitConnections(BTreeSet<String>),
+    Expect,
 }
 
 pub struct Thread {
@@ -76,6 +80,8 @@ pub struct Thread {
     list_schedule: ListSchedule,
     withholding: Withholding,
     awaited: Option<AwaitedConnections>,
+    /// Time until which a start of charon is expected.
+    expected_until: Instant,
 }
 
 /// Sends events to the engine.
@@ -118,6 +124,7 @@ impl Thread {
             list_schedule: ListSchedule::new(now),
             withholding: Withholding::new(now),
             awaited: None,
+            expected_until: now,
         }
     }
 
@@ -141,6 +148,7 @@ impl Thread {
             Order::Ping => return self.is_pinged = true,
             Order::List => return self.order_list(now),
             Order::Withhold(addresses) => return self.order_withholding(now, addresses),
+            Order::Expect => return self.expect(now),
             Order::AwaitConnections(names) => {
                 return self.awaited = Some(AwaitedConnections::new(now, names));
             }
@@ -152,6 +160,13 @@ impl Thread {
         self.adoption.take_if(|adoption| adoption.is_done());
         self.adopt_at = now;
         if self.adoption.is_some() && self.session.is_none() {
+            self.connect_at = now;
+        }
+    }
+
+    fn expect(&mut self, now: Instant) {
+        self.expected_until = now + EXPECTED;
+        if self.session.is_none() {
             self.connect_at = now;
         }
     }
@@ -364,6 +379,8 @@ impl Thread {
     /// Returns the time of the next try to connect, at the latest after `latest`.
     fn next_connect_at(&self, now: Instant, latest: Duration) -> Instant {
         let sooner = self.withholding.connect_after(now);
+        let is_expected = now < self.expected_until;
+        let latest = if is_expected { RETRY_EXPECTED } else { latest };
         now + sooner.map_or(latest, |it| it.min(latest))
     }
 

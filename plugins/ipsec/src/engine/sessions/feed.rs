@@ -128,12 +128,20 @@ impl Feed {
         self.fault.as_deref()
     }
 
-    /// Text about what charon does with sessions.
-    pub fn text(&self) -> String {
+    /// Text about the sessions of a charon on the active node.
+    fn text(&self) -> String {
         match (self.stage, self.version) {
+            _ if self.fault.is_some() => {
+                format!(
+                    "do not follow: {}",
+                    self.fault.as_deref().unwrap_or_default()
+                )
+            }
+            (Stage::Asked { .. } | Stage::Loading { .. } | Stage::Feeding, _) => {
+                "on their way to charon".to_owned()
+            }
             (_, None) => "do not follow: charon's plugin ha does not answer".to_owned(),
-            (Stage::Idle | Stage::Done, _) => "follow".to_owned(),
-            _ => "on their way to charon".to_owned(),
+            (_, Some(_)) => "follow".to_owned(),
         }
     }
 
@@ -208,8 +216,11 @@ fn messages_of(sessions: &Sessions, spis: IkeSpis) -> Vec<Body> {
 impl Engine {
     /// Begins with a charon that has started, or that runs when a role comes.
     pub(in super::super) fn begin_feed(&mut self, now_ns: u64) {
-        if !self.is_active() || !self.ike.is_running() || self.ike.feed.is_under_way() {
+        if !self.is_active() || self.ike.feed.is_under_way() {
             return;
+        }
+        if !self.ike.is_running() {
+            return self.expect_charon();
         }
         let feed = &mut self.ike.feed;
         feed.stage = Stage::Asked {
@@ -229,6 +240,16 @@ impl Engine {
         feed.messages.clear();
         feed.there.clear();
         (feed.next_ns, feed.version) = (None, None);
+        if self.is_active() {
+            self.expect_charon();
+        }
+    }
+
+    /// Has charon noticed soon after its start, if it is to take over sessions.
+    fn expect_charon(&mut self) {
+        if !self.store.sessions.own.ikes.is_empty() {
+            self.push_action(Action::ExpectDaemon);
+        }
     }
 
     /// Notes that charon ran before this run of the plugin.
@@ -267,7 +288,7 @@ impl Engine {
             self.ike.feed.next_ns = Some(now_ns + RETRY_NS);
             return;
         }
-        log::debug!("charon's FIFO: {why}");
+        log::debug!("charon's plugin ha: {why}");
         self.finish_feed(now_ns);
     }
 
@@ -461,6 +482,17 @@ impl Engine {
             }
             Stage::Feeding => self.feed_next(now_ns),
             Stage::Idle | Stage::Loading { .. } | Stage::Done => {}
+        }
+    }
+
+    /// Text about sessions: whether they follow, on the active node; whether there are any, on the other one.
+    pub(in super::super) fn sessions_text(&self) -> String {
+        let has_held = !self.store.sessions.held.ikes.is_empty();
+        match (self.is_active(), self.ike.is_running()) {
+            (true, true) => self.ike.feed.text(),
+            (true, false) => "charon does not run".to_owned(),
+            (false, _) if has_held => "held for a failover".to_owned(),
+            (false, _) => "none".to_owned(),
         }
     }
 

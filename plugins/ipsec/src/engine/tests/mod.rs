@@ -269,6 +269,7 @@ impl Node {
                     let engine = &mut self.engine;
                     self.charon.set_segment(now_ns, engine, is_active);
                 }
+                Action::ExpectDaemon => {}
                 Action::AwaitConnections(names) => {
                     let missing = self.charon.missing(names);
                     self.engine.handle_loaded(now_ns, &missing);
