@@ -11,13 +11,13 @@
 //!
 //! What charon did not take over is established again, as without all this.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::{Action, Engine};
 use crate::MS;
 use crate::sa::Body;
 use crate::sessions::message::{self, Kind, Message};
-use crate::sessions::{IkeSpis, Sessions};
+use crate::sessions::{IkeSa, IkeSpis, Sessions};
 
 use super::handover::Batch;
 
@@ -156,34 +156,35 @@ impl Feed {
 
     /// Steps for the sessions that charon does not have, of its version.
     fn plan(&self, sessions: &Sessions, version: u8, missing: &BTreeSet<String>) -> VecDeque<Step> {
-        let is_wanted = |spis: &IkeSpis| {
-            let ike = sessions
-                .ikes
-                .get(spis)
-                .filter(|_| !self.there.contains(spis));
-            ike.is_some_and(|it| {
-                it.version == version && it.end.is_some() && !missing.contains(&it.connection)
-            })
+        let is_wanted = |ike: &IkeSa| {
+            ike.version == version && ike.end.is_some() && !missing.contains(&ike.connection)
         };
-        let mut planned = BTreeSet::new();
+        let all = sessions.ikes.iter();
+        let all = all.filter(|(spis, it)| !self.there.contains(*spis) && is_wanted(it));
+        let mut waiting: BTreeMap<&IkeSpis, &IkeSa> = all.collect();
+        let mut children: BTreeMap<IkeSpis, Vec<(u64, u32)>> = BTreeMap::new();
+        for (spi, child) in &sessions.children {
+            let of_ike = children.entry(child.ike).or_default();
+            of_ike.push((child.order, *spi));
+        }
         let (mut first, mut last) = (VecDeque::new(), VecDeque::new());
-        loop {
-            let next = sessions.ikes.iter().find(|(spis, ike)| {
-                let is_after = |it: &IkeSpis| !is_wanted(it) || planned.contains(it);
-                !planned.contains(*spis)
-                    && is_wanted(spis)
-                    && ike.replaces.as_ref().is_none_or(is_after)
-            });
-            let Some((spis, ike)) = next else {
+        while !waiting.is_empty() {
+            // those in whose place others are come before them
+            let waits = |it: &IkeSa| it.replaces.is_some_and(|it| waiting.contains_key(&it));
+            let (later, next) = waiting.iter().partition(|(_, it)| waits(it));
+            let next: BTreeMap<&IkeSpis, &IkeSa> = next;
+            if next.is_empty() {
+                // each in the place of the other: no charon says so
                 break;
-            };
-            planned.insert(*spis);
-            first.push_back(Step::Ike(*spis));
-            let children = sessions.children.iter().filter(|(_, it)| it.ike == *spis);
-            let mut children: Vec<_> = children.collect();
-            children.sort_by_key(|(_, it)| it.order);
-            let steps = if ike.is_ended { &mut first } else { &mut last };
-            steps.extend(children.into_iter().map(|(spi, _)| Step::Child(*spi)));
+            }
+            for (spis, ike) in next {
+                first.push_back(Step::Ike(*spis));
+                let mut children = children.remove(spis).unwrap_or_default();
+                children.sort_unstable();
+                let steps = if ike.is_ended { &mut first } else { &mut last };
+                steps.extend(children.into_iter().map(|(_, spi)| Step::Child(spi)));
+            }
+            waiting = later;
         }
         first.push_back(Step::Activate);
         first.append(&mut last);
