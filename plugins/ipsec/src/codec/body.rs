@@ -179,18 +179,28 @@ pub fn sa_with_own_reqid(sa: &Sa) -> Sa {
     sa_with_reqid(sa, own_reqid(sa.reqid))
 }
 
-/// Returns the policy with reqids of the plugin's range, and no SPI beside these: a packet that finds no SA with an SPI has
-/// the kernel add one that only waits, in the place of the one that an IKE daemon is about to add.
 pub fn policy_with_own_reqids(policy: &Policy) -> Policy {
-    let is_own = |it: &Template| own_reqid(it.reqid) == it.reqid && (it.reqid == 0 || it.spi == 0);
-    if policy.templates.iter().all(is_own) {
-        return policy.clone();
+    let mut reqids = policy.templates.iter().map(|it| it.reqid);
+    if reqids.all(|it| own_reqid(it) == it) {
+        policy.clone()
+    } else {
+        policy_with_reqids(policy, own_reqid)
     }
+}
+
+/// Reqid that no SA has, beyond the plugin's range.
+const PARKED_REQID: u32 = 0x8000_0000;
+
+/// Returns the policy as it leads to no SA, and names none: a packet that finds no SA with an SPI has the kernel add one
+/// that only waits, in the place of the one that an IKE daemon is about to add.
+pub fn parked_policy(policy: &Policy) -> Policy {
     let mut policy = policy.clone();
-    for template in policy.templates.iter_mut().filter(|it| it.reqid != 0) {
-        template.spi = 0;
-    }
-    policy_with_reqids(&policy, own_reqid)
+    policy.templates.iter_mut().for_each(|it| it.spi = 0);
+    policy_with_reqids(&policy, |_| PARKED_REQID)
+}
+
+pub fn is_parked(policy: &Policy) -> bool {
+    policy.templates.iter().any(|it| it.reqid == PARKED_REQID)
 }
 
 // ---- blocking policies: the policy's selector with a user of this plugin, which matches the same packets

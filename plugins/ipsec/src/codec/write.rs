@@ -61,7 +61,7 @@ pub fn requests(change: &Change, context: &mut impl WriteContext) -> (Request, O
             NLM_F_CREATE | NLM_F_EXCL,
             context,
         ),
-        Change::PutPolicy(policy) => put(
+        Change::PutPolicy(policy) | Change::ParkPolicy(policy) => put(
             policy,
             XFRM_MSG_UPDPOLICY,
             NLM_F_CREATE | NLM_F_REPLACE,

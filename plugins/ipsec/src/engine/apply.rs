@@ -29,6 +29,7 @@ impl Engine {
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
                 self.handle_installed_policy(now_ns, &policy);
             }
+            Change::ParkPolicy(_) => {}
             Change::DeletePolicy(id) => self.remove_policy(now_ns, &id),
             Change::SetReplay(id, replay) => {
                 if !self.handle_number_set(now_ns, &id, None) {
@@ -60,7 +61,9 @@ impl Engine {
                 self.counters.refused += 1;
                 self.handle_number_set(now_ns, &id, Some(errno));
             }
-            Change::DeleteSa(_) | Change::DeletePolicy(_) => self.counters.refused += 1,
+            Change::DeleteSa(_) | Change::DeletePolicy(_) | Change::ParkPolicy(_) => {
+                self.counters.refused += 1;
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Handles events of SAs and policies in the kernel here: enters them in the store, and updates their records.
 
 use super::{Change, Deleter, Engine};
-use crate::codec::body::blocked_id;
+use crate::codec::body::{blocked_id, is_parked};
 use crate::sa::{Life, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 use crate::store::{LocalPolicy, LocalSa, THRESHOLD_FIRST};
 use crate::wire::BODY_MAX;
@@ -136,6 +136,13 @@ impl Engine {
         if let Some(below) = blocked_id(&id) {
             return self.note_block(below);
         }
+        if is_parked(&policy) {
+            // a reading found it, and charon is about to replace it
+            let reading = self.reads.generation();
+            let known = self.store.policies.get_mut(&id);
+            return known.into_iter().for_each(|it| it.reading = reading);
+        }
+        self.note_leading_policy(now_ns, &policy);
         if id.direction > FORWARD || policy.body.bytes().len() > BODY_MAX {
             return;
         }
@@ -157,9 +164,7 @@ impl Engine {
             ours,
             reading,
         };
-        let led = known.policy.clone();
         let before = self.store.policies.insert(id, known);
-        self.note_leading_policy(now_ns, &led);
         self.block_again(&id);
         if ours || before.is_some_and(|it| it.ours) {
             self.update_policy_record(now_ns, &id);

@@ -115,6 +115,8 @@ pub enum Change {
     AddPolicy(Policy),
     /// Adds a policy, or replaces an existing one.
     PutPolicy(Policy),
+    /// Replaces a policy by one that leads to no SA, until an IKE daemon replaces it.
+    ParkPolicy(Policy),
     DeletePolicy(PolicyId),
     /// Sets the replay state of an existing SA.
     SetReplay(SaId, Replay),

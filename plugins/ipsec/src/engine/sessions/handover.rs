@@ -6,12 +6,14 @@
 //! with charon's SAs, as a number must not be used twice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::super::resume::network_pair_of;
 use super::super::{Action, Change, Engine};
 use crate::MS;
+use crate::codec::body::{parked_policy, policy_with_own_reqids};
 use crate::codec::hold::{HeldTraffic, NewSas};
-use crate::sa::{Body, Direction, Policy, Replay, Sa, SaId};
+use crate::sa::{Body, Direction, Policy, PolicyId, Replay, Sa, SaId};
 use crate::sessions::SessionId;
 
 /// Number of children whose packets wait at a time.
@@ -49,6 +51,8 @@ pub struct Batch {
     /// Children, by inbound SPI, with their SAs.
     children: BTreeMap<u32, [SaId; 2]>,
     awaited: BTreeMap<SaId, Awaited>,
+    /// Outbound policies that led to the old SAs.
+    parked: Vec<Policy>,
     /// Reqids of charon's outbound SAs to which no policy leads yet.
     reqids: BTreeSet<u32>,
     until_ns: u64,
@@ -95,14 +99,17 @@ impl Engine {
         });
         let awaited: BTreeMap<SaId, Awaited> = awaited.collect();
         let ids: Vec<SaId> = awaited.keys().copied().collect();
-        let traffic = self.traffic_of(&awaited);
+        let parked = self.policies_of(&awaited);
+        let traffic = traffic_of(&awaited, &parked);
         self.ike.feed.batch = Some(Batch {
             stage: Stage::Detaching,
             children,
             awaited,
+            parked,
             reqids: BTreeSet::new(),
             until_ns: now_ns + ADD_NS,
         });
+        self.park_policies();
         let new_sas = traffic.new_sas.clone();
         self.push_action(Action::Hold(traffic));
         self.push_action(Action::Detach(ids, new_sas));
@@ -126,30 +133,40 @@ impl Engine {
         ])
     }
 
-    /// Packets that wait: into these tunnels, and out of them.
-    fn traffic_of(&self, awaited: &BTreeMap<SaId, Awaited>) -> HeldTraffic {
-        let mut traffic = HeldTraffic::default();
+    /// Outbound policies that lead to these SAs.
+    fn policies_of(&self, awaited: &BTreeMap<SaId, Awaited>) -> Vec<Policy> {
         let out = awaited.iter().filter(|(_, it)| it.side == Direction::Out);
-        let reqids: BTreeSet<u32> = out
-            .filter_map(|(id, _)| Some(self.store.sas.get(id)?.sa.reqid))
+        let sas = out.filter_map(|(id, _)| self.store.sas.get(id));
+        let targets: BTreeSet<(u32, IpAddr, u32)> = sas
+            .flat_map(|it| {
+                let (reqid, to) = (it.sa.reqid, it.sa.id.destination);
+                [(reqid, to, it.sa.id.spi), (reqid, to, 0)]
+            })
             .collect();
+        let leads = |policy: &&Policy| {
+            let mut templates = policy.templates.iter();
+            policy.id.is_outbound()
+                && templates.any(|it| targets.contains(&(it.reqid, it.destination, it.spi)))
+        };
         let policies = self.store.policies.values().map(|it| &it.policy);
-        for policy in policies.filter(|it| it.id.is_outbound()) {
-            let inner = policy.templates.first();
-            let inner = inner.filter(|it| reqids.contains(&it.reqid));
-            if let (Some(inner), Some(pair)) = (inner, network_pair_of(&policy.id)) {
-                traffic.put(inner.mode, pair);
+        policies.filter(leads).cloned().collect()
+    }
+
+    fn park_policies(&mut self) {
+        let parked = self.ike.feed.batch.iter().flat_map(|it| &it.parked);
+        for policy in parked {
+            let change = Change::ParkPolicy(parked_policy(policy));
+            self.outbox.push_change(change);
+        }
+    }
+
+    /// Puts the policies back that charon has not replaced: they lead to SAs that were put back.
+    fn unpark_policies(&mut self, parked: &[Policy]) {
+        for policy in parked {
+            if self.store.policies.contains_key(&policy.id) {
+                self.push_change(Change::PutPolicy(policy_with_own_reqids(policy)));
             }
         }
-        let spis = |side| {
-            let sas = awaited.iter().filter(move |(_, it)| it.side == side);
-            sas.map(|(id, _)| id.spi).collect()
-        };
-        traffic.new_sas = NewSas {
-            inbound: spis(Direction::In),
-            outbound: spis(Direction::Out),
-        };
-        traffic
     }
 
     /// Handles the end of [`Action::Detach`]: these SAs are no longer in the kernel. Each has its last numbers, if the
@@ -289,11 +306,11 @@ impl Engine {
         };
         batch.stage = Stage::Leading;
         batch.until_ns = now_ns + ADD_NS;
-        let policies = self.store.policies.values();
-        for policy in policies.filter(|it| it.policy.id.is_outbound()) {
-            for template in &policy.policy.templates {
-                batch.reqids.remove(&template.reqid);
-            }
+        let policies = self.store.policies.values().map(|it| &it.policy);
+        let parked: BTreeSet<PolicyId> = batch.parked.iter().map(|it| it.id).collect();
+        let there = policies.filter(|it| it.id.is_outbound() && !parked.contains(&it.id));
+        for template in there.flat_map(|it| &it.templates) {
+            batch.reqids.remove(&template.reqid);
         }
         self.end_batch_if_led(now_ns);
     }
@@ -309,6 +326,7 @@ impl Engine {
         else {
             return;
         };
+        batch.parked.retain(|it| it.id != policy.id);
         for template in &policy.templates {
             batch.reqids.remove(&template.reqid);
         }
@@ -325,6 +343,7 @@ impl Engine {
     /// Ends a batch: its packets go on.
     fn end_batch(&mut self, now_ns: u64, batch: &Batch) {
         self.ike.feed.counters.taken_over += batch.children.len() as u64;
+        self.unpark_policies(&batch.parked);
         self.push_action(Action::EndHold);
         self.feed_next(now_ns);
     }
@@ -393,7 +412,29 @@ impl Engine {
         for spi in children {
             self.put_back(now_ns, spi);
         }
-        self.ike.feed.batch = None;
+        if let Some(batch) = self.ike.feed.batch.take() {
+            self.unpark_policies(&batch.parked);
+        }
         self.push_action(Action::EndHold);
     }
+}
+
+/// Packets that wait: into these tunnels, and out of them.
+fn traffic_of(awaited: &BTreeMap<SaId, Awaited>, policies: &[Policy]) -> HeldTraffic {
+    let mut traffic = HeldTraffic::default();
+    for policy in policies {
+        let inner = policy.templates.first();
+        if let Some((inner, pair)) = inner.zip(network_pair_of(&policy.id)) {
+            traffic.put(inner.mode, pair);
+        }
+    }
+    let spis = |side| {
+        let sas = awaited.iter().filter(move |(_, it)| it.side == side);
+        sas.map(|(id, _)| id.spi).collect()
+    };
+    traffic.new_sas = NewSas {
+        inbound: spis(Direction::In),
+        outbound: spis(Direction::Out),
+    };
+    traffic
 }

@@ -217,7 +217,7 @@ impl Kernel {
                 .then_some(())
                 .ok_or(ESRCH),
             Change::AddPolicy(policy) if self.policies.contains_key(&policy.id) => Err(EEXIST),
-            Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
+            Change::AddPolicy(policy) | Change::PutPolicy(policy) | Change::ParkPolicy(policy) => {
                 self.policy_errno.map_or(Ok(()), Err)?;
                 self.put_policy(policy.clone());
                 Ok(())

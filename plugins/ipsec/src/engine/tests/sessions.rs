@@ -3,6 +3,7 @@
 use super::charon::Charon;
 use super::daemon::report_daemon_event;
 use super::*;
+use crate::codec::body::is_parked;
 use crate::sessions::IkeSpis;
 use crate::sessions::message::{Kind, message_id};
 
@@ -138,7 +139,16 @@ fn what_charon_does_not_add_is_put_back_and_established_again() {
         (2, 1)
     );
     pair.carry(1, &out_of(1), 10);
-    assert_eq!(pair.nodes[1].holds, None);
+    assert_led(&pair, 1);
+}
+
+/// Policies lead to SAs again, and no packet waits.
+fn assert_led(pair: &Pair, node: usize) {
+    let node = &pair.nodes[node];
+    assert_eq!(node.holds, None);
+    let parked: Vec<&Policy> = node.kernel.policies();
+    let parked: Vec<_> = parked.into_iter().filter(|it| is_parked(it)).collect();
+    assert!(parked.is_empty(), "{parked:?}");
 }
 
 #[test]
@@ -408,7 +418,7 @@ impl World {
         let expected = sessions.iter();
         let expected = expected.flat_map(|(ike, of)| of.iter().map(|it| (*it, *ike)));
         assert_eq!(children, expected.collect());
-        assert_eq!(self.pair.nodes[self.active].holds, None);
+        assert_led(&self.pair, self.active);
     }
 }
 
