@@ -123,10 +123,35 @@ class Tests:
         self.browser.until(f"!{is_stale}")
         self.passed += 1
 
+    def signed_out(self):
+        """The page says that the session has ended, with a link, and goes on by itself after a login elsewhere."""
+        self.show("ok")
+        self.stream_is_open()
+        hidden = "document.querySelector('#over').hidden"
+        self.check(self.browser.run(hidden), "signed out: though nobody is")
+        self.server.sign_out()
+        self.browser.until(f"!{hidden}", 15)
+        link = self.browser.run("document.querySelector('#over a').href")
+        self.check(link == f"{self.server.address}/login", f"signed out: the link is {link}")
+        said = self.browser.run("document.querySelector('#news').textContent")
+        self.check("signed out" in said, f"signed out: said to screen readers: {said!r}")
+        for width in WIDTHS:
+            self.browser.page("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+            self.check(self.browser.run("document.documentElement.scrollWidth") <= width, f"signed out: too wide at {width} px")
+            if self.axe:
+                self.accessible(f"signed out at {width} px")
+            if self.shots:
+                self.browser.picture(self.shots / f"signed-out-{width}.png", 900)
+        self.server.is_signed_in = True
+        self.stream_is_open()
+        self.server.send(self.fragment("warn"))
+        self.browser.until(hidden, 15)
+        self.check(self.browser.run("document.querySelector('h1').textContent") == "WARN", "signed out: not live again")
+
     def keyboard(self):
         """Each stop of the keyboard is visible, and the first leads to the state."""
         self.show("warn")
-        stops = self.browser.run("document.querySelectorAll('a[href], button, input').length")
+        stops = self.browser.run("[...document.querySelectorAll('a[href], button, input')].filter(it => it.checkVisibility()).length")
         seen = []
         for _ in range(stops):
             self.browser.press("Tab", 9)
@@ -201,6 +226,7 @@ def main():
             if not words.only:
                 tests.live()
                 tests.stale()
+                tests.signed_out()
                 tests.keyboard()
                 tests.without_script()
     server.close()

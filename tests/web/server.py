@@ -13,12 +13,14 @@ class Server:
     """Serves a folder; `send` gives all streams of events a fragment."""
 
     def __init__(self, folder):
-        self.folder, self.streams = folder, []
+        self.folder, self.streams, self.is_signed_in = folder, [], True
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 path = self.path.split("?")[0]
+                if path == "/events" and not owner.is_signed_in:
+                    return self.send_error(401)
                 if path == "/events":
                     return owner.stream(self)
                 file = owner.folder / path.lstrip("/")
@@ -32,6 +34,10 @@ class Server:
                 self.send_header("Content-Security-Policy", POLICY)
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_HEAD(self):
+                self.send_response(200 if owner.is_signed_in else 401)
+                self.end_headers()
 
             def log_message(self, *_):
                 pass
@@ -48,11 +54,18 @@ class Server:
         handler.send_header("Content-Type", "text/event-stream")
         handler.end_headers()
         try:
-            while True:
-                handler.wfile.write(events.get().encode())
+            while (event := events.get()) is not None:
+                handler.wfile.write(event.encode())
                 handler.wfile.flush()
         except OSError:
-            self.streams.remove(events)
+            pass
+        self.streams.remove(events)
+
+    def sign_out(self):
+        """Ends all streams and refuses others, as the plugin does when a session ends."""
+        self.is_signed_in = False
+        for stream in list(self.streams):
+            stream.put(None)
 
     def send(self, fragment):
         data = "".join(f"data: {line}\n" for line in fragment.splitlines())

@@ -21,6 +21,7 @@ pub fn document(view: &View) -> Markup {
                 p #age.age data-made=(view.now.timestamp()) {
                     (Icon::Clock.draw()) span #age-text { "made at " (view.now.strftime("%Y-%m-%d %H:%M:%S %Z")) }
                 }
+                p #over.over hidden { (Icon::Warning.draw()) "You are signed out: " a href="/login" { "sign in again" } }
                 @if view.signed_in { form method="post" action="/logout" { button type="submit" { "Sign out" } } }
             }
             main #main { (content(view)) }

@@ -175,6 +175,8 @@ where
     };
     let range = Range::from_query(request.uri().query().unwrap_or_default());
     match resource {
+        // the script asks why it gets no stream
+        Resource::Events if request.method() == Method::HEAD => whole(StatusCode::OK, EVENTS, ""),
         Resource::Events => stream(state, visitor, access, range),
         Resource::Status => {
             let published = state.board.get(Wanted::Page).await;

@@ -211,9 +211,14 @@ fn who_comes_through_a_proxy_logs_in_and_out() {
     let page = bed.ask(&format!("GET /\r\n{PROXIED}"));
     assert_eq!(status(&page), "303");
     assert_eq!(header(&page, "location"), Some("/login"));
-    for path in ["/status.json", "/metrics", "/events"] {
-        let answer = bed.ask(&format!("GET {path}\r\n{PROXIED}"));
-        assert_eq!(status(&answer), "401", "{path}");
+    for request in [
+        "GET /status.json",
+        "GET /metrics",
+        "GET /events",
+        "HEAD /events",
+    ] {
+        let answer = bed.ask(&format!("{request}\r\n{PROXIED}"));
+        assert_eq!(status(&answer), "401", "{request}");
     }
     let answer = bed.log_in(PASSWORD);
     assert_eq!(status(&answer), "303", "{answer}");
@@ -223,8 +228,17 @@ fn who_comes_through_a_proxy_logs_in_and_out() {
     let with = format!("{PROXIED}Cookie: a=b; {cookie}\r\n");
     let page = bed.ask(&format!("GET /\r\n{with}"));
     assert!(status(&page) == "200" && page.contains("/logout"), "{page}");
+    let asked = bed.ask(&format!("HEAD /events\r\n{with}"));
+    assert_eq!(status(&asked), "200");
+    assert_eq!(bed.server.as_ref().unwrap().load().streams, 0);
+    let mut stream = bed.connect();
+    let request = format!("GET /events HTTP/1.1\r\nHost: localhost\r\n{with}\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    wait_for(&mut stream, "active");
     let out = bed.ask(&format!("POST /logout\r\n{with}Content-Length: 0\r\n"));
     assert_eq!(status(&out), "303");
+    // the stream of the session ends with it
+    let _ = stream.read_to_end(&mut Vec::new()).unwrap();
     assert_eq!(status(&bed.ask(&format!("GET /\r\n{with}"))), "303");
     // a token does as well
     let answer = bed.log_in(TOKEN);

@@ -9,6 +9,7 @@
   const age = byId("age");
   const words = byId("age-text");
   const news = byId("news");
+  const over = byId("over");
   let heard = Date.now();
   let source;
 
@@ -22,12 +23,30 @@
     });
     source.addEventListener("alive", note);
     source.addEventListener("error", () => {
-      if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
+      if (source.readyState === EventSource.CLOSED) ask();
     });
+  }
+
+  // A stream that is refused does not say why: this does.
+  async function ask() {
+    try {
+      const { status } = await fetch(source.url, { method: "HEAD" });
+      if (status === 401) end(true);
+    } catch {
+      // nobody is there
+    }
+    setTimeout(connect, AGAIN_MS);
+  }
+
+  function end(isOver) {
+    if (over.hidden === !isOver) return;
+    over.hidden = !isOver;
+    if (isOver) say("You are signed out: sign in again.");
   }
 
   function note() {
     heard = Date.now();
+    end(false);
     tick();
   }
 
