@@ -37,6 +37,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use spared_contract::{CALL_TIMEOUT_MS, Cause, Claims, Role};
+use spared_message::Natural;
 use spared_message::notice::{Kind, Notice};
 
 pub use actions::{Action, KernelStep, Order, Ticket};
@@ -207,10 +208,15 @@ impl Groups {
         groups.chain(peer_requests).min()
     }
 
+    /// All groups, g2 before g10.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
-        self.groups
+        let mut groups: Vec<(&str, &Group)> = self
+            .groups
             .iter()
             .map(|(name, group)| (name.as_str(), group))
+            .collect();
+        groups.sort_by_key(|(name, _)| Natural(name));
+        groups.into_iter()
     }
 
     pub fn get(&self, group: &str) -> Option<&Group> {

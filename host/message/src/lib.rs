@@ -11,6 +11,7 @@ mod fingerprint;
 pub mod firewall;
 pub mod link;
 pub mod load;
+mod natural;
 pub mod notice;
 pub mod paths;
 pub mod query;
@@ -19,3 +20,4 @@ pub mod word;
 
 pub use device_name::device_name;
 pub use fingerprint::fingerprint;
+pub use natural::Natural;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use spared_message::Natural;
 use spared_message::control::{Event, Force, GroupWhy, PluginStatus, RowKind, Unit, Value};
 
 mod history;
@@ -183,17 +184,12 @@ pub fn rows(
         wrap::hanging(&line, indent, columns)
     };
     let mut sorted: Vec<_> = rows.iter().collect();
-    sorted.sort_by_cached_key(|(key, _)| key.split('.').map(part).collect::<Vec<_>>());
+    sorted.sort_by_cached_key(|(key, _)| key.split('.').map(Natural).collect::<Vec<_>>());
     let mut text: String = sorted.into_iter().map(shown).collect();
     if missing {
         text += MISSING;
     }
     text
-}
-
-/// Sort key for a part of a row's key, so that 2 sorts before 10.
-fn part(part: &str) -> (u64, String) {
-    (part.parse().unwrap_or(u64::MAX), part.to_owned())
 }
 
 /// Number with its unit, rounded for people.

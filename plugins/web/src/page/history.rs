@@ -66,7 +66,7 @@ impl<'h> Move<'h> {
                 let is_numbered = change.number.is_some()
                     && self.changes.iter().any(|it| it.number == change.number);
                 let is_near = apart <= TOGETHER_MS || (is_numbered && apart <= SAME_NUMBER_MS);
-                is_near && self.groups().contains(&&change.group)
+                is_near && self.parts.iter().any(|it| it.0 == &change.group)
             }
         }
     }
@@ -79,8 +79,17 @@ impl<'h> Move<'h> {
         }
     }
 
-    fn groups(&self) -> BTreeSet<&'h Text> {
-        self.parts.iter().map(|(group, _)| *group).collect()
+    /// Groups in the order of the status, then those that are there no more.
+    fn groups(&self, known: &'h Known) -> Vec<&'h Text> {
+        let all: BTreeSet<&Text> = self.parts.iter().map(|(group, _)| *group).collect();
+        let present = known.own.groups.iter().map(|it| &it.name);
+        let (mut groups, mut gone) = (Vec::new(), all.clone());
+        for name in present.filter(|it| all.contains(it)) {
+            gone.remove(name);
+            groups.push(name);
+        }
+        groups.extend(gone);
+        groups
     }
 
     /// The change that tells most: that of the node that became active.
@@ -101,7 +110,7 @@ pub fn section(known: &Known, range: Range, now: &ZonedDateTime) -> Markup {
             @if entries.is_empty() { p.soft { "Nothing is recorded in this time." } }
             @for entries in days {
                 @if let Some(first) = entries.first() { h3 { (day(first, now)) } }
-                ol.history { @for it in entries { (row(it, now)) } }
+                ol.history { @for it in entries { (row(it, known, now)) } }
             }
             (more(entries.len(), MAX_ENTRIES, "sparectl history"))
             (limits(known, now))
@@ -169,13 +178,13 @@ fn moves(changes: &[Change]) -> Vec<Move<'_>> {
     moves
 }
 
-fn row(entry: &Entry, now: &ZonedDateTime) -> Markup {
+fn row(entry: &Entry, known: &Known, now: &ZonedDateTime) -> Markup {
     html! {
         li {
             p.at { (time_of_day(entry.at(), now)) }
             div {
                 @match entry {
-                    Entry::Move(it) => (move_row(it)),
+                    Entry::Move(it) => (move_row(it, known)),
                     Entry::Finding(at, it) => (finding_row(*at, it, now)),
                 }
             }
@@ -183,10 +192,10 @@ fn row(entry: &Entry, now: &ZonedDateTime) -> Markup {
     }
 }
 
-fn move_row(it: &Move) -> Markup {
+fn move_row(it: &Move, known: &Known) -> Markup {
     html! {
         p.what {
-            (listed(&it.groups(), MAX_NAMES))
+            (listed(&it.groups(known), MAX_NAMES))
             ": "
             @for (at, change) in it.changes.iter().enumerate() {
                 @if at > 0 { ", " }
@@ -251,7 +260,8 @@ mod tests {
         let mut moved = Vec::new();
         for it in moves {
             let nodes = it.changes.iter().map(|it| it.own.node.as_str());
-            moved.push((it.groups().len(), nodes.collect()));
+            let groups: BTreeSet<_> = it.parts.iter().map(|(group, _)| group).collect();
+            moved.push((groups.len(), nodes.collect()));
         }
         moved
     }
