@@ -352,7 +352,7 @@ spared_status spared_watch(uint32_t what);
 #define SPARED_DOCUMENT_HISTORY 3u
 #define SPARED_DOCUMENT_EVENTS 4u
 #define SPARED_DOCUMENT_METRICS 5u /* of this node alone, without asking the peer */
-#define SPARED_DOCUMENT_MAX 1048576u
+#define SPARED_DOCUMENT_MAX 8388608u
 
 /* Asks for a document: document() follows with the ticket. One at a time, at most ten in a second. */
 spared_status spared_document(uint64_t ticket, uint32_t what);

@@ -12,8 +12,8 @@ use super::moment::clock;
 use super::nodes::{badge, column, role_word};
 use super::text::Text;
 
-/// Most groups that are listed.
-pub const MAX_GROUPS: usize = 64;
+/// Most groups that are listed: as many as a network has numbers of virtual routers.
+const MAX_GROUPS: usize = 255;
 /// Groups up to this number have two lines each, beside other tables.
 const ROOMY_GROUPS: usize = 6;
 /// Most reasons that are listed, and most groups that are named with one.

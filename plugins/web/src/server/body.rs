@@ -9,14 +9,19 @@ use tokio::sync::mpsc::Receiver;
 
 use super::quota::Permit;
 
+/// Maximum bytes that a connection gets at once. Texts are shared by all that are sent the same one; what a connection
+/// has got, it copies.
+const PIECE: usize = 16 * 1024;
+
 /// Body of a response.
 #[derive(Debug)]
 pub enum Content {
     /// A text; None when it was sent.
     Whole(Option<Bytes>),
-    /// Events as they come. The permit ends with the stream.
+    /// Events as they come, and the rest of the one that is sent. The permit ends with the stream.
     Stream {
         events: Receiver<Bytes>,
+        rest: Bytes,
         _permit: Permit,
     },
 }
@@ -40,10 +45,19 @@ impl Body for Content {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
-            Self::Whole(text) => Poll::Ready(text.take().map(|it| Ok(Frame::data(it)))),
-            Self::Stream { events, .. } => {
-                let event = events.poll_recv(context);
-                event.map(|it| it.map(|bytes| Ok(Frame::data(bytes))))
+            Self::Whole(text) => {
+                let piece = text.as_mut().filter(|it| !it.is_empty()).map(piece);
+                Poll::Ready(piece.map(|it| Ok(Frame::data(it))))
+            }
+            Self::Stream { events, rest, .. } => {
+                if rest.is_empty() {
+                    match events.poll_recv(context) {
+                        Poll::Ready(Some(event)) => *rest = event,
+                        Poll::Ready(None) => return Poll::Ready(None),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                Poll::Ready(Some(Ok(Frame::data(piece(rest)))))
             }
         }
     }
@@ -64,4 +78,8 @@ impl Body for Content {
             Self::Stream { .. } => SizeHint::default(),
         }
     }
+}
+
+fn piece(text: &mut Bytes) -> Bytes {
+    text.split_to(text.len().min(PIECE))
 }

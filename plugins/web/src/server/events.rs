@@ -41,13 +41,13 @@ async fn serve(state: &State, range: Range, session: Option<SessionKey>, events:
             return;
         }
         let published = state.board.get(Wanted::Page).await;
-        let page = state.renderer.page(&published, range, Form::Fragment);
+        let page = state.renderer.page(&published, range, Form::Event);
         let is_due = alive_at.is_none_or(|at| at.elapsed() >= ALIVE);
         let event = if page != shown {
             shown = page;
-            event("", &shown)
+            shown.clone()
         } else if is_due && published.texts.is_ok() {
-            event("event: alive\n", b"")
+            event("event: alive\n", "").into()
         } else if is_due {
             // a daemon that is silent lets the page become stale
             Bytes::from_static(b": \n\n")
@@ -66,16 +66,16 @@ async fn serve(state: &State, range: Range, session: Option<SessionKey>, events:
 }
 
 /// An event with this data, one line of data for each line.
-fn event(head: &str, data: &[u8]) -> Bytes {
-    let mut event = Vec::with_capacity(head.len() + data.len() + 64);
-    event.extend(head.as_bytes());
-    for line in data.split(|it| matches!(it, b'\n' | b'\r')) {
-        event.extend(b"data: ");
-        event.extend(line);
-        event.push(b'\n');
+pub fn event(head: &str, data: &str) -> String {
+    let mut event = String::with_capacity(head.len() + data.len() + 64);
+    event.push_str(head);
+    for line in data.split(['\n', '\r']) {
+        event.push_str("data: ");
+        event.push_str(line);
+        event.push('\n');
     }
-    event.push(b'\n');
-    event.into()
+    event.push('\n');
+    event
 }
 
 #[cfg(test)]
@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn no_line_of_the_data_ends_an_event() {
-        let made = event("event: alive\n", b"");
+        let made = event("event: alive\n", "");
         assert_eq!(made, "event: alive\ndata: \n\n");
-        let made = event("", b"<p>\n\nevent: x\r\n</p>");
+        let made = event("", "<p>\n\nevent: x\r\n</p>");
         assert_eq!(
             made,
             "data: <p>\ndata: \ndata: event: x\ndata: \ndata: </p>\n\n"

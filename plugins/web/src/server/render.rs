@@ -7,6 +7,7 @@ use std::time::Instant;
 use hyper::body::Bytes;
 use jiff::ZonedDateTime;
 
+use super::events::event;
 use crate::board::Published;
 use crate::page::{self, Range, View};
 
@@ -15,8 +16,8 @@ use crate::page::{self, Range, View};
 pub enum Form {
     /// A whole page; with true, for a browser that logged in.
     Document(bool),
-    /// The part of the page that changes.
-    Fragment,
+    /// The part of the page that changes, as an event.
+    Event,
 }
 
 type Key = (&'static str, Form);
@@ -51,6 +52,6 @@ fn made(published: &Published, range: Range, form: Form) -> String {
     let view = view.with_range(range);
     match form {
         Form::Document(signed_in) => page::document(&view.with_session(signed_in)),
-        Form::Fragment => page::fragment(&view),
+        Form::Event => event("", &page::fragment(&view)),
     }
 }

@@ -229,6 +229,7 @@ fn stream(state: Arc<State>, visitor: Visitor, access: Access, range: Range) -> 
     };
     let mut answer = Response::new(Content::Stream {
         events: events::begin(state, range, session),
+        rest: Bytes::new(),
         _permit: permit,
     });
     set(&mut answer, header::CONTENT_TYPE, EVENTS);
