@@ -2,16 +2,18 @@
 //!
 //! [`read`] asks for every key; *spared-web*(5) is the manual of the keys.
 
+mod place;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use spared_key::login::LoginHash;
 
+pub use place::Place;
 pub use read::read;
 
 /// Contents of the whole file.
@@ -19,7 +21,7 @@ pub use read::read;
 pub struct Settings {
     /// Name of this node.
     pub node: String,
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Place>,
     /// Names by which browsers may call the page, besides addresses, those of the nodes, and "localhost".
     pub names: Vec<String>,
     /// Given certificate; None: one that the plugin makes itself.

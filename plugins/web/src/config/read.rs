@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use spared_key::login::LoginHash;
 use spared_sdk::config::{Config, Section, local, node, secret};
 
-use super::{CertificateFiles, Login, Settings, Token, is_local};
+use super::{CertificateFiles, Login, Place, Settings, Token};
 
 /// Port of the page. The link has the one before.
 const PORT: u16 = 3781;
@@ -27,7 +27,7 @@ pub fn read(config: &Config) -> Option<Settings> {
         password: password(&root),
         token: token(&root),
     };
-    let is_open = listen.iter().flatten().find(|it| !is_local(it.ip()));
+    let is_open = listen.iter().flatten().find(|it| !it.is_local());
     let has_login = root.has(secret("password")) || root.has(secret("token"));
     if let Some(address) = is_open.filter(|_| !has_login) {
         let why = format!(
@@ -44,11 +44,12 @@ pub fn read(config: &Config) -> Option<Settings> {
     })
 }
 
-fn listen(root: &Section<'_>) -> Option<Vec<SocketAddr>> {
-    let allowed = "an address with a port, such as \"192.0.2.1:3781\" or \"[::]:3781\"";
-    let Some(listen) = root.list::<SocketAddr>(node("listen"), allowed) else {
+fn listen(root: &Section<'_>) -> Option<Vec<Place>> {
+    let allowed = "an address with a port, such as \"192.0.2.1:3781\" or \"[::]:3781\", or a socket, such as \
+                   \"unix:page.sock\"";
+    let Some(listen) = root.list::<Place>(node("listen"), allowed) else {
         let default = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-        return (!root.has(node("listen"))).then(|| vec![default]);
+        return (!root.has(node("listen"))).then(|| vec![Place::Network(default)]);
     };
     let count = listen.len();
     if !(1..=LISTEN_MAX).contains(&count) {
@@ -58,7 +59,8 @@ fn listen(root: &Section<'_>) -> Option<Vec<SocketAddr>> {
         );
         return None;
     }
-    if let Some(small) = listen.iter().find(|it| it.port() < PORT_MIN) {
+    let mut addresses = listen.iter().filter_map(Place::address);
+    if let Some(small) = addresses.find(|it| it.port() < PORT_MIN) {
         let why = format!(
             "found {small}, allowed are ports from {PORT_MIN} on: the plugin has no right to others; let a proxy or a \
              rule of the firewall pass port {} on",

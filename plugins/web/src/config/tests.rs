@@ -25,7 +25,10 @@ fn settings(text: &str) -> Settings {
 #[test]
 fn an_empty_file_serves_this_node_alone() {
     let settings = settings("");
-    assert_eq!(settings.listen, ["127.0.0.1:3781".parse().unwrap()]);
+    assert_eq!(
+        settings.listen,
+        ["127.0.0.1:3781".parse::<Place>().unwrap()]
+    );
     assert!(!settings.login.is_possible() && settings.certificate.is_none());
 }
 
@@ -42,7 +45,10 @@ fn every_key_is_read() {
     let settings = read(&config);
     assert_eq!(config.finish(), Ok(()));
     let settings = settings.unwrap();
-    assert_eq!(settings.listen, ["192.0.2.2:3781".parse().unwrap()]);
+    assert_eq!(
+        settings.listen,
+        ["192.0.2.2:3781".parse::<Place>().unwrap()]
+    );
     assert_eq!(settings.names, ["office.example.net"]);
     let login = settings.login;
     assert!(
@@ -63,7 +69,7 @@ fn an_address_outside_needs_a_login() {
         "{wrong:?}"
     );
     assert_eq!(
-        faults("listen = [\"[::1]:4000\", \"127.0.0.2:3781\"]").len(),
+        faults("listen = [\"[::1]:4000\", \"127.0.0.2:3781\", \"unix:page.sock\"]").len(),
         0
     );
     let text = format!("listen = [\"[::]:3781\"]\ntoken = \"{}\"", "t".repeat(32));
@@ -84,6 +90,13 @@ fn what_is_wrong_is_named_and_no_secret_is_shown() {
             "listen",
             "an address with a port",
         ),
+        (
+            "listen = [\"unix:/run/page.sock\"]",
+            "listen",
+            "unix:page.sock",
+        ),
+        ("listen = [\"unix:key.pem\"]", "listen", "unix:page.sock"),
+        ("listen = [\"unix:.sock\"]", "listen", "unix:page.sock"),
         ("names = [\"a:1\"]", "names", "a name of DNS"),
         ("certificate = \"/etc/page.pem\"", "key", "missing"),
         ("key = \"/etc/page.key\"", "certificate", "missing"),

@@ -183,7 +183,7 @@ fn self_made(settings: &Settings) -> Result<(String, String), rcgen::Error> {
     let mut names: Vec<String> = settings
         .listen
         .iter()
-        .map(|it| it.ip())
+        .filter_map(|it| Some(it.address()?.ip()))
         .filter(|it| !it.is_unspecified())
         .map(|it| it.to_string())
         .collect();

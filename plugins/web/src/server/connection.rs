@@ -1,7 +1,7 @@
 //! Connections of browsers: numbers and times are bounded, so that those that are slow or many hold up no others.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::State;
 use super::body::Content;
 use super::crowd::Crowd;
+use super::listen::{Listener, Stream};
 use super::quota::Limit;
 use super::router::{Visitor, answer};
 use crate::config::is_local;
@@ -38,13 +38,8 @@ const HEAD_MAX: usize = 8 * 1024;
 const HEADERS_MAX: usize = 64;
 const BUFFER_MAX: usize = 16 * 1024;
 
-/// Serves an address until the plugin ends. With `tls`, connections are encrypted.
-pub async fn serve(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    crowd: Crowd,
-    state: Arc<State>,
-) {
+/// Serves a place until the plugin ends. With `tls`, connections are encrypted.
+pub async fn serve(listener: Listener, tls: Option<TlsAcceptor>, crowd: Crowd, state: Arc<State>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -55,7 +50,7 @@ pub async fn serve(
             }
         };
         // one that is too many is closed at once
-        let Some(place) = crowd.admit(peer.ip()) else {
+        let Some(place) = crowd.admit(peer) else {
             continue;
         };
         let (tls, state, number) = (tls.clone(), state.clone(), place.number());
@@ -69,21 +64,21 @@ pub async fn serve(
 }
 
 async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    peer: IpAddr,
     tls: Option<TlsAcceptor>,
     state: Arc<State>,
     is_waiting: Arc<AtomicBool>,
 ) {
-    let own = stream.local_addr().map(|it| it.ip());
     let visitor = Visitor {
-        address: peer.ip(),
-        is_local: is_local(peer.ip()) && own.is_ok_and(is_local),
+        address: peer,
+        is_local: is_local(peer) && stream.is_to_this_node(),
         is_secure: tls.is_some(),
     };
-    match tls {
-        None => requests(stream, visitor, state, &is_waiting).await,
-        Some(tls) => {
+    match (stream, tls) {
+        (Stream::Socket(stream), _) => requests(stream, visitor, state, &is_waiting).await,
+        (Stream::Network(stream), None) => requests(stream, visitor, state, &is_waiting).await,
+        (Stream::Network(stream), Some(tls)) => {
             if let Ok(Ok(stream)) = timeout(IDLE, tls.accept(stream)).await {
                 requests(stream, visitor, state, &is_waiting).await;
             }

@@ -18,7 +18,6 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +30,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use crate::board::Board;
-use crate::config::{Settings, is_local};
+use crate::config::{Place, Settings};
 use attempts::Attempts;
 use certificate::Certificate;
 use connection::{CONNECTIONS, serve};
@@ -131,7 +130,7 @@ impl Server {
         folder: Option<PathBuf>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        let is_open = settings.listen.iter().any(|it| !is_local(it.ip()));
+        let is_open = settings.listen.iter().any(|it| !it.is_local());
         let certificate = match is_open {
             true => Some(Certificate::load(&settings, folder.as_deref())?),
             false => None,
@@ -148,6 +147,7 @@ impl Server {
             certificate: certificate.clone(),
             crowd: crowd.clone(),
             opened: sender,
+            folder,
             wake: Arc::new(wake),
         };
         let thread = thread::Builder::new()
@@ -218,14 +218,16 @@ struct Serving {
     certificate: Option<Arc<Certificate>>,
     crowd: Crowd,
     opened: Sender<Opened>,
+    /// The plugin's own folder, for sockets.
+    folder: Option<PathBuf>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Serving {
     fn run(self, runtime: &Runtime, stopped: oneshot::Receiver<()>) {
         runtime.block_on(async {
-            for address in &self.state.settings.listen {
-                tokio::spawn(self.serve(*address));
+            for place in &self.state.settings.listen {
+                tokio::spawn(self.serve(place.clone()));
             }
             if let Some(certificate) = self.certificate.clone() {
                 tokio::spawn(renew(certificate));
@@ -235,17 +237,18 @@ impl Serving {
         });
     }
 
-    fn serve(&self, address: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
-        let tls = self.tls.clone().filter(|_| !is_local(address.ip()));
+    fn serve(&self, place: Place) -> impl Future<Output = ()> + Send + use<> {
+        let tls = self.tls.clone().filter(|_| !place.is_local());
         let (opened, wake) = (self.opened.clone(), self.wake.clone());
         let (crowd, state) = (self.crowd.clone(), self.state.clone());
+        let folder = self.folder.clone();
         async move {
             loop {
-                let (listener, why) = match listen::open(address) {
+                let (listener, why) = match listen::open(&place, folder.as_deref()) {
                     Ok(listener) => (Some(listener), None),
                     Err(why) => (None, Some(why)),
                 };
-                let _ = opened.send((address.to_string(), why));
+                let _ = opened.send((place.to_string(), why));
                 wake();
                 match listener {
                     Some(listener) => return serve(listener, tls, crowd, state).await,

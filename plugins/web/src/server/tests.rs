@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -20,10 +21,27 @@ struct Bed {
     asked: Arc<AtomicUsize>,
     /// Role of the only group.
     role: Arc<Mutex<&'static str>>,
+    /// Folder of the plugin, with a socket.
+    folder: Option<PathBuf>,
 }
 
 impl Bed {
     fn new(login: Login) -> Self {
+        Self::at(login, None)
+    }
+
+    fn with_socket() -> Self {
+        let hash = spared_key::login::hash(PASSWORD).unwrap();
+        let login = Login {
+            password: hash.parse().ok(),
+            token: None,
+        };
+        let folder = std::env::temp_dir().join(format!("spared-web-unix-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self::at(login, Some(folder))
+    }
+
+    fn at(login: Login, folder: Option<PathBuf>) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
         let (wishes, wished) = mpsc::channel();
         let board = Arc::new(Board::new(move || {
@@ -41,21 +59,27 @@ impl Bed {
             }
         });
         let address = free();
+        let mut listen = vec![Place::Network(address)];
+        listen.extend(folder.iter().map(|_| Place::Socket("page.sock".to_owned())));
+        let count = listen.len();
         let settings = Settings {
             node: "r1".to_owned(),
-            listen: vec![address],
+            listen,
             names: vec!["office.example.net".to_owned()],
             certificate: None,
             login,
         };
-        let server = Server::start(board, settings, None, || {}).unwrap();
-        let opened = server.opened.recv_timeout(Duration::from_secs(9)).unwrap();
-        assert_eq!(opened, (address.to_string(), None));
+        let server = Server::start(board, settings, folder.clone(), || {}).unwrap();
+        for _ in 0..count {
+            let (place, why) = server.opened.recv_timeout(Duration::from_secs(9)).unwrap();
+            assert_eq!(why, None, "{place}");
+        }
         Self {
             server: Some(server),
             address,
             asked,
             role,
+            folder,
         }
     }
 
@@ -421,7 +445,7 @@ fn an_address_in_use_is_said_and_opened_when_it_is_free() {
     let address = taken.local_addr().unwrap();
     let settings = Settings {
         node: "r1".to_owned(),
-        listen: vec![address],
+        listen: vec![Place::Network(address)],
         names: Vec::new(),
         certificate: None,
         login: Login::default(),
@@ -465,4 +489,30 @@ fn a_self_made_certificate_is_made_once_and_a_new_file_is_taken() {
     assert!(why.ends_with("key.pem has no private key in PEM"), "{why}");
     assert_eq!(again.renew(), Ok(()), "said once");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_proxy_asks_by_a_socket_and_says_for_whom() {
+    let bed = Bed::with_socket();
+    let folder = bed.folder.as_ref().unwrap();
+    let ask = |head: &str| {
+        let mut stream = UnixStream::connect(folder.join("page.sock")).unwrap();
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\n{head}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = ask("");
+    assert!(
+        status(&answer) == "200" && answer.contains("active"),
+        "{answer}"
+    );
+    let answer = ask(PROXIED);
+    assert_eq!(header(&answer, "location"), Some("/login"), "{answer}");
+    let server = bed.server.as_ref().unwrap();
+    let rows = server.state.settings.listen.iter().map(Place::to_string);
+    assert_eq!(rows.last().as_deref(), Some("unix:page.sock"));
+    std::fs::remove_dir_all(folder).unwrap();
 }
