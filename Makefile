@@ -26,7 +26,7 @@ export RUSTDOCFLAGS ?= -D warnings
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-contract bench-pairs test-bench test-web web-pictures \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-versions soak-upgrade soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
-	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
+	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-web soak-fuzz \
 	fuzz fuzz-seeds release fixture-version programs notices sbom install install-examples install-files install-units uninstall deb test-deb repository release-check clean
 
 help: ## this list
@@ -313,6 +313,11 @@ soak-files: build ## 10 000 files and 1 GB to the other node, compared by others
 	@sh tests/kernel/choose.sh build >/dev/null
 	$(soak) files $(in_lab) end_to_end $(alone) files_large::
 	$(soak) files-power $(in_lab) end_to_end $(alone) files_power::
+
+soak-web: build ## a hundred open pages and two hundred slow connections for SPARED_SECONDS (600), then what one page costs: memory, processor time, the punctuality of adverts
+	@$(needs) test
+	@$(another_make) programs
+	SPARED_BUILD_DIR=$(CURDIR)/target/release $(soak) web $(in_lab) end_to_end $(alone) web::crowd::alone
 
 soak-fuzz: ## every fuzz target for FUZZ_SECONDS (3600)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} $(soak) fuzz sh packaging/fuzz.sh

@@ -24,6 +24,7 @@ pub mod lab;
 pub mod linked;
 pub mod machine;
 pub mod many;
+pub mod page;
 pub mod pair;
 pub mod printed;
 pub mod probe;

@@ -3,24 +3,23 @@
 //! passwords, and the death of its process.
 
 mod client;
+mod crowd;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spared_tests::Result;
-use spared_tests::lab::{FIRST_ROUTER, Lab, Wire, scenario, signal_to};
+use spared_tests::lab::{Lab, Wire, scenario, signal_to};
 use spared_tests::linked::{INTERVAL, Linked};
-use spared_tests::router::{Files, Plan, PluginFile};
+use spared_tests::many::Many;
+use spared_tests::page::{self, PASSWORD, TOKEN, address, memory, served, worker};
 
-use client::{Browser, read_until};
+use client::{Browser, Stream, read_until};
 
-const PASSWORD: &str = "correct.horse.battery";
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const PORT: u16 = 3781;
 /// Time within which a change is shown.
 const SHOWN: Duration = Duration::from_secs(2);
 /// Maximum private memory of the process in kB.
@@ -29,41 +28,13 @@ const MEMORY_MAX_KB: u64 = 8 * 1024;
 const STREAMS: usize = 100;
 const STREAMS_OF_ADDRESS: usize = 16;
 
-fn address(site: usize) -> SocketAddr {
-    let host = FIRST_ROUTER + u8::try_from(site).unwrap_or_default();
-    (Wire::Lan.ipv4(host), PORT).into()
-}
-
 fn start(lab: &Lab) -> Result<Linked<'_>> {
-    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
-    // a role that was switched over stays there
-    plan.without_preference();
-    let hash = spared_key::login::hash(PASSWORD)?;
-    let [first, second] = [0, 1].map(|site| address(site).to_string());
-    let toml = format!(
-        "listen = {{ r1 = [\"127.0.0.1:{PORT}\", {first:?}], r2 = [\"127.0.0.1:{PORT}\", {second:?}] }}\n\
-         password = {hash:?}\ntoken = {TOKEN:?}\n"
-    );
-    plan.plugins.push(PluginFile {
-        name: "web".to_owned(),
-        toml,
-        file: "libspared_web.so".to_owned(),
-    });
-    Linked::start(lab, &plan)
-}
-
-fn served(pair: &Linked<'_>, site: usize) -> Result<()> {
-    pair.wait("the page", || {
-        let rows = pair.done(site, &["web"]).unwrap_or_default();
-        rows.matches(" open").count() == 2
-    })
+    Linked::start(lab, &page::plan(INTERVAL)?)
 }
 
 /// Certificate that a node made itself.
 fn certificate(lab: &Lab, site: usize) -> PathBuf {
-    let dir = lab.dir.join(format!("{}-spared", lab.sites[site].name));
-    let state = Files { dir: &dir }.state_dir();
-    state.join("web/certificate.pem")
+    page::folder(lab, site).join("certificate.pem")
 }
 
 /// Name of each series in a text of Prometheus.
@@ -72,22 +43,24 @@ fn series(text: &str) -> BTreeSet<&str> {
     lines.map(|(name, _)| name).collect()
 }
 
-/// Process of the plugin on a node.
-fn worker(pair: &Linked<'_>, site: usize) -> Result<u32> {
-    let said = pair.done(site, &["--json", "plugins"])?;
-    let plugins: serde_json::Value = serde_json::from_str(&said)?;
-    let all = plugins["plugins"].as_array().ok_or("no plugins")?;
-    let web = all.iter().find(|it| it["name"] == "web");
-    let pid = web.and_then(|it| it["pid"].as_u64()).ok_or("no process")?;
-    Ok(u32::try_from(pid)?)
-}
-
-/// Memory of a process by the key of /proc/PID/status, in kB.
-fn memory(pid: u32, key: &str) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|it| it.strip_prefix(key));
-    let words = line.and_then(|it| it.split_whitespace().next());
-    Ok(words.ok_or("no such key")?.parse()?)
+/// Opens streams from as many addresses as they need.
+fn streams(lab: &Lab, site: usize) -> Result<Vec<Stream>> {
+    let certificate = certificate(lab, site);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let mut streams = Vec::new();
+    for last in 100.. {
+        let browser = Browser::new(&lab.lan, address(site), &certificate)?;
+        let browser = browser.at_address(Wire::Lan.ipv4(last))?;
+        for _ in 0..STREAMS_OF_ADDRESS.min(STREAMS - streams.len()) {
+            let mut stream = browser.begin("GET /events", &bearer)?;
+            read_until(&mut stream, "data: ")?;
+            streams.push(stream);
+        }
+        if streams.len() == STREAMS {
+            break;
+        }
+    }
+    Ok(streams)
 }
 
 /// Many connections of one address that send the beginning of a handshake.
@@ -157,6 +130,11 @@ fn a_plugin_reads_what_sparectl_prints_and_shows_it_to_those_who_may_see_it() {
             assert_eq!(status[key], said[key], "{key}");
         }
 
+        let socket = page::folder(lab, active).join("page.sock");
+        let mut proxy = UnixStream::connect(socket)?;
+        proxy.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        read_until(&mut proxy, "is active")?;
+
         let mut events = browser.begin("GET /events", &cookie)?;
         read_until(&mut events, &format!("r{} is active", active + 1))?;
         pair.switch(active)?;
@@ -187,26 +165,7 @@ fn a_hundred_streams_take_little_memory_and_a_death_of_the_page_costs_no_role() 
         let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
         let pid = worker(&pair, active)?;
         let before = memory(pid, "VmRSS:")?;
-        let mut streams = Vec::new();
-        for at in 0..STREAMS {
-            let last = 100 + at / STREAMS_OF_ADDRESS;
-            if at % STREAMS_OF_ADDRESS == 0 {
-                let own = Wire::Lan.ipv4(u8::try_from(last)?);
-                let wire = Wire::Lan.name();
-                // the newest address is that of new connections
-                lab.lan.ip(&format!("route replace {}/32 dev {wire} src {own}\n", address(active).ip()))
-                    .or_else(|_| {
-                        lab.lan.ip(&format!(
-                            "addr add {own}/24 dev {wire}\nroute replace {}/32 dev {wire} src {own}\n",
-                            address(active).ip()
-                        ))
-                    })?;
-            }
-            let browser = Browser::new(&lab.lan, address(active), &certificate)?;
-            let mut stream = browser.begin("GET /events", &bearer)?;
-            read_until(&mut stream, "data: ")?;
-            streams.push(stream);
-        }
+        let mut streams = streams(lab, active)?;
         for stream in &mut streams {
             read_until(stream, "alive")?;
         }
@@ -226,4 +185,49 @@ fn a_hundred_streams_take_little_memory_and_a_death_of_the_page_costs_no_role() 
         assert_eq!(pair.transitions(), transitions);
         Ok(())
     });
+}
+
+mod alone {
+    use super::*;
+
+    #[test]
+    fn a_page_of_255_groups_is_served() {
+        scenario(2, |lab| {
+            let many = Many {
+                count: 255,
+                together: false,
+            };
+            let mut plan = many.linked(INTERVAL);
+            plan.plugins.push(page::plugin()?);
+            let pair = Linked::begin(lab, [plan.clone(), plan])?;
+            let active = many.settled(&pair)?;
+            served(&pair, active)?;
+            let browser = Browser::new(&lab.lan, address(active), &certificate(lab, active))?;
+            let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+            let ask = |target: &str| {
+                let began = Instant::now();
+                let answer = browser.ask(target, &bearer)?;
+                assert_eq!(answer.status, 200, "{target}: {}", answer.body);
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>((answer.body, began.elapsed()))
+            };
+            let (page, took) = ask("GET /")?;
+            let (status, _) = ask("GET /status.json")?;
+            let pid = worker(&pair, active)?;
+            println!(
+                "status {} bytes, page {} in {took:?}; {} kB resident, {} kB private, {} kB at most",
+                status.len(),
+                page.len(),
+                memory(pid, "VmRSS:")?,
+                memory(pid, "RssAnon:")?,
+                memory(pid, "VmHWM:")?
+            );
+            assert_eq!(page.matches("<th scope=\"row\"><bdi>g").count(), 254);
+            let [two, ten] = ["g2", "g10"].map(|it| page.find(&format!("<bdi>{it}</bdi><span")));
+            assert!(two.is_some() && two < ten, "{two:?} {ten:?}");
+            let groups = pair.status(active)?.groups;
+            let names: Vec<&str> = groups.iter().map(|it| it.name.as_str()).collect();
+            assert!(names.starts_with(&["g2", "g3"]), "{names:?}");
+            Ok(())
+        });
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use socket2::{Domain, Socket, Type};
 use spared_tests::Result;
-use spared_tests::lab::Namespace;
+use spared_tests::lab::{Namespace, Wire};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -21,6 +22,8 @@ pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 pub struct Browser<'l> {
     pub at: &'l Namespace,
     pub address: SocketAddr,
+    /// Address of the browser; None for the usual one.
+    own: Option<Ipv4Addr>,
     terms: Arc<ClientConfig>,
 }
 
@@ -49,27 +52,63 @@ impl<'l> Browser<'l> {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let terms = Arc::new(terms);
-        Ok(Self { at, address, terms })
+        let own = None;
+        Ok(Self {
+            at,
+            address,
+            own,
+            terms,
+        })
+    }
+
+    /// The same browser at another address of the lan.
+    pub fn at_address(self, own: Ipv4Addr) -> Result<Self> {
+        if !self.at.holds(&own.to_string()) {
+            let wire = Wire::Lan.name();
+            self.at.ip(&format!("addr add {own}/24 dev {wire}\n"))?;
+        }
+        let own = Some(own);
+        Ok(Self { own, ..self })
+    }
+
+    fn connect(&self) -> Result<TcpStream> {
+        let (to, own) = (self.address, self.own);
+        let Some(own) = own else {
+            return self
+                .at
+                .run(|| Ok(TcpStream::connect_timeout(&to, PATIENCE)?));
+        };
+        self.at.run(|| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.bind(&SocketAddr::from((own, 0)).into())?;
+            socket.connect_timeout(&to.into(), PATIENCE)?;
+            Ok(socket.into())
+        })
     }
 
     /// Sends a request whose answer goes on; `head` has further headers.
     pub fn begin(&self, target: &str, head: &str) -> Result<Stream> {
         let address = self.address;
-        let tcp = self
-            .at
-            .run(|| Ok(TcpStream::connect_timeout(&address, PATIENCE)?))?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
-        let name = ServerName::from(address.ip());
-        let connection = ClientConnection::new(self.terms.clone(), name)?;
-        let mut stream = StreamOwned::new(connection, tcp);
         // the headers may be followed by a body already
         let end = if head.contains("\r\n\r\n") {
             ""
         } else {
             "\r\n"
         };
-        let request = format!("{target} HTTP/1.1\r\nHost: {address}\r\n{head}{end}");
-        stream.write_all(request.as_bytes())?;
+        self.half(&format!(
+            "{target} HTTP/1.1\r\nHost: {address}\r\n{head}{end}"
+        ))
+    }
+
+    /// Sends the begin of a request.
+    pub fn half(&self, text: &str) -> Result<Stream> {
+        let tcp = self.connect()?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        let name = ServerName::from(self.address.ip());
+        let connection = ClientConnection::new(self.terms.clone(), name)?;
+        let mut stream = StreamOwned::new(connection, tcp);
+        stream.write_all(text.as_bytes())?;
+        stream.flush()?;
         Ok(stream)
     }
 
