@@ -175,8 +175,9 @@ pages := cargo build --locked $(suite) --example pages
 
 test-web: ## the plugin's page in headless Chromium: sizes, colours, accessibility, live changes; pictures into target/web/shots
 	@$(needs) build web
-	$(pages)
+	$(pages) --example live_page --bins --lib
 	tests/web/run.sh --shots target/web/shots
+	tests/as-root.sh target/debug/examples/live_page /usr/bin/python3 tests/web/live.py --shots target/web/shots
 
 web-pictures: ## the pictures of the page in docs/pictures
 	@$(needs) build web
