@@ -41,6 +41,7 @@ pub mod starter_requests;
 pub mod to_plugin;
 pub mod vrrp_engine;
 pub mod vrrp_packet;
+pub mod web_page;
 pub mod web_request;
 pub mod worker_messages;
 
@@ -112,6 +113,8 @@ targets! {
     to_plugin: 100_000,
     vrrp_engine: 12_000,
     vrrp_packet: 100_000,
+    // a page is longer than its documents
+    web_page: 1_000 holding 16,
     web_request: 20_000,
     worker_messages: 250,
 }

@@ -11,7 +11,7 @@ use super::quota::Permit;
 
 /// Maximum bytes that a connection gets at once. Texts are shared by all that are sent the same one; what a connection
 /// has got, it copies.
-const PIECE: usize = 16 * 1024;
+const PIECE: usize = 8 * 1024;
 
 /// Body of a response.
 #[derive(Debug)]

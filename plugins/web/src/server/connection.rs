@@ -21,22 +21,22 @@ use super::quota::Limit;
 use super::router::{Visitor, answer};
 use crate::config::is_local;
 
-/// Numbers of connections.
+/// Numbers of connections, and of those that wait for a request or a handshake: each takes 33 kB of memory.
 pub const CONNECTIONS: Limit = Limit {
-    all: 256,
+    all: 192,
     of_address: 32,
     of_this_node: 160,
 };
+pub const WAITING: usize = 32;
 /// Maximum time for a handshake, for the head of a request, and between two requests.
 pub const IDLE: Duration = Duration::from_secs(10);
 /// Maximum time of a connection.
 const LIFETIME: Duration = Duration::from_secs(2 * 3600);
 /// Pause after an error of the kernel, such as no descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Limits of a request's head.
+/// Limits of a request's head, which has to fit the buffer of its connection.
 const HEAD_MAX: usize = 8 * 1024;
 const HEADERS_MAX: usize = 64;
-const BUFFER_MAX: usize = 16 * 1024;
 
 /// Serves a place until the plugin ends. With `tls`, connections are encrypted.
 pub async fn serve(listener: Listener, tls: Option<TlsAcceptor>, crowd: Crowd, state: Arc<State>) {
@@ -79,8 +79,10 @@ async fn connection(
         (Stream::Socket(stream), _) => requests(stream, visitor, state, &is_waiting).await,
         (Stream::Network(stream), None) => requests(stream, visitor, state, &is_waiting).await,
         (Stream::Network(stream), Some(tls)) => {
-            if let Ok(Ok(stream)) = timeout(IDLE, tls.accept(stream)).await {
-                requests(stream, visitor, state, &is_waiting).await;
+            // each in a box of its own: what a handshake needs is free when requests come
+            let handshake = Box::pin(tls.accept(stream));
+            if let Ok(Ok(stream)) = timeout(IDLE, handshake).await {
+                Box::pin(requests(stream, visitor, state, &is_waiting)).await;
             }
         }
     }
@@ -107,7 +109,7 @@ async fn requests(
         .header_read_timeout(IDLE)
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_MAX)
-        .max_buf_size(BUFFER_MAX)
+        .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {

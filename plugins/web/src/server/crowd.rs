@@ -15,6 +15,8 @@ use crate::config::is_local;
 #[derive(Clone, Debug)]
 pub struct Crowd {
     limit: Limit,
+    /// Number of connections that may wait for a request at the same time.
+    waiting: usize,
     members: Arc<Mutex<Members>>,
 }
 
@@ -33,9 +35,10 @@ struct Member {
 }
 
 impl Crowd {
-    pub fn new(limit: Limit) -> Self {
+    pub fn new(limit: Limit, waiting: usize) -> Self {
         Self {
             limit,
+            waiting,
             members: Arc::default(),
         }
     }
@@ -52,7 +55,7 @@ impl Crowd {
         if own.count() >= most as usize {
             return None;
         }
-        if members.all.len() >= self.limit.all as usize {
+        while members.all.len() >= self.limit.all as usize || members.waiting() >= self.waiting {
             members.make_room()?;
         }
         members.last += 1;
@@ -92,6 +95,11 @@ impl Crowd {
 }
 
 impl Members {
+    fn waiting(&self) -> usize {
+        let waits = |it: &&Member| it.is_waiting.load(Ordering::Relaxed);
+        self.all.iter().filter(waits).count()
+    }
+
     /// Ends a connection that waits; None if none does.
     fn make_room(&mut self) -> Option<()> {
         let waits = |it: &&Member| it.is_waiting.load(Ordering::Relaxed);
@@ -151,7 +159,7 @@ mod tests {
 
     #[test]
     fn who_has_most_gives_way_and_never_a_request() {
-        let crowd = Crowd::new(LIMIT);
+        let crowd = Crowd::new(LIMIT, 5);
         let admit = |last: u8| crowd.admit([192, 0, 2, last].into());
         let first: Vec<Place> = (0..3).filter_map(|_| admit(1)).collect();
         assert!(first.len() == 3 && admit(1).is_none(), "of one address");
@@ -172,6 +180,20 @@ mod tests {
         }
         assert!(admit(7).is_none(), "nobody waits");
         drop((others, newer, last));
+        assert_eq!(crowd.count(), 0);
+    }
+
+    #[test]
+    fn those_that_wait_are_fewer_than_those_that_are_served() {
+        let crowd = Crowd::new(LIMIT, 2);
+        let admit = |last: u8| crowd.admit([192, 0, 2, last].into());
+        let served: Vec<Place> = [1, 2].into_iter().filter_map(admit).collect();
+        for place in &served {
+            place.waiting().store(false, Ordering::Relaxed);
+        }
+        let waiting: Vec<Place> = [3, 3, 3, 4].into_iter().filter_map(admit).collect();
+        assert_eq!((waiting.len(), numbers(&crowd)), (4, vec![1, 2, 5, 6]));
+        drop((served, waiting));
         assert_eq!(crowd.count(), 0);
     }
 }

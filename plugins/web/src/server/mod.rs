@@ -33,7 +33,7 @@ use crate::board::Board;
 use crate::config::{Place, Settings};
 use attempts::Attempts;
 use certificate::Certificate;
-use connection::{CONNECTIONS, serve};
+use connection::{CONNECTIONS, WAITING, serve};
 use crowd::Crowd;
 use quota::{Limit, Quota};
 use render::Renderer;
@@ -140,7 +140,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let (sender, opened) = channel();
         let state = Arc::new(State::new(board, settings));
-        let crowd = Crowd::new(CONNECTIONS);
+        let crowd = Crowd::new(CONNECTIONS, WAITING);
         let serving = Serving {
             state: state.clone(),
             tls,

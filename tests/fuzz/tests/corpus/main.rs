@@ -55,6 +55,7 @@ tried! {
     to_plugin,
     vrrp_engine,
     vrrp_packet,
+    web_page,
     web_request,
     worker_messages,
 }

@@ -61,7 +61,7 @@ impl<'l> Browser<'l> {
         })
     }
 
-    /// The same browser at another address of the lan.
+    /// Browser at another address of the lan.
     pub fn at_address(self, own: Ipv4Addr) -> Result<Self> {
         if !self.at.holds(&own.to_string()) {
             let wire = Wire::Lan.name();
