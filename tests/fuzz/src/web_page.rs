@@ -3,6 +3,7 @@
 
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
+use serde_json::Value;
 use spared_web::page::{Range, View, document, fragment};
 
 /// Time of the page: some minutes after the times in the seeds.
@@ -15,7 +16,33 @@ pub fn run(input: &[u8]) {
         return;
     };
     let mut lines = text.splitn(3, '\n');
-    let [status, history, why] = [(); 3].map(|()| lines.next().unwrap_or_default());
+    let documents = [(); 3].map(|()| lines.next().unwrap_or_default().to_owned());
+    shown(&documents, text.len());
+    // all texts of documents that are understood
+    let mut pieces = text.split('"').cycle();
+    shown(
+        &[PAIR, HISTORY, WHY].map(|it| filled(it, &mut pieces)),
+        text.len(),
+    );
+}
+
+/// A document whose texts are these.
+fn filled<'t>(json: &str, texts: &mut impl Iterator<Item = &'t str>) -> String {
+    let mut document: Value = serde_json::from_str(json).unwrap_or_default();
+    fill(&mut document, texts);
+    document.to_string()
+}
+
+fn fill<'t>(value: &mut Value, texts: &mut impl Iterator<Item = &'t str>) {
+    match value {
+        Value::String(text) => texts.next().unwrap_or_default().clone_into(text),
+        Value::Array(values) => values.iter_mut().for_each(|it| fill(it, texts)),
+        Value::Object(values) => values.values_mut().for_each(|it| fill(it, texts)),
+        _ => {}
+    }
+}
+
+fn shown([status, history, why]: &[String; 3], range: usize) {
     let Ok(now) = jiff::Timestamp::from_second(NOW_S) else {
         return;
     };
@@ -25,7 +52,7 @@ pub fn run(input: &[u8]) {
         // the reason is shown, and may have a part of the document
         Err(error) => View::silent(&error.to_string(), &now),
     };
-    let range = Range::ALL[input.len() % Range::ALL.len()];
+    let range = Range::ALL[range % Range::ALL.len()];
     let view = view.with_range(range).with_session(true);
     let page = document(&view);
     let scripts = page.matches("<script").count();
