@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::State;
 use super::body::Content;
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Waiting};
 use super::listen::{Listener, Stream};
 use super::quota::Limit;
 use super::router::{Visitor, answer};
@@ -27,7 +27,10 @@ pub const CONNECTIONS: Limit = Limit {
     of_address: 32,
     of_this_node: 160,
 };
-pub const WAITING: usize = 32;
+pub const WAITING: Waiting = Waiting {
+    most: 32,
+    from_age: Duration::from_millis(200),
+};
 /// Maximum time for a handshake, for the head of a request, and between two requests.
 pub const IDLE: Duration = Duration::from_secs(10);
 /// Maximum time of a connection.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
@@ -15,9 +16,16 @@ use crate::config::is_local;
 #[derive(Clone, Debug)]
 pub struct Crowd {
     limit: Limit,
-    /// Number of connections that may wait for a request at the same time.
-    waiting: usize,
+    waiting: Waiting,
     members: Arc<Mutex<Members>>,
+}
+
+/// Connections that wait for a request: how many may do so, and the age from which on one is counted. Many that come at
+/// once and ask at once are let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    pub most: usize,
+    pub from_age: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -30,12 +38,13 @@ struct Members {
 struct Member {
     number: u64,
     network: IpAddr,
+    admitted: Instant,
     is_waiting: Arc<AtomicBool>,
     task: Option<AbortHandle>,
 }
 
 impl Crowd {
-    pub fn new(limit: Limit, waiting: usize) -> Self {
+    pub fn new(limit: Limit, waiting: Waiting) -> Self {
         Self {
             limit,
             waiting,
@@ -55,14 +64,19 @@ impl Crowd {
         if own.count() >= most as usize {
             return None;
         }
-        while members.all.len() >= self.limit.all as usize || members.waiting() >= self.waiting {
-            members.make_room()?;
+        while members.all.len() >= self.limit.all as usize {
+            members.make_room(Duration::ZERO)?;
+        }
+        let Waiting { most, from_age } = self.waiting;
+        while members.waiting(from_age).count() >= most {
+            members.make_room(from_age)?;
         }
         members.last += 1;
         let (number, is_waiting) = (members.last, Arc::new(AtomicBool::new(true)));
         members.all.push(Member {
             number,
             network,
+            admitted: Instant::now(),
             is_waiting: is_waiting.clone(),
             task: None,
         });
@@ -95,21 +109,26 @@ impl Crowd {
 }
 
 impl Members {
-    fn waiting(&self) -> usize {
-        let waits = |it: &&Member| it.is_waiting.load(Ordering::Relaxed);
-        self.all.iter().filter(waits).count()
+    /// Connections of this age that wait, oldest first.
+    fn waiting(&self, from_age: Duration) -> impl Iterator<Item = &Member> {
+        let waits = move |it: &&Member| {
+            it.is_waiting.load(Ordering::Relaxed) && it.admitted.elapsed() >= from_age
+        };
+        self.all.iter().filter(waits)
     }
 
     /// Ends a connection that waits; None if none does.
-    fn make_room(&mut self) -> Option<()> {
-        let waits = |it: &&Member| it.is_waiting.load(Ordering::Relaxed);
+    fn make_room(&mut self, from_age: Duration) -> Option<()> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-        for member in self.all.iter().filter(waits) {
+        for member in self.waiting(from_age) {
             *counts.entry(member.network).or_default() += 1;
         }
         let (network, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        let is_it = |it: &Member| it.network == network && waits(&it);
-        let at = self.all.iter().position(is_it)?;
+        let number = self
+            .waiting(from_age)
+            .find(|it| it.network == network)?
+            .number;
+        let at = self.all.iter().position(|it| it.number == number)?;
         if let Some(task) = self.all.remove(at).task {
             task.abort();
         }
@@ -153,13 +172,18 @@ mod tests {
         of_this_node: 4,
     };
 
+    fn waiting(most: usize) -> Waiting {
+        let from_age = Duration::ZERO;
+        Waiting { most, from_age }
+    }
+
     fn numbers(crowd: &Crowd) -> Vec<u64> {
         crowd.members().all.iter().map(|it| it.number).collect()
     }
 
     #[test]
     fn who_has_most_gives_way_and_never_a_request() {
-        let crowd = Crowd::new(LIMIT, 5);
+        let crowd = Crowd::new(LIMIT, waiting(5));
         let admit = |last: u8| crowd.admit([192, 0, 2, last].into());
         let first: Vec<Place> = (0..3).filter_map(|_| admit(1)).collect();
         assert!(first.len() == 3 && admit(1).is_none(), "of one address");
@@ -185,7 +209,7 @@ mod tests {
 
     #[test]
     fn those_that_wait_are_fewer_than_those_that_are_served() {
-        let crowd = Crowd::new(LIMIT, 2);
+        let crowd = Crowd::new(LIMIT, waiting(2));
         let admit = |last: u8| crowd.admit([192, 0, 2, last].into());
         let served: Vec<Place> = [1, 2].into_iter().filter_map(admit).collect();
         for place in &served {
