@@ -247,7 +247,7 @@ pub const DOCUMENT_HISTORY: u32 = 3;
 pub const DOCUMENT_EVENTS: u32 = 4;
 /// Snapshot of this node behind `sparectl metrics`, at most a second old.
 pub const DOCUMENT_METRICS: u32 = 5;
-/// Maximum bytes of a document. The status of 255 groups on both nodes takes a quarter of it.
+/// Maximum bytes of a document. The status of 255 groups on both nodes takes about one MiB.
 pub const DOCUMENT_MAX: u32 = 8 << 20;
 
 // ---- log, descriptors, rows
