@@ -10,8 +10,8 @@ use std::net::IpAddr;
 
 use page::assert_page_names;
 use spared_ipsec::connections::{
-    Connection, Finding, Listed, NodeAddresses, PeerConnections, Pool, differences, findings,
-    left_running, shared_pools, unseen_mobike,
+    Connection, Finding, HA_SETTINGS, Listed, NodeAddresses, PeerConnections, Pool, differences,
+    findings, left_running, shared_pools, unseen_mobike,
 };
 use spared_sdk::config::Config;
 
@@ -44,6 +44,28 @@ fn an_empty_file_is_enough() {
     let settings = spared_ipsec::config::read(&config);
     assert_eq!(config.finish(), Ok(()));
     assert_eq!(settings, Some(spared_ipsec::config::Settings::default()));
+}
+
+/// Settings of strongSwan, without comments and the space around them.
+fn settings(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.collect()
+}
+
+#[test]
+fn the_settings_of_ha_are_the_same_in_the_example_the_manual_and_the_check() {
+    let read = |path| fs::read_to_string(page::docs().join(path)).expect("the file");
+    let (example, manual) = (read("examples/ha.conf"), read("man/spared-ipsec.5.scd"));
+    let mut blocks = manual.split("```").map(settings);
+    let block = blocks.find(|lines| lines.first() == Some(&"ha {"));
+    let example = settings(&example);
+    assert_eq!(block.as_ref(), Some(&example));
+    let lines = HA_SETTINGS.map(|(key, value)| format!("{key} = {value}"));
+    let found = example
+        .iter()
+        .filter(|line| lines.iter().any(|it| it == *line));
+    assert_eq!(found.count(), lines.len(), "{example:?}");
 }
 
 /// The steps of SETTING UP.

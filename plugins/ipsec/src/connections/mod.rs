@@ -4,12 +4,14 @@
 //! and [`differences`] name faults, with the line to write.
 
 mod pool;
+mod sessions;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub use pool::{Pool, shared_pools};
+pub use sessions::{HA_SETTINGS, HaState, session_obstacle};
 pub use wire::CONNECTIONS;
 
 /// Kind of the finding of [`left_running`].

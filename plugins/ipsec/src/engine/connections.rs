@@ -9,7 +9,7 @@ use super::Engine;
 use crate::SECOND;
 use crate::connections::{
     CONNECTIONS, Finding, Listed, NodeAddresses, PeerConnections, SERVICE, differences, findings,
-    left_running, shared_pools, unseen_mobike,
+    left_running, session_obstacle, shared_pools, unseen_mobike,
 };
 use crate::error::Malformed;
 
@@ -228,6 +228,10 @@ impl Engine {
         put("all.peer", self.peer_text(here).to_owned());
         if let Some(unseen) = unseen_mobike(here, &self.addresses()) {
             put("all.mobike", unseen);
+        }
+        let ha = self.ike.feed.ha_state();
+        if let Some(obstacle) = session_obstacle(here, &self.addresses(), &ha) {
+            put("all.sessions", obstacle);
         }
         let found = self.connection_findings();
         for finding in &found {

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::{Action, Engine};
 use crate::MS;
+use crate::connections::HaState;
 use crate::sa::Body;
 use crate::sessions::message::{self, Kind, Message};
 use crate::sessions::{IkeSa, IkeSpis, Sessions};
@@ -126,6 +127,16 @@ impl Feed {
 
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
+    }
+
+    /// State of charon's plugin here, as far as charon was asked.
+    pub fn ha_state(&self) -> HaState {
+        match (&self.fault, self.stage, self.version) {
+            (Some(why), ..) => HaState::Faulty(why.clone()),
+            (None, _, Some(_)) => HaState::Answers,
+            (None, Stage::Done, None) => HaState::Silent,
+            (None, _, None) => HaState::Unknown,
+        }
     }
 
     /// Text about the sessions of a charon on the active node.

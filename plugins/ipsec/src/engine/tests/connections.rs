@@ -1,5 +1,9 @@
 //! Connections of both nodes' daemons, reported and compared.
 
+use spared_sdk::Value;
+
+use super::charon::Charon;
+use super::daemon::report_daemon_event;
 use super::*;
 use crate::connections::{Connection, Listed};
 
@@ -110,6 +114,39 @@ fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
         .handle_presence(now_ns, DaemonEvent::Ended);
     pair.settle();
     assert_eq!(pair.nodes[1].wrong, None);
+}
+
+#[test]
+fn sessions_of_callers_are_named_while_charons_plugin_does_not_answer() {
+    let mut pair = Pair::settled(1);
+    let now_ns = pair.now_ns;
+    let mut road = listed(1, false).expect("a list");
+    road.connections[0].responds_only = true;
+    let engine = &mut pair.nodes[0].engine;
+    engine.handle_listed(now_ns, Some(road));
+    assert_eq!(sessions_row(&pair), None, "nobody was asked");
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
+    pair.advance(2 * S);
+    let row = sessions_row(&pair).unwrap_or_default();
+    assert!(row.contains("local = 127.0.0.1"), "{row}");
+    assert!(!pair.nodes[0].engine.check_rows(true).1, "it is no fault");
+    report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
+    pair.nodes[0].charon = Charon {
+        has_ha: true,
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
+    pair.advance(2 * S);
+    assert_eq!(sessions_row(&pair), None);
+}
+
+fn sessions_row(pair: &Pair) -> Option<String> {
+    let (rows, _) = pair.nodes[0].engine.check_rows(true);
+    let row = rows.into_iter().find(|(key, _)| key == "all.sessions");
+    row.map(|(_, value)| match value {
+        Value::Text(text) => text,
+        other => panic!("{other:?}"),
+    })
 }
 
 /// Connections are loaded one by one, and listed meanwhile.
