@@ -20,7 +20,8 @@ use crate::sa::Body;
 use crate::sessions::message::{self, Kind, Message};
 use crate::sessions::{IkeSa, IkeSpis, Sessions};
 
-use super::handover::Batch;
+use super::batch::Batch;
+use super::messages::messages_of;
 
 /// Time in which charon has its FIFO after its control socket answers.
 const READY_NS: u64 = 1_000 * MS;
@@ -203,28 +204,6 @@ impl Feed {
     }
 }
 
-/// Messages that make charon take over an IKE SA.
-fn messages_of(sessions: &Sessions, spis: IkeSpis) -> Vec<Body> {
-    let Some(ike) = sessions.ikes.get(&spis) else {
-        return Vec::new();
-    };
-    let mut messages = ike.adds.clone();
-    messages.extend(ike.update.clone());
-    if !ike.vips.is_empty() {
-        let update = message::virtual_addresses(ike.version, spis, ike.is_initiator, &ike.vips);
-        messages.push(Body::new(update));
-    }
-    let ids = [
-        (Kind::MidInitiator, ike.message_ids.initiator),
-        (Kind::MidResponder, ike.message_ids.responder),
-    ];
-    for (kind, mid) in ids.into_iter().filter(|(_, mid)| *mid > 0) {
-        let message = message::message_id(ike.version, kind, spis, ike.is_initiator, mid);
-        messages.push(Body::new(message));
-    }
-    messages
-}
-
 impl Engine {
     /// Begins with a charon that has started, or that runs when a role comes.
     pub(in super::super) fn begin_feed(&mut self, now_ns: u64) {
@@ -382,7 +361,7 @@ impl Engine {
                 return;
             }
             let is_child = matches!(self.ike.feed.steps.front(), Some(Step::Child(_)));
-            if is_child && !self.can_hand_over() {
+            if is_child && !self.can_add_children() {
                 self.ike.feed.next_ns = Some(now_ns + BUSY_NS);
                 return;
             }
@@ -396,7 +375,7 @@ impl Engine {
     }
 
     /// True if the SAs of a failover are in the kernel, and no other packets wait than those of a batch.
-    fn can_hand_over(&self) -> bool {
+    fn can_add_children(&self) -> bool {
         self.is_installed() && self.switchover.resume.is_none()
     }
 

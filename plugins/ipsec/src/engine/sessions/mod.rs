@@ -1,8 +1,9 @@
 //! IKE sessions of charon here: its messages become records, and a charon that starts on a node that has become active
-//! gets what the other node's charon told (`feed.rs`), with the SAs that are in the kernel already (`handover.rs`).
+//! gets what the other node's charon told (`feed.rs`), with the SAs that are in the kernel already (`batch.rs`).
 
+mod batch;
 mod feed;
-mod handover;
+mod messages;
 
 use std::net::IpAddr;
 
