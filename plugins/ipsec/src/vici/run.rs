@@ -69,7 +69,7 @@ pub struct Thread {
     events: EventSender,
     /// None while there is no connection to charon.
     session: Option<CharonSession>,
-    connect_at: Instant,
+    connecting: Connecting,
     presence: CharonPresence,
     /// True while a ping waits for its answer.
     is_pinged: bool,
@@ -80,8 +80,31 @@ pub struct Thread {
     list_schedule: ListSchedule,
     withholding: Withholding,
     awaited: Option<AwaitedConnections>,
+}
+
+/// Times of tries to connect to charon.
+struct Connecting {
+    next_at: Instant,
     /// Time until which a start of charon is expected.
     expected_until: Instant,
+}
+
+impl Connecting {
+    fn new(now: Instant) -> Self {
+        Self {
+            next_at: now,
+            expected_until: now,
+        }
+    }
+
+    /// Returns the longest pause before the next try, which is `latest` unless a start is expected.
+    fn pause(&self, now: Instant, latest: Duration) -> Duration {
+        if now < self.expected_until {
+            RETRY_EXPECTED
+        } else {
+            latest
+        }
+    }
 }
 
 /// Sends events to the engine.
@@ -115,7 +138,7 @@ impl Thread {
             stop_signal: stop_signal.clone(),
             events: EventSender { events, wake },
             session: None,
-            connect_at: now,
+            connecting: Connecting::new(now),
             presence: CharonPresence::default(),
             is_pinged: false,
             names: None,
@@ -124,7 +147,6 @@ impl Thread {
             list_schedule: ListSchedule::new(now),
             withholding: Withholding::new(now),
             awaited: None,
-            expected_until: now,
         }
     }
 
@@ -160,14 +182,14 @@ impl Thread {
         self.adoption.take_if(|adoption| adoption.is_done());
         self.adopt_at = now;
         if self.adoption.is_some() && self.session.is_none() {
-            self.connect_at = now;
+            self.connecting.next_at = now;
         }
     }
 
     fn expect(&mut self, now: Instant) {
-        self.expected_until = now + EXPECTED;
+        self.connecting.expected_until = now + EXPECTED;
         if self.session.is_none() {
-            self.connect_at = now;
+            self.connecting.next_at = now;
         }
     }
 
@@ -180,7 +202,7 @@ impl Thread {
 
     fn work(&mut self) -> Result<(), Fault> {
         self.report_missing();
-        if self.session.is_none() && self.connect_at <= Instant::now() {
+        if self.session.is_none() && self.connecting.next_at <= Instant::now() {
             self.connect()?;
         }
         if self.session.is_some() {
@@ -379,8 +401,7 @@ impl Thread {
     /// Returns the time of the next try to connect, at the latest after `latest`.
     fn next_connect_at(&self, now: Instant, latest: Duration) -> Instant {
         let sooner = self.withholding.connect_after(now);
-        let is_expected = now < self.expected_until;
-        let latest = if is_expected { RETRY_EXPECTED } else { latest };
+        let latest = self.connecting.pause(now, latest);
         now + sooner.map_or(latest, |it| it.min(latest))
     }
 
@@ -429,7 +450,7 @@ impl Thread {
         if let Some(adoption) = &mut self.adoption {
             adoption.handle_lost();
         }
-        self.connect_at = self.next_connect_at(Instant::now(), again);
+        self.connecting.next_at = self.next_connect_at(Instant::now(), again);
     }
 
     fn note(&mut self, line: String) {
@@ -457,7 +478,7 @@ impl Thread {
     /// Returns the time of the next work without a command.
     fn due(&self) -> Instant {
         let Some(session) = &self.session else {
-            return self.connect_at;
+            return self.connecting.next_at;
         };
         let adopts = self.adoption.is_some() && session.room() > 0;
         let due = [

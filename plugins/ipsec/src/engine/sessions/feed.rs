@@ -9,7 +9,7 @@
 //! children            a few at a time: their SAs are in the kernel, and become charon's
 //! ```
 //!
-//! What charon did not take over is established again, as without all this.
+//! Children that charon did not take over are established again, as without all this.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -58,7 +58,7 @@ enum Stage {
     Done,
 }
 
-/// What charon is to get next.
+/// Part of the sessions that charon is to get next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Ike(IkeSpis),
