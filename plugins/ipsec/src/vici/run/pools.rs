@@ -19,7 +19,8 @@ impl Thread {
     pub(super) fn order_withholding(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
         self.withholding.set_addresses(now, addresses);
         if self.session.is_none() {
-            self.connect_at = self.connect_at.min(self.next_connect_at(now, RETRY_ABSENT));
+            let at = self.next_connect_at(now, RETRY_ABSENT);
+            self.connecting.next_at = self.connecting.next_at.min(at);
         }
     }
 
