@@ -284,11 +284,12 @@ soak-dhcp: ## twenty thousand leases of every format
 	@$(needs) build
 	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
 
-soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on, in SPARED_SHARDS (10) processes at once; pools; verdicts beside faults; then switchovers without a loss
+soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on, in SPARED_SHARDS (10) processes at once; pools; verdicts beside faults; then IKE sessions of every kind over faults, the random ones for SPARED_SECONDS (180); switchovers without a loss
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
 	code=0; \
 	$(another_make) --keep-going -j3 soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth || code=1; \
+	$(soak) ipsec-sessions $(in_lab) end_to_end $(alone) ipsec_sessions:: || code=1; \
 	$(soak) ipsec-switchover $(in_lab) end_to_end $(alone) ipsec_switchover:: && exit $$code
 
 # these mostly wait

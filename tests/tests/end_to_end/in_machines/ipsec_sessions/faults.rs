@@ -1,0 +1,148 @@
+//! Faults in the midst of sessions that follow.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use spared_tests::clock::poll;
+use spared_tests::ipsec::{Family, OwnPings, SWITCH_PACKETS_MAX, is_in_clear, late_packets};
+use spared_tests::lab::scenario;
+use spared_tests::machine::{STEP, wait_settled};
+use spared_tests::random::{Random, number};
+
+use super::SPACING;
+use super::road::{LIMIT, Road, Setup};
+
+const NAMES: [&str; 3] = ["first", "second", "third"];
+
+#[test]
+#[ignore = "a minute: make soak-ipsec"]
+fn no_client_notices_a_role_that_flaps_or_a_charon_that_is_killed() {
+    scenario(0, |lab| {
+        let (road, first) = Road::start(lab, Setup::clients(&NAMES, "", ""))?;
+        let (before, assigned) = (road.sessions()?, road.addresses()?);
+        // there, back within the moment in which charon starts, and there again
+        for router in [1 - first, first, 1 - first] {
+            road.tunnelled.switch_to(router)?;
+        }
+        let active = 1 - first;
+        road.wait_taken_over(active)?;
+        assert_eq!(road.sessions()?, before, "a flap:\n{}", road.far_log());
+        road.rekey()?;
+        road.wait_followed(active)?;
+
+        let before = road.sessions()?;
+        road.tunnelled.routers[active].ok("kill -KILL $(pidof charon)")?;
+        let died = || road.tunnelled.routers[active].ok("pidof charon").is_ok();
+        assert!(poll(LIMIT, STEP, died), "charon does not start again");
+        road.wait_taken_over(active)?;
+        assert_eq!(road.sessions()?, before, "a kill:\n{}", road.far_log());
+        road.rekey()?;
+        road.assert_none_noticed();
+        assert_eq!(road.addresses()?, assigned);
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "a minute: make soak-ipsec"]
+fn no_client_notices_whatever_happens_in_the_midst_of_rekeyings() {
+    scenario(0, |lab| {
+        let lines = "rekey_time = 7s\n over_time = 60s\n rand_time = 2s\n reauth_time = 0";
+        let child = "rekey_time = 4s\n rand_time = 1s\n life_time = 90s";
+        let (mut road, mut active) =
+            Road::start_routers(lab, Setup::clients(&NAMES, lines, child))?;
+        // numbers of SAs are never exact, with rekeyings all the time
+        road.call()?;
+        wait_settled(road.tunnelled.nodes(), LIMIT)?;
+        let assigned = road.addresses()?;
+        let recorder = road.tunnelled.record_unprotected()?;
+        let mut random = Random::from_environment();
+        let until = Instant::now() + Duration::from_secs(number("SPARED_SECONDS", 180));
+        let mut faults = Vec::new();
+        while Instant::now() < until {
+            sleep(Duration::from_secs(2) + random.time(6000));
+            let next = 1 - active;
+            let is_death = random.below(3) == 0;
+            faults.push(if is_death { "death" } else { "switchover" });
+            println!("{faults:?}");
+            if is_death {
+                road.tunnelled.routers[active].kill();
+                road.tunnelled.nodes()[next].wait_role("active", LIMIT)?;
+                sleep(random.time(3000));
+                road.revive(active)?;
+            } else {
+                road.tunnelled.switch_to(next)?;
+            }
+            active = next;
+            let done = road.wait_taken_over(active);
+            assert!(done.is_ok(), "{faults:?}: {done:?}\n{}", road.rows());
+            road.assert_none_noticed();
+            assert_eq!(road.addresses()?, assigned, "{faults:?}");
+            wait_settled(road.tunnelled.nodes(), LIMIT)?;
+        }
+        let errors = road.tunnelled.far.xfrm_errors()?;
+        let late = late_packets(&errors);
+        let allowed = SWITCH_PACKETS_MAX * faults.len() as u64;
+        assert!(late <= allowed, "{faults:?}: {errors:?}");
+        assert_eq!(recorder.take(is_in_clear).len(), 0, "{faults:?}");
+        println!("{} faults: {errors:?}", faults.len());
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "a minute: make soak-ipsec"]
+fn a_hundred_clients_notice_no_death() {
+    scenario(0, |lab| {
+        let count = number("SPARED_CLIENTS", 100) as usize;
+        let names: Vec<String> = (0..count).map(|it| format!("c{it}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let setup = Setup::clients(&names, "dpd_delay = 10s", "");
+        let (road, first) = Road::start(lab, setup)?;
+        let (before, assigned) = (road.sessions()?, road.addresses()?);
+        let pings = OwnPings::start(&road.tunnelled.far, Family::V4.client(), SPACING)?;
+        road.tunnelled.routers[first].kill();
+        let next = 1 - first;
+        road.tunnelled.nodes()[next].wait_role("active", LIMIT)?;
+        let node = road.tunnelled.nodes()[next];
+        let started = || road.tunnelled.routers[next].ok("pidof charon").is_ok();
+        assert!(poll(LIMIT, Duration::from_millis(50), started));
+        let begun = Instant::now();
+        let all = || node.ipsec_number("all.sessions_taken_over") == count as u64;
+        assert!(poll(LIMIT, STEP, all), "{}", road.rows());
+        println!(
+            "{count} clients are taken over {:?} after charon's start",
+            begun.elapsed()
+        );
+        road.wait_taken_over(next)?;
+        assert!(pings.wait_answers(20, LIMIT), "no answers");
+        println!("pings from one of them: {:?}", pings.stop()?);
+        assert_eq!(road.sessions()?, before, "{}", road.far_log());
+        road.assert_none_noticed();
+        assert_eq!(road.addresses()?, assigned);
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "a minute: make soak-ipsec"]
+fn without_its_plugin_ha_sessions_do_not_follow_and_tunnels_do() {
+    scenario(0, |lab| {
+        let mut setup = Setup::clients(&["first"], "", "");
+        setup.has_ha = false;
+        setup.router += "pools {\n pool {\n addrs = 10.3.0.0/24\n }\n}\n";
+        let (road, first) = Road::start(lab, setup)?;
+        let pings = OwnPings::start(&road.tunnelled.far, Family::V4.client(), SPACING)?;
+        road.tunnelled.switch_to(1 - first)?;
+        assert!(pings.wait_answers(20, LIMIT), "no answers");
+        let node = road.tunnelled.nodes()[1 - first];
+        let told = "do not follow: charon's plugin ha does not answer";
+        let is_told = || node.ipsec("all.ike_sessions").as_str() == Some(told);
+        assert!(poll(LIMIT, STEP, is_told), "{}", road.rows());
+        assert_eq!(node.ipsec_number("all.sessions_taken_over"), 0);
+        let log = fs::read_to_string(road.tunnelled.routers[1 - first].log_of("charon-ike"))?;
+        assert!(!log.contains("HA"), "{log}");
+        Ok(())
+    });
+}

@@ -1,0 +1,306 @@
+//! Far ends in one machine, whose IKE sessions with the routers are to follow.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::poll;
+use spared_tests::ipsec::{Charon, Family, PLUGINS, SECRET, Tunnelled, asking, services};
+use spared_tests::lab::Lab;
+use spared_tests::machine::STEP;
+use spared_tests::router::Plan;
+
+pub const LIMIT: Duration = Duration::from_secs(40);
+/// Reqids of the SAs that the plugin installs. The kernel's own for a policy that leads to none has a greater one.
+const OURS: Range<u32> = 0x4000_0000..0x8000_0000;
+/// SAs of a child; a tunnel has three policies.
+const SAS: u64 = 2;
+const POLICIES: u64 = 3;
+
+/// Configuration of both sides.
+pub struct Setup {
+    /// Further plugins of both charons, and sections of their plugins at the router.
+    pub plugins: String,
+    pub has_ha: bool,
+    /// Files swanctl.conf.
+    pub router: String,
+    pub far: String,
+    /// Connections of the far side that it initiates, with their children.
+    pub sessions: Vec<(String, Vec<String>)>,
+    /// Policies of all children.
+    pub policies: u64,
+}
+
+impl Setup {
+    /// Road warriors with these names, each with a virtual address; `lines` are for their connections, `child` for their
+    /// children.
+    pub fn clients(names: &[&str], lines: &str, child: &str) -> Self {
+        let network = Family::V4.lan_network();
+        let client = |name: &&str| {
+            let child = format!(
+                "{name} {{\n remote_ts = {network}\n esp_proposals = aes128gcm16-esn\n {child}\n }}\n"
+            );
+            client(name, &format!("vips = 0.0.0.0\n{lines}"), PSK, &child)
+        };
+        let far: String = names.iter().map(client).collect();
+        let session = |name: &&str| ((*name).to_owned(), vec![(*name).to_owned()]);
+        Self {
+            plugins: String::new(),
+            has_ha: true,
+            router: conf(&road(), ""),
+            far: conf(&far, ""),
+            sessions: names.iter().map(session).collect(),
+            policies: POLICIES * names.len() as u64,
+        }
+    }
+
+    fn load(&self) -> String {
+        format!("load = {PLUGINS} {}", self.plugins)
+    }
+
+    /// Router's charon: its peer of the plugin `ha` is spared on the same node, and it assigns addresses by that.
+    fn settings(&self) -> String {
+        let load = self.load();
+        if !self.has_ha {
+            return format!("{load}\n");
+        }
+        format!(
+            "{load} ha\n delete_rekeyed_delay = 1\n plugins {{\n ha {{\n\
+               local = 127.0.0.1\n remote = 127.0.0.2\n segment_count = 1\n fifo_interface = yes\n monitor = no\n\
+               resync = no\n pools {{\n pool = 10.3.0.0/24\n }}\n\
+             }}\n }}\n"
+        )
+    }
+
+    fn children(&self) -> usize {
+        self.sessions
+            .iter()
+            .map(|(_, children)| children.len())
+            .sum()
+    }
+}
+
+/// Sections `local` and `remote` of a client with a secret.
+pub const PSK: &str = "auth = psk";
+
+/// Router's connection for road warriors with a secret.
+pub fn road() -> String {
+    let (own, network) = (Family::V4.gateway(), Family::V4.lan_network());
+    format!(
+        "road {{\n\
+           version = 2\n mobike = no\n local_addrs = {own}\n remote_addrs = %any\n pools = pool\n\
+           local {{\n auth = psk\n id = router\n }}\n\
+           remote {{\n auth = psk\n }}\n\
+           children {{\n road {{\n local_ts = {network}\n esp_proposals = aes128gcm16-esn\n }}\n}}\n\
+         }}\n"
+    )
+}
+
+/// Connection of a client, which soon finds out if nobody answers; `auth` is how it proves who it is.
+pub fn client(name: &str, lines: &str, auth: &str, children: &str) -> String {
+    let other = Family::V4.gateway();
+    let (remote, router) = match auth {
+        PSK => (PSK, "router"),
+        _ => ("auth = pubkey", "router.lab"),
+    };
+    format!(
+        "{name} {{\n\
+           version = 2\n mobike = no\n remote_addrs = {other}\n dpd_delay = 2s\n {lines}\n\
+           local {{\n {auth}\n id = {name}\n }}\n\
+           remote {{\n {remote}\n id = {router}\n }}\n\
+           children {{\n{children}}}\n\
+         }}\n"
+    )
+}
+
+/// File swanctl.conf, with further sections of secrets.
+pub fn conf(connections: &str, secrets: &str) -> String {
+    format!(
+        "connections {{\n{connections}}}\nsecrets {{\n ike-lab {{\n secret = \"{SECRET}\"\n }}\n{secrets}}}\n"
+    )
+}
+
+pub struct Road<'l> {
+    pub tunnelled: Tunnelled<'l>,
+    pub setup: Setup,
+    far_pid: u32,
+}
+
+impl<'l> Road<'l> {
+    /// Starts everything and has the sessions established. Returns the active router, too.
+    pub fn start(lab: &'l Lab, setup: Setup) -> Result<(Self, usize)> {
+        let (mut road, active) = Self::start_routers(lab, setup)?;
+        road.call()?;
+        road.wait_followed(active)?;
+        Ok((road, active))
+    }
+
+    /// Starts everything without the sessions.
+    pub fn start_routers(lab: &'l Lab, setup: Setup) -> Result<(Self, usize)> {
+        Self::start_prepared(lab, setup, |_| Ok(()))
+    }
+
+    /// Starts everything without the sessions, after files were written into the machines' folders.
+    pub fn start_prepared(
+        lab: &'l Lab,
+        setup: Setup,
+        prepare: impl FnOnce(&Tunnelled) -> Result<()>,
+    ) -> Result<(Self, usize)> {
+        let tunnelled = Tunnelled::boot(lab)?;
+        prepare(&tunnelled)?;
+        let plan = plan(&tunnelled, &setup)?;
+        let active = tunnelled.start_spared(&plan)?;
+        fs::write(tunnelled.far.dir.join("charon.conf"), setup.load() + "\n")?;
+        let far_pid = Charon::start_with(&tunnelled.far, &setup.far)?.pid;
+        let road = Self {
+            tunnelled,
+            setup,
+            far_pid,
+        };
+        Ok((road, active))
+    }
+
+    pub fn far(&self) -> Charon<'_> {
+        Charon {
+            machine: &self.tunnelled.far,
+            pid: self.far_pid,
+        }
+    }
+
+    /// Initiates all children.
+    pub fn call(&mut self) -> Result<()> {
+        for (_, children) in &self.setup.sessions {
+            children.iter().try_for_each(|it| self.initiate(it))?;
+        }
+        Ok(())
+    }
+
+    /// Calls until the router's charon is there.
+    pub fn initiate(&self, child: &str) -> Result<()> {
+        let far = self.far();
+        if poll(LIMIT, STEP, || far.initiate_child(child).is_ok()) {
+            return Ok(());
+        }
+        Err(format!("{child} is not let in\n{}", self.far_log()).into())
+    }
+
+    /// Has a router initiate a child.
+    pub fn router_initiates(&self, router: usize, child: &str) -> Result<()> {
+        Charon::of_service(&self.tunnelled.routers[router])?.initiate_child(child)
+    }
+
+    /// IKE SAs of the far ends: connection, number, and both SPIs.
+    pub fn sessions(&self) -> Result<BTreeSet<String>> {
+        let listed = self.far().list_sas()?;
+        let lines = listed.lines();
+        let lines = lines.filter(|it| it.contains("ESTABLISHED, IKEv2"));
+        Ok(lines.map(|it| it.replace('*', "")).collect())
+    }
+
+    /// Virtual addresses of the far ends.
+    pub fn addresses(&self) -> Result<BTreeSet<IpAddr>> {
+        let text = self.tunnelled.far.ok("ip -4 -o addr show")?;
+        let words = text.split_whitespace();
+        Ok(words
+            .filter(|it| it.starts_with("10.3.0."))
+            .filter_map(|it| it.split('/').next()?.parse().ok())
+            .collect())
+    }
+
+    /// Waits until the other router has the SAs of all children.
+    pub fn wait_followed(&self, active: usize) -> Result<()> {
+        let sas = SAS * self.setup.children() as u64;
+        self.tunnelled
+            .wait_followed(active, sas, self.setup.policies)
+    }
+
+    /// Waits until charon of a router has all sessions and their SAs.
+    pub fn wait_taken_over(&self, router: usize) -> Result<()> {
+        let machine = &self.tunnelled.routers[router];
+        let (ikes, children) = (self.setup.sessions.len(), self.setup.children());
+        let mut said = String::new();
+        let all = || {
+            let listed = Charon::of_service(machine).and_then(|it| it.list_sas());
+            said = listed.unwrap_or_default();
+            let sas = machine.sas().unwrap_or_default();
+            said.matches("ESTABLISHED").count() == ikes
+                && said.matches("INSTALLED").count() >= children
+                && !sas.iter().any(|sa| OURS.contains(&sa.reqid))
+        };
+        if poll(LIMIT, STEP, all) {
+            return Ok(());
+        }
+        let rows = self.tunnelled.nodes()[router]
+            .done("ipsec")
+            .unwrap_or_default();
+        let log = fs::read_to_string(machine.log_of("charon-ike")).unwrap_or_default();
+        Err(format!("not {ikes} sessions with {children} children:\n{said}\n{rows}\n{log}").into())
+    }
+
+    /// Rekeys every child and every session, begun by the far ends.
+    pub fn rekey(&self) -> Result<()> {
+        for (name, children) in &self.setup.sessions {
+            for child in children {
+                self.far().swanctl(&format!("--rekey --child {child}"))?;
+            }
+            self.far().swanctl(&format!("--rekey --ike {name}"))?;
+        }
+        let count = self.setup.children();
+        let mut listed = String::new();
+        let all = || {
+            listed = self.far().list_sas().unwrap_or_default();
+            listed.matches("INSTALLED").count() == count
+                && listed.matches("ESTABLISHED, IKEv2").count() == self.setup.sessions.len()
+        };
+        if poll(LIMIT, STEP, all) {
+            return Ok(());
+        }
+        Err(format!("after rekeyings:\n{listed}").into())
+    }
+
+    /// Fails if a far end has established a session again.
+    pub fn assert_none_noticed(&self) {
+        let log = self.far_log();
+        let established = log.matches(" established between ").count();
+        assert_eq!(established, self.setup.sessions.len(), "{log}");
+    }
+
+    pub fn far_log(&self) -> String {
+        fs::read_to_string(self.tunnelled.far.log_of("charon-ike")).unwrap_or_default()
+    }
+
+    /// Boots a router that died, and starts spared on it.
+    pub fn revive(&mut self, router: usize) -> Result<()> {
+        self.tunnelled.reboot(router)?;
+        let plan = plan(&self.tunnelled, &self.setup)?;
+        self.tunnelled.nodes()[router].start(&plan).map(drop)
+    }
+
+    /// Rows of both routers, for messages of failures.
+    pub fn rows(&self) -> String {
+        let mut text = String::new();
+        for node in self.tunnelled.nodes() {
+            let rows = node.done("ipsec").unwrap_or_default();
+            let _ = writeln!(text, "{}:\n{rows}", node.0.name);
+        }
+        text
+    }
+}
+
+fn plan(tunnelled: &Tunnelled, setup: &Setup) -> Result<Plan> {
+    let [r1, r2] = &tunnelled.routers;
+    for router in [r1, r2] {
+        fs::write(router.dir.join("charon.conf"), setup.settings())?;
+    }
+    let scripts = [
+        Charon::service_with(r1, &setup.router)?,
+        Charon::service_with(r2, &setup.router)?,
+    ];
+    let mut plan = asking();
+    plan.plugins.push(services([&scripts[0], &scripts[1]]));
+    Ok(plan)
+}
