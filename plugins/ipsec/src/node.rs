@@ -146,6 +146,9 @@ impl Node {
                     host.watch_fd(fd, Interest::READ)?;
                 }
                 let done = self.charon.set_segment(is_active);
+                if let Some(why) = self.charon.stranger().filter(|_| done.is_err()) {
+                    engine.handle_stranger(why);
+                }
                 engine.handle_segment(now_ns, done.map_err(|error| error.to_string()));
             }
             Action::ExpectDaemon => self.daemon.expect(),

@@ -1,10 +1,11 @@
 //! Sockets to charon's plugin `ha` on this node, and its FIFO.
 //!
 //! charon's messages have keys in them, and no proof of who sent them. Any program may bind a port of the loopback
-//! interface, so this end is connected to charon's, and sends nothing before the kernel says that the socket there is of
-//! charon's user.
+//! interface, so this end is connected to charon's, and neither sends nor reads anything before the kernel says that the
+//! socket there is of charon's user.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ pub struct Charon {
     fifo: Option<PathBuf>,
     /// Reason why there is no socket.
     fault: Option<String>,
+    /// charon's end was there at the last look: messages that are read after it ended are still charon's.
+    was_charons: bool,
 }
 
 impl Charon {
@@ -45,6 +48,7 @@ impl Charon {
             socket: None,
             fifo: control.and_then(Path::parent).map(|it| it.join(FIFO)),
             fault: None,
+            was_charons: false,
         };
         charon.open_again();
         charon
@@ -72,8 +76,38 @@ impl Charon {
         self.socket.as_ref().map(|it| it.as_fd().as_raw_fd())
     }
 
-    /// Returns the messages that wait.
-    pub fn messages(&self) -> Vec<Body> {
+    /// Returns charon's messages that wait. Those of another program at charon's end are left out.
+    pub fn messages(&mut self) -> Vec<Body> {
+        let mut messages = self.received();
+        if !messages.is_empty() && !self.are_charons(charons_socket()) {
+            log::warn!(
+                "{} messages for charon's peer are not charon's",
+                messages.len()
+            );
+            messages.clear();
+        }
+        messages
+    }
+
+    fn are_charons(&mut self, found: io::Result<Option<FoundSocket>>) -> bool {
+        let was_charons = mem::take(&mut self.was_charons);
+        match found {
+            Ok(Some(found)) => {
+                self.was_charons = found.user == 0;
+                self.was_charons
+            }
+            Ok(None) => was_charons,
+            Err(_) => false,
+        }
+    }
+
+    /// Returns why charon's end is not charon's, if another program has its port.
+    pub fn stranger(&self) -> Option<String> {
+        let found = charons_socket().ok().flatten()?;
+        (found.user != 0).then(|| not_charons(found.user))
+    }
+
+    fn received(&self) -> Vec<Body> {
         let mut messages = Vec::new();
         let mut buffer = Zeroizing::new(vec![0; MESSAGE_MAX + 1]);
         let socket = self.socket.as_ref();
@@ -124,10 +158,7 @@ impl Charon {
             None => Err(NotTold::Refused(
                 "charon's plugin ha does not listen".to_owned(),
             )),
-            Some(found) if found.user != 0 => Err(NotTold::Refused(format!(
-                "port {PORT} of {CHARON} is not charon's: a program of user {} listens there",
-                found.user
-            ))),
+            Some(found) if found.user != 0 => Err(NotTold::Refused(not_charons(found.user))),
             Some(found) if found.waiting > 0 => Err(NotTold::Busy),
             Some(_) => {
                 for message in messages {
@@ -137,6 +168,10 @@ impl Charon {
             }
         }
     }
+}
+
+fn not_charons(user: u32) -> String {
+    format!("port {PORT} of {CHARON} is not charon's: a program of user {user} listens there")
 }
 
 fn open() -> io::Result<UdpSocket> {
@@ -180,6 +215,20 @@ fn found_socket(line: &str) -> Option<FoundSocket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_charons_while_its_user_has_its_end_and_once_after_that() {
+        let found = |user| Ok(Some(FoundSocket { user, waiting: 0 }));
+        let mut charon = Charon::open(None);
+        assert!(!charon.are_charons(Ok(None)), "before it was there");
+        assert!(!charon.are_charons(found(65534)));
+        assert!(!charon.are_charons(Ok(None)), "of a stranger that ended");
+        assert!(charon.are_charons(found(0)));
+        assert!(charon.are_charons(Ok(None)), "its last ones");
+        assert!(!charon.are_charons(Ok(None)));
+        assert!(charon.are_charons(found(0)));
+        assert!(!charon.are_charons(Err(io::Error::other("no list"))));
+    }
 
     #[test]
     fn charons_end_is_told_from_others_with_its_user_and_what_it_has_not_read() {

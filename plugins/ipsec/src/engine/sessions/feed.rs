@@ -217,7 +217,7 @@ impl Engine {
         feed.stage = Stage::Asked {
             until_ns: now_ns + READY_NS,
         };
-        feed.next_ns = None;
+        (feed.next_ns, feed.fault) = (None, None);
         self.push_action(Action::Segment(self.ike.feed.is_older));
     }
 
@@ -263,6 +263,12 @@ impl Engine {
         if had {
             self.push_action(Action::Segment(false));
         }
+    }
+
+    /// Handles another program in the place of charon's plugin `ha`.
+    pub fn handle_stranger(&mut self, why: String) {
+        self.ike.feed.fault = Some(why);
+        self.mark_dirty();
     }
 
     /// Handles the result of [`Action::Segment`].

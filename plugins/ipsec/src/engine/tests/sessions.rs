@@ -76,6 +76,17 @@ fn charon_goes_on_with_the_sessions_of_a_node_that_died() {
 }
 
 #[test]
+fn a_program_in_the_place_of_charons_ha_is_named_until_charon_answers() {
+    let mut pair = pair_with_sessions(1);
+    fail_over(&mut pair);
+    let engine = &mut pair.nodes[1].engine;
+    engine.handle_stranger("a program of user 65534".to_owned());
+    assert_eq!(engine.ike.feed.fault(), Some("a program of user 65534"));
+    start_charon(&mut pair, 1);
+    assert_eq!(pair.nodes[1].engine.ike.feed.fault(), None);
+}
+
+#[test]
 fn the_survivor_replicates_what_it_took_over() {
     let mut pair = pair_with_sessions(2);
     fail_over(&mut pair);
