@@ -18,8 +18,11 @@ use crate::sessions::SessionId;
 
 /// Number of children whose packets wait at a time.
 const CHILDREN_MAX: usize = 8;
-/// Time for charon to add the SAs of a batch; it takes a millisecond for each.
-const ADD_NS: u64 = 500 * MS;
+/// Time for charon to add the SAs of a batch. It takes a millisecond for each, and a second on a busy machine; an SA that it
+/// adds after that meets the one that was put back, which it then deletes.
+const ADD_NS: u64 = 5_000 * MS;
+/// Time for charon to put its policies, which some settings keep it from.
+const LEAD_NS: u64 = 500 * MS;
 const ESP: u8 = 50;
 
 /// SA that charon is to add.
@@ -305,7 +308,7 @@ impl Engine {
             return;
         };
         batch.stage = Stage::Leading;
-        batch.until_ns = now_ns + ADD_NS;
+        batch.until_ns = now_ns + LEAD_NS;
         let policies = self.store.policies.values().map(|it| &it.policy);
         let parked: BTreeSet<PolicyId> = batch.parked.iter().map(|it| it.id).collect();
         let there = policies.filter(|it| it.id.is_outbound() && !parked.contains(&it.id));
