@@ -71,7 +71,7 @@ impl Node {
         engine.handle_saved_unadopted(host.now(), &unadopted.read());
         engine.handle_saved_separation(host.now(), &separation.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
-        let charon = Charon::open(settings.adopt.socket.as_deref());
+        let charon = Charon::open(settings.adopt.socket.is_some());
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
         for fd in [kernel.fd(), addresses.fd()].into_iter().chain(charon.fd()) {
@@ -141,15 +141,15 @@ impl Node {
                 };
                 engine.handle_detached(now_ns, detached);
             }
-            Action::Segment(is_active) => {
+            Action::Segment(is_active, version) => {
                 if let Some(fd) = self.charon.open_again() {
                     host.watch_fd(fd, Interest::READ)?;
                 }
-                let done = self.charon.set_segment(is_active);
+                let done = self.charon.set_segment(version, is_active);
                 if let Some(why) = self.charon.stranger().filter(|_| done.is_err()) {
                     engine.handle_stranger(why);
                 }
-                engine.handle_segment(now_ns, done.map_err(|error| error.to_string()));
+                engine.handle_segment(now_ns, done);
             }
             Action::ExpectDaemon => self.daemon.expect(),
             Action::AwaitConnections(names) => self.daemon.await_connections(names),

@@ -161,8 +161,8 @@ pub enum Action {
     /// Delete these SAs, which charon is to add again, and drop what is sent with its own until [`Action::EndHold`]; call
     /// `handle_detached` with the last numbers.
     Detach(Vec<SaId>, NewSas),
-    /// Tell charon whether it is to answer for its IKE SAs; call `handle_segment`.
-    Segment(bool),
+    /// Tell charon whether it is to answer for its IKE SAs, in this version; call `handle_segment`.
+    Segment(bool, u8),
     /// Notice the IKE daemon soon after its start.
     ExpectDaemon,
     /// Call `handle_loaded` when charon has these connections.

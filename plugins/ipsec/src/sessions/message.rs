@@ -17,7 +17,7 @@ use crate::error::Malformed;
 use crate::sa::Body;
 
 /// Version of strongSwan 5.9.
-const VERSION_5: u8 = 3;
+pub const VERSION_5: u8 = 3;
 /// Versions of strongSwan 6, with two types of attributes more.
 const VERSIONS_6: [u8; 2] = [4, 5];
 /// Longest message in bytes: charon reads no longer one.
@@ -289,14 +289,15 @@ pub fn virtual_addresses(
     bytes
 }
 
-/// Writes that this end gives its only segment up: charon answers for all IKE SAs from then on. An order by the FIFO could
-/// come before messages that were sent earlier.
-pub fn release_segment(version: u8) -> Vec<u8> {
-    let mut bytes = vec![
-        version,
-        Kind::SegmentDrop as u8,
-        own_number(version, at::SEGMENT),
-    ];
+/// Writes that this end gives its only segment up, so that charon answers for all IKE SAs, or that it takes it. An order
+/// by charon's FIFO could come before messages that were sent earlier.
+pub fn segment(version: u8, is_charons: bool) -> Vec<u8> {
+    let kind = if is_charons {
+        Kind::SegmentDrop
+    } else {
+        Kind::SegmentTake
+    };
+    let mut bytes = vec![version, kind as u8, own_number(version, at::SEGMENT)];
     bytes.extend(1_u16.to_be_bytes());
     bytes
 }

@@ -1,4 +1,4 @@
-//! Sockets to charon's plugin `ha` on this node, and its FIFO.
+//! Socket to charon's plugin `ha` on this node.
 //!
 //! charon's messages have keys in them, and no proof of who sent them. Any program may bind a port of the loopback
 //! interface, so this end is connected to charon's, and neither sends nor reads anything before the kernel says that the
@@ -8,22 +8,18 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
 use zeroize::Zeroizing;
 
 use crate::engine::NotTold;
 use crate::sa::Body;
-use crate::sessions::message::MESSAGE_MAX;
+use crate::sessions::message::{self, MESSAGE_MAX};
 
 /// Port of charon's `ha`.
 const PORT: u16 = 4510;
 /// Addresses of charon and of this plugin: `local` and `remote` of charon's settings.
 const CHARON: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const PLUGIN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// FIFO of `ha`, beside the control socket.
-const FIFO: &str = "charon.ha";
 const SOCKETS: &str = "/proc/thread-self/net/udp";
 /// Room for messages in bytes: a charon with thousands of IKE SAs says a lot at once.
 const SOCKET_BYTES: usize = 8 << 20;
@@ -32,8 +28,8 @@ const READS_MAX: usize = 256;
 
 pub struct Charon {
     socket: Option<UdpSocket>,
-    /// Path of the FIFO; None without an IKE daemon that can be asked.
-    fifo: Option<PathBuf>,
+    /// An IKE daemon can be asked.
+    has_daemon: bool,
     /// Reason why there is no socket.
     fault: Option<String>,
     /// charon's end was there at the last look: messages that are read after it ended are still charon's.
@@ -41,12 +37,11 @@ pub struct Charon {
 }
 
 impl Charon {
-    /// Opens the socket; `control` is charon's control socket. Without the socket sessions do not follow, and all else
-    /// does.
-    pub fn open(control: Option<&Path>) -> Self {
+    /// Opens the socket, if an IKE daemon can be asked. Without the socket sessions do not follow, and all else does.
+    pub fn open(has_daemon: bool) -> Self {
         let mut charon = Self {
             socket: None,
-            fifo: control.and_then(Path::parent).map(|it| it.join(FIFO)),
+            has_daemon,
             fault: None,
             was_charons: false,
         };
@@ -56,7 +51,7 @@ impl Charon {
 
     /// Tries to open the socket if there is none; returns its descriptor if it is new.
     pub fn open_again(&mut self) -> Option<RawFd> {
-        if self.socket.is_some() || self.fifo.is_none() {
+        if self.socket.is_some() || !self.has_daemon {
             return None;
         }
         match open() {
@@ -125,24 +120,32 @@ impl Charon {
     /// Tells charon whether it is to answer for its IKE SAs.
     ///
     /// # Errors
-    /// charon does not read its FIFO, or something else is in its place.
-    pub fn set_segment(&self, is_active: bool) -> io::Result<()> {
-        let order: &[u8] = if is_active { b"+1\n" } else { b"-1\n" };
-        let fifo = self.fifo.as_ref().ok_or(ErrorKind::NotFound)?;
+    /// charon does not listen, or another program does.
+    pub fn set_segment(&self, version: u8, is_active: bool) -> Result<(), NotTold> {
         if let Some(why) = &self.fault {
-            return Err(io::Error::other(why.clone()));
+            return Err(NotTold::Refused(why.clone()));
         }
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fifo = rustix::fs::open(fifo, flags, Mode::empty())?;
-        let found = rustix::fs::fstat(&fifo)?;
-        let is_fifo = FileType::from_raw_mode(found.st_mode) == FileType::Fifo;
-        let is_others = Mode::from_raw_mode(found.st_mode).intersects(Mode::WGRP | Mode::WOTH);
-        if !is_fifo || is_others {
-            let why = "it is no FIFO that only its owner may write to";
-            return Err(io::Error::other(why));
+        self.find()?;
+        self.send(&message::segment(version, is_active))
+    }
+
+    /// Finds charon's socket.
+    fn find(&self) -> Result<FoundSocket, NotTold> {
+        let found = charons_socket().map_err(|error| NotTold::Refused(error.to_string()))?;
+        match found {
+            Some(found) if found.user == 0 => Ok(found),
+            Some(found) => Err(NotTold::Refused(not_charons(found.user))),
+            None => Err(NotTold::Refused(
+                "charon's plugin ha does not listen".to_owned(),
+            )),
         }
-        rustix::io::write(&fifo, order)?;
-        Ok(())
+    }
+
+    fn send(&self, message: &[u8]) -> Result<(), NotTold> {
+        let refused = |error: io::Error| NotTold::Refused(error.to_string());
+        let no_daemon = || NotTold::Refused("no IKE daemon is asked".to_owned());
+        let socket = self.socket.as_ref().ok_or_else(no_daemon)?;
+        socket.send(message).map(drop).map_err(refused)
     }
 
     /// Passes messages on.
@@ -150,28 +153,11 @@ impl Charon {
     /// # Errors
     /// charon has not read the last ones, or does not listen.
     pub fn tell(&self, messages: &[Body]) -> Result<(), NotTold> {
-        let refused = |error: io::Error| NotTold::Refused(error.to_string());
-        let Some(socket) = &self.socket else {
-            return Err(NotTold::Refused("no IKE daemon is asked".to_owned()));
-        };
-        match charons_socket().map_err(refused)? {
-            None => Err(NotTold::Refused(
-                "charon's plugin ha does not listen".to_owned(),
-            )),
-            Some(found) if found.user != 0 => Err(NotTold::Refused(not_charons(found.user))),
-            Some(found) if found.waiting > 0 => Err(NotTold::Busy),
-            Some(_) => {
-                for message in messages {
-                    socket.send(message.bytes()).map_err(refused)?;
-                }
-                Ok(())
-            }
+        if self.find()?.waiting > 0 {
+            return Err(NotTold::Busy);
         }
+        messages.iter().try_for_each(|it| self.send(it.bytes()))
     }
-}
-
-fn not_charons(user: u32) -> String {
-    format!("port {PORT} of {CHARON} is not charon's: a program of user {user} listens there")
 }
 
 fn open() -> io::Result<UdpSocket> {
@@ -181,6 +167,10 @@ fn open() -> io::Result<UdpSocket> {
     let fd: BorrowedFd<'_> = socket.as_fd();
     rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, SOCKET_BYTES)?;
     Ok(socket)
+}
+
+fn not_charons(user: u32) -> String {
+    format!("port {PORT} of {CHARON} is not charon's: a program of user {user} listens there")
 }
 
 /// Socket of charon's end.
@@ -219,7 +209,7 @@ mod tests {
     #[test]
     fn messages_are_charons_while_its_user_has_its_end_and_once_after_that() {
         let found = |user| Ok(Some(FoundSocket { user, waiting: 0 }));
-        let mut charon = Charon::open(None);
+        let mut charon = Charon::open(false);
         assert!(!charon.are_charons(Ok(None)), "before it was there");
         assert!(!charon.are_charons(found(65534)));
         assert!(!charon.are_charons(Ok(None)), "of a stranger that ended");

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use spared_replica::ValueWriter;
 
-use super::message::{Kind, Message, message_id, release_segment, virtual_addresses};
+use super::message::{Kind, Message, message_id, segment, virtual_addresses};
 use super::wire::{put_child, put_ike, read_child, read_ike};
 use super::written::{VIP, Written};
 use super::{IkeSpis, SessionId, Sessions};
@@ -92,7 +92,7 @@ fn a_message_id_and_virtual_addresses_are_written_as_charon_reads_them() {
         let bytes = message_id(version, Kind::MidResponder, OLD, false, 77);
         let read = Message::read(&bytes).unwrap();
         assert_eq!((read.kind, read.mid), (Kind::MidResponder, Some(77)));
-        let read = Message::read(&release_segment(version)).unwrap();
+        let read = Message::read(&segment(version, true)).unwrap();
         assert_eq!(read.kind, Kind::SegmentDrop);
     }
 }

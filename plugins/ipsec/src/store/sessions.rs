@@ -55,17 +55,16 @@ impl SessionStore {
     }
 
     /// Moves sessions to where they belong now: to this node's own if it has their end, else to the held ones. Returns
-    /// those that moved.
-    pub fn sort(&mut self, is_carried: impl Fn(&IpAddr) -> bool) -> Vec<SessionId> {
+    /// those that left, and those that came.
+    pub fn sort(&mut self, is_carried: impl Fn(&IpAddr) -> bool) -> [Vec<SessionId>; 2] {
         let Self { own, held, .. } = self;
-        let mut moved = Vec::new();
         let gone = own.take(|end| !is_carried(end));
         let come = held.take(|end| is_carried(end));
-        for (sessions, there) in [(gone, held), (come, own)] {
-            moved.extend(sessions.ids());
+        [(gone, held), (come, own)].map(|(sessions, there)| {
+            let ids = sessions.ids().collect();
             there.add_missing(sessions);
-        }
-        moved
+            ids
+        })
     }
 
     pub fn record(&self, key: &TunnelKey) -> Option<&Record> {

@@ -20,7 +20,7 @@ use crate::sessions::SessionId;
 const CHILDREN_MAX: usize = 8;
 /// Time for charon to add the SAs of a batch. It takes a millisecond for each, and a second on a busy machine; an SA that it
 /// adds after that meets the one that was put back, which it then deletes.
-const ADD_NS: u64 = 5_000 * MS;
+const ADD_NS: u64 = 2_000 * MS;
 /// Time for charon to put its policies, which some settings keep it from.
 const LEAD_NS: u64 = 500 * MS;
 const ESP: u8 = 50;

@@ -1,7 +1,7 @@
 //! Feeds charon the sessions of the other node's charon, after a failover.
 //!
 //! ```text
-//! charon is there     -1 to its FIFO: its answer on the socket tells that it listens, and its version
+//! charon is there     the kernel has its plugin's socket; it is told to answer for nothing yet
 //! connections         are loaded after its start, and each IKE SA has one
 //! IKE SAs             with their identities, virtual addresses and message IDs; those that were rekeyed with the
 //!                     children that they still have, before the IKE SA in their place
@@ -23,7 +23,7 @@ use crate::sessions::{IkeSa, IkeSpis, Sessions};
 use super::batch::Batch;
 use super::messages::messages_of;
 
-/// Time in which charon has its FIFO after its control socket answers.
+/// Time in which charon's plugin has its socket after the control socket answers.
 const READY_NS: u64 = 1_000 * MS;
 const RETRY_NS: u64 = 50 * MS;
 /// Pause before a charon that has not read all of its messages gets more.
@@ -82,6 +82,8 @@ pub struct Feed {
     there: BTreeSet<IkeSpis>,
     /// Version of charon's messages, if it has sent any.
     version: Option<u8>,
+    /// The kernel has its plugin's socket.
+    is_there: bool,
     /// charon is older than this run of the plugin: which sessions it has is not known.
     is_older: bool,
     /// Reason why sessions do not follow.
@@ -106,6 +108,7 @@ impl Feed {
 
     /// Notes what charon has by its own messages.
     pub(super) fn note_message(&mut self, message: &Message) {
+        (self.version, self.fault) = (Some(message.version), None);
         let Some(ike) = message.ike else {
             return;
         };
@@ -132,17 +135,17 @@ impl Feed {
 
     /// State of charon's plugin here, as far as charon was asked.
     pub fn ha_state(&self) -> HaState {
-        match (&self.fault, self.stage, self.version) {
+        match (&self.fault, self.stage, self.is_there) {
             (Some(why), ..) => HaState::Faulty(why.clone()),
-            (None, _, Some(_)) => HaState::Answers,
-            (None, Stage::Done, None) => HaState::Silent,
-            (None, _, None) => HaState::Unknown,
+            (None, _, true) => HaState::Answers,
+            (None, Stage::Done, false) => HaState::Silent,
+            (None, _, false) => HaState::Unknown,
         }
     }
 
     /// Text about the sessions of a charon on the active node.
     fn text(&self) -> String {
-        match (self.stage, self.version) {
+        match (self.stage, self.is_there) {
             _ if self.fault.is_some() => {
                 format!(
                     "do not follow: {}",
@@ -152,8 +155,8 @@ impl Feed {
             (Stage::Asked { .. } | Stage::Loading { .. } | Stage::Feeding, _) => {
                 "on their way to charon".to_owned()
             }
-            (_, None) => "do not follow: charon's plugin ha does not answer".to_owned(),
-            (_, Some(_)) => "follow".to_owned(),
+            (_, false) => "do not follow: charon's plugin ha does not answer".to_owned(),
+            (_, true) => "follow".to_owned(),
         }
     }
 
@@ -218,7 +221,7 @@ impl Engine {
             until_ns: now_ns + READY_NS,
         };
         (feed.next_ns, feed.fault) = (None, None);
-        self.push_action(Action::Segment(self.ike.feed.is_older));
+        self.push_action(Action::Segment(self.ike.feed.is_older, self.feed_version()));
     }
 
     /// Handles the end of charon: the next one has no sessions.
@@ -231,6 +234,7 @@ impl Engine {
         feed.messages.clear();
         feed.there.clear();
         (feed.next_ns, feed.version) = (None, None);
+        feed.is_there = false;
         if self.is_active() {
             self.expect_charon();
         }
@@ -261,8 +265,15 @@ impl Engine {
         feed.messages.clear();
         feed.next_ns = None;
         if had {
-            self.push_action(Action::Segment(false));
+            self.push_action(Action::Segment(false, self.feed_version()));
         }
+    }
+
+    /// Version of charon's messages, as it has shown, or the charon before it; else that of strongSwan 5.9.
+    fn feed_version(&self) -> u8 {
+        let ikes = self.store.sessions.own.ikes.values();
+        let shown = self.ike.feed.version.or(ikes.map(|it| it.version).max());
+        shown.unwrap_or(message::VERSION_5)
     }
 
     /// Handles another program in the place of charon's plugin `ha`.
@@ -272,32 +283,31 @@ impl Engine {
     }
 
     /// Handles the result of [`Action::Segment`].
-    pub fn handle_segment(&mut self, now_ns: u64, done: Result<(), String>) {
+    pub fn handle_segment(&mut self, now_ns: u64, done: Result<(), NotTold>) {
         let Stage::Asked { until_ns } = self.ike.feed.stage else {
             return;
         };
         let Err(why) = done else {
-            // its answer comes on the socket
-            self.ike.feed.next_ns = Some(until_ns);
-            return;
+            self.ike.feed.is_there = true;
+            return self.begin_loading(now_ns);
         };
         if now_ns < until_ns {
             self.ike.feed.next_ns = Some(now_ns + RETRY_NS);
             return;
         }
-        log::debug!("charon's plugin ha: {why}");
+        if let NotTold::Refused(why) = why {
+            log::debug!("charon's plugin ha: {why}");
+        }
         self.finish_feed(now_ns);
     }
 
-    pub(super) fn handle_segment_message(&mut self, now_ns: u64, kind: Kind, version: u8) {
-        let feed = &mut self.ike.feed;
-        (feed.version, feed.fault) = (Some(version), None);
-        if !matches!(feed.stage, Stage::Asked { .. }) {
-            return;
-        }
-        if feed.is_older && kind == Kind::SegmentTake {
+    /// Waits for charon's connections; an older charon has its sessions.
+    fn begin_loading(&mut self, now_ns: u64) {
+        if self.ike.feed.is_older {
             return self.finish_feed(now_ns);
         }
+        let version = self.feed_version();
+        let feed = &mut self.ike.feed;
         feed.stage = Stage::Loading { version };
         feed.next_ns = None;
         let ikes = self.store.sessions.own.ikes.values();
@@ -397,9 +407,8 @@ impl Engine {
     }
 
     fn activate(&mut self) {
-        if let Some(version) = self.ike.feed.version {
-            self.tell(vec![Body::new(message::release_segment(version))]);
-        }
+        let version = self.feed_version();
+        self.tell(vec![Body::new(message::segment(version, true))]);
     }
 
     /// Puts messages on their way to charon, behind those that are.
@@ -472,7 +481,8 @@ impl Engine {
         self.ike.feed.next_ns = None;
         match self.ike.feed.stage {
             Stage::Asked { until_ns } if now_ns < until_ns => {
-                self.push_action(Action::Segment(self.ike.feed.is_older));
+                let version = self.feed_version();
+                self.push_action(Action::Segment(self.ike.feed.is_older, version));
             }
             Stage::Asked { .. } => {
                 self.finish_feed(now_ns);

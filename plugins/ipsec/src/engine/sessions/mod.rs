@@ -22,10 +22,7 @@ impl Engine {
         let Ok(message) = Message::read(bytes) else {
             return self.ike.feed.note_malformed();
         };
-        let (kind, ike, version) = (message.kind, message.ike, message.version);
-        if matches!(kind, Kind::SegmentDrop | Kind::SegmentTake) {
-            return self.handle_segment_message(now_ns, kind, version);
-        }
+        let (kind, ike) = (message.kind, message.ike);
         // what charon says of sessions that it must not go on with is of no use to the peer
         if !self.is_active() {
             return;
@@ -73,14 +70,15 @@ impl Engine {
             is_active,
             ..
         } = &mut self.store;
-        let moved = sessions.sort(|end: &IpAddr| *is_active && ends.owns(end));
-        if moved.is_empty() {
-            return;
-        }
-        for id in moved {
+        let [gone, come] = sessions.sort(|end: &IpAddr| *is_active && ends.owns(end));
+        let has_come = !come.is_empty();
+        for id in gone.into_iter().chain(come) {
             self.update_session_record(now_ns, id);
         }
-        self.feed_more(now_ns);
+        // a charon whose sessions have gone must not be told to answer
+        if has_come {
+            self.feed_more(now_ns);
+        }
     }
 
     /// Forgets the sessions that charon did not take over: it is to establish their children again.

@@ -65,20 +65,14 @@ impl Charon {
         ]
     }
 
-    /// Takes an order of its FIFO, and answers.
+    /// Takes an order to answer for its IKE SAs, or not to.
     pub fn set_segment(&mut self, now_ns: u64, engine: &mut Engine, is_active: bool) {
         if !self.has_ha {
-            return engine.handle_segment(now_ns, Err("no such file".to_owned()));
+            return engine
+                .handle_segment(now_ns, Err(NotTold::Refused("nobody listens".to_owned())));
         }
         self.is_active = is_active;
         engine.handle_segment(now_ns, Ok(()));
-        let kind = if is_active {
-            Kind::SegmentTake
-        } else {
-            Kind::SegmentDrop
-        };
-        let answer = Written::new(kind, IkeSpis(0, 0)).bytes();
-        engine.handle_charon_message(now_ns, &answer);
     }
 
     pub fn missing(&self, mut names: BTreeSet<String>) -> BTreeSet<String> {

@@ -265,7 +265,7 @@ impl Node {
                     let detached = self.kernel.detach(&ids);
                     self.engine.handle_detached(now_ns, detached);
                 }
-                Action::Segment(is_active) => {
+                Action::Segment(is_active, _) => {
                     let engine = &mut self.engine;
                     self.charon.set_segment(now_ns, engine, is_active);
                 }

@@ -140,7 +140,7 @@ fn what_charon_does_not_add_is_put_back_and_established_again() {
         ..Charon::default()
     };
     report_daemon_event(&mut pair, 1, DaemonEvent::Started);
-    pair.advance(2 * S);
+    pair.advance(4 * S);
     assert_eq!(pair.nodes[1].charon.children.len(), 2);
     assert_eq!(
         (
