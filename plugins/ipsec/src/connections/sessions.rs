@@ -8,7 +8,7 @@ pub const HA_SETTINGS: [(&str, &str); 7] = [
     ("local", "127.0.0.1"),
     ("remote", "127.0.0.2"),
     ("segment_count", "1"),
-    ("fifo_interface", "yes"),
+    ("fifo_interface", "no"),
     ("monitor", "no"),
     ("resync", "no"),
 ];

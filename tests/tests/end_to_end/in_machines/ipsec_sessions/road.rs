@@ -70,7 +70,7 @@ impl Setup {
         }
         format!(
             "{load} ha\n delete_rekeyed_delay = 1\n plugins {{\n ha {{\n\
-               local = 127.0.0.1\n remote = 127.0.0.2\n segment_count = 1\n fifo_interface = yes\n monitor = no\n\
+               local = 127.0.0.1\n remote = 127.0.0.2\n segment_count = 1\n fifo_interface = no\n monitor = no\n\
                resync = no\n pools {{\n pool = 10.3.0.0/24\n }}\n\
              }}\n }}\n"
         )
