@@ -240,11 +240,9 @@ impl Engine {
         }
     }
 
-    /// Has charon noticed soon after its start, if it is to take over sessions.
+    /// Has charon noticed soon after its start: it assigns addresses of its plugin's pools only when it answers for them.
     fn expect_charon(&mut self) {
-        if !self.store.sessions.own.ikes.is_empty() {
-            self.push_action(Action::ExpectDaemon);
-        }
+        self.push_action(Action::ExpectDaemon);
     }
 
     /// Notes that charon ran before this run of the plugin.

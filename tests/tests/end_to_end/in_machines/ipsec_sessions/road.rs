@@ -134,6 +134,7 @@ impl<'l> Road<'l> {
     /// Starts everything and has the sessions established. Returns the active router, too.
     pub fn start(lab: &'l Lab, setup: Setup) -> Result<(Self, usize)> {
         let (mut road, active) = Self::start_routers(lab, setup)?;
+        road.wait_following(active)?;
         road.call()?;
         road.wait_followed(active)?;
         Ok((road, active))
@@ -169,6 +170,16 @@ impl<'l> Road<'l> {
             machine: &self.tunnelled.far,
             pid: self.far_pid,
         }
+    }
+
+    /// Waits until charon of a router answers for sessions: before that it assigns no address.
+    pub fn wait_following(&self, router: usize) -> Result<()> {
+        let node = self.tunnelled.nodes()[router];
+        let follows = || node.ipsec("all.ike_sessions") == "follow";
+        if poll(LIMIT, STEP, follows) {
+            return Ok(());
+        }
+        Err(node.done("ipsec")?.into())
     }
 
     /// Initiates all children.
@@ -243,6 +254,7 @@ impl<'l> Road<'l> {
 
     /// Rekeys every child and every session, begun by the far ends.
     pub fn rekey(&self) -> Result<()> {
+        let old = self.sessions()?;
         for (name, children) in &self.setup.sessions {
             for child in children {
                 self.far().swanctl(&format!("--rekey --child {child}"))?;
@@ -253,7 +265,10 @@ impl<'l> Road<'l> {
         let mut listed = String::new();
         let all = || {
             listed = self.far().list_sas().unwrap_or_default();
-            listed.matches("INSTALLED").count() == count
+            // a far end that still waits for an answer begins later
+            let is_new = self.sessions().is_ok_and(|it| it.is_disjoint(&old));
+            is_new
+                && listed.matches("INSTALLED").count() == count
                 && listed.matches("ESTABLISHED, IKEv2").count() == self.setup.sessions.len()
         };
         if poll(LIMIT, STEP, all) {
