@@ -97,7 +97,9 @@ impl Sessions {
             Kind::MidInitiator | Kind::MidResponder => self.handle_mid(ike, &message),
             Kind::IkeDelete => self.handle_ike_delete(ike),
             Kind::ChildAdd => self.handle_child_add(ike, message),
-            Kind::ChildDelete => self.handle_child_delete(message.inbound_spi),
+            Kind::ChildDelete => message
+                .inbound_spi
+                .map_or_else(Vec::new, |spi| self.remove_child(spi)),
             Kind::SegmentDrop | Kind::SegmentTake | Kind::Status | Kind::Resync | Kind::IkeIv => {
                 Vec::new()
             }
@@ -216,8 +218,9 @@ impl Sessions {
         vec![SessionId::Child(inbound_spi)]
     }
 
-    fn handle_child_delete(&mut self, inbound_spi: Option<u32>) -> Vec<SessionId> {
-        let Some((spi, child)) = inbound_spi.and_then(|it| self.children.remove_entry(&it)) else {
+    /// Removes a child, with IKE SAs that were only kept for it; returns the records that changed.
+    pub fn remove_child(&mut self, spi: u32) -> Vec<SessionId> {
+        let Some(child) = self.children.remove(&spi) else {
             return Vec::new();
         };
         let mut changed = vec![SessionId::Child(spi)];

@@ -14,7 +14,6 @@ use crate::MS;
 use crate::codec::body::{parked_policy, policy_with_own_reqids};
 use crate::codec::hold::{HeldTraffic, NewSas};
 use crate::sa::{Body, Direction, Policy, PolicyId, Replay, Sa, SaId};
-use crate::sessions::SessionId;
 
 /// Number of children whose packets wait at a time.
 const CHILDREN_MAX: usize = 8;
@@ -403,7 +402,9 @@ impl Engine {
 
     fn fail_child(&mut self, now_ns: u64, spi: u32) {
         self.ike.feed.counters.not_taken += 1;
-        self.forget_session(now_ns, SessionId::Child(spi));
+        for id in self.store.sessions.own.remove_child(spi) {
+            self.update_session_record(now_ns, id);
+        }
     }
 
     /// Ends a batch in its midst: a role left, or charon ended. The next charon gets these children as well.

@@ -80,10 +80,4 @@ impl Engine {
             self.feed_more(now_ns);
         }
     }
-
-    /// Forgets the sessions that charon did not take over: it is to establish their children again.
-    fn forget_session(&mut self, now_ns: u64, id: SessionId) {
-        self.store.sessions.own.remove(id);
-        self.update_session_record(now_ns, id);
-    }
 }

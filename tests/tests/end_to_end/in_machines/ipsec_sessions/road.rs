@@ -134,7 +134,9 @@ impl<'l> Road<'l> {
     /// Starts everything and has the sessions established. Returns the active router, too.
     pub fn start(lab: &'l Lab, setup: Setup) -> Result<(Self, usize)> {
         let (mut road, active) = Self::start_routers(lab, setup)?;
-        road.wait_following(active)?;
+        if road.setup.has_ha {
+            road.wait_following(active)?;
+        }
         road.call()?;
         road.wait_followed(active)?;
         Ok((road, active))
