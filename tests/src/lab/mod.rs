@@ -253,7 +253,7 @@ pub fn build_dir() -> Result<PathBuf> {
 pub fn own_dir() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let dir = own.parent().ok_or("this program has no directory")?;
-    let dir = if dir.ends_with("deps") {
+    let dir = if dir.ends_with("deps") || dir.ends_with("examples") {
         dir.parent().unwrap_or(dir)
     } else {
         dir
