@@ -146,9 +146,6 @@ impl Node {
                     host.watch_fd(fd, Interest::READ)?;
                 }
                 let done = self.charon.set_segment(version, is_active);
-                if let Some(why) = self.charon.stranger().filter(|_| done.is_err()) {
-                    engine.handle_stranger(why);
-                }
                 engine.handle_segment(now_ns, done);
             }
             Action::ExpectDaemon => self.daemon.expect(),

@@ -48,8 +48,8 @@ use crate::sessions::{IkeSpis, SessionId};
 
 pub use last::{LAST_MAX, LastNumbers, outbound};
 pub use read::{
-    accept_preface, address as read_address, name as read_name, read_all_numbers, read_numbers,
-    read_policy, read_sa,
+    accept_preface, address as read_address, finish, name as read_name, read_all_numbers,
+    read_numbers, read_policy, read_sa,
 };
 
 /// Longest body of an SA or a policy in bytes; the kernel's own limits on keys are far below.

@@ -77,9 +77,9 @@ pub const MARK: u32 = 0x7370_6172;
 const CHUNK: usize = 1000;
 
 /// Transport mode, by the kernel's number (XFRM_MODE_TRANSPORT).
-const TRANSPORT: u8 = 0;
+pub const TRANSPORT: u8 = 0;
 
-const ESP: u8 = 50;
+pub const ESP: u8 = 50;
 const AH: u8 = 51;
 
 /// Changes of a transaction, by type and payload.

@@ -1,6 +1,6 @@
 //! Connects the replica with the engine: its effects, and the records that this node reports.
 
-use spared_replica::{Change as RecordChange, Token};
+use spared_replica::{Change as RecordChange, Table, Token};
 
 use super::connections::Connections;
 use super::session::Session;
@@ -252,12 +252,7 @@ impl Engine {
             Some(record) => self.store.index.sas.put(*id, record.clone()),
             None => drop(self.store.index.sas.remove(id)),
         }
-        let peer_had_it = self.may_peer_have(before.as_ref());
-        for (key, change) in changes(before, present) {
-            self.note_ended(now_ns, key, change, peer_had_it);
-            self.replica
-                .changed(now_ns, &mut self.store, SAS, &key, change);
-        }
+        self.report_record(now_ns, SAS, before, present);
     }
 
     /// Updates the record of a policy that is new, changed, moved or gone.
@@ -269,11 +264,22 @@ impl Engine {
             Some(record) => self.store.index.policies.put(*id, record.clone()),
             None => drop(self.store.index.policies.remove(id)),
         }
+        self.report_record(now_ns, POLICIES, before, present);
+    }
+
+    /// Reports what changed in a record.
+    pub(super) fn report_record(
+        &mut self,
+        now_ns: u64,
+        table: Table,
+        before: Option<Record>,
+        present: Option<Record>,
+    ) {
         let peer_had_it = self.may_peer_have(before.as_ref());
         for (key, change) in changes(before, present) {
             self.note_ended(now_ns, key, change, peer_had_it);
             self.replica
-                .changed(now_ns, &mut self.store, POLICIES, &key, change);
+                .changed(now_ns, &mut self.store, table, &key, change);
         }
     }
 
@@ -287,7 +293,7 @@ impl Engine {
     }
 
     /// True if the peer may have a record.
-    pub(super) fn may_peer_have(&self, record: Option<&Record>) -> bool {
+    fn may_peer_have(&self, record: Option<&Record>) -> bool {
         record.is_some_and(|it| {
             self.is_up() || it.tag.is_shared() || self.store.ended.is_unconfirmed(&it.key)
         })

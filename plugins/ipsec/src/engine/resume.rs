@@ -13,16 +13,13 @@ use super::installed::InstalledSa;
 use super::{Action, Change, Engine};
 use crate::MS;
 use crate::codec::body::networks;
-use crate::codec::hold::{HeldTraffic, NetworkPair};
+use crate::codec::hold::{HeldTraffic, NetworkPair, TRANSPORT};
 use crate::sa::{Direction, PolicyId, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
 /// Time limit for the old node's last numbers. The old node keeps its role for 200 ms more, and without it answers that
 /// it has none.
 const ANSWER_NS: u64 = 300 * MS;
-
-/// Transport mode, by the kernel's number (XFRM_MODE_TRANSPORT).
-pub(super) const TRANSPORT: u8 = 0;
 
 /// Outbound SAs that begin where the old node's end, and the packets that wait for them.
 #[derive(Debug, Default)]

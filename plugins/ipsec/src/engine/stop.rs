@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::resume::TRANSPORT;
 use super::{Action, Engine};
 use crate::MS;
+use crate::codec::hold::TRANSPORT;
 use crate::sa::{Direction, SaId};
 use crate::wire::{LastNumbers, TunnelKey, outbound};
 

@@ -96,12 +96,6 @@ impl Charon {
         }
     }
 
-    /// Returns why charon's end is not charon's, if another program has its port.
-    pub fn stranger(&self) -> Option<String> {
-        let found = charons_socket().ok().flatten()?;
-        (found.user != 0).then(|| not_charons(found.user))
-    }
-
     fn received(&self) -> Vec<Body> {
         let mut messages = Vec::new();
         let mut buffer = Zeroizing::new(vec![0; MESSAGE_MAX + 1]);
@@ -122,10 +116,10 @@ impl Charon {
     /// # Errors
     /// charon does not listen, or another program does.
     pub fn set_segment(&self, version: u8, is_active: bool) -> Result<(), NotTold> {
+        self.find()?;
         if let Some(why) = &self.fault {
             return Err(NotTold::Refused(why.clone()));
         }
-        self.find()?;
         self.send(&message::segment(version, is_active))
     }
 
@@ -134,7 +128,10 @@ impl Charon {
         let found = charons_socket().map_err(|error| NotTold::Refused(error.to_string()))?;
         match found {
             Some(found) if found.user == 0 => Ok(found),
-            Some(found) => Err(NotTold::Refused(not_charons(found.user))),
+            Some(found) => Err(NotTold::Stranger(format!(
+                "port {PORT} of {CHARON} is not charon's: a program of user {} listens there",
+                found.user
+            ))),
             None => Err(NotTold::Refused(
                 "charon's plugin ha does not listen".to_owned(),
             )),
@@ -167,10 +164,6 @@ fn open() -> io::Result<UdpSocket> {
     let fd: BorrowedFd<'_> = socket.as_fd();
     rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, SOCKET_BYTES)?;
     Ok(socket)
-}
-
-fn not_charons(user: u32) -> String {
-    format!("port {PORT} of {CHARON} is not charon's: a program of user {user} listens there")
 }
 
 /// Socket of charon's end.

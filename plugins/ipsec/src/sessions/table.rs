@@ -9,9 +9,8 @@ use std::net::IpAddr;
 use super::message::{IkeSpis, Kind, Message};
 use crate::SECOND;
 use crate::sa::Body;
+use crate::store::TABLE_MAX;
 
-/// Most IKE SAs, and most children.
-pub const TABLE_MAX: usize = 65_536;
 /// Most IKE SAs whose far ends have not proven who they are: anybody may begin one.
 const UNPROVEN_MAX: usize = 1_000;
 /// Time for that proof; charon gives up half-open IKE SAs after 30 s.
@@ -67,7 +66,6 @@ pub struct Child {
     pub outbound_spi: u32,
     /// Place in the order in which children were negotiated: policies lead to the last one of a child.
     pub order: u64,
-    pub name: String,
     pub add: Body,
 }
 
@@ -211,7 +209,6 @@ impl Sessions {
             end: self.ikes.get(&ike).and_then(|it| it.end),
             ike,
             outbound_spi,
-            name: message.config_name.unwrap_or_default(),
             add: message.bytes,
         };
         self.children.insert(inbound_spi, child);

@@ -14,7 +14,7 @@ use super::message::{IkeSpis, Kind, Message};
 use super::table::{Child, IkeSa, MessageIds};
 use crate::error::Malformed;
 use crate::sa::Body;
-use crate::wire::{put_address, read_address};
+use crate::wire::{finish, put_address, read_address};
 
 const BEGUN_HERE: u8 = 1;
 const ENDED: u8 = 2;
@@ -38,7 +38,7 @@ pub fn put_message_ids(out: &mut ValueWriter<'_>, ids: MessageIds) {
 pub fn read_message_ids(value: &[u8]) -> Result<MessageIds, Malformed> {
     let mut reader = Reader(value);
     let ids = message_ids(&mut reader)?;
-    end(&reader)?;
+    finish(&reader)?;
     Ok(ids)
 }
 
@@ -94,7 +94,7 @@ pub fn read_ike(spis: IkeSpis, value: &[u8]) -> Result<IkeSa, Malformed> {
         .map(|_| message(&mut reader, version, Kind::IkeAdd, spis).map(|it| it.bytes))
         .collect();
     let update = message(&mut reader, version, Kind::IkeUpdate, spis)?;
-    end(&reader)?;
+    finish(&reader)?;
     let adds = adds?;
     if adds.is_empty() {
         return Err(Malformed::Field("key exchange"));
@@ -124,7 +124,7 @@ pub fn read_child(inbound_spi: u32, value: &[u8]) -> Result<Child, Malformed> {
     let order = reader.u64()?.min(u64::MAX / 2);
     let ike = read_spis(&mut reader)?;
     let add = message(&mut reader, version, Kind::ChildAdd, ike)?;
-    end(&reader)?;
+    finish(&reader)?;
     match add.outbound_spi {
         Some(outbound_spi) if add.inbound_spi == Some(inbound_spi) => Ok(Child {
             version,
@@ -132,7 +132,6 @@ pub fn read_child(inbound_spi: u32, value: &[u8]) -> Result<Child, Malformed> {
             ike,
             outbound_spi,
             order,
-            name: add.config_name.unwrap_or_default(),
             add: add.bytes,
         }),
         _ => Err(Malformed::Field("SPI")),
@@ -157,11 +156,4 @@ fn message(
 fn put_body(out: &mut ValueWriter<'_>, body: &Body) {
     out.u16(body.bytes().len() as u16);
     out.put(body.bytes());
-}
-
-fn end(reader: &Reader<'_>) -> Result<(), Malformed> {
-    match reader.0 {
-        [] => Ok(()),
-        _ => Err(Malformed::Field("length")),
-    }
 }

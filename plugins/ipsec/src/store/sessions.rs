@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use siphasher::sip::SipHasher13;
 use spared_replica::{Applied, Sink, Step, Tag, ValueWriter};
 
+use super::TABLE_MAX;
 use super::index::{Record, Records};
 use crate::error::Malformed;
-use crate::sessions::table::TABLE_MAX;
 use crate::sessions::{Child, IkeSa, IkeSpis, SessionId, Sessions, wire};
 use crate::wire::TunnelKey;
 

@@ -138,7 +138,9 @@ pub fn read_all_numbers(value: &[u8]) -> Result<AllNumbers, Malformed> {
     Ok(all)
 }
 
-fn finish(reader: &Reader<'_>) -> Result<(), Malformed> {
+/// # Errors
+/// There are more bytes.
+pub fn finish(reader: &Reader<'_>) -> Result<(), Malformed> {
     match reader.0 {
         [] => Ok(()),
         _ => Err(Malformed::Long),

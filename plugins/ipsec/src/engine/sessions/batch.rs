@@ -12,7 +12,7 @@ use super::super::resume::network_pair_of;
 use super::super::{Action, Change, Engine};
 use crate::MS;
 use crate::codec::body::{parked_policy, policy_with_own_reqids};
-use crate::codec::hold::{HeldTraffic, NewSas};
+use crate::codec::hold::{ESP, HeldTraffic, NewSas};
 use crate::sa::{Body, Direction, Policy, PolicyId, Replay, Sa, SaId};
 
 /// Number of children whose packets wait at a time.
@@ -22,7 +22,6 @@ const CHILDREN_MAX: usize = 8;
 const ADD_NS: u64 = 2_000 * MS;
 /// Time for charon to put its policies, which some settings keep it from.
 const LEAD_NS: u64 = 500 * MS;
-const ESP: u8 = 50;
 
 /// SA that charon is to add.
 #[derive(Debug)]
@@ -63,6 +62,21 @@ pub struct Batch {
 impl Batch {
     pub fn next_ns(&self) -> u64 {
         self.until_ns
+    }
+
+    /// Children with an SA of which this is true.
+    fn children_with(&self, is_so: impl Fn(&Awaited) -> bool) -> Vec<u32> {
+        let is_one = |id: &SaId| self.awaited.get(id).is_some_and(&is_so);
+        let children = self.children.iter();
+        let children = children.filter(|(_, ids)| ids.iter().any(is_one));
+        children.map(|(spi, _)| *spi).collect()
+    }
+
+    /// Notes an outbound policy of charon's.
+    fn note_led(&mut self, policy: &Policy) {
+        for template in &policy.templates {
+            self.reqids.remove(&template.reqid);
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -189,16 +203,7 @@ impl Engine {
             self.installed.remove(&id);
         }
         let spis: Vec<u32> = batch.children.keys().copied().collect();
-        let are_known = |ids: &[SaId; 2]| {
-            let mut replays = ids
-                .iter()
-                .map(|id| batch.awaited.get(id).map(|it| it.replay.is_some()));
-            replays.all(|it| it == Some(true))
-        };
-        let unknown = spis
-            .iter()
-            .filter(|spi| !batch.children.get(spi).is_some_and(are_known));
-        let unknown: Vec<u32> = unknown.copied().collect();
+        let unknown = batch.children_with(|it| it.replay.is_none());
         batch.stage = Stage::Adding;
         for spi in unknown {
             self.drop_child(now_ns, spi);
@@ -264,7 +269,6 @@ impl Engine {
         }
         if errno.is_some() {
             // with a zero it must not stay
-            self.push_change(Change::DeleteSa(*id));
             let spi = self.child_of(id);
             spi.into_iter().for_each(|spi| self.drop_child(now_ns, spi));
         } else if let Some(awaited) = self.take_awaited(id) {
@@ -311,9 +315,7 @@ impl Engine {
         let policies = self.store.policies.values().map(|it| &it.policy);
         let parked: BTreeSet<PolicyId> = batch.parked.iter().map(|it| it.id).collect();
         let there = policies.filter(|it| it.id.is_outbound() && !parked.contains(&it.id));
-        for template in there.flat_map(|it| &it.templates) {
-            batch.reqids.remove(&template.reqid);
-        }
+        there.for_each(|it| batch.note_led(it));
         self.end_batch_if_led(now_ns);
     }
 
@@ -329,9 +331,7 @@ impl Engine {
             return;
         };
         batch.parked.retain(|it| it.id != policy.id);
-        for template in &policy.templates {
-            batch.reqids.remove(&template.reqid);
-        }
+        batch.note_led(policy);
         self.end_batch_if_led(now_ns);
     }
 
@@ -367,11 +367,7 @@ impl Engine {
             batch.until_ns = now_ns + ADD_NS;
             return;
         }
-        let missing = batch.children.iter().filter(|(_, ids)| {
-            let mut awaited = ids.iter().map(|id| batch.awaited.get(id));
-            awaited.any(|it| it.is_some_and(|it| it.added.is_none()))
-        });
-        let missing: Vec<u32> = missing.map(|(spi, _)| *spi).collect();
+        let missing = batch.children_with(|it| it.added.is_none());
         batch.until_ns = now_ns + ADD_NS;
         for spi in missing {
             self.drop_child(now_ns, spi);

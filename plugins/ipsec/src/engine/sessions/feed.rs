@@ -36,8 +36,10 @@ const MESSAGES_MAX: usize = 32;
 pub enum NotTold {
     /// It has not read the last ones.
     Busy,
-    /// It does not listen, or another program does.
+    /// It does not listen.
     Refused(String),
+    /// Another program has its port.
+    Stranger(String),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,6 +119,14 @@ impl Feed {
             Kind::IkeDelete => drop(self.there.remove(&ike)),
             _ => {}
         }
+    }
+
+    /// Ends what is on its way to charon.
+    fn stop(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.steps.clear();
+        self.messages.clear();
+        self.next_ns = None;
     }
 
     pub fn next_ns(&self) -> u64 {
@@ -228,13 +238,9 @@ impl Engine {
     pub(in super::super) fn end_feed(&mut self, now_ns: u64) {
         self.abort_batch(now_ns);
         let feed = &mut self.ike.feed;
-        feed.stage = Stage::Idle;
-        feed.is_older = false;
-        feed.steps.clear();
-        feed.messages.clear();
+        feed.stop(Stage::Idle);
         feed.there.clear();
-        (feed.next_ns, feed.version) = (None, None);
-        feed.is_there = false;
+        (feed.version, feed.is_there, feed.is_older) = (None, false, false);
         if self.is_active() {
             self.expect_charon();
         }
@@ -258,10 +264,7 @@ impl Engine {
         self.abort_batch(now_ns);
         let feed = &mut self.ike.feed;
         let had = !matches!(feed.stage, Stage::Idle);
-        feed.stage = Stage::Idle;
-        feed.steps.clear();
-        feed.messages.clear();
-        feed.next_ns = None;
+        feed.stop(Stage::Idle);
         if had {
             self.push_action(Action::Segment(false, self.feed_version()));
         }
@@ -274,14 +277,17 @@ impl Engine {
         shown.unwrap_or(message::VERSION_5)
     }
 
-    /// Handles another program in the place of charon's plugin `ha`.
-    pub fn handle_stranger(&mut self, why: String) {
+    /// Notes another program in the place of charon's plugin `ha`.
+    fn note_stranger(&mut self, why: String) {
         self.ike.feed.fault = Some(why);
         self.mark_dirty();
     }
 
     /// Handles the result of [`Action::Segment`].
     pub fn handle_segment(&mut self, now_ns: u64, done: Result<(), NotTold>) {
+        if let Err(NotTold::Stranger(why)) = &done {
+            self.note_stranger(why.clone());
+        }
         let Stage::Asked { until_ns } = self.ike.feed.stage else {
             return;
         };
@@ -293,7 +299,7 @@ impl Engine {
             self.ike.feed.next_ns = Some(now_ns + RETRY_NS);
             return;
         }
-        if let NotTold::Refused(why) = why {
+        if let NotTold::Refused(why) | NotTold::Stranger(why) = why {
             log::debug!("charon's plugin ha: {why}");
         }
         self.finish_feed(now_ns);
@@ -356,7 +362,7 @@ impl Engine {
                 return;
             }
             Err(NotTold::Busy) => {}
-            Err(NotTold::Refused(why)) => {
+            Err(NotTold::Refused(why) | NotTold::Stranger(why)) => {
                 feed.fault = Some(why);
                 self.abort_batch(now_ns);
                 return self.finish_feed(now_ns);
@@ -438,11 +444,7 @@ impl Engine {
     }
 
     fn finish_feed(&mut self, now_ns: u64) {
-        let feed = &mut self.ike.feed;
-        feed.stage = Stage::Done;
-        feed.steps.clear();
-        feed.messages.clear();
-        feed.next_ns = None;
+        self.ike.feed.stop(Stage::Done);
         if !self.ike.feed.is_older {
             self.forget_lost(now_ns);
         }

@@ -8,7 +8,6 @@ mod messages;
 use std::net::IpAddr;
 
 use super::Engine;
-use super::replicate::changes;
 use crate::sessions::message::{Kind, Message};
 use crate::sessions::{IkeSpis, SessionId};
 use crate::store::Tunnels;
@@ -54,12 +53,7 @@ impl Engine {
             ..
         } = &mut self.store;
         let (before, present) = sessions.update(id, |end| *is_active && ends.owns(end));
-        let peer_had_it = self.may_peer_have(before.as_ref());
-        for (key, change) in changes(before, present) {
-            self.note_ended(now_ns, key, change, peer_had_it);
-            self.replica
-                .changed(now_ns, &mut self.store, SESSIONS, &key, change);
-        }
+        self.report_record(now_ns, SESSIONS, before, present);
     }
 
     /// Sorts sessions again after roles or addresses changed: those that came are for charon here.

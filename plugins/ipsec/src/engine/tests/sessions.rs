@@ -80,7 +80,8 @@ fn a_program_in_the_place_of_charons_ha_is_named_until_charon_answers() {
     let mut pair = pair_with_sessions(1);
     fail_over(&mut pair);
     let engine = &mut pair.nodes[1].engine;
-    engine.handle_stranger("a program of user 65534".to_owned());
+    let stranger = NotTold::Stranger("a program of user 65534".to_owned());
+    engine.handle_segment(pair.now_ns, Err(stranger));
     assert_eq!(engine.ike.feed.fault(), Some("a program of user 65534"));
     start_charon(&mut pair, 1);
     assert_eq!(pair.nodes[1].engine.ike.feed.fault(), None);
