@@ -94,6 +94,7 @@ impl Engine {
         for (key, sessions) in counts {
             put(key, Value::Number(sessions.ikes.len() as u64));
         }
+        put("sessions_refused", Value::Counter(sessions.own.refused));
         for (key, number) in self.ike.feed.numbers() {
             put(key, Value::Counter(number));
         }

@@ -76,10 +76,10 @@ pub struct Sessions {
     pub children: BTreeMap<u32, Child>,
     /// IKE SAs without a proof.
     unproven: BTreeSet<IkeSpis>,
+    /// IKE SAs of version 1, which do not follow.
+    pub ikev1: BTreeSet<IkeSpis>,
     /// Messages that were not taken, as the tables are full or the IKE SA is unknown.
     pub refused: u64,
-    /// Sessions of version 1 of IKE, which do not follow.
-    pub ikev1: u64,
 }
 
 impl Sessions {
@@ -89,6 +89,10 @@ impl Sessions {
         let Some(ike) = message.ike else {
             return Vec::new();
         };
+        if message.is_ikev1 || self.ikev1.contains(&ike) {
+            self.note_ikev1(ike, message.kind);
+            return Vec::new();
+        }
         match message.kind {
             Kind::IkeAdd => self.handle_ike_add(now_ns, ike, message),
             Kind::IkeUpdate => self.handle_ike_update(ike, message),
@@ -104,11 +108,16 @@ impl Sessions {
         }
     }
 
-    fn handle_ike_add(&mut self, now_ns: u64, ike: IkeSpis, message: Message) -> Vec<SessionId> {
-        if message.is_ikev1 {
-            self.ikev1 += 1;
-            return Vec::new();
+    /// Notes an IKE SA of version 1, until charon deletes it.
+    fn note_ikev1(&mut self, ike: IkeSpis, kind: Kind) {
+        if kind == Kind::IkeDelete {
+            self.ikev1.remove(&ike);
+        } else if self.ikev1.len() < TABLE_MAX {
+            self.ikev1.insert(ike);
         }
+    }
+
+    fn handle_ike_add(&mut self, now_ns: u64, ike: IkeSpis, message: Message) -> Vec<SessionId> {
         if let Some(known) = self.ikes.get_mut(&ike) {
             // one more key exchange of the same IKE SA
             if known.adds.len() < ADDS_MAX && !known.adds.contains(&message.bytes) {

@@ -134,6 +134,19 @@ fn a_rekeyed_ike_sa_stays_as_long_as_a_child_of_its_keys() {
 }
 
 #[test]
+fn an_ike_sa_of_version_1_is_counted_until_it_ends() {
+    let mut sessions = Sessions::default();
+    let version_1 = Written::new(Kind::IkeAdd, OLD).ikev1();
+    sessions.handle(0, version_1.read());
+    sessions.handle(0, Written::new(Kind::IkeUpdate, OLD).end().read());
+    sessions.handle(0, Written::new(Kind::ChildAdd, OLD).spis(10, 11).read());
+    assert!(sessions.is_empty());
+    assert_eq!((sessions.ikev1.len(), sessions.refused), (1, 0));
+    sessions.handle(0, Written::new(Kind::IkeDelete, OLD).read());
+    assert_eq!((sessions.ikev1.len(), sessions.refused), (0, 0));
+}
+
+#[test]
 fn a_rekeying_that_failed_leaves_the_session() {
     let mut sessions = Sessions::default();
     begin(&mut sessions, OLD, 10);

@@ -30,6 +30,10 @@ impl Written {
         self.put(2, &spis)
     }
 
+    pub fn ikev1(self) -> Self {
+        self.put(36, &[1])
+    }
+
     pub fn end(self) -> Self {
         let host = [&[0x11, 0x94, 2][..], &VIP].concat();
         self.put(6, &host).put(8, b"rw\0")
