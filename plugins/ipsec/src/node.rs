@@ -154,6 +154,7 @@ impl Node {
                 let done = self.charon.tell(&messages);
                 engine.handle_told(now_ns, messages, done);
             }
+            Action::AwaitRead => engine.handle_messages_read(now_ns, self.charon.has_read()),
             Action::CountForwarded => engine.handle_forwarded(now_ns, self.forwarded()),
             Action::Hold(traffic) => warn_unheld(self.hold.begin(&traffic)),
             Action::ReleaseForwarded => self.hold.release_forwarded(),

@@ -7,6 +7,8 @@ use super::Engine;
 pub enum Drain {
     #[default]
     None,
+    /// charon is to be quiet first, so that nothing changes after the numbers were read.
+    Quieting { deadline_ns: u64 },
     /// A reading finds the exact numbers.
     Reading { wanted: u32, deadline_ns: u64 },
     /// The exact numbers were sent.
@@ -57,7 +59,9 @@ impl Drain {
     pub fn deadline_ns(&self) -> u64 {
         match self {
             Self::None => u64::MAX,
-            Self::Reading { deadline_ns, .. } | Self::Reported { deadline_ns } => *deadline_ns,
+            Self::Quieting { deadline_ns }
+            | Self::Reading { deadline_ns, .. }
+            | Self::Reported { deadline_ns } => *deadline_ns,
         }
     }
 }
@@ -67,8 +71,19 @@ impl Engine {
     pub fn handle_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         self.silence_roaming(now_ns);
         if self.is_replicating() {
-            let wanted = self.read_fresh();
-            self.switchover.drain.begin(wanted, deadline_ns);
+            self.begin_quiet();
+            self.switchover.drain = Drain::Quieting { deadline_ns };
+            self.continue_drain();
+        }
+    }
+
+    /// Begins the reading once charon is quiet.
+    pub(super) fn continue_drain(&mut self) {
+        if let Drain::Quieting { deadline_ns } = self.switchover.drain {
+            if !self.ike.feed.is_quieting() {
+                let wanted = self.read_fresh();
+                self.switchover.drain.begin(wanted, deadline_ns);
+            }
         }
     }
 
@@ -90,6 +105,7 @@ impl Engine {
         if !self.switchover.drain.expire(now_ns) {
             return;
         }
+        self.update_quiet();
         self.store.lane.end_exact();
         self.mark_dirty();
     }
@@ -97,8 +113,12 @@ impl Engine {
     pub fn is_drained(&self) -> bool {
         match self.switchover.drain {
             Drain::None => true,
-            Drain::Reading { .. } => false,
-            Drain::Reported { .. } => self.replica.drain_state() != spared_replica::Drain::Pending,
+            Drain::Quieting { .. } | Drain::Reading { .. } => false,
+            Drain::Reported { .. } => {
+                // an undone deletion would come back on the other node
+                let is_pending = self.ike.pending_deletions.next_ns() < u64::MAX;
+                !is_pending && self.replica.drain_state() != spared_replica::Drain::Pending
+            }
         }
     }
 }

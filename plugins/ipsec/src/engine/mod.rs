@@ -169,6 +169,8 @@ pub enum Action {
     AwaitConnections(BTreeSet<String>),
     /// Pass these messages on to charon's plugin `ha`; call `handle_told` with them.
     Tell(Vec<Body>),
+    /// Call `handle_messages_read` with whether charon has read all of its messages.
+    AwaitRead,
     /// Count the packets that this node has forwarded so far; call `handle_forwarded` with them.
     CountForwarded,
     /// Hold packets whose policy finds no SA until there is one: up to 100 for each policy, and many more of this

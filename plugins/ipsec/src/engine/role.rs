@@ -82,6 +82,9 @@ impl Engine {
             // the records stay the peer's, whatever addresses come: in a failover they come before the role, one by one
             self.update_sides(now_ns);
         }
+        if is_active {
+            self.update_quiet();
+        }
         self.set_routes();
         self.report_connections(now_ns);
     }

@@ -123,6 +123,11 @@ impl Charon {
         self.send(&message::segment(version, is_active))
     }
 
+    /// True if charon has read all of its messages, or has ended.
+    pub fn has_read(&self) -> bool {
+        self.find().map_or(true, |found| found.waiting == 0)
+    }
+
     /// Finds charon's socket.
     fn find(&self) -> Result<FoundSocket, NotTold> {
         let found = charons_socket().map_err(|error| NotTold::Refused(error.to_string()))?;

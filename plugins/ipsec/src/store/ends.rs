@@ -90,6 +90,11 @@ impl Ends {
         self.moved.contains(end) || self.prepared.contains(end)
     }
 
+    /// Returns true if any address is here, or one of the configuration may be.
+    pub fn has_any(&self) -> bool {
+        !self.moved.is_empty() || !self.fixed.is_empty()
+    }
+
     /// Returns true if the address was here until a moment ago.
     pub fn is_lingering(&self, end: &IpAddr) -> bool {
         self.lingering.contains_key(end)

@@ -92,9 +92,12 @@ impl Engine {
         let mut children = BTreeMap::new();
         for spi in spis {
             match self.sas_of_child(spi) {
-                Some(sas) => drop(children.insert(spi, sas)),
+                [Some(inbound), Some(outbound)] => {
+                    children.insert(spi, [inbound, outbound]);
+                }
+                [Some(inbound), None] => self.end_child(now_ns, spi, inbound),
                 // with numbers that nobody knows it would begin at zero
-                None => self.fail_child(now_ns, spi),
+                [None, _] => self.fail_child(now_ns, spi),
             }
         }
         if children.is_empty() {
@@ -132,21 +135,30 @@ impl Engine {
     }
 
     /// SAs of a child in the kernel here: inbound and outbound.
-    fn sas_of_child(&self, spi: u32) -> Option<[SaId; 2]> {
-        let child = self.store.sessions.own.children.get(&spi)?;
-        let end = child.end?;
+    fn sas_of_child(&self, spi: u32) -> [Option<SaId>; 2] {
+        let child = self.store.sessions.own.children.get(&spi);
+        let end = child.and_then(|it| it.end);
         let find = |side, spi| {
             let mut sas = self.store.sas.iter();
             let found = sas.find(|(id, it)| {
                 let is_child = id.spi == spi && id.protocol == ESP && it.side == Some(side);
-                is_child && it.sa.local_end(side) == end
+                is_child && Some(it.sa.local_end(side)) == end
             });
             found.map(|(id, _)| *id)
         };
-        Some([
-            find(Direction::In, spi)?,
-            find(Direction::Out, child.outbound_spi)?,
-        ])
+        [
+            find(Direction::In, spi),
+            child.and_then(|it| find(Direction::Out, it.outbound_spi)),
+        ]
+    }
+
+    /// Ends a child that was rekeyed and deleted: for some seconds after that charon keeps its inbound SA, for late
+    /// packets.
+    fn end_child(&mut self, now_ns: u64, spi: u32, inbound: SaId) {
+        self.forget_child(now_ns, spi);
+        self.installed.remove(&inbound);
+        self.push_change(Change::DeleteSa(inbound));
+        self.remove_sa(now_ns, &inbound);
     }
 
     /// Outbound policies that lead to these SAs.
@@ -195,8 +207,13 @@ impl Engine {
             let known = self.store.sas.get_mut(&id);
             if let (Some(awaited), Some(known)) = (batch.awaited.get_mut(&id), known) {
                 if let Some(replay) = replay {
-                    let window = known.sa.replay.window;
-                    known.sa.replay = Replay { window, ..replay };
+                    let there = &known.sa.replay;
+                    known.sa.replay = Replay {
+                        window: there.window,
+                        // a peer that was active as well has sent up to this
+                        oseq: replay.oseq.max(there.oseq),
+                        ..replay
+                    };
                     awaited.replay = Some(known.sa.replay.clone());
                 }
             }
@@ -237,6 +254,23 @@ impl Engine {
     pub(in super::super) fn is_awaited_sa(&self, id: &SaId) -> bool {
         let batch = self.ike.feed.batch.as_ref();
         batch.is_some_and(|it| it.awaited.contains_key(id))
+    }
+
+    /// Has an SA go on at least with this number; returns false if it has its numbers already, or is not on its way to
+    /// charon.
+    pub(in super::super) fn raise_awaited(&mut self, id: &SaId, oseq: u64) -> bool {
+        let batch = self.ike.feed.batch.as_mut();
+        let Some(batch) = batch.filter(|it| matches!(it.stage, Stage::Detaching | Stage::Adding))
+        else {
+            return false;
+        };
+        let Some(awaited) = batch.awaited.get_mut(id) else {
+            return false;
+        };
+        if let Some(replay) = &mut awaited.replay {
+            replay.oseq = replay.oseq.max(oseq);
+        }
+        true
     }
 
     fn end_batch_if_complete(&mut self, now_ns: u64) {
@@ -398,6 +432,10 @@ impl Engine {
 
     fn fail_child(&mut self, now_ns: u64, spi: u32) {
         self.ike.feed.counters.not_taken += 1;
+        self.forget_child(now_ns, spi);
+    }
+
+    fn forget_child(&mut self, now_ns: u64, spi: u32) {
         for id in self.store.sessions.own.remove_child(spi) {
             self.update_session_record(now_ns, id);
         }

@@ -5,8 +5,8 @@
 //! connections         are loaded after its start, and each IKE SA has one
 //! IKE SAs             with their identities, virtual addresses and message IDs; those that were rekeyed with the
 //!                     children that they still have, before the IKE SA in their place
-//! segment             charon answers for all of them, and assigns addresses
 //! children            a few at a time: their SAs are in the kernel, and become charon's
+//! segment             charon answers for all of them, and assigns addresses
 //! ```
 //!
 //! Children that charon did not take over are established again, as without all this.
@@ -22,12 +22,16 @@ use crate::sessions::{IkeSa, IkeSpis, Sessions};
 
 use super::batch::Batch;
 use super::messages::messages_of;
+use super::quiet::Quiet;
 
 /// Time in which charon's plugin has its socket after the control socket answers.
 const READY_NS: u64 = 1_000 * MS;
 const RETRY_NS: u64 = 50 * MS;
+/// Time for charon to get all children before it answers. A request about a child that it does not have yet would end
+/// that child at the far end; no request stays unanswered for longer than far ends repeat it.
+const SILENT_NS: u64 = 10_000 * MS;
 /// Pause before a charon that has not read all of its messages gets more.
-const BUSY_NS: u64 = 2 * MS;
+pub(super) const BUSY_NS: u64 = 2 * MS;
 /// Messages that charon gets in one go: its socket has room for more than a hundred.
 const MESSAGES_MAX: usize = 32;
 
@@ -43,7 +47,7 @@ pub enum NotTold {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// No charon, or none that is to have sessions.
     #[default]
     Idle,
@@ -61,9 +65,14 @@ enum Stage {
 }
 
 /// Part of the sessions that charon is to get next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Step {
-    Ike(IkeSpis),
+    /// IKE SA with its messages: its record may end before it is their turn, when its last child does.
+    Ike {
+        spis: IkeSpis,
+        replaces: Option<IkeSpis>,
+        messages: Vec<Body>,
+    },
     Child(u32),
     /// charon answers for the IKE SAs that it has.
     Activate,
@@ -72,20 +81,23 @@ pub(super) enum Step {
 /// Sessions on their way to charon.
 #[derive(Debug, Default)]
 pub struct Feed {
-    stage: Stage,
+    pub(super) stage: Stage,
+    pub(super) quiet: Quiet,
     steps: VecDeque<Step>,
     /// Messages on their way; `is_telling`: the driver has some of them.
     messages: VecDeque<Body>,
     is_telling: bool,
     /// Time of the next try.
-    next_ns: Option<u64>,
+    pub(super) next_ns: Option<u64>,
+    /// Time at which charon answers, whether or not it has all children.
+    activate_ns: u64,
     pub(super) batch: Option<Batch>,
     /// IKE SAs that charon here has.
     there: BTreeSet<IkeSpis>,
     /// Version of charon's messages, if it has sent any.
     version: Option<u8>,
     /// The kernel has its plugin's socket.
-    is_there: bool,
+    pub(super) is_there: bool,
     /// charon is older than this run of the plugin: which sessions it has is not known.
     is_older: bool,
     /// Reason why sessions do not follow.
@@ -126,7 +138,18 @@ impl Feed {
         self.stage = stage;
         self.steps.clear();
         self.messages.clear();
-        self.next_ns = None;
+        (self.quiet, self.next_ns) = (Quiet::No, None);
+    }
+
+    /// Takes the activation out of the plan before its turn; returns false if IKE SAs are to come first.
+    fn skip_to_activation(&mut self) -> bool {
+        let is_last = matches!(self.steps.back(), Some(Step::Activate));
+        let mut steps = self.steps.iter();
+        let skips = is_last && !steps.any(|it| matches!(it, Step::Ike { .. }));
+        if skips {
+            self.steps.pop_back();
+        }
+        skips
     }
 
     pub fn next_ns(&self) -> u64 {
@@ -137,6 +160,11 @@ impl Feed {
     /// True if charon may still get sessions: nothing that it could take over is established again meanwhile.
     pub fn is_under_way(&self) -> bool {
         !matches!(self.stage, Stage::Idle | Stage::Done)
+    }
+
+    /// True if charon was told to be quiet, and may not be yet.
+    pub fn is_quieting(&self) -> bool {
+        matches!(self.quiet, Quiet::Told | Quiet::Read)
     }
 
     pub fn fault(&self) -> Option<&str> {
@@ -153,8 +181,8 @@ impl Feed {
         }
     }
 
-    /// Text about the sessions of a charon on the active node.
-    fn text(&self) -> String {
+    /// Text about the sessions of a charon on the active node, which has so many of IKEv1.
+    fn text(&self, ikev1: usize) -> String {
         match (self.stage, self.is_there) {
             _ if self.fault.is_some() => {
                 format!(
@@ -166,6 +194,7 @@ impl Feed {
                 "on their way to charon".to_owned()
             }
             (_, false) => "do not follow: charon's plugin ha does not answer".to_owned(),
+            (_, true) if ikev1 > 0 => format!("follow, but not {ikev1} of IKEv1"),
             (_, true) => "follow".to_owned(),
         }
     }
@@ -203,7 +232,11 @@ impl Feed {
                 break;
             }
             for (spis, ike) in next {
-                first.push_back(Step::Ike(*spis));
+                first.push_back(Step::Ike {
+                    spis: *spis,
+                    replaces: ike.replaces,
+                    messages: messages_of(*spis, ike),
+                });
                 let mut children = children.remove(spis).unwrap_or_default();
                 children.sort_unstable();
                 let steps = if ike.is_ended { &mut first } else { &mut last };
@@ -226,6 +259,7 @@ impl Engine {
         if !self.ike.is_running() {
             return self.expect_charon();
         }
+        self.end_quiet();
         let feed = &mut self.ike.feed;
         feed.stage = Stage::Asked {
             until_ns: now_ns + READY_NS,
@@ -241,6 +275,7 @@ impl Engine {
         feed.stop(Stage::Idle);
         feed.there.clear();
         (feed.version, feed.is_there, feed.is_older) = (None, false, false);
+        self.store.sessions.own.ikev1.clear();
         if self.is_active() {
             self.expect_charon();
         }
@@ -259,7 +294,7 @@ impl Engine {
     /// Handles the loss of the role: charon must not answer for its sessions any more, nor end them when it ends.
     pub(in super::super) fn release_sessions(&mut self, now_ns: u64) {
         if self.is_active() {
-            return;
+            return self.end_quiet();
         }
         self.abort_batch(now_ns);
         let feed = &mut self.ike.feed;
@@ -271,7 +306,7 @@ impl Engine {
     }
 
     /// Version of charon's messages, as it has shown, or the charon before it; else that of strongSwan 5.9.
-    fn feed_version(&self) -> u8 {
+    pub(super) fn feed_version(&self) -> u8 {
         let ikes = self.store.sessions.own.ikes.values();
         let shown = self.ike.feed.version.or(ikes.map(|it| it.version).max());
         shown.unwrap_or(message::VERSION_5)
@@ -331,6 +366,7 @@ impl Engine {
         };
         feed.stage = Stage::Feeding;
         feed.steps = feed.plan(&self.store.sessions.own, version, missing);
+        feed.activate_ns = now_ns + SILENT_NS;
         if !missing.is_empty() {
             let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
             let missing = missing.join(", ");
@@ -380,6 +416,10 @@ impl Engine {
             if self.ike.feed.batch.is_some() {
                 return;
             }
+            if self.ike.feed.activate_ns <= now_ns && self.ike.feed.skip_to_activation() {
+                self.activate();
+                continue;
+            }
             let is_child = matches!(self.ike.feed.steps.front(), Some(Step::Child(_)));
             if is_child && !self.can_add_children() {
                 self.ike.feed.next_ns = Some(now_ns + BUSY_NS);
@@ -387,8 +427,14 @@ impl Engine {
             }
             match self.ike.feed.steps.pop_front() {
                 None => return self.finish_feed(now_ns),
-                Some(Step::Ike(spis)) => self.feed_ike(spis),
-                Some(Step::Activate) => self.activate(),
+                Some(Step::Ike {
+                    spis,
+                    replaces,
+                    messages,
+                }) => self.feed_ike(spis, replaces, messages),
+                Some(Step::Activate) if self.ike.feed.steps.is_empty() => self.activate(),
+                // all IKE SAs are there, and children are not
+                Some(Step::Activate) => self.ike.feed.steps.push_back(Step::Activate),
                 Some(Step::Child(spi)) => self.begin_batch(now_ns, spi),
             }
         }
@@ -399,15 +445,12 @@ impl Engine {
         self.is_installed() && self.switchover.resume.is_none()
     }
 
-    fn feed_ike(&mut self, spis: IkeSpis) {
-        let sessions = &self.store.sessions.own;
-        let messages = messages_of(sessions, spis);
-        let feed = &mut self.ike.feed;
-        if let Some(replaced) = sessions.ikes.get(&spis).and_then(|it| it.replaces) {
-            feed.there.remove(&replaced);
+    fn feed_ike(&mut self, spis: IkeSpis, replaces: Option<IkeSpis>, messages: Vec<Body>) {
+        if let Some(replaced) = replaces {
+            self.ike.feed.there.remove(&replaced);
         }
-        feed.there.insert(spis);
-        feed.messages.extend(messages);
+        self.ike.feed.there.insert(spis);
+        self.tell(messages);
     }
 
     fn activate(&mut self) {
@@ -488,7 +531,8 @@ impl Engine {
                 self.finish_feed(now_ns);
             }
             Stage::Feeding => self.feed_next(now_ns),
-            Stage::Idle | Stage::Loading { .. } | Stage::Done => {}
+            Stage::Done => self.handle_quiet_timeout(),
+            Stage::Idle | Stage::Loading { .. } => {}
         }
     }
 
@@ -496,7 +540,10 @@ impl Engine {
     pub(in super::super) fn sessions_text(&self) -> String {
         let has_held = !self.store.sessions.held.ikes.is_empty();
         match (self.is_active(), self.ike.is_running()) {
-            (true, true) => self.ike.feed.text(),
+            (true, true) => {
+                let ikev1 = self.store.sessions.own.ikev1.len();
+                self.ike.feed.text(ikev1)
+            }
             (true, false) => "charon does not run".to_owned(),
             (false, _) if has_held => "held for a failover".to_owned(),
             (false, _) => "none".to_owned(),

@@ -2,13 +2,10 @@
 
 use crate::sa::Body;
 use crate::sessions::message::{self, Kind};
-use crate::sessions::{IkeSpis, Sessions};
+use crate::sessions::{IkeSa, IkeSpis};
 
 /// Messages that make charon take over an IKE SA.
-pub fn messages_of(sessions: &Sessions, spis: IkeSpis) -> Vec<Body> {
-    let Some(ike) = sessions.ikes.get(&spis) else {
-        return Vec::new();
-    };
+pub fn messages_of(spis: IkeSpis, ike: &IkeSa) -> Vec<Body> {
     let mut messages = ike.adds.clone();
     messages.extend(ike.update.clone());
     if !ike.vips.is_empty() {

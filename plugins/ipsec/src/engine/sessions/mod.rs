@@ -1,9 +1,11 @@
 //! IKE sessions of charon here: its messages become records, and a charon that starts on a node that has become active
-//! gets what the other node's charon told (`feed.rs`), with the SAs that are in the kernel already (`batch.rs`).
+//! gets what the other node's charon told (`feed.rs`), with the SAs that are in the kernel already (`batch.rs`). Before
+//! its sessions leave it is quiet (`quiet.rs`).
 
 mod batch;
 mod feed;
 mod messages;
+mod quiet;
 
 use std::net::IpAddr;
 

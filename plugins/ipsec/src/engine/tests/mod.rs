@@ -279,6 +279,10 @@ impl Node {
                     let done = self.charon.tell(now_ns, kernel, &messages);
                     self.engine.handle_told(now_ns, messages, done);
                 }
+                Action::AwaitRead => {
+                    let are_read = self.charon.has_read();
+                    self.engine.handle_messages_read(now_ns, are_read);
+                }
                 Action::CountForwarded => {
                     let forwarded = Some(self.kernel.forwarded);
                     self.engine.handle_forwarded(now_ns, forwarded);
@@ -497,6 +501,12 @@ impl Pair {
         let engine = &mut self.nodes[from].engine;
         engine.handle_drain(now_ns, now_ns + S);
         self.settle();
+        // charon may have to read that it is to be quiet
+        for _ in 0..10 {
+            if !self.nodes[from].engine.is_drained() {
+                self.advance(2 * MS);
+            }
+        }
         assert!(self.nodes[from].engine.is_drained());
         self.activate(1 - from);
         self.advance(10 * MS);

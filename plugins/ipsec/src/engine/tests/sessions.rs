@@ -6,6 +6,7 @@ use super::*;
 use crate::codec::body::is_parked;
 use crate::sessions::IkeSpis;
 use crate::sessions::message::{Kind, message_id};
+use crate::sessions::written::Written;
 
 const IKE: IkeSpis = IkeSpis(11, 12);
 const NEXT: IkeSpis = IkeSpis(21, 22);
@@ -73,6 +74,20 @@ fn charon_goes_on_with_the_sessions_of_a_node_that_died() {
     let sequence = pair.replay(1, &in_of(3)).unwrap().seq;
     assert!(sequence >= 400, "{sequence}");
     pair.carry(1, &in_of(3), 1);
+}
+
+#[test]
+fn sessions_of_ikev1_are_said_not_to_follow() {
+    let mut pair = pair_with_sessions(1);
+    start_charon(&mut pair, 0);
+    assert_eq!(pair.nodes[0].engine.sessions_text(), "follow");
+    let version_1 = Written::new(Kind::IkeAdd, IKE).ikev1();
+    tell(&mut pair, 0, &[version_1.bytes()]);
+    let told = "follow, but not 1 of IKEv1";
+    assert_eq!(pair.nodes[0].engine.sessions_text(), told);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
+    start_charon(&mut pair, 0);
+    assert_eq!(pair.nodes[0].engine.sessions_text(), "follow");
 }
 
 #[test]
@@ -164,6 +179,77 @@ fn assert_led(pair: &Pair, node: usize) {
 }
 
 #[test]
+fn charon_is_quiet_from_the_beginning_of_a_switchover() {
+    let mut pair = pair_with_sessions(2);
+    start_charon(&mut pair, 0);
+    assert!(pair.nodes[0].charon.is_active);
+    pair.link();
+    pair.run(S);
+    for moves in [false, true] {
+        let now_ns = pair.now_ns;
+        pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
+        pair.settle();
+        assert!(!pair.nodes[0].charon.is_active);
+        assert!(!pair.nodes[0].engine.is_drained(), "before charon has read");
+        pair.advance(10 * MS);
+        assert!(pair.nodes[0].engine.is_drained());
+        if moves {
+            set_ends(&mut pair, &[]);
+        }
+        pair.advance(2 * S);
+        assert_eq!(pair.nodes[0].charon.is_active, !moves);
+    }
+    // the addresses come back, and the role has not left
+    set_ends(&mut pair, &[IpAddr::from(VIP)]);
+    assert!(pair.nodes[0].charon.is_active);
+}
+
+#[test]
+fn charon_is_quiet_while_its_addresses_are_away() {
+    let mut pair = pair_with_sessions(2);
+    start_charon(&mut pair, 0);
+    for _ in 0..2 {
+        set_ends(&mut pair, &[]);
+        assert!(!pair.nodes[0].charon.is_active);
+        set_ends(&mut pair, &[IpAddr::from(VIP)]);
+        assert!(pair.nodes[0].charon.is_active);
+    }
+}
+
+/// Sets the addresses of the first node.
+fn set_ends(pair: &mut Pair, ends: &[IpAddr]) {
+    let now_ns = pair.now_ns;
+    let ends = ends.iter().copied().collect();
+    pair.nodes[0].engine.handle_endpoints(now_ns, ends);
+    pair.settle();
+}
+
+#[test]
+fn charon_answers_when_it_has_all_children_and_after_ten_seconds() {
+    for (children, answers_at_once) in [(20, true), (40, false)] {
+        let mut pair = pair_with_sessions(children);
+        fail_over(&mut pair);
+        pair.nodes[1].charon = Charon {
+            has_ha: true,
+            fails: if answers_at_once {
+                BTreeSet::new()
+            } else {
+                (0..children).collect()
+            },
+            ..Charon::default()
+        };
+        report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+        pair.advance(50 * MS);
+        assert_eq!(pair.nodes[1].charon.is_active, answers_at_once);
+        // a batch that charon does not add takes two seconds
+        pair.advance(7 * S);
+        assert_eq!(pair.nodes[1].charon.is_active, answers_at_once);
+        pair.advance(4 * S);
+        assert!(pair.nodes[1].charon.is_active);
+    }
+}
+
+#[test]
 fn without_its_plugin_charon_is_told_nothing() {
     let mut pair = pair_with_sessions(2);
     fail_over(&mut pair);
@@ -227,6 +313,10 @@ struct World {
     active: usize,
     /// Sessions as their far ends have them: children of each.
     sessions: BTreeMap<IkeSpis, BTreeSet<u32>>,
+    /// Children that were rekeyed and deleted, whose inbound SAs charon keeps for late packets.
+    draining: Vec<(IkeSpis, u32)>,
+    /// Children that a charon before the present one has ended.
+    ended: Vec<u32>,
     next_ike: u64,
     next_child: u32,
 }
@@ -242,6 +332,8 @@ impl World {
             random: Random::new(seed),
             active: 0,
             sessions: BTreeMap::new(),
+            draining: Vec::new(),
+            ended: Vec::new(),
             next_ike: 1,
             next_child: 0,
         };
@@ -251,6 +343,8 @@ impl World {
 
     /// charon of the active node is started, and has what its clients have.
     fn start(&mut self) {
+        let draining = self.draining.drain(..).map(|(_, number)| number);
+        self.ended.extend(draining);
         self.pair.nodes[1 - self.active].charon = Charon::default();
         self.pair.nodes[self.active].charon = Charon {
             has_ha: true,
@@ -314,11 +408,12 @@ impl World {
         let new = self.new_ike();
         let children = self.sessions.remove(&old).unwrap_or_default();
         self.sessions.insert(new, children);
-        let charon = self.charon();
+        let charon = &mut self.pair.nodes[self.active].charon;
         charon.ikes.remove(&old);
         charon.ikes.insert(new, Some(old));
-        let moved = charon.children.values_mut().filter(|it| **it == old);
-        moved.for_each(|it| *it = new);
+        let draining = self.draining.iter_mut().map(|(ike, _)| ike);
+        let moved = charon.children.values_mut().chain(draining);
+        moved.filter(|it| **it == old).for_each(|it| *it = new);
         self.tell(&Charon::rekeyed(old, new));
     }
 
@@ -327,29 +422,58 @@ impl World {
         let old = self.sessions[&ike].first().copied();
         let new = self.new_child(ike);
         self.tell(&[Charon::child(ike, new)]);
-        if let Some(old) = old {
-            self.end_child(ike, old);
+        let Some(old) = old else { return };
+        if self.random.below(2) == 0 {
+            return self.end_child(ike, old);
+        }
+        self.forget_child(ike, old);
+        self.delete_sas(&[out_of(old)]);
+        self.draining.push((ike, old));
+    }
+
+    fn drain(&mut self) {
+        for (ike, number) in std::mem::take(&mut self.draining) {
+            self.end_child(ike, number);
         }
     }
 
-    fn end_child(&mut self, ike: IkeSpis, number: u32) {
+    fn forget_child(&mut self, ike: IkeSpis, number: u32) {
         self.charon().children.remove(&number);
         if let Some(children) = self.sessions.get_mut(&ike) {
             children.remove(&number);
         }
+    }
+
+    fn end_child(&mut self, ike: IkeSpis, number: u32) {
+        self.forget_child(ike, number);
         self.tell(&[Charon::child_deleted(ike, number)]);
+        self.delete_sas(&tunnel(number).map(|it| it.id));
+    }
+
+    fn delete_sas(&mut self, ids: &[SaId]) {
         let kernel = &mut self.pair.nodes[self.active].kernel;
-        for sa in tunnel(number) {
-            kernel.delete_sa(&sa.id, Deleter::Daemon);
+        for id in ids {
+            kernel.delete_sa(id, Deleter::Daemon);
         }
         self.pair.settle();
-        report_daemon_event(&mut self.pair, self.active, DaemonEvent::Answered);
+        // the second answer is about what was deleted after the first question
+        for _ in 0..2 {
+            report_daemon_event(&mut self.pair, self.active, DaemonEvent::Answered);
+        }
     }
 
     fn disconnect(&mut self) {
         let Some(ike) = self.ike() else { return };
         for number in self.sessions.remove(&ike).unwrap_or_default() {
             self.end_child(ike, number);
+        }
+        let draining = std::mem::take(&mut self.draining);
+        for (of, number) in draining {
+            if of == ike {
+                self.end_child(ike, number);
+            } else {
+                self.draining.push((of, number));
+            }
         }
         self.charon().ikes.remove(&ike);
         self.tell(&[Charon::disconnected(ike)]);
@@ -404,7 +528,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        let step = self.random.below(12);
+        let step = self.random.below(13);
         println!("step {step}");
         match step {
             0..3 => self.connect(),
@@ -414,6 +538,7 @@ impl World {
             8 => self.carry(),
             9 => self.switch_over(),
             10 => self.flap(),
+            11 => self.drain(),
             _ => self.crash(),
         }
         self.carry();
@@ -431,6 +556,10 @@ impl World {
         let expected = expected.flat_map(|(ike, of)| of.iter().map(|it| (*it, *ike)));
         assert_eq!(children, expected.collect());
         assert_led(&self.pair, self.active);
+        let kernel = &self.pair.nodes[self.active].kernel;
+        for number in &self.ended {
+            assert!(kernel.sa(&in_of(*number)).is_none(), "child {number}");
+        }
     }
 }
 
