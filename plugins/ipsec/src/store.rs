@@ -61,7 +61,7 @@ pub enum Effect {
     /// A policy is no longer to be installed.
     PolicyReleased(PolicyId),
     /// Last numbers that the peer received before it became backup.
-    LastReceived(SaId, Box<Numbers>),
+    FormerNumbers(SaId, Box<Numbers>),
 }
 
 /// The store.

@@ -197,8 +197,8 @@ pub enum Origin {
     Kernel,
     /// The sender holds the SA for a failover, and has the numbers from the receiver or from an earlier role.
     Copy,
-    /// The sender has just become backup: these are the last numbers that it received.
-    LastReceived,
+    /// The sender has become backup: these are the last numbers that it received, or sent.
+    Former,
 }
 
 /// Numbers of an SA, with their age.

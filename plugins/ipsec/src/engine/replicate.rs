@@ -183,7 +183,7 @@ impl Engine {
             Effect::Prove(sa) => self.push_change(Change::Probe(sa)),
             Effect::PolicyHeld(id) => self.hold_policy(now_ns, id),
             Effect::PolicyReleased(id) => self.release_policy(now_ns, &id),
-            Effect::LastReceived(id, numbers) => self.handle_last_received(now_ns, id, *numbers),
+            Effect::FormerNumbers(id, numbers) => self.handle_former_numbers(now_ns, id, *numbers),
         }
         false
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::install::Failover;
-use super::window::union_of;
+use super::window::{self, union_of};
 use super::{Change, Engine};
 use crate::SECOND;
 use crate::codec::body::policy_with_own_reqids;
@@ -73,6 +73,8 @@ impl Engine {
             let held = store.held.sas.get(id);
             held.is_some_and(|it| store.ends.is_kept(&it.local_end()))
         });
+        let held = &store.held.sas;
+        store.lane.retain_last_sent(|id| held.contains_key(id));
         self.forget_failed();
         let gone = self.leaving_sas(all);
         let policies = self.leaving_policies(all);
@@ -112,6 +114,7 @@ impl Engine {
             self.installed.remove(&id);
             match side {
                 Direction::Out => {
+                    self.report_last_sent(&id);
                     self.push_change(Change::DeleteSa(id));
                     self.store.sas.remove(&id);
                 }
@@ -119,6 +122,19 @@ impl Engine {
             }
         }
         inbound
+    }
+
+    /// Reports the last number of an SA of which the peer has not asked it: the peer may have sent with smaller ones while
+    /// both nodes were active.
+    fn report_last_sent(&mut self, id: &SaId) {
+        let now_ns = self.store.now_ns;
+        if let Some(known) = self.store.sas.get(id) {
+            let numbers = Numbers {
+                origin: Origin::Former,
+                ..known.numbers(now_ns)
+            };
+            self.store.lane.put_last_sent(*id, numbers);
+        }
     }
 
     fn leaving_sas(&self, all: bool) -> Vec<(SaId, Direction)> {
@@ -225,7 +241,7 @@ impl Engine {
             }
             if is_up {
                 let numbers = Numbers {
-                    origin: Origin::LastReceived,
+                    origin: Origin::Former,
                     ..known.numbers(now_ns)
                 };
                 store.lane.put_last_received(*id, numbers);
@@ -236,8 +252,9 @@ impl Engine {
         retiring.inbound
     }
 
-    /// Handles the numbers that the old node received last: they must not be accepted here again.
-    pub(super) fn handle_last_received(&mut self, now_ns: u64, id: SaId, numbers: Numbers) {
+    /// Handles the last numbers of the old node: what it received must not be accepted here again, and what it sent must
+    /// not be sent again.
+    pub(super) fn handle_former_numbers(&mut self, now_ns: u64, id: SaId, numbers: Numbers) {
         let since_ns = self.failover.age_ns(now_ns);
         let is_recent = self.is_active() && since_ns < LAST_RECEIVED_NS;
         let receives = self.installed.side(&id) == Some(Direction::In);
@@ -251,9 +268,36 @@ impl Engine {
             }
         }
         let is_carried = self.is_carried(&id);
+        if is_carried {
+            self.jump_above(now_ns, &id, &numbers);
+        }
         if let Some(held) = self.store.held.sas.get_mut(&id).filter(|_| !is_carried) {
             held.update_numbers(now_ns, numbers);
         }
+    }
+
+    /// Has an outbound SA go on above the last number of the peer, which was active as well.
+    fn jump_above(&mut self, now_ns: u64, id: &SaId, there: &Numbers) {
+        let sas = &mut self.store.sas;
+        let Some(known) = sas.get_mut(id).filter(|it| it.side == Some(Direction::Out)) else {
+            return;
+        };
+        let silent_ns = now_ns.saturating_sub(known.read_ns);
+        let (esn, oseq, settings) = (known.sa.esn, known.sa.replay.oseq, &self.settings);
+        let above =
+            |oseq, pace, silent_ns| window::jumped_once(oseq, esn, pace, silent_ns, settings);
+        let wanted = above(there.replay.oseq, there.pace, 0);
+        let Some(wanted) = wanted.filter(|it| *it > oseq) else {
+            return;
+        };
+        // the kernel may have sent more since its last report
+        let own = above(oseq, known.pace(), silent_ns);
+        known.sa.replay.oseq = wanted.max(own.unwrap_or_default());
+        let replay = known.sa.replay.clone();
+        if !self.raise_awaited(id, replay.oseq) {
+            self.push_change(Change::SetReplay(*id, replay));
+        }
+        self.queue_sa_numbers(id);
     }
 
     pub(super) fn merge_windows(&mut self) {

@@ -79,6 +79,25 @@ fn jumped(oseq: u64, esn: bool, usage: SaUsage, settings: &Settings) -> Option<u
     Some(oseq + u64::from(is_last))
 }
 
+/// Outbound number above all that a node may have sent by now that reported this one.
+pub fn jumped_once(
+    oseq: u64,
+    esn: bool,
+    pace: Pace,
+    silent_ns: u64,
+    settings: &Settings,
+) -> Option<u64> {
+    let usage = SaUsage {
+        pace,
+        silent_ns,
+        is_exact: false,
+        is_stopped: false,
+        is_own: false,
+        separated_ns: 0,
+    };
+    jumped(oseq, esn, usage, settings)
+}
+
 /// Marks everything as received that may have been.
 fn mark_possibly_received(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
     if replay.window == 0 {

@@ -15,6 +15,8 @@ pub struct NumbersLane {
     /// Numbers that this node received last, sent again with each pair of roles for a while.
     last_received: BTreeMap<SaId, Numbers>,
     last_received_until_ns: u64,
+    /// Numbers that this node sent last in its former role, without a switchover in which the peer learned of them.
+    last_sent: BTreeMap<SaId, Numbers>,
 }
 
 impl NumbersLane {
@@ -34,6 +36,7 @@ impl NumbersLane {
     pub fn begin_snapshot(&mut self) {
         self.all_due = true;
         self.due.extend(self.last_received.keys());
+        self.due.extend(self.last_sent.keys());
     }
 
     pub fn put(&mut self, id: SaId) {
@@ -74,6 +77,16 @@ impl NumbersLane {
         self.due.insert(id);
     }
 
+    pub fn put_last_sent(&mut self, id: SaId, numbers: Numbers) {
+        self.last_sent.insert(id, numbers);
+        self.due.insert(id);
+    }
+
+    /// Forgets SAs that have ended.
+    pub fn retain_last_sent(&mut self, is_there: impl Fn(&SaId) -> bool) {
+        self.last_sent.retain(|id, _| is_there(id));
+    }
+
     pub fn take_due(&mut self) -> BTreeSet<SaId> {
         std::mem::take(&mut self.due)
     }
@@ -87,9 +100,11 @@ impl NumbersLane {
         self.all
     }
 
-    pub fn last_received_of(&self, now_ns: u64, id: &SaId) -> Option<Numbers> {
-        let last_received = self.last_received.get(id).cloned();
-        last_received.filter(|_| now_ns < self.last_received_until_ns)
+    /// Last numbers of an SA of this node's former role.
+    pub fn former(&self, now_ns: u64, id: &SaId) -> Option<Numbers> {
+        let received = self.last_received.get(id);
+        let received = received.filter(|_| now_ns < self.last_received_until_ns);
+        received.or_else(|| self.last_sent.get(id)).cloned()
     }
 }
 

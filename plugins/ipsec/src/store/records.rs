@@ -257,12 +257,12 @@ impl Store for Tunnels {
         };
         let is_local = self.record(SAS, key).is_some_and(|it| it.is_local);
         let now_ns = self.now_ns;
-        let last_received = self.lane.last_received_of(now_ns, id);
+        let former = self.lane.former(now_ns, id);
         let carried = self.sas.get_mut(id).filter(|_| is_local).map(|known| {
             known.reported_position = known.position();
             known.numbers(now_ns)
         });
-        let numbers = carried.or(last_received);
+        let numbers = carried.or(former);
         numbers.map(|it| wire::put_numbers(out, &it)).is_some()
     }
 
@@ -286,9 +286,9 @@ impl Store for Tunnels {
         };
         let numbers = read_numbers(value)?;
         let is_ours = self.authority(table, key) == Authority::Ours;
-        if numbers.origin == Origin::LastReceived {
-            let last_received = Effect::LastReceived(id, Box::new(numbers));
-            self.effects.push_back(last_received);
+        if numbers.origin == Origin::Former {
+            let former = Effect::FormerNumbers(id, Box::new(numbers));
+            self.effects.push_back(former);
         } else if let Some(held) = self.held.sas.get_mut(&id).filter(|_| !is_ours) {
             held.update_numbers(self.now_ns, numbers);
         }

@@ -160,7 +160,7 @@ fn numbers(reader: &mut Reader<'_>) -> Result<Numbers, Malformed> {
         origin: match reader.u8()? {
             0 => Origin::Kernel,
             1 => Origin::Copy,
-            2 => Origin::LastReceived,
+            2 => Origin::Former,
             _ => return Err(Malformed::Field("origin")),
         },
         silent_ms: reader.u32()?,

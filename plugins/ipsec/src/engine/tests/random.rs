@@ -19,6 +19,8 @@ enum Step {
     /// The active node fails, and the other one takes over.
     Fault,
     SwitchOver,
+    /// Both nodes are active for a while and send, with this number of packets each; the earlier or the later one stays.
+    Conflict(u64, bool),
     /// A failover is prepared and does not happen.
     Settle,
     Cut,
@@ -40,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_usize..2).prop_map(Step::Restart),
         2 => Just(Step::Fault),
         4 => Just(Step::SwitchOver),
+        1 => (1_u64..300, any::<bool>()).prop_map(|(packets, stays)| Step::Conflict(packets, stays)),
         2 => Just(Step::Settle),
         2 => Just(Step::Cut),
         4 => Just(Step::Link),
@@ -124,6 +127,7 @@ impl World {
                 self.active = backup;
                 self.check_received();
             }
+            Step::Conflict(packets, stays) if self.pair.linked => self.conflict(packets, stays),
             Step::Settle => {
                 self.pair.prepare(backup);
                 self.pair.run(4 * S);
@@ -199,7 +203,42 @@ impl World {
         if dead || !self.pair.linked {
             self.check_received();
         }
-        // an IKE daemon finds the tunnels that were lost
+        self.end_lost();
+    }
+
+    fn conflict(&mut self, packets: u64, stays: bool) {
+        let (earlier, later) = (self.active, 1 - self.active);
+        self.pair.cut();
+        self.pair.activate(later);
+        for name in self.present.values() {
+            let id = out_of(*name);
+            let mut numbers = BTreeSet::new();
+            for kernel in self.pair.nodes.iter_mut().map(|it| &mut it.kernel) {
+                for _ in 0..packets {
+                    kernel.carry(&id);
+                    let number = kernel.sa(&id).map(|it| it.replay.oseq);
+                    let is_new = number.is_none_or(|it| numbers.insert(it));
+                    assert!(is_new, "{number:?} is sent again");
+                }
+            }
+            let sent = self.sent.entry(id).or_default();
+            *sent = numbers.last().copied().unwrap_or_default().max(*sent);
+        }
+        let (stays, goes) = if stays {
+            (earlier, later)
+        } else {
+            (later, earlier)
+        };
+        self.pair.settle();
+        self.pair.role(goes, false);
+        self.active = stays;
+        self.pair.link();
+        self.pair.run(S);
+        self.end_lost();
+    }
+
+    /// The IKE daemon finds the tunnels that were lost.
+    fn end_lost(&mut self) {
         let kernel = &self.pair.nodes[self.active].kernel;
         let there =
             |name: &u32| kernel.sa(&in_of(*name)).is_some() && kernel.sa(&out_of(*name)).is_some();

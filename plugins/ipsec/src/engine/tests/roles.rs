@@ -529,3 +529,35 @@ fn a_rekey_in_the_middle_of_a_snapshot_is_followed() {
     assert!(held.contains_key(&in_of(400)) && !held.contains_key(&in_of(7)));
     assert_eq!(held.len(), 600);
 }
+
+#[test]
+fn the_winner_of_a_conflict_sends_above_all_that_the_loser_sent() {
+    for carries_on in [0, 40] {
+        for is_linked in [false, true] {
+            let mut pair = Pair::settled(2);
+            pair.carry(0, &out_of(0), 100);
+            pair.run(S);
+            // the second node takes over, as it does not hear the first one
+            pair.cut();
+            pair.activate(1);
+            pair.carry(1, &out_of(0), 500);
+            pair.carry(0, &out_of(0), carries_on);
+            let sent = pair.replay(1, &out_of(0)).unwrap().oseq;
+            if is_linked {
+                pair.link();
+            }
+            pair.role(1, false);
+            pair.link();
+            pair.run(S);
+            pair.carry(0, &out_of(0), 1);
+            let number = pair.replay(0, &out_of(0)).unwrap().oseq;
+            assert!(number > sent, "{number} after {sent}");
+            // and once: not again with each connection
+            pair.cut();
+            pair.link();
+            pair.run(S);
+            pair.carry(0, &out_of(0), 1);
+            assert_eq!(pair.replay(0, &out_of(0)).unwrap().oseq, number + 1);
+        }
+    }
+}
