@@ -13,7 +13,7 @@ pub mod kernel;
 mod node;
 mod rows;
 pub mod sa;
-mod sessions;
+pub mod sessions;
 mod state_file;
 mod store;
 pub mod vici;

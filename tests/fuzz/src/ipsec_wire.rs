@@ -2,7 +2,7 @@
 //! given, and an engine that hears of it goes on, failover and all.
 //!
 //! Input: one byte (bit 0: this node is active; bit 1: it takes over now and then), then records of one
-//! byte (bit 0: policies, else SAs; bit 1: numbers alone), two bytes of length, and a key with its value.
+//! byte (bit 0: policies, else SAs; bit 1: numbers alone; bit 2: IKE sessions), two bytes of length, and a key with its value.
 //! Each comes as a record of a peer that is paired; what the replica itself makes of bytes is a target
 //! of its own.
 
@@ -10,14 +10,18 @@ use spared_ipsec::codec::{self, check_policy, check_sa};
 use spared_ipsec::config::Settings;
 use spared_ipsec::engine::{Action, Engine, XfrmEvent};
 use spared_ipsec::sa::{ChildName, Direction};
+use spared_ipsec::sessions::message::Message;
+use spared_ipsec::sessions::wire::{put_child, put_ike};
+use spared_ipsec::sessions::{SessionId, Sessions};
 use spared_ipsec::wire::{
-    AllNumbers, Numbers, TABLES, TunnelKey, accept_preface, put_all_numbers, put_numbers,
-    put_policy, put_sa, read_all_numbers, read_numbers, read_policy, read_sa,
+    AllNumbers, Numbers, POLICIES, SAS, SESSIONS, TABLES, TunnelKey, accept_preface,
+    put_all_numbers, put_numbers, put_policy, put_sa, read_all_numbers, read_numbers, read_policy,
+    read_sa,
 };
-use spared_replica::wire::{Body, Message};
+use spared_replica::wire;
 use spared_replica::{Config, Key, Reader, ValueWriter};
 
-use crate::{ipsec_xfrm, sample};
+use crate::{ipsec_ha, ipsec_xfrm, sample};
 
 const MS: u64 = 1_000_000;
 const LATEST: u8 = 10;
@@ -106,22 +110,25 @@ impl Peer {
                 let Some(message) = engine.poll_message(now_ns) else {
                     break;
                 };
-                let message = Message::parse(message).expect("a replica writes messages");
+                let message = wire::Message::parse(message).expect("a replica writes messages");
                 self.answers = message.head.serial;
                 match message.body {
-                    Body::Hello(hello) => {
+                    wire::Body::Hello(hello) => {
                         let preface = hello.tables.first().map(|it| it.preface.to_vec());
                         self.preface = preface.unwrap_or_default();
                     }
-                    Body::Role(groups) => {
+                    wire::Body::Role(groups) => {
                         answers.push(self.hello());
                         answers.push(self.frame([2, 0, 0, 1], &[&[6][..], b"office"].concat()));
                         // of two that are active the greater key decides, which is the engine's
                         if !groups.is_empty() {
-                            answers.extend([0, 1].map(|table| self.frame([4, table, 0, 0], &[])));
+                            answers.extend(
+                                [POLICIES, SAS, SESSIONS]
+                                    .map(|table| self.frame([4, table as u8, 0, 0], &[])),
+                            );
                         }
                     }
-                    Body::Offered => {
+                    wire::Body::Offered => {
                         answers.push(self.frame([5, message.head.table, 0, 0], &[0; 12]));
                     }
                     _ => {}
@@ -156,7 +163,12 @@ impl Peer {
         body.extend((value.len() as u16).to_be_bytes());
         body.extend(value);
         let kind = if how & 2 != 0 { LATEST } else { RECORDS };
-        self.frame([kind, u8::from(how & 1 == 0), 0, 1], &body)
+        let table = match how & 5 {
+            0 => SAS,
+            1 => POLICIES,
+            _ => SESSIONS,
+        };
+        self.frame([kind, table as u8, 0, 1], &body)
     }
 
     fn frame(&self, first: [u8; 4], body: &[u8]) -> Vec<u8> {
@@ -188,6 +200,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let key = TunnelKey::policy(&policy);
         keyed.push((1, record(&key, |out| put_policy(out, &policy))));
     }
+    keyed.extend(sessions().into_iter().map(|record| (4, record)));
     let all = AllNumbers {
         unsure: true,
         exact: false,
@@ -211,6 +224,22 @@ pub fn seeds() -> Vec<Vec<u8>> {
         );
     }
     seeds
+}
+
+/// An IKE SA and its child, as charon on the peer told of them.
+fn sessions() -> [Vec<u8>; 2] {
+    let mut sessions = Sessions::default();
+    for message in ipsec_ha::session() {
+        sessions.handle(0, Message::read(&message).expect("a message of charon"));
+    }
+    let (spis, ike) = sessions.ikes.first_key_value().expect("an IKE SA");
+    let (spi, child) = sessions.children.first_key_value().expect("a child");
+    let end = ike.end.expect("its far end has proven who it is");
+    let key = |id| TunnelKey::session(id, end);
+    [
+        record(&key(SessionId::Ike(*spis)), |out| put_ike(out, ike)),
+        record(&key(SessionId::Child(*spi)), |out| put_child(out, child)),
+    ]
 }
 
 fn record(key: &TunnelKey, value: impl FnOnce(&mut ValueWriter<'_>)) -> Vec<u8> {

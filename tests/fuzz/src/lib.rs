@@ -19,6 +19,7 @@ pub mod from_plugin;
 mod golden;
 pub mod heartbeat;
 pub mod icmp;
+pub mod ipsec_ha;
 pub mod ipsec_vici;
 pub mod ipsec_wire;
 pub mod ipsec_xfrm;
@@ -93,6 +94,7 @@ targets! {
     from_plugin: 100_000,
     heartbeat: 10_000,
     icmp: 100_000,
+    ipsec_ha: 10_000,
     ipsec_vici: 100_000,
     ipsec_wire: 10_000,
     ipsec_xfrm: 80_000,

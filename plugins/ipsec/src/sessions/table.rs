@@ -321,7 +321,6 @@ impl Sessions {
         self.ikes.len() + self.children.len()
     }
 
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.ikes.is_empty() && self.children.is_empty()
     }

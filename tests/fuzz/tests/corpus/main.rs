@@ -36,6 +36,7 @@ tried! {
     from_plugin,
     heartbeat,
     icmp,
+    ipsec_ha,
     ipsec_vici,
     ipsec_wire,
     ipsec_xfrm,
