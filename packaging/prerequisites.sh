@@ -13,7 +13,8 @@ packages_for() {
 	msrv)  [ -z "$(apt-cache --names-only search '^libllvm19$' 2>/dev/null)" ] || echo libllvm19 ;;
 	dhcp)  echo kea-dhcp4-server kea-dhcp6-server dnsmasq-base dbus-daemon isc-dhcp-server isc-dhcp-client \
 		wide-dhcpv6-client busybox-static libfaketime ;;
-	ipsec) echo strongswan-charon charon-systemd strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins ;;
+	ipsec) echo strongswan-charon charon-systemd strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins \
+		libcharon-extauth-plugins ;;
 	kernel) echo gcc libc6-dev make flex bison bc xz-utils ;;
 	uml)   echo user-mode-linux kmod ;;
 	# before Debian 13 qemu has virtiofsd itself

@@ -13,7 +13,7 @@ use super::super::{Action, Change, Engine};
 use crate::MS;
 use crate::codec::body::{parked_policy, policy_with_own_reqids};
 use crate::codec::hold::{ESP, HeldTraffic, NewSas};
-use crate::sa::{Body, Direction, Policy, PolicyId, Replay, Sa, SaId};
+use crate::sa::{Body, Direction, Mark, Policy, PolicyId, Replay, Sa, SaId};
 
 /// Number of children whose packets wait at a time.
 const CHILDREN_MAX: usize = 8;
@@ -134,22 +134,34 @@ impl Engine {
         self.push_action(Action::Detach(ids, new_sas));
     }
 
-    /// SAs of a child in the kernel here: inbound and outbound.
+    /// SAs of a child in the kernel here: inbound, and the outbound one beside it.
     fn sas_of_child(&self, spi: u32) -> [Option<SaId>; 2] {
         let child = self.store.sessions.own.children.get(&spi);
-        let end = child.and_then(|it| it.end);
-        let find = |side, spi| {
-            let mut sas = self.store.sas.iter();
-            let found = sas.find(|(id, it)| {
-                let is_child = id.spi == spi && id.protocol == ESP && it.side == Some(side);
-                is_child && Some(it.sa.local_end(side)) == end
-            });
-            found.map(|(id, _)| *id)
+        let inbound = child.and_then(|it| self.esp_to(Direction::In, it.end?, spi));
+        let far_end = inbound.and_then(|it| Some(self.store.sas.get(&it)?.sa.source));
+        let outbound = child.zip(far_end);
+        let outbound =
+            outbound.and_then(|(it, to)| self.esp_to(Direction::Out, to, it.outbound_spi));
+        [inbound, outbound]
+    }
+
+    /// SA to an address, in the kernel here.
+    fn esp_to(&self, side: Direction, destination: IpAddr, spi: u32) -> Option<SaId> {
+        let first = SaId {
+            destination,
+            spi,
+            protocol: ESP,
+            mark: Mark::default(),
         };
-        [
-            find(Direction::In, spi),
-            child.and_then(|it| find(Direction::Out, it.outbound_spi)),
-        ]
+        let is_same = |id: &SaId| {
+            SaId {
+                mark: first.mark,
+                ..*id
+            } == first
+        };
+        let sas = self.store.sas.range(first..);
+        let mut found = sas.take_while(|(id, _)| is_same(id));
+        found.find_map(|(id, it)| (it.side == Some(side)).then_some(*id))
     }
 
     /// Ends a child that was rekeyed and deleted: for some seconds after that charon keeps its inbound SA, for late

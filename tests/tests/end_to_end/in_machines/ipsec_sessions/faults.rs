@@ -1,9 +1,11 @@
 //! Faults in the midst of sessions that follow.
 
 use std::fs;
+use std::ops::Range;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::ipsec::{Family, OwnPings, SWITCH_PACKETS_MAX, is_in_clear, late_packets};
 use spared_tests::lab::scenario;
@@ -50,45 +52,61 @@ fn no_client_notices_whatever_happens_in_the_midst_of_rekeyings() {
     scenario(0, |lab| {
         let lines = "rekey_time = 7s\n over_time = 60s\n rand_time = 2s\n reauth_time = 0";
         let child = "rekey_time = 4s\n rand_time = 1s\n life_time = 90s";
-        let (mut road, mut active) =
-            Road::start_routers(lab, Setup::clients(&NAMES, lines, child))?;
+        let (mut road, active) = Road::start_routers(lab, Setup::clients(&NAMES, lines, child))?;
         // numbers of SAs are never exact, with rekeyings all the time
         road.call()?;
         wait_settled(road.tunnelled.nodes(), LIMIT)?;
-        let assigned = road.addresses()?;
-        let recorder = road.tunnelled.record_unprotected()?;
-        let mut random = Random::from_environment();
-        let until = Instant::now() + Duration::from_secs(number("SPARED_SECONDS", 180));
-        let mut faults = Vec::new();
-        while Instant::now() < until {
-            sleep(Duration::from_secs(2) + random.time(6000));
-            let next = 1 - active;
-            let is_death = random.below(3) == 0;
-            faults.push(if is_death { "death" } else { "switchover" });
-            println!("{faults:?}");
-            if is_death {
-                road.tunnelled.routers[active].kill();
-                road.tunnelled.nodes()[next].wait_role("active", LIMIT)?;
-                sleep(random.time(3000));
-                road.revive(active)?;
-            } else {
-                road.tunnelled.switch_to(next)?;
-            }
-            active = next;
-            let done = road.wait_taken_over(active);
-            assert!(done.is_ok(), "{faults:?}: {done:?}\n{}", road.rows());
-            road.assert_none_noticed();
-            assert_eq!(road.addresses()?, assigned, "{faults:?}");
-            wait_settled(road.tunnelled.nodes(), LIMIT)?;
-        }
-        let errors = road.tunnelled.far.xfrm_errors()?;
-        let late = late_packets(&errors);
-        let allowed = SWITCH_PACKETS_MAX * faults.len() as u64;
-        assert!(late <= allowed, "{faults:?}: {errors:?}");
-        assert_eq!(recorder.take(is_in_clear).len(), 0, "{faults:?}");
-        println!("{} faults: {errors:?}", faults.len());
-        Ok(())
+        move_at_random(
+            &mut road,
+            active,
+            number("SPARED_SECONDS", 180),
+            2_000..8_000,
+        )
     });
+}
+
+/// Moves the role at random, by switchovers and deaths, with pauses of so many milliseconds. After each move the sessions
+/// are as they were.
+pub fn move_at_random(
+    road: &mut Road,
+    mut active: usize,
+    seconds: u64,
+    pause_ms: Range<u64>,
+) -> Result<()> {
+    let assigned = road.addresses()?;
+    let recorder = road.tunnelled.record_unprotected()?;
+    let mut random = Random::from_environment();
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let mut faults = Vec::new();
+    while Instant::now() < until {
+        let pause_ms = pause_ms.start + random.below(pause_ms.end - pause_ms.start);
+        sleep(Duration::from_millis(pause_ms));
+        let next = 1 - active;
+        let is_death = random.below(3) == 0;
+        faults.push(if is_death { "death" } else { "switchover" });
+        println!("{faults:?}");
+        if is_death {
+            road.tunnelled.routers[active].kill();
+            road.tunnelled.nodes()[next].wait_role("active", LIMIT)?;
+            sleep(random.time(3000));
+            road.revive(active)?;
+        } else {
+            road.tunnelled.switch_to(next)?;
+        }
+        active = next;
+        let done = road.wait_taken_over(active);
+        assert!(done.is_ok(), "{faults:?}: {done:?}\n{}", road.rows());
+        road.assert_none_noticed();
+        assert_eq!(road.addresses()?, assigned, "{faults:?}");
+        wait_settled(road.tunnelled.nodes(), LIMIT)?;
+    }
+    let errors = road.tunnelled.far.xfrm_errors()?;
+    let late = late_packets(&errors);
+    let allowed = SWITCH_PACKETS_MAX * faults.len() as u64;
+    assert!(late <= allowed, "{faults:?}: {errors:?}");
+    assert_eq!(recorder.take(is_in_clear).len(), 0, "{faults:?}");
+    println!("{} faults: {errors:?}", faults.len());
+    Ok(())
 }
 
 #[test]

@@ -7,14 +7,16 @@ use spared_tests::clock::poll;
 use spared_tests::ipsec::{Family, Tunnelled, is_in_clear};
 use spared_tests::lab::scenario;
 use spared_tests::machine::{Machine, STEP};
+use spared_tests::random::number;
 
+use super::faults::move_at_random;
 use super::road::{LIMIT, PSK, Road, Setup, client, conf, road};
 
 const ESP: &str = "esp_proposals = aes128gcm16-esn";
 const PASSWORD: &str = "secrets of a client";
 /// How a client with a certificate, one with a password and one with EAP-TLS prove who they are.
 const CERTIFICATE: &str = "auth = pubkey\n certs = client.pem";
-const MD5: &str = "auth = eap-md5\n eap_id = password";
+const MSCHAP: &str = "auth = eap-mschapv2\n eap_id = password";
 const TLS: &str = "auth = eap-tls\n certs = client.pem";
 
 /// Goes over a switchover and a death; in between and afterwards all is rekeyed.
@@ -104,31 +106,34 @@ fn certified(name: &str, remote: &str) -> String {
     )
 }
 
-fn own_child(name: &str) -> String {
+fn own_child(name: &str, esp: &str) -> String {
     format!(
-        "{name} {{\n remote_ts = {}\n {ESP}\n }}\n",
+        "{name} {{\n remote_ts = {}\n {esp}\n }}\n",
         Family::V4.lan_network()
     )
 }
 
-/// Clients of all kinds; the names of their children are those of the connections.
-fn all_kinds() -> Setup {
-    const VIP: &str = "vips = 0.0.0.0";
+/// Clients of all kinds; the names of their children are those of the connections. `lines` are for all connections of
+/// the far side, `child` for their children.
+fn all_kinds(lines: &str, child: &str) -> Setup {
+    let vip = format!("vips = 0.0.0.0\n{lines}");
+    let esp = format!("{ESP}\n {child}");
+    let own_child = |name: &str| own_child(name, &esp);
     let children = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
     let (six, far_six) = (Family::V6.gateway(), Family::V6.far());
     let (lan_six, inner_six) = (Family::V6.lan_network(), Family::V6.inner_network());
     let several = format!(
-        "lower {{\n remote_ts = 10.1.0.0/25\n {ESP}\n }}\n upper {{\n remote_ts = 10.1.0.128/25\n {ESP}\n }}\n"
+        "lower {{\n remote_ts = 10.1.0.0/25\n {esp}\n }}\n upper {{\n remote_ts = 10.1.0.128/25\n {esp}\n }}\n"
     );
-    let transport = |name: &str| {
+    let transport = |name: &str, esp: &str| {
         format!(
-            "{name} {{\n mode = transport\n local_ts = dynamic[icmp]\n remote_ts = dynamic[icmp]\n {ESP}\n }}\n"
+            "{name} {{\n mode = transport\n local_ts = dynamic[icmp]\n remote_ts = dynamic[icmp]\n {esp}\n }}\n"
         )
     };
     let router = [
         road(),
         certified("certificate", "auth = pubkey"),
-        certified("password", "auth = eap-md5"),
+        certified("password", "auth = eap-mschapv2"),
         certified("tls", "auth = eap-tls"),
         format!(
             "six {{\n version = 2\n mobike = no\n local_addrs = {six}\n remote_addrs = {far_six}\n\
@@ -140,26 +145,26 @@ fn all_kinds() -> Setup {
              local {{\n auth = psk\n id = router-hosts\n }}\n remote {{\n auth = psk\n id = hosts\n }}\n\
              children {{\n{}}}\n}}\n",
             Family::V4.gateway(),
-            transport("hosts")
+            transport("hosts", ESP)
         ),
     ];
     let far = [
         client(
             "nat",
-            &format!("{VIP}\n encap = yes"),
+            &format!("{vip}\n encap = yes"),
             PSK,
             &own_child("nat"),
         ),
-        client("several", VIP, PSK, &several),
-        client("certificate", VIP, CERTIFICATE, &own_child("certificate")),
-        client("password", VIP, MD5, &own_child("password")),
-        client("tls", VIP, TLS, &own_child("tls")),
+        client("several", &vip, PSK, &several),
+        client("certificate", &vip, CERTIFICATE, &own_child("certificate")),
+        client("password", &vip, MSCHAP, &own_child("password")),
+        client("tls", &vip, TLS, &own_child("tls")),
         format!(
-            "six {{\n version = 2\n mobike = no\n local_addrs = {far_six}\n remote_addrs = {six}\n dpd_delay = 2s\n\
+            "six {{\n version = 2\n mobike = no\n local_addrs = {far_six}\n remote_addrs = {six}\n dpd_delay = 2s\n {lines}\n\
              local {{\n auth = psk\n id = six\n }}\n remote {{\n auth = psk\n id = router-six\n }}\n\
-             children {{\n six {{\n local_ts = {inner_six}\n remote_ts = {lan_six}\n {ESP}\n }}\n }}\n}}\n"
+             children {{\n six {{\n local_ts = {inner_six}\n remote_ts = {lan_six}\n {esp}\n }}\n }}\n}}\n"
         ),
-        client("hosts", "", PSK, &transport("hosts"))
+        client("hosts", lines, PSK, &transport("hosts", &esp))
             .replace("id = router\n", "id = router-hosts\n"),
     ];
     let secret = format!("eap-lab {{\n id = password\n secret = \"{PASSWORD}\"\n }}\n");
@@ -167,7 +172,7 @@ fn all_kinds() -> Setup {
     let mut sessions: Vec<_> = single.map(|it| (it.to_owned(), children(&[it]))).into();
     sessions.push(("several".to_owned(), children(&["lower", "upper"])));
     Setup {
-        plugins: "pem pkcs1 pkcs8 x509 pubkey md5 eap-md5 eap-tls".to_owned(),
+        plugins: "pem pkcs1 pkcs8 x509 pubkey eap-mschapv2 eap-tls".to_owned(),
         has_ha: true,
         router: conf(&router.concat(), &secret),
         far: conf(&far.concat(), &secret),
@@ -181,10 +186,28 @@ fn all_kinds() -> Setup {
 #[ignore = "a minute: make soak-ipsec"]
 fn sessions_of_every_kind_follow() {
     scenario(0, |lab| {
-        let (mut road, first) = Road::start_prepared(lab, all_kinds(), certify)?;
+        let (mut road, first) = Road::start_prepared(lab, all_kinds("", ""), certify)?;
         road.call()?;
         road.wait_followed(first)?;
         go_over(&road, first)
+    });
+}
+
+#[test]
+#[ignore = "ten minutes: make soak-ipsec"]
+fn sessions_of_every_kind_follow_whatever_happens_for_ten_minutes() {
+    scenario(0, |lab| {
+        let lines = "dpd_delay = 10s\n rekey_time = 90s\n over_time = 300s\n reauth_time = 0";
+        let setup = all_kinds(lines, "rekey_time = 45s\n life_time = 300s");
+        let (mut road, first) = Road::start_prepared(lab, setup, certify)?;
+        road.call()?;
+        road.wait_followed(first)?;
+        move_at_random(
+            &mut road,
+            first,
+            number("SPARED_SECONDS", 600),
+            10_000..40_000,
+        )
     });
 }
 
