@@ -5,11 +5,11 @@ mod differences;
 mod failing;
 mod questions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use spared_config::Equal;
-use spared_contract::Scope;
+use spared_contract::{Role, Scope};
 use spared_group::Groups;
 use spared_journal::Notices;
 use spared_message::clean;
@@ -101,6 +101,11 @@ impl Pair {
     /// Returns the time since the peer sent its last facts.
     pub fn facts_age(&self, now: Instant) -> Option<Duration> {
         self.peer.facts_age(now)
+    }
+
+    /// Returns the groups about which the peer's facts may be older than this node's last change.
+    pub fn outdated_groups(&self) -> BTreeSet<String> {
+        self.peer.outdated_groups()
     }
 
     /// Returns the time since the peer sent its last facts, if it is too long ago.
@@ -205,6 +210,13 @@ impl Pair {
         let (lack, is_ordered) = (facts.missing.first().cloned(), facts.is_ordered());
         if let Some(notice) = self.note_readiness(peer, lack.as_deref(), is_ordered) {
             notices.record_of_peer(Instant::now(), notice);
+        }
+    }
+
+    /// Handles a change of this node's role in a group.
+    pub fn handle_change(&mut self, group: &str, (from, to): (Role, Role)) {
+        if (from == Role::Active) != (to == Role::Active) {
+            self.peer.handle_change(Instant::now(), group);
         }
     }
 

@@ -78,6 +78,7 @@ impl Loop {
             } => {
                 let (own, peer) = (self.view().fitness(), self.view().peer_fitness());
                 let change = (from, to);
+                self.pair.handle_change(&group, change);
                 self.notices.record_change(group, change, cause, own, peer);
             }
             Action::Tell(news) => self.notices.record(news),

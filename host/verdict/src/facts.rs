@@ -1,7 +1,7 @@
 //! Types of the facts of the nodes. Every field has a default, so that facts of other versions are understood. All
 //! times are RFC 3339, local.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 pub use spared_contract::{Forced, Role};
@@ -95,6 +95,9 @@ pub struct PairFacts {
     pub answers_ping: Option<bool>,
     /// Facts of the other node about itself; None before it has sent any, and after it has stopped sending them.
     pub facts: Option<NodeFacts>,
+    /// Groups about which these facts may be older than the last change by which this node became active or ceased to
+    /// be.
+    pub outdated: BTreeSet<String>,
     /// Time in s since the other node sent its last facts, if it has stopped sending them.
     pub facts_silent_s: Option<u64>,
     /// Configuration keys that differ but must be equal.

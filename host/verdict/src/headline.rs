@@ -50,20 +50,33 @@ pub(crate) fn of(
         return silent(here, pair);
     };
     match theirs.group(&group.name).filter(|it| !it.is_unelected) {
-        Some(there) => both_known(here, (theirs, there), is_clean),
+        Some(there) => {
+            let is_outdated = pair.outdated.contains(&group.name);
+            both_known(here, (theirs, there), is_outdated, is_clean)
+        }
         None => unknown_there(here, theirs),
     }
 }
 
 // ---- two nodes that know each other
 
-fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> HeadlineWithFinding {
+/// Returns the headline of two nodes that report the group. `is_outdated` is true if the other node's report may be
+/// older than this node's last change: it then counts only where it agrees with this node's.
+fn both_known(
+    here: Side<'_>,
+    there: Side<'_>,
+    is_outdated: bool,
+    is_clean: bool,
+) -> HeadlineWithFinding {
     let (own, other) = (&here.0.node, &there.0.node);
     let stranger = here.1.rivals.other_active.as_ref();
     match (is_active(here.1), is_active(there.1)) {
-        (true, true) => conflict(here, format!("active on BOTH nodes, {own} and {other}.")),
-        (true, false) => match &here.1.rivals.conflict {
+        (true, true) if !is_outdated => {
+            conflict(here, format!("active on BOTH nodes, {own} and {other}."))
+        }
+        (true, is_active_there) => match &here.1.rivals.conflict {
             Some(rival) => conflict(here, format!("active on BOTH: {own} and {rival}.")),
+            None if is_active_there => unreported_since(here, there),
             None => stands_by(here, there, is_clean),
         },
         (false, true) => stands_by(there, here, is_clean),
@@ -71,9 +84,22 @@ fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> HeadlineWithFi
             // the peer's own report is slightly older
             Some(stranger) if stranger.is_peer => stands_by(there, here, is_clean),
             Some(stranger) => stranger_active(here, &stranger.name),
+            None if is_outdated && there.1.role == Role::Backup => unreported_since(here, there),
             None => nobody(here, Some(there)),
         },
     }
+}
+
+/// Returns the headline after a change here that the other node follows, or has preceded, and has not reported yet.
+fn unreported_since(here: Side<'_>, there: Side<'_>) -> HeadlineWithFinding {
+    let (own, other) = (&here.0.node, &there.0.node);
+    let change = if is_active(here.1) {
+        "became active"
+    } else {
+        "ceased to be active"
+    };
+    let text = format!("{own} {change}, and {other} has not reported its state since.");
+    HeadlineWithFinding::new(Word::Warn, text)
 }
 
 fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> HeadlineWithFinding {

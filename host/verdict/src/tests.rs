@@ -2,6 +2,7 @@
 
 mod identity;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::*;
@@ -226,6 +227,87 @@ fn who_is_active_is_said_truly() {
             },
         ),
     ]);
+}
+
+/// The groups of both nodes have these roles, and r2's facts may be older than r1's last change.
+fn changed_since(bed: &mut Bed, here: Role, there: Role) {
+    bed.own.groups = vec![group(here)];
+    bed.peer().groups = vec![group(there)];
+    bed.pair().outdated = BTreeSet::from(["office".to_owned()]);
+}
+
+#[test]
+fn a_report_that_may_be_older_than_a_change_here_makes_no_conflict_and_no_lack() {
+    let other = |is_peer| {
+        let name = "10.0.0.2".to_owned();
+        Some(OtherActive { name, is_peer })
+    };
+    let stands_by = "OK  office: r1 is active, r2 is ready. A failover now would lose nothing.";
+    for (here, there, rivals, head, ids) in [
+        (
+            Role::Active,
+            Role::Active,
+            Rivals::default(),
+            "WARN  office: r1 became active, and r2 has not reported its state since.",
+            &[][..],
+        ),
+        (
+            Role::Backup,
+            Role::Backup,
+            Rivals::default(),
+            "WARN  office: r1 ceased to be active, and r2 has not reported its state since.",
+            &[],
+        ),
+        // what is heard is no older
+        (
+            Role::Active,
+            Role::Active,
+            Rivals {
+                conflict: Some("10.0.0.2".to_owned()),
+                ..Rivals::default()
+            },
+            "CONFLICT  office: active on BOTH: r1 and 10.0.0.2.",
+            &["SP-0105 r1"],
+        ),
+        (
+            Role::Backup,
+            Role::Backup,
+            Rivals {
+                other_active: other(true),
+                ..Rivals::default()
+            },
+            "OK  office: r2 is active, r1 is ready. A failover now would lose nothing.",
+            &[],
+        ),
+        // reports that agree
+        (
+            Role::Active,
+            Role::Backup,
+            Rivals::default(),
+            stands_by,
+            &[],
+        ),
+        (
+            Role::Backup,
+            Role::Fault,
+            Rivals::default(),
+            "NONE  office: no node is active. r1 is backup because no interface is usable.",
+            &["SP-0104 r1"],
+        ),
+    ] {
+        let bed = Bed::with(|bed| {
+            changed_since(bed, here, there);
+            bed.own.groups[0].rivals = rivals;
+        });
+        assert_eq!(said(&bed), (head.to_owned(), words(ids)));
+    }
+    // another group has changed
+    let bed = Bed::with(|bed| {
+        changed_since(bed, Role::Active, Role::Active);
+        bed.pair().outdated = BTreeSet::from(["dmz".to_owned()]);
+    });
+    let both = "CONFLICT  office: active on BOTH nodes, r1 and r2.";
+    assert_eq!(said(&bed), (both.to_owned(), words(&["SP-0105 r1"])));
 }
 
 fn unarmed(node: &mut NodeFacts) {

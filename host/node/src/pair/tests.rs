@@ -77,3 +77,17 @@ fn what_an_administrator_keeps_from_the_peer_is_no_part_of_its_joining() {
         "{joined}"
     );
 }
+
+#[test]
+fn facts_are_outdated_by_a_change_from_or_to_active() {
+    let outdated = |from, to| {
+        let mut pair = Pair::default();
+        pair.peer.handle_facts(Instant::now(), NodeFacts::default());
+        pair.handle_change("office", (from, to));
+        !pair.outdated_groups().is_empty()
+    };
+    assert!(outdated(Role::Backup, Role::Active));
+    assert!(outdated(Role::Active, Role::Backup));
+    assert!(outdated(Role::Active, Role::Fault));
+    assert!(!outdated(Role::Fault, Role::Backup));
+}

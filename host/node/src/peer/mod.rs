@@ -27,6 +27,9 @@ const FACTS_EVERY: Duration = Duration::from_secs(2);
 /// Time without facts of the peer (three intervals) after which its daemon may hang. Its link process alone keeps the
 /// session.
 const FACTS_OLD: Duration = Duration::from_secs(6);
+/// Time that facts may be on their way. Those that arrive so soon after a change of role here may have been sent before
+/// it.
+const FACTS_LATE: Duration = Duration::from_secs(1);
 /// Maximum rate of facts that are sent, per second, and size of a burst. A plugin may change its checks all the time,
 /// and the link's process must have time for plugins' messages.
 const FACTS_PER_S: u32 = 10;
@@ -54,6 +57,8 @@ pub struct Peer {
     up: bool,
     /// Last facts of the peer, and the time at which they arrived.
     facts: Option<(NodeFacts, Instant)>,
+    /// Times at which this node last became active or ceased to be, by group.
+    changed: BTreeMap<String, Instant>,
     /// Files of this node, by name.
     files: BTreeMap<String, File>,
     /// Digests of the peer's files, by name; None until it has sent them.
@@ -103,6 +108,16 @@ impl Peer {
         Some(now.saturating_duration_since(*told_at))
     }
 
+    /// Returns the groups about which the peer's facts may be older than this node's last change.
+    pub fn outdated_groups(&self) -> BTreeSet<String> {
+        let Some((_, told_at)) = self.facts else {
+            return BTreeSet::new();
+        };
+        let changed = self.changed.iter();
+        let outdated = changed.filter(|(_, at)| told_at < **at + FACTS_LATE);
+        outdated.map(|(group, _)| group.clone()).collect()
+    }
+
     /// Returns the time since the peer reported its facts, if it is too long ago.
     pub fn silent(&self, now: Instant) -> Option<Duration> {
         self.facts_age(now).filter(|age| *age >= FACTS_OLD)
@@ -133,6 +148,11 @@ impl Peer {
 
     pub fn handle_facts(&mut self, now: Instant, facts: NodeFacts) {
         self.facts = Some((clean::facts(facts), now));
+    }
+
+    /// Handles that this node became active in a group, or ceased to be.
+    pub fn handle_change(&mut self, now: Instant, group: &str) {
+        self.changed.insert(group.to_owned(), now);
     }
 
     /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago. Returns false if that has to

@@ -189,6 +189,29 @@ fn facts_are_told_when_it_changes_and_every_two_seconds() {
 }
 
 #[test]
+fn facts_are_outdated_until_they_arrive_well_after_a_change_here() {
+    let start = Instant::now();
+    let mut peer = Peer::default();
+    let outdated = |peer: &Peer| peer.outdated_groups().into_iter().collect::<Vec<_>>();
+    peer.handle_up();
+    peer.handle_change(start, "office");
+    assert_eq!(outdated(&peer), [""; 0], "no facts");
+    peer.handle_facts(start, NodeFacts::default());
+    assert_eq!(
+        outdated(&peer),
+        ["office"],
+        "they may have been on their way"
+    );
+    // a peer whose role is the same sends its facts again
+    peer.handle_facts(start + FACTS_EVERY, NodeFacts::default());
+    assert_eq!(outdated(&peer), [""; 0]);
+    peer.handle_change(start + FACTS_EVERY * 2, "dmz");
+    assert_eq!(outdated(&peer), ["dmz"]);
+    peer.handle_facts(start + FACTS_EVERY * 3, NodeFacts::default());
+    assert_eq!(outdated(&peer), [""; 0]);
+}
+
+#[test]
 fn a_peer_that_reports_nothing_any_more_is_silent_until_it_does() {
     let start = Instant::now();
     let mut peer = Peer::default();

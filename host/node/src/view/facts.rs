@@ -134,6 +134,7 @@ impl NodeView<'_> {
             heard_on: self.peer_heard_on(rows),
             answers_ping: self.link.state().answers_ping.filter(|_| !link_up),
             facts: self.pair.facts().filter(|_| is_told).cloned(),
+            outdated: self.pair.outdated_groups(),
             facts_silent_s: silent.map(|it| it.as_secs()),
             differences: self.pair.differences().to_vec(),
             machine_differences: self.machine_differences(),
