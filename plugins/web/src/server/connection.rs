@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,22 +15,25 @@ use tokio_rustls::TlsAcceptor;
 
 use super::State;
 use super::body::Content;
-use super::crowd::{Crowd, Waiting};
+use super::crowd::{Admission, Crowd, Waiting};
 use super::listen::{Listener, Stream};
 use super::quota::Limit;
 use super::router::{Visitor, answer};
 use crate::config::is_local;
 
-/// Numbers of connections, and of those that wait for a request or a handshake: each takes 33 kB of memory.
+/// Numbers of connections, and of those that wait for a request or a handshake: each takes 33 kB of memory, also when it
+/// has gone, for the next one.
 pub const CONNECTIONS: Limit = Limit {
     all: 192,
     of_address: 32,
     of_this_node: 160,
 };
 pub const WAITING: Waiting = Waiting {
-    most: 32,
-    from_age: Duration::from_millis(200),
+    most: 16,
+    from_age: Duration::from_millis(100),
 };
+/// Pause of those that are admitted later.
+const LATER: Duration = Duration::from_millis(5);
 /// Maximum time for a handshake, for the head of a request, and between two requests.
 pub const IDLE: Duration = Duration::from_secs(10);
 /// Maximum time of a connection.
@@ -52,10 +55,15 @@ pub async fn serve(listener: Listener, tls: Option<TlsAcceptor>, crowd: Crowd, s
                 continue;
             }
         };
-        // one that is too many is closed at once
-        let Some(place) = crowd.admit(peer) else {
-            continue;
+        let place = loop {
+            match crowd.admit(Instant::now(), peer) {
+                Admission::Place(place) => break Some(place),
+                Admission::Later => sleep(LATER).await,
+                // one that is too many is closed at once
+                Admission::Refused => break None,
+            }
         };
+        let Some(place) = place else { continue };
         let (tls, state, number) = (tls.clone(), state.clone(), place.number());
         let task = tokio::spawn(async move {
             let served = connection(stream, peer, tls, state, place.waiting());

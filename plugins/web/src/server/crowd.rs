@@ -1,5 +1,6 @@
 //! Connections that are there. When there are too many, one that waits for a request gives way: the oldest one of the
-//! address that has most of them. So those who open many hold up themselves.
+//! address that has most of them. So those who open many hold up themselves. Those that have just come have time to ask
+//! first; meanwhile others wait in the kernel, where they take none of this process's memory.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,8 +21,7 @@ pub struct Crowd {
     members: Arc<Mutex<Members>>,
 }
 
-/// Connections that wait for a request: how many may do so, and the age from which on one is counted. Many that come at
-/// once and ask at once are let in.
+/// Connections that wait for a request: how many may do so, and the age from which on one of them gives way.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
     pub most: usize,
@@ -52,8 +52,8 @@ impl Crowd {
         }
     }
 
-    /// Admits a connection until its place is dropped; None if its address has too many, or nobody gives way.
-    pub fn admit(&self, address: IpAddr) -> Option<Place> {
+    /// Admits a connection until its place is dropped.
+    pub fn admit(&self, now: Instant, address: IpAddr) -> Admission {
         let most = match is_local(address) {
             true => self.limit.of_this_node,
             false => self.limit.of_address,
@@ -62,25 +62,29 @@ impl Crowd {
         let mut members = self.members();
         let own = members.all.iter().filter(|it| it.network == network);
         if own.count() >= most as usize {
-            return None;
-        }
-        while members.all.len() >= self.limit.all as usize {
-            members.make_room(Duration::ZERO)?;
+            return Admission::Refused;
         }
         let Waiting { most, from_age } = self.waiting;
-        while members.waiting(from_age).count() >= most {
-            members.make_room(from_age)?;
+        while members.waiting().count() >= most {
+            if members.make_room(now, from_age).is_none() {
+                return Admission::Later;
+            }
+        }
+        if members.all.len() >= self.limit.all as usize
+            && members.make_room(now, Duration::ZERO).is_none()
+        {
+            return Admission::Refused;
         }
         members.last += 1;
         let (number, is_waiting) = (members.last, Arc::new(AtomicBool::new(true)));
         members.all.push(Member {
             number,
             network,
-            admitted: Instant::now(),
+            admitted: now,
             is_waiting: is_waiting.clone(),
             task: None,
         });
-        Some(Place {
+        Admission::Place(Place {
             number,
             is_waiting,
             crowd: self.clone(),
@@ -109,31 +113,45 @@ impl Crowd {
 }
 
 impl Members {
-    /// Connections of this age that wait, oldest first.
-    fn waiting(&self, from_age: Duration) -> impl Iterator<Item = &Member> {
-        let waits = move |it: &&Member| {
-            it.is_waiting.load(Ordering::Relaxed) && it.admitted.elapsed() >= from_age
-        };
-        self.all.iter().filter(waits)
+    fn waiting(&self) -> impl Iterator<Item = &Member> {
+        self.all.iter().filter(|it| it.is_waiting())
     }
 
-    /// Ends a connection that waits; None if none does.
-    fn make_room(&mut self, from_age: Duration) -> Option<()> {
+    /// Ends a connection that waits: the oldest one of the networks that have most. None if none waits, or if that one is
+    /// younger.
+    fn make_room(&mut self, now: Instant, from_age: Duration) -> Option<()> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-        for member in self.waiting(from_age) {
+        for member in self.waiting() {
             *counts.entry(member.network).or_default() += 1;
         }
-        let (network, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        let number = self
-            .waiting(from_age)
-            .find(|it| it.network == network)?
-            .number;
-        let at = self.all.iter().position(|it| it.number == number)?;
+        let most = counts.values().max()?;
+        let is_next =
+            |it: &Member| it.is_waiting() && counts.get(&it.network).is_some_and(|it| it == most);
+        let at = self.all.iter().position(is_next)?;
+        if now.saturating_duration_since(self.all[at].admitted) < from_age {
+            return None;
+        }
         if let Some(task) = self.all.remove(at).task {
             task.abort();
         }
         Some(())
     }
+}
+
+impl Member {
+    fn is_waiting(&self) -> bool {
+        self.is_waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether a connection is admitted.
+#[derive(Debug)]
+pub enum Admission {
+    Place(Place),
+    /// So many have just come that one has to wait until the first of them has asked, or gives way.
+    Later,
+    /// Its address has too many, or all are in use.
+    Refused,
 }
 
 /// Place of a connection, which ends with it.
@@ -177,6 +195,13 @@ mod tests {
         Waiting { most, from_age }
     }
 
+    fn placed(crowd: &Crowd, last: u8) -> Option<Place> {
+        match crowd.admit(Instant::now(), [192, 0, 2, last].into()) {
+            Admission::Place(place) => Some(place),
+            Admission::Later | Admission::Refused => None,
+        }
+    }
+
     fn numbers(crowd: &Crowd) -> Vec<u64> {
         crowd.members().all.iter().map(|it| it.number).collect()
     }
@@ -184,7 +209,7 @@ mod tests {
     #[test]
     fn who_has_most_gives_way_and_never_a_request() {
         let crowd = Crowd::new(LIMIT, waiting(5));
-        let admit = |last: u8| crowd.admit([192, 0, 2, last].into());
+        let admit = |last: u8| placed(&crowd, last);
         let first: Vec<Place> = (0..3).filter_map(|_| admit(1)).collect();
         assert!(first.len() == 3 && admit(1).is_none(), "of one address");
         let others = [admit(2), admit(3)];
@@ -210,7 +235,7 @@ mod tests {
     #[test]
     fn those_that_wait_are_fewer_than_those_that_are_served() {
         let crowd = Crowd::new(LIMIT, waiting(2));
-        let admit = |last: u8| crowd.admit([192, 0, 2, last].into());
+        let admit = |last: u8| placed(&crowd, last);
         let served: Vec<Place> = [1, 2].into_iter().filter_map(admit).collect();
         for place in &served {
             place.waiting().store(false, Ordering::Relaxed);
@@ -218,6 +243,36 @@ mod tests {
         let waiting: Vec<Place> = [3, 3, 3, 4].into_iter().filter_map(admit).collect();
         assert_eq!((waiting.len(), numbers(&crowd)), (4, vec![1, 2, 5, 6]));
         drop((served, waiting));
+        assert_eq!(crowd.count(), 0);
+    }
+
+    #[test]
+    fn those_that_have_just_come_have_time_to_ask_and_more_come_later() {
+        let (start, from_age) = (Instant::now(), Duration::from_millis(100));
+        let crowd = Crowd::new(LIMIT, Waiting { most: 3, from_age });
+        let mut places = Vec::new();
+        let mut admit = |after: Duration, last: u8| {
+            match crowd.admit(start + after, [192, 0, 2, last].into()) {
+                Admission::Place(place) => places.push(place),
+                Admission::Later => return None,
+                Admission::Refused => panic!("refused"),
+            }
+            places.last().map(Place::waiting)
+        };
+        let first = [1, 2, 2].map(|last| admit(Duration::ZERO, last));
+        assert!(first.iter().all(Option::is_some));
+        assert!(admit(from_age / 2, 3).is_none(), "all are young");
+        // one has asked
+        if let Some(waiting) = &first[2] {
+            waiting.store(false, Ordering::Relaxed);
+        }
+        assert!(admit(from_age / 2, 2).is_some());
+        // the oldest one has to give way only if no address has more
+        assert!(admit(from_age, 4).is_some());
+        assert_eq!(numbers(&crowd), [1, 3, 4, 5]);
+        assert!(admit(from_age, 4).is_some());
+        assert_eq!(numbers(&crowd), [3, 4, 5, 6]);
+        drop(places);
         assert_eq!(crowd.count(), 0);
     }
 }
