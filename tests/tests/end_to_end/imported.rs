@@ -409,6 +409,18 @@ fn two_instances_with_passwords_and_labels() {
     });
 }
 
+/// keepalived has version 2 for IPv4 and 3 for IPv6, also in one sync group: so has the group, from the first step to the pair.
+#[test]
+fn both_families_in_one_sync_group() {
+    migration(true, |priority| {
+        let six = format!(
+            "vrrp_instance six {{\n    interface lan\n    virtual_router_id 50\n    priority {priority}\n    advert_int 1\n    \
+             virtual_ipaddress {{\n        fe80::50/64\n        2001:db8:1::1/64\n    }}\n}}\n"
+        );
+        gateway(priority, true, "").replace("group { lan wan }", "group { lan wan six }") + &six
+    });
+}
+
 #[test]
 fn version_3_with_short_intervals() {
     migration(false, |priority| {

@@ -86,9 +86,7 @@ pub(super) fn groups<'t>(translation: &mut Translation<'_>, top: &Top<'t>) -> Ve
                 "nothing, or correct it on both nodes and import again",
             );
         }
-        for inside in split(translation, inside) {
-            found.extend(group(translation, &mut names, name, both, inside, true));
-        }
+        found.extend(group(translation, &mut names, name, both, inside, true));
     }
     for member in members {
         let (name, both, members) = (member.name, member.both, vec![member]);
@@ -129,18 +127,6 @@ fn names_of<'t>(top: &Top<'t>, both: &Both<'t>) -> BTreeMap<&'t str, Vec<Place>>
     found
 }
 
-/// Members that one group can have: while keepalived runs on a node, one with version 2 has no IPv6.
-fn split<'t>(translation: &mut Translation<'_>, members: Vec<Member<'t>>) -> Vec<Vec<Member<'t>>> {
-    let (new, old): (Vec<_>, Vec<_>) = members.into_iter().partition(|it| it.election.version == 3);
-    if translation.is_final || new.is_empty() || old.is_empty() {
-        return vec![old.into_iter().chain(new).collect()];
-    }
-    let why = "IPv6 needs version 3: until both nodes run spared its members are two groups";
-    let todo = "import with --both makes it one group again";
-    translation.list_at(new[0].place, "group of both versions", why, todo);
-    vec![old, new]
-}
-
 fn group<'t>(
     translation: &mut Translation<'_>,
     names: &mut BTreeSet<String>,
@@ -156,14 +142,15 @@ fn group<'t>(
         }
         return None;
     }
-    let mut election = members.first()?.election.clone();
-    election.version = members.iter().map(|it| it.election.version).max()?;
-    for other in members.iter().skip(1).map(|it| &it.election) {
+    // that of IPv4: adverts of IPv6 are of version 3 in any group
+    let first = members.iter().min_by_key(|it| it.election.version)?;
+    let (mut election, first) = (first.election.clone(), first.name);
+    for other in members.iter().map(|it| &it.election) {
         election.preempts &= other.preempts;
         election.failback_ms = election.failback_ms.max(other.failback_ms);
     }
     for member in &members {
-        list_differences(translation, &election, members[0].name, member);
+        list_differences(translation, &election, first, member);
     }
     let name = unique(names, origin, NAME_MAX, is_name);
     let decision = decide(translation, &name, origin, &members, &election, is_sync);
@@ -203,12 +190,17 @@ fn list_differences(
         let Some((key, _)) = common.get(word).or(own.get(word)) else {
             continue;
         };
-        // two nodes of spared need no version of their members
-        let why = match word {
-            "version" if translation.is_final => continue,
-            "version" => "a group has one `version`: the greatest one is in the files".to_owned(),
-            _ => format!("a group has one `{key}`: that of {first} is in the files"),
-        };
+        if word == "version" {
+            // IPv6 has no other, and two nodes of spared need none of IPv4
+            if translation.is_final || member.is_ipv6 {
+                continue;
+            }
+            translation.obstacles.push(format!(
+                "{}: keepalived would refuse its adverts of another `version`. Do what *to do by hand* says about it, and import again",
+                member.name
+            ));
+        }
+        let why = format!("a group has one `{key}`: that of {first} is in the files");
         let todo = "give all members the same on both nodes before you begin";
         let what = format!("vrrp_instance {}: {word}", member.name);
         let statements = child(&member.both, word);
@@ -227,7 +219,7 @@ fn list_differences(
         let todo = "give all members the same, and import again";
         translation.tell(member.place, &what, why, todo);
     }
-    if member.election.failback_ms != group.failback_ms {
+    if group.preempts && member.election.failback_ms != group.failback_ms {
         let why = "a group has one `failback_delay`: the longest of its members";
         let what = format!("vrrp_instance {}: preempt_delay", member.name);
         translation.tell(member.place, &what, why, "nothing");

@@ -109,6 +109,13 @@ fn nothing_begins_as_long_as_an_instance_would_end() {
             import.obstacles
         );
     }
+    let of = |name: &str, number: u8, lines: &str| {
+        instance_with(name, number, &format!("10.0.{number}.1"), lines)
+    };
+    let group = "vrrp_sync_group g { group { a b } }\n";
+    let import = imported(&(group.to_owned() + &of("a", 1, "") + &of("b", 2, "version 3")));
+    assert!(import.steps.is_empty());
+    assert!(import.obstacles[0].starts_with("b: keepalived would refuse its adverts"));
     let import = imported("virtual_server 10.0.1.1 80 {\n}\n");
     assert!(import.steps.is_empty());
     assert!(import.obstacles[0].starts_with("no `vrrp_instance` is translated"));

@@ -172,6 +172,11 @@ fn what_members_of_a_group_have_otherwise_is_named_by_its_key() {
         ),
         (
             "",
+            "version 3",
+            "a:11: vrrp_instance b: version: a group has one `version`: that of a is in the files",
+        ),
+        (
+            "",
             "dont_track_primary",
             "vrrp_instance b: dont_track_primary: a group has one `carrier_weight`",
         ),

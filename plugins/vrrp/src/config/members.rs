@@ -61,9 +61,6 @@ pub(super) fn virtual_routers(
     check_families(section, &followers, &families);
     check_device_name(section, vmac, vmac_name.as_deref(), &families);
     let vmac_name = vmac_name.unwrap_or_default();
-    if shared.version == Version::V2 && families.contains(&Family::V6) {
-        section.fault("addresses", "IPv6 addresses need version = 3");
-    }
     let routers = families.iter().map(|family| {
         let of_family = |address: &IpAddr| Family::of(*address) == *family;
         let mut advertised: Vec<IpNet> = advertised

@@ -421,13 +421,16 @@ fn all_faults_are_found_at_once() {
 }
 
 #[test]
-fn ipv6_needs_version_3() {
-    let text = with("version = 2", "").replace("192.0.2.1/24", "2001:db8::1/64");
+fn version_2_is_of_ipv4_alone() {
+    let both = "addresses = [\"192.0.2.1/24\", \"2001:db8::1/64\"]";
+    let text = with("version = 2", "").replace("addresses = [\"192.0.2.1/24\"]", both);
+    let group = one(&text);
+    let families = group.routers.iter().map(|it| it.family);
+    let versions = families.map(|it| (it, group.version.of(it)));
     assert_eq!(
-        faults(&text),
-        ["group.0.interface.0.addresses: IPv6 addresses need version = 3"]
+        versions.collect::<Vec<_>>(),
+        [(Family::V4, Version::V2), (Family::V6, Version::V3)]
     );
-    assert_eq!(one(&with("version = 2", "")).version, Version::V2);
 }
 
 #[test]

@@ -112,11 +112,12 @@ impl OwnAdverts {
         source: IpAddr,
         content: AdvertContent,
     ) {
-        let room = capacity(content.version, config.family, interface.facts.mtu);
+        let version = content.version.of(config.family);
+        let room = capacity(version, config.family, interface.facts.mtu);
         self.is_capped = room < config.advertised.len();
         let addresses = config.advertised.get(..room).unwrap_or(&config.advertised);
         let repr = Repr {
-            version: content.version,
+            version,
             family: config.family,
             vrid: config.vrid,
             priority: content.priority,

@@ -42,7 +42,7 @@ impl Engine {
             return Err(Discard::Ttl);
         }
         let (group_index, router_index, group, router) = found.ok_or(Discard::UnknownVrid)?;
-        if advert.version != group.config.version {
+        if advert.version != group.config.version.of(advert.family) {
             return Err(Discard::Version);
         }
         // without a password: a node of spared whose file no longer has one

@@ -69,6 +69,14 @@ pub enum Version {
 }
 
 impl Version {
+    /// Version of a family's adverts in a group of this version: IPv6 has version 3 alone.
+    pub fn of(self, family: Family) -> Self {
+        match family {
+            Family::V4 => self,
+            Family::V6 => Self::V3,
+        }
+    }
+
     fn number(self) -> u8 {
         match self {
             Version::V2 => 2,
