@@ -30,8 +30,14 @@ fn finding(owner: &Owner) -> Finding {
          both answer for the addresses"
     );
     Finding::new("other-vrrp", Severity::Warning, sentence).fix(format!(
-        "systemctl disable --now {name}, or give it other VRIDs"
+        "systemctl disable --now {}, or give it other VRIDs",
+        unit(name)
     ))
+}
+
+/// Unit of a process: with `process_names` keepalived's are keepalived_vrrp and so on.
+fn unit(name: &str) -> &str {
+    name.strip_suffix("_vrrp").unwrap_or(name)
 }
 
 /// Inodes of the sockets of protocol 112 in a table such as /proc/net/raw: `sl local_address rem_address st ... inode`.
@@ -102,5 +108,17 @@ mod tests {
             garbage\n";
         assert_eq!(sockets(table), [22222]);
         assert_eq!(sockets(""), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn a_process_of_keepalived_is_of_its_unit() {
+        let owner = |name: &str| Owner {
+            name: name.to_owned(),
+            pid: 7,
+        };
+        for name in ["keepalived", "keepalived_vrrp"] {
+            let found = format!("{:?}", finding(&owner(name)));
+            assert!(found.contains("disable --now keepalived,"), "{found}");
+        }
     }
 }

@@ -42,7 +42,7 @@ struct Filters {
     excluded: String,
 }
 
-/// Reads the file. `own` are virtual addresses, which are no reason not to replicate a flow.
+/// Reads the file. `own` are addresses of the routers, which are no reason not to replicate a flow.
 ///
 /// # Errors
 /// The file cannot be read, or a limit is reached.

@@ -111,13 +111,10 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
     if is_one && !decisions.is_empty() {
         guessed(&mut sources, &request.nodes, trees[0]);
     }
+    let here = request.here.iter().flat_map(|it| it.addresses.keys());
+    let own = here.chain(&virtual_addresses).copied().collect();
     let replication = match &request.conntrackd {
-        Some(path) => Some(conntrackd::read(
-            &mut sources,
-            files,
-            path,
-            &virtual_addresses,
-        )?),
+        Some(path) => Some(conntrackd::read(&mut sources, files, path, &own)?),
         None => None,
     };
     if let Some(replication) = replication.as_ref().filter(|_| request.is_final) {
@@ -130,6 +127,12 @@ pub fn import(files: &dyn Files, request: &Request) -> Result<Import, Fault> {
         if texts.contains_key(steps::CONNTRACKD_HOOK) {
             let why = "no notify script calls primary-backup.sh: the hooks 40-conntrackd call /etc/conntrackd/primary-backup.sh";
             let todo = "see that it is there and executable; if a script of yours commits conntrackd's cache by itself, remove 40-conntrackd from active.d, backup.d and fault.d";
+            sources.advise(replication.place, "conntrackd", why, todo);
+        }
+        if request.is_final && texts.keys().any(|it| it.starts_with("hooks/")) {
+            let why =
+                "it has ended: scripts of hooks that call it or primary-backup.sh go on calling it";
+            let todo = "take such calls out of your scripts";
             sources.advise(replication.place, "conntrackd", why, todo);
         }
     }

@@ -12,6 +12,8 @@ pub const LINE_MAX: usize = 4096;
 pub const WORK_MAX_MIB: usize = 16;
 /// Maximum number of different things in the list of what a person has to do.
 pub const LISTED_MAX: usize = 1000;
+/// Maximum number of things that a sentence names.
+pub const NAMED_MAX: usize = 6;
 /// Maximum number of virtual addresses of a list.
 pub const ADDRESSES_MAX: usize = 4096;
 /// Maximum number of words.

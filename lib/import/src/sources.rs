@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::limits::{
-    BYTES_MAX, DEPTH_MAX, INCLUDES_MAX, LINES_MAX, LISTED_MAX, WORDS_MAX, WORK_MAX_MIB,
+    BYTES_MAX, DEPTH_MAX, INCLUDES_MAX, LINES_MAX, LISTED_MAX, NAMED_MAX, WORDS_MAX, WORK_MAX_MIB,
 };
 use crate::tree::Statement;
 
@@ -261,18 +261,28 @@ impl Sources {
         &self.outcomes
     }
 
-    /// The list, by the first line of each.
+    /// The list, by the first line of each: what has one reason and one advice is one thing to do.
     pub fn problems(&self) -> Vec<Problem> {
-        let problem =
-            |((what, why), (places, todo)): (&(String, String), &(BTreeSet<Place>, String))| {
-                Problem {
-                    places: places.iter().copied().collect(),
-                    what: what.clone(),
-                    why: why.clone(),
-                    todo: todo.clone(),
-                }
-            };
-        let mut problems: Vec<Problem> = self.problems.iter().map(problem).collect();
+        type Things<'s> = (Vec<&'s str>, BTreeSet<Place>);
+        let mut found: BTreeMap<(&str, &str), Things<'_>> = BTreeMap::new();
+        for ((what, why), (places, todo)) in &self.problems {
+            let (words, lines) = found.entry((why, todo)).or_default();
+            words.push(what);
+            lines.extend(places);
+        }
+        let mut problems = Vec::new();
+        for ((why, todo), (words, places)) in found {
+            let mut what = words[..words.len().min(NAMED_MAX)].join(", ");
+            if words.len() > NAMED_MAX {
+                what += &format!(" and {} more", words.len() - NAMED_MAX);
+            }
+            problems.push(Problem {
+                places: places.into_iter().collect(),
+                what,
+                why: why.to_owned(),
+                todo: todo.to_owned(),
+            });
+        }
         problems.sort_by_key(|it| it.places.first().copied());
         problems
     }

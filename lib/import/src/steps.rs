@@ -2,7 +2,7 @@
 
 mod before;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -20,8 +20,8 @@ const INSTALL: &str = "apt install ./spared_*.deb";
 #[derive(Clone, Debug)]
 pub struct Here {
     pub node: usize,
-    /// Addresses that it has at this moment.
-    pub addresses: BTreeSet<IpAddr>,
+    /// Addresses that it has at this moment, with their prefixes.
+    pub addresses: BTreeMap<IpAddr, u8>,
     /// The import writes the files.
     pub writes: bool,
 }
@@ -113,7 +113,7 @@ impl Situation<'_> {
         let nodes = &self.request.nodes;
         let address = first.address.parse::<IpAddr>();
         match (&self.request.here, address, first.likely) {
-            (Some(here), Ok(address), _) if here.addresses.contains(&address) => {
+            (Some(here), Ok(address), _) if here.addresses.contains_key(&address) => {
                 (here.node, "this machine has the address now".to_owned())
             }
             (Some(here), Ok(_), _) => (
@@ -131,7 +131,7 @@ impl Situation<'_> {
     /// Node on which a group is active now; None if nothing tells.
     fn node_of(&self, group: &Decision) -> Option<usize> {
         match (&self.request.here, group.address.parse::<IpAddr>()) {
-            (Some(here), Ok(address)) if here.addresses.contains(&address) => Some(here.node),
+            (Some(here), Ok(address)) if here.addresses.contains_key(&address) => Some(here.node),
             (Some(here), Ok(_)) => Some(1 - here.node),
             _ => group.likely,
         }
@@ -181,7 +181,7 @@ impl Situation<'_> {
     /// Errors that the next step ends: keepalived has addresses of groups that are active there.
     fn expected(&self, backup: usize, roles: &Roles<'_>) -> String {
         let here = self.request.here.as_ref().filter(|it| it.node == backup);
-        let held = here.map(|it| it.addresses.intersection(self.addresses));
+        let held = here.map(|it| it.addresses.keys().filter(|it| self.addresses.contains(it)));
         let held: Option<Vec<String>> = held.map(|it| it.map(ToString::to_string).collect());
         let of = match held {
             Some(held) if held.is_empty() => return String::new(),
@@ -259,7 +259,7 @@ impl Situation<'_> {
             what: format!("on {backup}: spared in place of keepalived"),
             commands,
             then: format!(
-                "{group}: OK, {backup} stands by. keepalived of {active} is active and stays so"
+                "{group}: OK, {backup} stands by, after the seconds in which it says NONE and listens. keepalived of {active} is active and stays so"
             ),
         }];
         if let Some(step) = self.conntrackd() {
@@ -401,19 +401,33 @@ impl Situation<'_> {
     fn link(&self) -> (String, String) {
         let next = "It shows what changes, and asks. The next step is `sparectl pair`, as it says";
         match self.replication.and_then(|it| it.link.as_ref()) {
-            Some((interface, own, other)) if !own.is_empty() && !other.is_empty() => (
-                format!("sparectl init --link {interface} --link-addresses {own}/LEN,{other}/LEN"),
-                format!(
-                    "LEN is the length of the prefix, as `ip -br address show {interface}` prints it behind the slash. {next}"
-                ),
-            ),
+            Some((interface, own, other)) if !own.is_empty() && !other.is_empty() => {
+                let here = self.request.here.as_ref();
+                let known = here.zip(own.parse().ok());
+                let known = known.and_then(|(here, own)| here.addresses.get(&own));
+                let (len, about) = match known {
+                    Some(len) => (len.to_string(), String::new()),
+                    None => (
+                        "LEN".to_owned(),
+                        format!(
+                            "LEN is the length of the prefix, as `ip -br address show {interface}` prints it behind the slash. "
+                        ),
+                    ),
+                };
+                (
+                    format!(
+                        "sparectl init --link {interface} --link-addresses {own}/{len},{other}/{len}"
+                    ),
+                    about + next,
+                )
+            }
             Some((interface, _, _)) => {
                 (format!("sparectl init --link {interface}"), next.to_owned())
             }
             None => (
                 "sparectl init --link IF".to_owned(),
                 format!(
-                    "IF is the interface of the cable. Without a cable leave this step out: nothing is replicated then. {next}"
+                    "IF is the interface of the cable. If it has an address in a network of more than two, write --link-addresses with those of both nodes behind it. Without a cable leave this step out: nothing is replicated then. {next}"
                 ),
             ),
         }

@@ -101,6 +101,8 @@ const PROCESS: &str = "it is about keepalived's own process";
 const SNMP: &str = "not implemented";
 const SNMP_TODO: &str = "`sparectl probe` and `sparectl --json status`, see docs/howto/monitor.md";
 const STRICT: &str = "keepalived then sends no password, begins as BACKUP unless its priority is 255, and ignores `preempt_delay` and `down_timer_adverts`: so do the files";
+pub const USER: &str = "checks run as user spared-health, without capabilities; those of keepalived as `user`, as `script_user`, as keepalived_script if there is such a user, or as root";
+pub const USER_TODO: &str = "see that each works so: `setpriv --reuid spared-health --regid spared-health --clear-groups --no-new-privs --bounding-set=-all SCRIPT`; in place of one that pings write a `[[ping]]`";
 const TRACKED: &str = "points off the priority while it fails; without a weight 253 points";
 
 /// All words.
@@ -183,7 +185,7 @@ pub const ROWS: &[Row] = &[
     becomes(Script, &["timeout"], "`timeout`", "at most the interval: a longer one makes the interval as long"),
     becomes(Script, &["weight"], "`weight`, `reverse`", "a positive one is added to the priority and taken off while the check fails"),
     becomes(Script, &["rise", "fall"], "`rise`, `fall`", ""),
-    lost(Script, &["user"], "checks run as user spared-health, without capabilities", "see that it works so: `setpriv --reuid spared-health --regid spared-health --clear-groups --no-new-privs --bounding-set=-all SCRIPT`"),
+    lost(Script, &["user"], USER, USER_TODO),
     needless(Script, &["init_fail"], "the first result counts at once, and a new node waits until it is in sync"),
     //
     becomes(File, &["file"], "`path`", ""),

@@ -53,11 +53,11 @@ pub fn steps(import: &Import) -> String {
     if !import.obstacles.is_empty() {
         let lines = import.obstacles.iter().map(|it| format!("  {it}\n"));
         return format!(
-            "the migration cannot begin, so there are no steps:\n{}",
+            "\nthe migration cannot begin, so there are no steps:\n{}",
             lines.collect::<String>()
         );
     }
-    let mut text = "the migration, each step as root:\n".to_owned();
+    let mut text = "\nthe migration, each step as root:\n".to_owned();
     for (number, step) in (1..).zip(&import.steps) {
         for line in step.lines(number) {
             let _ = writeln!(text, "  {line}");

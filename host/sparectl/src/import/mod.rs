@@ -189,7 +189,8 @@ fn may_write(folder: &Folder, own: &str, request: &Request) -> Result<(), String
 fn here(own: &str, nodes: &[String; 2], writes: bool) -> Option<Here> {
     let node = nodes.iter().position(|it| it == own)?;
     let addresses = Requests::open().and_then(|mut kernel| kernel.addresses());
-    let addresses = addresses.ok()?.into_iter().map(|it| it.address);
+    let addresses = addresses.ok()?.into_iter();
+    let addresses = addresses.map(|it| (it.address, it.prefix));
     Some(Here {
         node,
         addresses: addresses.collect(),

@@ -124,8 +124,8 @@ impl Program {
         match self.kind {
             Kind::Dhcp(kind) => format!("DHCP server ({kind}): its leases are replicated"),
             Kind::Strongswan => "strongSwan: its tunnels are replicated".to_owned(),
-            Kind::Keepalived => "keepalived runs: `systemctl disable --now keepalived` before `sparectl arm`, and see \
-                                 docs/migrating-from-keepalived.md"
+            Kind::Keepalived => "keepalived runs: end it before `sparectl arm`, or, if it stays for LVS or static routes, \
+                                 leave no vrrp_instance in its file: docs/migrating-from-keepalived.md"
                 .to_owned(),
             Kind::Manager(name) => {
                 format!("{name} manages interfaces: `sparectl check` says what it must leave alone")

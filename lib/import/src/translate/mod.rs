@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::Texts;
+use crate::limits::NAMED_MAX;
 use crate::sources::{Place, Sources};
 use crate::table::{Block, Fate, find};
 use crate::toml::Each;
@@ -88,8 +89,6 @@ const DEFAULTS: [(&str, &str); 6] = [
 /// Advice about what is lost and may be missed.
 const LOOK: &str = "look whether anything needs it";
 
-/// Maximum number of instances that a sentence names.
-const NAMED_MAX: usize = 6;
 /// Blocks of which spared does nothing, and that end with keepalived.
 const KEPT: [&str; 6] = [
     "static_ipaddress",

@@ -10,6 +10,7 @@ use super::command::{Target, shell_sign, target};
 use super::echo::{Echoes, is_capable};
 use super::route::of_both;
 use super::{Both, SECONDS_MAX, Translation, child};
+use crate::table::{USER, USER_TODO};
 use crate::toml::{Each, each, list, time};
 use crate::tree::Statement;
 
@@ -18,8 +19,6 @@ const INTERVAL_MS: RangeInclusive<u64> = 100..=86_400_000;
 const TIMEOUT_MS_MAX: u64 = 60_000;
 /// Words of a script.
 const WORDS_MAX: usize = 64;
-const USER: &str = "checks run as user spared-health, without capabilities; with keepalived as `script_user`, as keepalived_script if there is such a user, or as root";
-const USER_TODO: &str = "see that each works so: `setpriv --reuid spared-health --regid spared-health --clear-groups --no-new-privs --bounding-set=-all SCRIPT`";
 const CAPABLE: &str =
     "a program with file capabilities, such as ping, gets none in a check, and fails";
 const CAPABLE_TODO: &str = "a `[[ping]]` of plugins/health.toml in its place; `sudo -u spared-health SCRIPT` gives the capabilities, and proves nothing";

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use spared_import::{Fault, Files, Import, Request, ids, import};
+use spared_import::{Fault, Files, Here, Import, Request, ids, import};
 
 pub const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/configs");
 
@@ -122,6 +122,26 @@ pub fn of_nodes(files: &[(&str, &str)], mains: [&str; 2], is_final: bool) -> Res
         here: None,
     };
     import(&memory, &request)
+}
+
+/// A file of keepalived for both nodes, and one of conntrackd.
+pub fn of_conntrackd(keepalived: &str, conntrackd: &str, here: Option<Here>) -> Import {
+    let files = [("/k/a", keepalived), ("/k/c", conntrackd)];
+    let memory = Memory(
+        files
+            .map(|(path, text)| (path.into(), text.to_owned()))
+            .into(),
+    );
+    let nodes = ["r1", "r2"].map(str::to_owned);
+    let request = Request {
+        ids: nodes.clone(),
+        nodes,
+        keepalived: ["/k/a", "/k/a"].map(PathBuf::from),
+        conntrackd: Some("/k/c".into()),
+        is_final: false,
+        here,
+    };
+    import(&memory, &request).expect("readable")
 }
 
 /// Names of the configurations.

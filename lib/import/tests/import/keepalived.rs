@@ -77,7 +77,7 @@ fn a_sync_group_counts_the_weights_of_its_instances_only_if_it_says_so() {
     }
     for expected in [
         "s: keepalived ignores a check with a weight in an instance of a sync group, and so do the files\n    nothing, or, if it shall count, write `sync_group_tracking_weight`",
-        "eth9 weight -30: keepalived ignores the weight in an instance of a sync group",
+        "eth9 weight -30, plain: keepalived ignores the weight in an instance of a sync group",
     ] {
         assert!(list.contains(expected), "{expected} is not in {list}");
     }

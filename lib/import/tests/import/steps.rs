@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use spared_import::{Here, Import, Step, import};
 
-use crate::common::{Disk, names, request};
+use crate::common::{Disk, instance, names, of_conntrackd, request};
 
 const ADDRESS: &str = "192.0.2.5";
 
@@ -17,7 +17,8 @@ fn imported(name: &str, here: Option<Here>) -> Import {
 /// This machine as a node, with the virtual address or without.
 fn here(node: usize, is_active: bool, writes: bool) -> Option<Here> {
     let address: IpAddr = ADDRESS.parse().expect("an address");
-    let addresses = Some(address).filter(|_| is_active).into_iter().collect();
+    let address = Some((address, 24)).filter(|_| is_active);
+    let addresses = address.into_iter().collect();
     Some(Here {
         node,
         addresses,
@@ -134,6 +135,39 @@ fn placeholders_of_commands_are_explained() {
 }
 
 #[test]
+fn what_this_machine_knows_of_its_link_is_in_the_command() {
+    let address = "10.9.9.2".parse().expect("an address");
+    let here = |addresses| Here {
+        node: 1,
+        addresses,
+        writes: true,
+    };
+    let file = "Sync {\nMode FTFW {\n}\nUDP {\nIPv4_address 10.9.9.2\nIPv4_Destination_Address 10.9.9.1\nInterface hot\n}\n}\n\
+                General {\nFilter From Userspace {\nAddress Ignore {\nIPv4_address 10.9.9.2\n}\n}\n}\n";
+    for (addresses, len, is_excluded) in [
+        (Vec::new(), "LEN", true),
+        (vec![(address, 29)], "29", false),
+    ] {
+        let keepalived = instance("a", 1, "");
+        let import = of_conntrackd(
+            &keepalived,
+            file,
+            Some(here(addresses.into_iter().collect())),
+        );
+        let commands = &step(&import, "write the link").commands;
+        let expected =
+            format!("sparectl init --link hot --link-addresses 10.9.9.2/{len},10.9.9.1/{len}");
+        assert_eq!(commands, &[expected]);
+        // an address of a router excludes nothing
+        let listed = import
+            .sources
+            .reasons()
+            .any(|it| it.0 == "an address of the routers");
+        assert_eq!(listed, !is_excluded);
+    }
+}
+
+#[test]
 fn each_step_says_what_is_seen() {
     let import = imported("conntrackd-alone", None);
     let said = |words| step(&import, words).then.clone();
@@ -175,7 +209,10 @@ fn groups_that_are_active_on_the_other_node_move_twice_and_their_addresses_are_e
     let with = |addresses: &[&str]| {
         Some(Here {
             node: 1,
-            addresses: addresses.iter().flat_map(|it| it.parse()).collect(),
+            addresses: addresses
+                .iter()
+                .flat_map(|it| Some((it.parse().ok()?, 24)))
+                .collect(),
             writes: true,
         })
     };
