@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use spared_config_reader::{Cidr, IpNet, is_host, is_interface, reserved_in_network};
 
 use super::command::shell_word;
-use super::route::ALWAYS_TRACKED;
 use super::taken::{Occupied, Once, Taken};
 use super::{Both, Edit, LOOK, Translation};
 use crate::limits::ADDRESSES_MAX;
@@ -31,6 +30,8 @@ pub struct Address {
     pub ip: IpAddr,
     /// Interface on each node, if it is not that of the instance.
     pub device: Each<Option<String>>,
+    /// The carrier of that interface does not count.
+    pub is_blind: bool,
 }
 
 /// An address that the nodes have in different instances.
@@ -87,11 +88,15 @@ impl Translation<'_> {
                     self.list(two, &why, "give both nodes the same prefix");
                 }
             }
-            let Some(net) = address(statement.word(0)) else {
+            let Some(mut net) = address(statement.word(0)) else {
                 self.list_both(&entry, "it is no address", "write it into `addresses`");
                 continue;
             };
             let ip = net.addr();
+            if option(statement, "peer").is_some() {
+                // keepalived ignores the prefix
+                net = ip.into();
+            }
             if found.len() >= ADDRESSES_MAX {
                 let why = format!("more than {ADDRESSES_MAX} addresses are not translated");
                 for statement in entry.iter().flatten() {
@@ -158,7 +163,13 @@ impl Translation<'_> {
                     self.tell(statement.place, "label of an address", why, todo);
                 }
             }
-            found.push(Address { text, ip, device });
+            let is_blind = statement.words.iter().any(|it| it == "no_track");
+            found.push(Address {
+                text,
+                ip,
+                device,
+                is_blind,
+            });
         }
         contradiction.map_or(Ok(found), |ip| Err(Contradiction(ip)))
     }
@@ -185,12 +196,7 @@ impl Translation<'_> {
             match word {
                 "dev" => device = words.next().map(str::to_owned),
                 "label" => label = words.next().map(str::to_owned),
-                "no_track" => self.tell(
-                    statement.place,
-                    "no_track of an address",
-                    ALWAYS_TRACKED,
-                    LOOK,
-                ),
+                "no_track" => {}
                 "brd" if matches!(words.clone().next(), Some("+" | "-")) => {
                     words.next();
                     self.sources

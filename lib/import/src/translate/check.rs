@@ -86,12 +86,10 @@ pub(super) fn health(
 ) -> String {
     let tracked = tracked(translation, top, groups);
     let delays = delays(top);
-    let members = groups.iter().flat_map(|it| &it.members);
-    let devices: BTreeSet<String> = members.flat_map(|it| it.devices.iter().cloned()).collect();
     let mut names = BTreeSet::new();
     let mut text = String::new();
     for ((kind, name), check) in &tracked {
-        if *kind == Kind::Interface && devices.contains(name) {
+        if check.is_automatic(*kind, name, groups) {
             check.advise_on_carrier(translation, name, groups);
             continue;
         }
@@ -149,13 +147,13 @@ pub(super) fn health(
         }
     }
     for (name, entry) in delays {
-        let is_own = devices.contains(name);
-        let why = if is_own {
+        let check = tracked.get(&(Kind::Interface, name.to_owned()));
+        let why = if groups.iter().any(|it| it.watches(name)) {
             "the carrier of a group's own interface counts at once"
         } else {
             "no instance that is translated tracks it"
         };
-        if is_own || !tracked.contains_key(&(Kind::Interface, name.to_owned())) {
+        if check.is_none_or(|it| it.is_automatic(Kind::Interface, name, groups)) {
             translation.list_both(&entry, why, "nothing, unless the carrier flaps");
         }
     }
@@ -163,6 +161,11 @@ pub(super) fn health(
 }
 
 impl Tracked<'_> {
+    /// True for an interface whose carrier counts without a check, for each group that tracks it.
+    fn is_automatic(&self, kind: Kind, name: &str, groups: &[Group<'_>]) -> bool {
+        kind == Kind::Interface && self.groups.iter().all(|it| groups[*it].watches(name))
+    }
+
     fn place(&self) -> Place {
         self.places.first().copied().unwrap_or_default()
     }
@@ -218,20 +221,23 @@ impl Tracked<'_> {
             let todo = "nothing, or stop what must not run by a hook in fault.d";
             advise("a check without a weight", why, todo);
         }
-        if self.groups.len() < groups.len() {
-            let names = |is_tracking: bool| {
-                let named = groups.iter().enumerate();
-                let named = named.filter(|it| self.groups.contains(&it.0) == is_tracking);
-                named
-                    .map(|it| it.1.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
+        // a group loses its role by its own interface in any case
+        let is_own = |it: &Group<'_>| kind == Kind::Interface && it.watches(name);
+        let (tracking, moved): (Vec<_>, Vec<_>) = groups
+            .iter()
+            .enumerate()
+            .filter(|it| self.groups.contains(&it.0) || !is_own(it.1))
+            .partition(|it| self.groups.contains(&it.0));
+        if !moved.is_empty() {
+            let names = |found: Vec<(usize, &Group<'_>)>| {
+                let names = found.into_iter().map(|it| it.1.name.as_str());
+                names.collect::<Vec<_>>().join(", ")
             };
             let what = format!("check {name}");
             let why = format!(
                 "a check counts for all groups of a node: it is tracked by {}, and moves {}, too",
-                names(true),
-                names(false)
+                names(tracking),
+                names(moved)
             );
             advise(
                 &what,
@@ -283,10 +289,7 @@ impl Tracked<'_> {
     ) {
         let mut members = self.groups.iter().flat_map(|it| &groups[*it].members);
         // keepalived gives its role up without the interface of an instance, whatever its weight
-        let is_primary = members.any(|it| {
-            let is_tracked = child(&it.both, "dont_track_primary") == [None, None];
-            is_tracked && it.interface.iter().any(|it| it == name)
-        });
+        let is_primary = members.any(|it| it.interface.iter().any(|it| it == name));
         if self.weight.points == 0 {
             return;
         }

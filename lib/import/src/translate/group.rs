@@ -420,6 +420,12 @@ impl Group<'_> {
                 .any(|word| child(&self.both, word)[node].is_some())
     }
 
+    /// True if the carrier of an interface counts for the group without a check.
+    pub fn watches(&self, device: &str) -> bool {
+        let is_there = |it: &Member<'_>| it.devices.iter().any(|it| it == device);
+        self.members.iter().any(is_there) && !self.members.iter().any(Member::is_blind)
+    }
+
     /// Adds what a good check is worth in keepalived.
     pub fn add(&mut self, points: Each<i64>) {
         for (gained, points) in self.gained.iter_mut().zip(points) {

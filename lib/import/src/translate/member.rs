@@ -57,6 +57,11 @@ impl Member<'_> {
         are_written && self.is_ipv6 == other.is_ipv6 && interfaces.any(|(one, two)| one == two)
     }
 
+    /// True if the carrier of its interface does not count.
+    pub fn is_blind(&self) -> bool {
+        is_there(&self.both, "dont_track_primary")
+    }
+
     /// Its first virtual address, without prefix and label.
     pub fn address(&self) -> String {
         let first = self.advertised.first().map_or("", String::as_str);
@@ -190,7 +195,9 @@ impl Translation<'_> {
         let mut devices: Vec<String> = interface.to_vec();
         let mut tables = String::new();
         for address in &elsewhere {
-            devices.extend(address.device.iter().flatten().cloned());
+            if !address.is_blind {
+                devices.extend(address.device.iter().flatten().cloned());
+            }
             tables += &self.group_address(address, &interface);
         }
         tables += &self.routes(&child(&both, "virtual_routes"), &mut devices, &mut taken);
@@ -231,9 +238,10 @@ impl Translation<'_> {
         };
         let devices = [device(0), device(1)].map(|it| toml_text(&it));
         format!(
-            "\n[[group.address]]\ninterface = {}\naddresses = {}\n",
+            "\n[[group.address]]\ninterface = {}\naddresses = {}\n{}",
             each(self.nodes, &devices),
-            list(&[&address.text])
+            list(&[&address.text]),
+            if address.is_blind { "weight = 0\n" } else { "" }
         )
     }
 

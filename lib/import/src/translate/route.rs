@@ -22,6 +22,8 @@ struct Route {
     source: Option<IpAddr>,
     metric: Option<u32>,
     table: Option<u32>,
+    /// The carrier of its interface does not count.
+    is_blind: bool,
 }
 
 impl Route {
@@ -54,10 +56,13 @@ impl Translation<'_> {
         let mut text = String::new();
         for entry in self.entries(both, without_device) {
             let interfaces = of_both(entry.map(|it| it.and_then(|it| device(it, &["dev", "oif"]))));
-            let written = self.route(&entry).and_then(|route| {
-                self.write_route(&mut text, &entry, &route, interfaces.as_ref(), taken)
+            let written = self.route(&entry).filter(|route| {
+                self.write_route(&mut text, &entry, route, interfaces.as_ref(), taken)
+                    .is_some()
             });
-            devices.extend(written.and(interfaces).into_iter().flatten());
+            if written.is_some_and(|it| !it.is_blind) {
+                devices.extend(interfaces.into_iter().flatten());
+            }
         }
         text
     }
@@ -70,7 +75,7 @@ impl Translation<'_> {
             let is_read = match word {
                 "to" | "inet" => true,
                 "no_track" => {
-                    self.advise_on(entry, "no_track of a route", ALWAYS_TRACKED, LOOK);
+                    route.is_blind = true;
                     true
                 }
                 "inet6" => {
@@ -90,8 +95,8 @@ impl Translation<'_> {
                     true
                 }
                 "dev" | "oif" => words.next().is_some(),
-                // without them it would be another route
-                "proto" | "track_group" => {
+                // without them it would be another route; `pref` is of IPv6
+                "proto" | "track_group" | "pref" if word != "pref" || !is_ipv6(statement) => {
                     let why = format!(
                         "keepalived does not know {word} here and drops the route: it is not in the files"
                     );
@@ -167,6 +172,9 @@ impl Translation<'_> {
         if let Some(source) = route.source {
             let _ = writeln!(text, "source = \"{source}\"");
         }
+        if route.is_blind && interfaces.is_some() {
+            *text += "weight = 0\n";
+        }
         for (key, value) in [("metric", route.metric), ("table", route.table)] {
             if let Some(value) = value {
                 let _ = writeln!(text, "{key} = {value}");
@@ -193,11 +201,14 @@ impl Translation<'_> {
     }
 }
 
-pub const ALWAYS_TRACKED: &str =
-    "spared puts back what somebody removes, and counts the carrier of the interface";
-
 /// Options of a route without a value.
 const OPTIONS_ALONE: [&str; 3] = ["add", "append", "pervasive"];
+
+/// True for an entry with a word of IPv6.
+fn is_ipv6(statement: &Statement) -> bool {
+    let mut words = statement.words.iter();
+    words.any(|it| it == "inet6" || it.contains(':'))
+}
 
 /// Reads the value of an option; false if it is none.
 pub fn read<T: std::str::FromStr>(value: &mut Option<T>, word: Option<&str>) -> bool {

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use spared_config_reader::{IpNet, Mark, toml_text};
 
 use super::address::{address, is_device};
-use super::route::{ALWAYS_TRACKED, device, of_both, read, without_device};
+use super::route::{device, of_both, read, without_device};
 use super::taken::{Once, Selector, Taken};
-use super::{Both, LOOK, Translation};
+use super::{Both, Translation};
 use crate::toml::{Each, each};
 use crate::tree::Statement;
 
@@ -62,6 +62,7 @@ impl Translation<'_> {
         let statement = entry[0].or(entry[1])?;
         let mut rule = Rule::default();
         let mut words = statement.words.iter().map(String::as_str);
+        let has_family = words.clone().any(|it| matches!(it, "inet" | "inet6"));
         while let Some(word) = words.next() {
             let is_read = match word {
                 "pref" => {
@@ -70,7 +71,9 @@ impl Translation<'_> {
                 }
                 "from" | "to" => {
                     let value = words.next().unwrap_or_default();
-                    if address(value).is_none() && !matches!(value, "all" | "default") {
+                    // keepalived refuses these words behind a family
+                    let is_any = matches!(value, "all" | "any" | "default") && !has_family;
+                    if address(value).is_none() && !is_any {
                         self.dropped(entry, &format!("{value} is no address"));
                         return None;
                     }
@@ -82,7 +85,7 @@ impl Translation<'_> {
                     let is_first = net.is_none();
                     // the kernel refuses host bits
                     *net = address(value).map(|it| it.trunc());
-                    is_first && (net.is_some() || matches!(value, "all" | "default"))
+                    is_first
                 }
                 "fwmark" => {
                     let value = words.next();
@@ -99,11 +102,8 @@ impl Translation<'_> {
                     true
                 }
                 "iif" | "dev" | "oif" => words.next().is_some(),
-                "no_track" => {
-                    self.advise_on(entry, "no_track of a rule", ALWAYS_TRACKED, LOOK);
-                    true
-                }
-                "inet" => true,
+                // a rule counts for no role
+                "inet" | "no_track" => true,
                 _ => false,
             };
             if !is_read {

@@ -59,16 +59,6 @@ fn each_value_that_means_something_else_is_told() {
         ),
         (
             "",
-            "virtual_rules {\nfrom 10.0.0.0/8 table 9 priority 5 no_track\n}",
-            "no_track of a rule",
-        ),
-        (
-            "",
-            "virtual_routes {\ndefault via 10.0.0.9 no_track\n}",
-            "no_track of a route",
-        ),
-        (
-            "",
             "virtual_routes {\ndefault via 10.0.0.9 proto static\n}",
             "keepalived does not know proto here and drops the route",
         ),

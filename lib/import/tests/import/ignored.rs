@@ -105,8 +105,9 @@ fn lines_of_a_definition_that_are_a_block_are_not_listed() {
 
 #[test]
 fn rules_and_routes_that_keepalived_drops_are_in_no_file() {
-    let lines = "virtual_rules {\nfrom 10.0.0.0/8 table 9 pref 5\nto 10.0.0./24 table 9\nfrom 10.0.0.0/8 tos 16 table 9\nfrom 10.2.0.0/16 table 9\n}\n\
-                 virtual_routes {\n10.7.0.0/16 via 10.0.1.9 proto static\n}";
+    let lines = "virtual_rules {\nfrom 10.0.0.0/8 table 9 pref 5\nto 10.0.0./24 table 9\nfrom 10.0.0.0/8 tos 16 table 9\nfrom 10.2.0.0/16 table 9\n\
+                 inet6 from all table 9 priority 7\n}\n\
+                 virtual_routes {\n10.7.0.0/16 via 10.0.1.9 proto static\n10.8.0.0/16 via 10.0.1.9 pref high\n}";
     let import = imported(&instance("a", 1, lines));
     let vrrp = &import.texts["plugins/vrrp.toml"];
     assert_eq!(vrrp.matches("[[group.rule]]").count(), 1, "{vrrp}");
@@ -118,9 +119,22 @@ fn rules_and_routes_that_keepalived_drops_are_in_no_file() {
         "`pref` is no word of keepalived: keepalived drops the rule",
         "10.0.0./24 is no address: keepalived drops the rule",
         "keepalived does not know proto here and drops the route",
+        "keepalived does not know pref here and drops the route",
+        "all is no address: keepalived drops the rule",
     ] {
         assert!(list.contains(expected), "{expected} is not in {list}");
     }
+}
+
+#[test]
+fn an_address_with_a_peer_has_no_prefix_and_a_rule_may_be_from_any() {
+    let lines = "virtual_ipaddress_excluded {\n10.0.1.8/24 peer 10.0.1.9\n}\nvirtual_rules {\nfrom any table 9 priority 6\n}";
+    let vrrp = &imported(&instance("a", 1, lines)).texts["plugins/vrrp.toml"];
+    assert!(vrrp.contains("unadvertised = [\"10.0.1.8/32\"]"), "{vrrp}");
+    assert!(
+        vrrp.contains("[[group.rule]]\ntable = 9\npriority = 6\n"),
+        "{vrrp}"
+    );
 }
 
 #[test]
@@ -135,9 +149,9 @@ fn a_sync_group_without_instances_is_listed_as_a_whole() {
 
 #[test]
 fn the_advice_about_a_reversed_weight_is_reversed() {
-    let text =
-        instance("a", 1, "track_interface {\neth2 weight 12 reverse\n}") + &instance("b", 2, "");
-    let list = told(&imported(&text));
+    let lines =
+        "track_interface {\neth2 weight 12 reverse\n}\nvirtual_routes {\n10.9.0.0/16 dev eth2\n}";
+    let list = told(&imported(&instance("a", 1, lines)));
     assert!(
         list.contains("`weight = -12`, `reverse = true` in plugins/health.toml"),
         "{list}"

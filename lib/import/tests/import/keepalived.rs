@@ -371,6 +371,52 @@ fn notify_at_the_end_of_keepalived_is_told() {
     );
 }
 
+/// Two instances that watch the interface of each other are the oldest form of a sync group.
+#[test]
+fn the_interface_of_another_group_is_a_check() {
+    for (lines, weight, moves) in [
+        ("track_interface {\neth2\n}", -253, false),
+        ("track_interface {\neth2 weight -80\n}", -80, false),
+        // not for the group of eth2 either
+        (
+            "track_interface {\neth2\n}\ndont_track_primary",
+            -253,
+            false,
+        ),
+    ] {
+        let import = imported(&(instance("a", 1, lines) + &instance("b", 2, "")));
+        let health = &import.texts["plugins/health.toml"];
+        let check = format!("[[interface]]\nname = \"eth2\"\nweight = {weight}\n");
+        assert!(health.contains(&check), "{health}");
+        // b loses its role by its own interface in any case
+        assert_eq!(told(&import).contains("and moves b"), moves);
+    }
+    let blind = instance("b", 2, "dont_track_primary");
+    let import = imported(&(instance("a", 1, "track_interface {\neth2\n}") + &blind));
+    assert!(told(&import).contains("and moves b, too"));
+}
+
+#[test]
+fn what_is_not_tracked_has_no_weight() {
+    let lines = "virtual_routes {\n10.7.0.0/16 via 10.0.7.9 dev eth7 no_track\n10.8.0.0/16 via 10.0.1.9 no_track\n}\n\
+                 virtual_ipaddress_excluded {\n10.6.0.1/24 dev eth6 no_track\n}\n\
+                 track_interface {\neth6\neth7\n}\nvirtual_rules {\nfrom 10.0.0.0/8 table 9 priority 5 no_track\n}";
+    let text = instance("a", 1, lines);
+    let import = imported(&text);
+    let vrrp = &import.texts["plugins/vrrp.toml"];
+    for table in [
+        "addresses = [\"10.6.0.1/24\"]\nweight = 0\n",
+        "interface = \"eth7\"\nweight = 0\n",
+    ] {
+        assert!(vrrp.contains(table), "{table}: {vrrp}");
+    }
+    assert_eq!(vrrp.matches("weight = 0").count(), 2, "{vrrp}");
+    assert!(!told(&import).contains("no_track"), "{}", told(&import));
+    // what is tracked by its own line is a check
+    let health = &import.texts["plugins/health.toml"];
+    assert_eq!(health.matches("[[interface]]").count(), 2, "{health}");
+}
+
 #[test]
 fn the_weight_of_an_interface_of_a_group_is_in_the_files_or_told() {
     let text = format!(
@@ -378,7 +424,7 @@ fn the_weight_of_an_interface_of_a_group_is_in_the_files_or_told() {
         instance(
             "a",
             1,
-            "track_interface {\neth1 weight 2\neth2 weight -80\neth9 weight -3\n}"
+            "track_interface {\neth1 weight 2\neth2 weight -80\neth9 weight -3\n}\nvirtual_routes {\n10.9.0.0/16 dev eth2\n}"
         ),
         instance("b", 2, "")
     );
