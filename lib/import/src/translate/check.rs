@@ -16,7 +16,7 @@ use crate::tree::Statement;
 /// Points of a check whose failure alone makes a node unfit.
 const FAULT: i64 = -253;
 const NAME_MAX: usize = 64;
-const PRIMARY: &str = "keepalived gives its role up without the interface of an instance, whatever its weight, and so does spared";
+const AUTOMATIC: &str = "keepalived gives its role up without an interface of the instance, of its addresses or of its routes, whatever the weight, and so does spared";
 const WEAK: &str = "it is less than the nodes' priorities are apart, so alone it never moved the role; between two nodes of spared the healthier one is active";
 const WEAK_TODO: &str = "`weight = 0` in plugins/health.toml, if it shall move nothing";
 const IGNORED: &str =
@@ -90,7 +90,10 @@ pub(super) fn health(
     let mut text = String::new();
     for ((kind, name), check) in &tracked {
         if check.is_automatic(*kind, name, groups) {
-            check.advise_on_carrier(translation, name, groups);
+            let what = format!("weight {} of {name}", check.weight.points);
+            for place in check.places.iter().filter(|_| check.weight.points != 0) {
+                translation.sources.needless(*place, &what, AUTOMATIC);
+            }
             continue;
         }
         if names.len() >= CHECKS_MAX {
@@ -277,39 +280,6 @@ impl Tracked<'_> {
             translation.tell(self.place(), &what, &why, &todo);
         } else {
             translation.tell(self.place(), &what, WEAK, WEAK_TODO);
-        }
-    }
-
-    /// Says that the carrier of a group's own interface has another weight.
-    fn advise_on_carrier(
-        &self,
-        translation: &mut Translation<'_>,
-        name: &str,
-        groups: &[Group<'_>],
-    ) {
-        let mut members = self.groups.iter().flat_map(|it| &groups[*it].members);
-        // keepalived gives its role up without the interface of an instance, whatever its weight
-        let is_primary = members.any(|it| it.interface.iter().any(|it| it == name));
-        if self.weight.points == 0 {
-            return;
-        }
-        let what = format!("weight {} of {name}", self.weight.points);
-        let why = "it is an interface of a group, whose carrier counts for that group by its `weight` and `carrier_weight`, and takes no points off";
-        let todo = format!(
-            "if the number matters: `[[interface]]`, `name = \"{name}\"`, `weight = {}`{} in plugins/health.toml",
-            self.weight.lost(),
-            if self.weight.is_reversed {
-                ", `reverse = true`"
-            } else {
-                ""
-            }
-        );
-        for place in &self.places {
-            if is_primary {
-                translation.sources.needless(*place, &what, PRIMARY);
-            } else {
-                translation.list_at(*place, &what, why, &todo);
-            }
         }
     }
 }

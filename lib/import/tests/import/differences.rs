@@ -103,7 +103,7 @@ fn each_value_that_means_something_else_is_told() {
         (
             "",
             "virtual_ipaddress_excluded {\n10.0.1.1 dev eth1\n}\ntrack_interface {\neth1 weight -20\n}",
-            "weight -20 of eth1: it is an interface of a group",
+            "weight -20 of eth1: keepalived gives its role up without an interface of the instance",
         ),
     ] {
         let import = of(&text(top, inner)).expect("readable");

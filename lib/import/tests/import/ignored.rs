@@ -148,17 +148,6 @@ fn a_sync_group_without_instances_is_listed_as_a_whole() {
 }
 
 #[test]
-fn the_advice_about_a_reversed_weight_is_reversed() {
-    let lines =
-        "track_interface {\neth2 weight 12 reverse\n}\nvirtual_routes {\n10.9.0.0/16 dev eth2\n}";
-    let list = told(&imported(&instance("a", 1, lines)));
-    assert!(
-        list.contains("`weight = -12`, `reverse = true` in plugins/health.toml"),
-        "{list}"
-    );
-}
-
-#[test]
 fn files_of_one_name_are_told_with_their_folders() {
     let text = instance("a", 1, "wrong");
     let files = [
