@@ -300,7 +300,7 @@ fn tracked<'t>(
         for (group, both, is_member) in trackers {
             for (node, block) in child(&both, list).into_iter().enumerate() {
                 for entry in block.into_iter().flat_map(|it| it.block()) {
-                    let name = entry.word(0);
+                    let name = top.names.check(node, list, entry.word(0));
                     let blocks = known.get(name).copied();
                     if kind != Kind::Interface && blocks.is_none() {
                         let why = "nothing of this name is defined";

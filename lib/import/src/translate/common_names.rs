@@ -1,4 +1,4 @@
-//! Names that both nodes' instances and sync groups have in common. In keepalived a name is one of its node: two instances
+//! Names that both nodes' instances, sync groups and checks have in common. In keepalived a name is one of its node: two instances
 //! are the same one if they speak to each other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,11 +8,13 @@ use super::address::address;
 use crate::toml::Each;
 use crate::tree::Statement;
 
-/// Names of the second node's instances and groups that are others in the files, by the name in its own file.
+/// Names of the second node's instances, groups and checks that are others in the files, by the name in its own file.
 #[derive(Debug, Default)]
 pub struct CommonNames {
     instances: BTreeMap<String, String>,
     groups: BTreeMap<String, String>,
+    /// By kind and name.
+    checks: BTreeMap<String, String>,
 }
 
 /// Ways to know the same instance, the surest first.
@@ -27,6 +29,9 @@ const WAYS: [fn(&Statement) -> Option<String>; 3] = [
     |it| Some(format!("{} {}", router(it)?, first_address(it)?)),
     |it| Some(it.word(1).to_owned()),
 ];
+
+/// Kinds of checks that are defined before they are tracked.
+const CHECKS: [&str; 3] = ["script", "process", "file"];
 
 impl CommonNames {
     pub fn new(trees: Each<&[Statement]>, nodes: &Each<String>) -> Self {
@@ -77,7 +82,35 @@ impl CommonNames {
             };
             common.groups.extend(other_name(group, &name));
         }
+        for kind in CHECKS {
+            common.name_checks(kind, trees);
+        }
         common
+    }
+
+    /// Checks that one node alone has are the same one if all their lines are.
+    fn name_checks(&mut self, kind: &str, trees: Each<&[Statement]>) {
+        let [one, two] = trees.map(|tree| {
+            let checks = tree.iter().filter(|it| check_kind(it.word(0)) == kind);
+            let checks: BTreeMap<&str, &Statement> = checks.map(|it| (it.word(1), it)).collect();
+            checks
+        });
+        let lines = |it: &Statement| it.block().iter().map(Statement::text).collect::<Vec<_>>();
+        let free = one.iter().filter(|it| !two.contains_key(it.0));
+        let mut free: HashMap<_, _> = free.map(|(name, it)| (lines(it), *name)).collect();
+        for (name, check) in two.iter().filter(|it| !one.contains_key(it.0)) {
+            if let Some(same) = free.remove(&lines(check)) {
+                self.checks
+                    .insert(format!("{kind} {name}"), same.to_owned());
+            }
+        }
+    }
+
+    /// Name in the files of a node's check, by the word of its block or of a list.
+    pub fn check<'n>(&'n self, node: usize, word: &str, name: &'n str) -> &'n str {
+        let key = format!("{} {name}", check_kind(word));
+        let other = self.checks.get(&key).filter(|_| node == 1);
+        other.map_or(name, String::as_str)
     }
 
     /// Name in the files of a node's instance.
@@ -92,9 +125,15 @@ impl CommonNames {
         match block.word(0) {
             "vrrp_instance" => self.instance(node, name),
             "vrrp_sync_group" if node == 1 => self.groups.get(name).map_or(name, String::as_str),
-            _ => name,
+            word => self.check(node, word, name),
         }
     }
+}
+
+/// Kind of a check: `vrrp_script`, `track_script` and so on.
+fn check_kind(word: &str) -> &str {
+    word.trim_start_matches("vrrp_")
+        .trim_start_matches("track_")
 }
 
 /// The first virtual address, which decides about the family.

@@ -88,6 +88,28 @@ fn sync_groups_are_the_same_by_their_members() {
 }
 
 #[test]
+fn checks_are_the_same_by_their_lines() {
+    let text = |check: &str, path: &str| {
+        format!(
+            "vrrp_script {check} {{\nscript {path}\nweight -9\n}}\n{}",
+            instance(
+                "a",
+                "eth0",
+                1,
+                "10.0.0.1",
+                &format!("track_script {{\n{check}\n}}")
+            )
+        )
+    };
+    let import = of_two(&text("own", "/s"), &text("other", "/s"));
+    let health = &import.texts["plugins/health.toml"];
+    assert_eq!(health.matches("[[script]]").count(), 1, "{health}");
+    assert!(!told(&import).contains("tracks it"), "{}", told(&import));
+    let import = of_two(&text("own", "/s"), &text("other", "/t"));
+    assert!(told(&import).contains("own: only r1 tracks it"));
+}
+
+#[test]
 fn a_name_alone_does_not_make_instances_the_same() {
     // crossed names, and interfaces that are called otherwise
     let import = of_two(
