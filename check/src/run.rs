@@ -1,8 +1,9 @@
 //! `spared check`: prints the faults of all files, what this machine lacks for the configuration, what the plugins of
 //! the running daemon find in other programs, and a last line with the counts.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write, stdout};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -20,15 +21,15 @@ use crate::{Finding, Severity, plugin_checks, summary};
 pub fn run(options: &Options) -> u8 {
     let path = options.config();
     if let Some(closed) = closed(&path) {
-        println!(
-            "{}: permission denied: run `spared check` as root",
-            closed.display()
-        );
+        let path = closed.display();
+        say(format!(
+            "{path}: permission denied: run `spared check` as root"
+        ));
         return exit::PERMISSION;
     }
     let Some((setup, of_host)) = options.read_all() else {
         let unread = Unread::NoFile(path);
-        println!("{unread}");
+        say(&unread);
         return unread.code();
     };
     let mut noted = Vec::new();
@@ -39,7 +40,7 @@ pub fn run(options: &Options) -> u8 {
     let setup = setup.filter(|_| of_host.is_empty());
     let faults = summary::by_place(&path, of_host, of_plugins.unwrap_or_default());
     for fault in &faults {
-        println!("{fault}");
+        say(fault);
     }
     let mut findings = setup.as_ref().map(crate::examine).unwrap_or_default();
     findings.extend(noted);
@@ -50,7 +51,7 @@ pub fn run(options: &Options) -> u8 {
             .flat_map(|setup| plugin_checks::ask(setup, &options.runtime_dir)),
     );
     for finding in &findings {
-        println!("{finding}");
+        say(finding);
     }
     let is_broken = findings.iter().any(|it| it.severity == Severity::Error);
     let counts = summary::counts(&faults, &findings);
@@ -67,8 +68,13 @@ pub fn run(options: &Options) -> u8 {
         (true, true) => (exit::UNAVAILABLE, counts),
         (false, _) => (exit::CONFIG, counts),
     };
-    println!("{last}");
+    say(last);
     code
+}
+
+/// Prints a line; a reader that has seen enough, such as head, ends nothing.
+fn say(line: impl Display) {
+    let _ = writeln!(stdout(), "{line}");
 }
 
 /// A file of the configuration, or its folder, that this user may not read.

@@ -1,5 +1,6 @@
 //! Starts and ends of the daemon: what is left behind, what is refused, what is reported.
 
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -153,6 +154,17 @@ fn a_wrong_plugin_file_keeps_that_plugin_from_running_and_no_other() {
         "{}",
         faulty.why
     );
+}
+
+#[test]
+fn check_has_its_result_for_a_reader_that_is_gone_as_well() {
+    let Some(lab) = Alone::new() else { return };
+    lab.enable("vrrp", &VRRP.replace("vrid = 50", "vrid = 300"));
+    let (reader, writer) = UnixStream::pair().unwrap();
+    drop(reader);
+    let mut command = lab.command("check");
+    command.stdout(std::os::fd::OwnedFd::from(writer));
+    assert_eq!(command.status().unwrap().code(), Some(78));
 }
 
 #[test]
