@@ -22,9 +22,6 @@ use crate::output::say;
 use crate::{as_root, keygen, pair, used};
 use disk::Disk;
 
-/// Folder of hooks, where service.toml names none.
-const HOOKS: &str = "/etc/spared/hooks";
-
 /// Prints what was found and the steps, and returns the exit code.
 pub fn run(args: &Args, import: &Import) -> u8 {
     if !import.dry_run {
@@ -130,13 +127,11 @@ fn keep_changes(
     ))
 }
 
-/// Names the folder of the hooks, if the plugin does not look there by itself.
+/// Names the folder of the hooks.
 fn name_hooks(folder: &Folder, texts: &mut Texts) {
     let path = absolute(folder.path()).join("hooks");
     if let Some(service) = texts.get_mut("plugins/service.toml") {
-        if path != Path::new(HOOKS) {
-            *service += &format!("hooks = {}\n", toml_text(&path.display().to_string()));
-        }
+        *service += &format!("hooks = {}\n", toml_text(&path.display().to_string()));
     }
 }
 

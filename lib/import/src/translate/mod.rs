@@ -141,7 +141,7 @@ pub fn translate(
         texts.insert("plugins/health.toml".to_owned(), health);
     }
     if !hooks.is_empty() {
-        let service = "# hooks of keepalived's scripts: folder hooks beside plugins\n";
+        let service = "# keepalived's scripts\n";
         texts.insert("plugins/service.toml".to_owned(), service.to_owned());
     }
     texts.extend(hooks);
