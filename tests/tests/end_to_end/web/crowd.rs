@@ -32,6 +32,8 @@ const MEMORY_MAX_KB: u64 = 12 * 1024;
 const GROWTH_MAX_KB: u64 = 512;
 /// Time from which on growth says something.
 const LONG: Duration = Duration::from_secs(300);
+/// Processor time in ms per s that an open page may cost both nodes: 2 % of a processor.
+const OPEN_MAX: f64 = 20.0;
 /// Time in which somebody else must be served.
 const SERVED: Duration = Duration::from_secs(2);
 
@@ -248,6 +250,9 @@ mod alone {
                 "processor ms per s of both nodes: {without:.2}, with an open page {with:.2}: {:.2} % of a processor more",
                 (with - without) / 10.0
             );
+            if with - without > OPEN_MAX {
+                return Err(format!("an open page may cost {OPEN_MAX} ms per s").into());
+            }
             Ok(())
         });
     }
