@@ -107,7 +107,7 @@ impl Node {
         self.options = options.iter().map(|it| (*it).to_owned()).collect();
     }
 
-    fn command(&self, verb: &str) -> Command {
+    pub fn command(&self, verb: &str) -> Command {
         const EXE: &str = env!("CARGO_BIN_EXE_spared");
         let mut words = self.starts.iter().map(String::as_str).chain([EXE]);
         let mut command = self.namespace.command(words.next().unwrap_or(EXE));

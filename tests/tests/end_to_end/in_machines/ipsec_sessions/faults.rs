@@ -71,7 +71,7 @@ pub fn move_at_random(
     road: &mut Road,
     mut active: usize,
     seconds: u64,
-    pause_ms: Range<u64>,
+    pause_ms: Range<usize>,
 ) -> Result<()> {
     let assigned = road.addresses()?;
     let recorder = road.tunnelled.record_unprotected()?;
@@ -79,8 +79,10 @@ pub fn move_at_random(
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut faults = Vec::new();
     while Instant::now() < until {
-        let pause_ms = pause_ms.start + random.below(pause_ms.end - pause_ms.start);
-        sleep(Duration::from_millis(pause_ms));
+        sleep(
+            Duration::from_millis(pause_ms.start as u64)
+                + random.time(pause_ms.end - pause_ms.start),
+        );
         let next = 1 - active;
         let is_death = random.below(3) == 0;
         faults.push(if is_death { "death" } else { "switchover" });
