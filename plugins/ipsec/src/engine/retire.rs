@@ -271,7 +271,10 @@ impl Engine {
         if is_carried {
             self.jump_above(now_ns, &id, &numbers);
         }
-        if let Some(held) = self.store.held.sas.get_mut(&id).filter(|_| !is_carried) {
+        let held = self.store.held.sas.get_mut(&id).filter(|_| !is_carried);
+        // what a node sent long ago may be less than what another one sent later
+        let held = held.filter(|it| numbers.replay.oseq >= it.sa.replay.oseq);
+        if let Some(held) = held {
             held.update_numbers(now_ns, numbers);
         }
     }

@@ -144,7 +144,7 @@ impl Member {
     }
 }
 
-/// Whether a connection is admitted.
+/// Answer to a connection that asks for a place.
 #[derive(Debug)]
 pub enum Admission {
     Place(Place),

@@ -561,3 +561,26 @@ fn the_winner_of_a_conflict_sends_above_all_that_the_loser_sent() {
         }
     }
 }
+
+#[test]
+fn what_the_loser_sent_long_ago_does_not_lower_what_the_winner_sent() {
+    let mut pair = Pair::settled(1);
+    pair.cut();
+    pair.activate(1);
+    pair.carry(0, &out_of(0), 10);
+    pair.role(0, false);
+    pair.carry(1, &out_of(0), 5_000);
+    pair.run(S);
+    pair.role(1, false);
+    pair.run(S);
+    let sent = pair.nodes[1].engine.store.held.sas[&out_of(0)]
+        .sa
+        .replay
+        .oseq;
+    pair.link();
+    pair.run(3 * S);
+    for node in [0, 1] {
+        let held = &pair.nodes[node].engine.store.held.sas[&out_of(0)];
+        assert!(held.sa.replay.oseq >= sent, "node {node}");
+    }
+}
