@@ -34,6 +34,8 @@ const GROWTH_MAX_KB: u64 = 512;
 const LONG: Duration = Duration::from_secs(300);
 /// Processor time in ms per s that an open page may cost both nodes: 2 % of a processor.
 const OPEN_MAX: f64 = 20.0;
+/// Share of an idle pair's processor time that pages may take at which nobody looks.
+const REST_MAX: f64 = 0.02;
 /// Time in which somebody else must be served.
 const SERVED: Duration = Duration::from_secs(2);
 
@@ -202,13 +204,16 @@ fn catch_up(stream: &mut Stream) -> Result<()> {
     Ok(())
 }
 
-/// Processor time of both nodes in ms per s, over this time.
-fn processor(pair: &Linked<'_>, span: Duration) -> f64 {
-    let pids: Vec<u32> = pair.routers.iter().flat_map(Router::pids).collect();
-    let used = || pids.iter().map(|pid| usage(*pid).0).sum::<Duration>();
-    let before = used();
+/// Processor time of both nodes, and of their workers of the page alone, in ms per s, over this time.
+fn processor(pair: &Linked<'_>, span: Duration) -> Result<[f64; 2]> {
+    let nodes: Vec<u32> = pair.routers.iter().flat_map(Router::pids).collect();
+    let workers = vec![worker(pair, 0)?, worker(pair, 1)?];
+    let used = |pids: &Vec<u32>| pids.iter().map(|pid| usage(*pid).0).sum::<Duration>();
+    let before = [used(&nodes), used(&workers)];
     thread::sleep(span);
-    ms(used().saturating_sub(before)) / span.as_secs_f64()
+    let [of_nodes, of_workers] = before;
+    let spent = [used(&nodes) - of_nodes, used(&workers) - of_workers];
+    Ok(spent.map(|it| ms(it) / span.as_secs_f64()))
 }
 
 mod alone {
@@ -236,13 +241,16 @@ mod alone {
             served(&pair, active)?;
             let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
             let browser = Browser::new(&lab.lan, address(active), &certificate(lab, active))?;
-            let (mut without, mut with) = (0.0, 0.0);
+            let (mut without, mut at_rest, mut with) = (0.0, 0.0, 0.0);
             let (turns, span) = (4, Duration::from_secs(15));
             for _ in 0..turns {
-                without += processor(&pair, span) / f64::from(turns);
+                let [nodes, workers] = processor(&pair, span)?;
+                without += nodes / f64::from(turns);
+                at_rest += workers / f64::from(turns);
                 let mut stream = browser.begin("GET /events", &bearer)?;
                 read_until(&mut stream, "data: ")?;
-                with += processor(&pair, span) / f64::from(turns);
+                let [nodes, _] = processor(&pair, span)?;
+                with += nodes / f64::from(turns);
                 drop(stream);
                 thread::sleep(Duration::from_secs(2));
             }
@@ -250,6 +258,13 @@ mod alone {
                 "processor ms per s of both nodes: {without:.2}, with an open page {with:.2}: {:.2} % of a processor more",
                 (with - without) / 10.0
             );
+            println!(
+                "of these the page takes {at_rest:.2} while nobody looks, {:.1} %",
+                100.0 * at_rest / without
+            );
+            if at_rest > REST_MAX * without {
+                return Err("a page at which nobody looks may cost 2 % of an idle pair".into());
+            }
             if with - without > OPEN_MAX {
                 return Err(format!("an open page may cost {OPEN_MAX} ms per s").into());
             }
