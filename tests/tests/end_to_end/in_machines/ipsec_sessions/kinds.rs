@@ -197,8 +197,11 @@ fn sessions_of_every_kind_follow() {
 #[ignore = "ten minutes: make soak-ipsec"]
 fn sessions_of_every_kind_follow_whatever_happens_for_ten_minutes() {
     scenario(0, |lab| {
-        let lines = "dpd_delay = 10s\n rekey_time = 90s\n over_time = 300s\n reauth_time = 0";
-        let setup = all_kinds(lines, "rekey_time = 45s\n life_time = 300s");
+        let lines = "dpd_delay = 10s\n rekey_time = 90s\n rand_time = 10s\n over_time = 300s\n reauth_time = 0";
+        let setup = all_kinds(
+            lines,
+            "rekey_time = 45s\n rand_time = 5s\n life_time = 300s",
+        );
         let (mut road, first) = Road::start_prepared(lab, setup, certify)?;
         road.call()?;
         road.wait_followed(first)?;
