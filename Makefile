@@ -284,7 +284,7 @@ soak-dhcp: ## twenty thousand leases of every format
 	@$(needs) build
 	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
 
-soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on, in SPARED_SHARDS (10) processes at once; pools; verdicts beside faults; then IKE sessions of every kind over faults, the random ones for SPARED_SECONDS (180); switchovers without a loss
+soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on, in SPARED_SHARDS (10) processes at once; pools; verdicts beside faults; then IKE sessions of every kind over faults, the random ones for SPARED_SECONDS (180, those of every kind 600); switchovers without a loss
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
 	code=0; \
