@@ -60,7 +60,7 @@ pub enum Effect {
     PolicyHeld(PolicyId),
     /// A policy is no longer to be installed.
     PolicyReleased(PolicyId),
-    /// Last numbers that the peer received before it became backup.
+    /// Last numbers that the peer received, or sent, before it became backup.
     FormerNumbers(SaId, Box<Numbers>),
 }
 

@@ -16,7 +16,7 @@
 //! policy     body ...
 //! interfaces selector n 8, ..., offload n 8, ..., flags 8 if n > 0
 //! name       connection n 8, ..., child n 8, ... if n > 0
-//! numbers    origin 8 (0 kernel, 1 copy, 2 last received), silent 32, oseq 64, seq 64, window 32,
+//! numbers    origin 8 (0 kernel, 1 copy, 2 former role), silent 32, oseq 64, seq 64, window 32,
 //!            words 8, bits 32 ...; words 255: 32 bits of the old form;
 //!            bytes 64, packets 64, age 64, used 8, since 64 if used, threshold 32, packets a second 32
 //! all        unsure 8, exact 8

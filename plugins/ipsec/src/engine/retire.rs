@@ -1,6 +1,6 @@
-//! Gives up tunnels: their SAs move from the kernel into memory, and the peer learns what was received last.
+//! Gives up tunnels: their SAs move from the kernel into memory, and the peer learns what was received and sent last.
 //!
-//! The numbers received last go on the replica's lane, with a mark of their own: the record is the peer's by then. Both
+//! The last numbers go on the replica's lane, with a mark of their own: the record is the peer's by then. Both
 //! windows are merged in the kernel that carries the tunnel, never in a record.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::SECOND;
 use crate::codec::body::policy_with_own_reqids;
 use crate::sa::{Direction, Policy, Replay, SaId};
 use crate::store::{HeldSa, ReservedMemory};
-use crate::wire::{Numbers, Origin};
+use crate::wire::Numbers;
 
 /// Longest time to wait for a reading.
 const READING_NS: u64 = SECOND;
@@ -129,10 +129,7 @@ impl Engine {
     fn report_last_sent(&mut self, id: &SaId) {
         let now_ns = self.store.now_ns;
         if let Some(known) = self.store.sas.get(id) {
-            let numbers = Numbers {
-                origin: Origin::Former,
-                ..known.numbers(now_ns)
-            };
+            let numbers = known.former_numbers(now_ns);
             self.store.lane.put_last_sent(*id, numbers);
         }
     }
@@ -240,11 +237,9 @@ impl Engine {
                 held.sa.replay.clone_from(&known.sa.replay);
             }
             if is_up {
-                let numbers = Numbers {
-                    origin: Origin::Former,
-                    ..known.numbers(now_ns)
-                };
-                store.lane.put_last_received(*id, numbers);
+                store
+                    .lane
+                    .put_last_received(*id, known.former_numbers(now_ns));
             }
         }
         self.queue_numbers();

@@ -186,18 +186,11 @@ mod tests {
 
     #[test]
     fn a_fast_sa_that_was_silent_for_a_day_jumps_beyond_all_that_it_may_have_sent() {
-        let usage = SaUsage {
-            pace: Pace {
-                threshold: 0,
-                packets_per_s: 1_000_000,
-            },
-            silent_ns: 86_400 * SECOND,
-            is_exact: false,
-            is_stopped: false,
-            is_own: false,
-            separated_ns: 0,
+        let pace = Pace {
+            threshold: 0,
+            packets_per_s: 1_000_000,
         };
-        let jumped = jumped(0, true, usage, &Settings::default());
+        let jumped = jumped_once(0, true, pace, 86_400 * SECOND, &Settings::default());
         assert_eq!(jumped, Some(86_401 * 1_000_000 * 10));
     }
 }

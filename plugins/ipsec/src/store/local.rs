@@ -82,6 +82,14 @@ impl LocalSa {
         }
     }
 
+    /// Returns its numbers as the last ones of a role that has left.
+    pub fn former_numbers(&self, now_ns: u64) -> Numbers {
+        Numbers {
+            origin: Origin::Former,
+            ..self.numbers(now_ns)
+        }
+    }
+
     pub fn set_threshold(&mut self, threshold: u32) {
         self.threshold_before = self.threshold_before.max(self.threshold);
         self.threshold = threshold;
