@@ -3,14 +3,15 @@
 //! program of its own, as two plugins do not fit into one.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use spared_ipsec::codec::hold::HeldTraffic;
+use spared_ipsec::codec::hold::{HeldTraffic, MARK};
+use spared_ipsec::codec::port_guard::Ends;
 use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
-use spared_ipsec::kernel::{Hold, Kernel, ReadPart, Silence};
+use spared_ipsec::kernel::{Hold, Kernel, PortGuard, ReadPart, Silence, remove_port_guard};
 use spared_ipsec::sa::{Body, Life, Policy, Replay, ReplayForm, Sa};
 use spared_netlink::PacketQueue;
 use spared_tests::Result;
@@ -294,6 +295,112 @@ fn from_silent_addresses_all_leaves_but_what_could_end_a_tunnel() {
         silence.set(silent)?;
         silence.set(BTreeSet::new())?;
         assert_eq!(farewells(SILENT[0]), 6);
+        assert_eq!(namespace.shell("nft list ruleset")?, "");
+        Ok(())
+    };
+    namespace.run(work).expect("the kernel does as told");
+}
+
+const HA_PORT: u16 = 4510;
+const CHARON: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+const PLUGIN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Sends from one address to the other, or waits at the first one; says which messages came.
+const STRANGER: &str = "\
+import os, socket, sys
+user = int(sys.argv.pop(1))
+os.setgroups([]); os.setgid(user); os.setuid(user)
+it = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+it.bind((sys.argv[1], int(sys.argv[2])))
+it.settimeout(0.5)
+try:
+    if len(sys.argv) > 3:
+        it.sendto(b'stranger', (sys.argv[3], 4510))
+    print(it.recv(99) if len(sys.argv) == 3 else 'sent')
+except OSError as error:
+    print('nothing:', error)
+";
+
+const NOBODY: u32 = 65_534;
+/// User of the plugin.
+const PLUGINS: u32 = 65_533;
+
+/// Runs the program of a user without rights.
+fn stranger(namespace: &Namespace, user: u32, words: &str) -> Result<String> {
+    let program = std::env::temp_dir().join(format!("spared-stranger-{}.py", std::process::id()));
+    std::fs::write(&program, STRANGER)?;
+    let said = namespace.shell(&format!("python3 {} {user} {words}", program.display()));
+    std::fs::remove_file(&program)?;
+    said
+}
+
+/// Returns true if what a program of this user sends to this address arrives there.
+fn reaches(namespace: &Namespace, user: u32, address: Ipv4Addr) -> Result<bool> {
+    let socket = UdpSocket::bind((address, HA_PORT))?;
+    socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+    stranger(namespace, user, &format!("127.0.0.3 {HA_PORT} {address}"))?;
+    Ok(socket.recv(&mut [0; 16]).is_ok())
+}
+
+/// Returns true if a stranger in the place of the plugin gets what charon says.
+fn overhears(namespace: &Namespace) -> Result<bool> {
+    let charon = UdpSocket::bind((CHARON, HA_PORT))?;
+    std::thread::scope(|scope| {
+        let listens = scope.spawn(|| {
+            namespace
+                .run(|| stranger(namespace, NOBODY, &format!("{PLUGIN} {HA_PORT}")))
+                .map_err(|error| error.to_string())
+        });
+        while !listens.is_finished() {
+            let _ = charon.send_to(b"keys", (PLUGIN, HA_PORT));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let said = listens.join().expect("a thread")?;
+        Ok(said.contains("keys"))
+    })
+}
+
+#[test]
+fn other_users_neither_send_to_charons_ha_nor_get_what_it_says() {
+    let Some(namespace) = Namespace::or_skip("ha") else {
+        return;
+    };
+    let work = || {
+        assert!(overhears(&namespace)?, "without rules it is possible");
+        assert!(reaches(&namespace, NOBODY, PLUGIN)?);
+        let mut guard = PortGuard::open(Ends {
+            port: HA_PORT,
+            plugin: PLUGIN,
+            user: PLUGINS,
+        })?;
+        guard.keep(0);
+        let is_guarded = || -> Result<bool> {
+            Ok(!overhears(&namespace)?
+                && !reaches(&namespace, NOBODY, PLUGIN)?
+                && !reaches(&namespace, NOBODY, CHARON)?)
+        };
+        assert!(is_guarded()?, "{}", namespace.shell("nft list ruleset")?);
+
+        // the plugin and charon
+        let charon = UdpSocket::bind((CHARON, HA_PORT))?;
+        let plugin = UdpSocket::bind((PLUGIN, HA_PORT))?;
+        socket2::SockRef::from(&plugin).set_mark(MARK)?;
+        for (from, to, address) in [(&charon, &plugin, PLUGIN), (&plugin, &charon, CHARON)] {
+            from.send_to(b"keys", (address, HA_PORT))?;
+            to.set_read_timeout(Some(Duration::from_secs(2)))?;
+            assert_eq!(to.recv(&mut [0; 16])?, 4);
+        }
+        drop((charon, plugin));
+        assert!(reaches(&namespace, PLUGINS, CHARON)?);
+
+        namespace.nft("flush ruleset")?;
+        guard.keep(5_000_000_000);
+        assert!(overhears(&namespace)?, "it looks every ten seconds");
+        guard.keep(10_000_000_000);
+        assert!(is_guarded()?);
+        namespace.nft("flush chain inet spared-ipsec-ha output")?;
+        guard.keep(20_000_000_000);
+        assert!(is_guarded()?);
+        remove_port_guard();
         assert_eq!(namespace.shell("nft list ruleset")?, "");
         Ok(())
     };

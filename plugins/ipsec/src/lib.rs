@@ -129,7 +129,7 @@ impl Io for Ipsec {
             Some(node) if fd == node.addresses.fd() => self.read_addresses(engine, now_ns),
             Some(node) if Some(fd) == node.silence.fd() => node.restore_silence(),
             Some(node) if Some(fd) == node.charon.fd() => {
-                for message in node.charon.messages() {
+                for message in node.charon.messages(now_ns) {
                     engine.handle_charon_message(now_ns, message.bytes());
                 }
             }

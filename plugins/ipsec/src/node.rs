@@ -71,7 +71,7 @@ impl Node {
         engine.handle_saved_unadopted(host.now(), &unadopted.read());
         engine.handle_saved_separation(host.now(), &separation.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
-        let charon = Charon::open(settings.adopt.socket.is_some());
+        let charon = Charon::open(host.now(), settings.adopt.socket.is_some());
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
         for fd in [kernel.fd(), addresses.fd()].into_iter().chain(charon.fd()) {
@@ -142,7 +142,7 @@ impl Node {
                 engine.handle_detached(now_ns, detached);
             }
             Action::Segment(is_active, version) => {
-                if let Some(fd) = self.charon.open_again() {
+                if let Some(fd) = self.charon.open_again(now_ns) {
                     host.watch_fd(fd, Interest::READ)?;
                 }
                 let done = self.charon.set_segment(version, is_active);

@@ -114,11 +114,32 @@ pub(super) fn bitwise_and(out: &mut Vec<u8>, mask: &[u8]) {
 }
 
 pub(super) fn compare(out: &mut Vec<u8>, bytes: &[u8]) {
+    compare_by(out, NFT_CMP_EQ, bytes);
+}
+
+fn compare_by(out: &mut Vec<u8>, operator: u32, bytes: &[u8]) {
     expression(out, "cmp", |out| {
         number(out, NFTA_CMP_SREG, NFT_REG_1);
-        number(out, NFTA_CMP_OP, NFT_CMP_EQ);
+        number(out, NFTA_CMP_OP, operator);
         value(out, NFTA_CMP_DATA, bytes);
     });
+}
+
+/// Continues the rule if the packet was sent by a program of another user than these.
+pub(super) fn sent_by_others_than(out: &mut Vec<u8>, users: &[u32]) {
+    for user in users {
+        load_meta(out, NFT_META_SKUID);
+        compare_by(out, NFT_CMP_NEQ, &user.to_ne_bytes());
+    }
+}
+
+/// Continues the rule if the socket that gets the packet has another mark.
+pub(super) fn for_unmarked_socket(out: &mut Vec<u8>, mark: u32) {
+    expression(out, "socket", |out| {
+        number(out, NFTA_SOCKET_KEY, NFT_SOCKET_MARK);
+        number(out, NFTA_SOCKET_DREG, NFT_REG_1);
+    });
+    compare_by(out, NFT_CMP_NEQ, &mark.to_ne_bytes());
 }
 
 pub(super) fn verdict(out: &mut Vec<u8>, code: i32, chain: Option<&str>) {

@@ -7,6 +7,7 @@ mod esp;
 mod forwarded;
 mod hold;
 mod larval_drop;
+mod port_guard;
 mod routes;
 mod rule;
 mod silence;
@@ -25,6 +26,7 @@ use context::KernelContext;
 pub use addresses::Addresses;
 pub use forwarded::forwarded;
 pub use hold::Hold;
+pub use port_guard::{PortGuard, remove_port_guard};
 pub use routes::Routes;
 pub use silence::Silence;
 

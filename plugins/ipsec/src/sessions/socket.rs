@@ -2,16 +2,21 @@
 //!
 //! charon's messages have keys in them, and no proof of who sent them. Any program may bind a port of the loopback
 //! interface, so this end is connected to charon's, and neither sends nor reads anything before the kernel says that the
-//! socket there is of charon's user.
+//! socket there is of charon's user; and rules of nf_tables keep other users from sending to either end, and from getting
+//! what charon sends while this end is not bound. These stay when the plugin ends.
 
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use socket2::SockRef;
 use zeroize::Zeroizing;
 
+use crate::codec::hold::MARK;
+use crate::codec::port_guard::Ends;
 use crate::engine::NotTold;
+use crate::kernel::{PortGuard, remove_port_guard};
 use crate::sa::Body;
 use crate::sessions::message::{self, MESSAGE_MAX};
 
@@ -28,6 +33,8 @@ const READS_MAX: usize = 256;
 
 pub struct Charon {
     socket: Option<UdpSocket>,
+    /// None without an IKE daemon, or without nf_tables.
+    guard: Option<PortGuard>,
     /// An IKE daemon can be asked.
     has_daemon: bool,
     /// Reason why there is no socket.
@@ -38,19 +45,30 @@ pub struct Charon {
 
 impl Charon {
     /// Opens the socket, if an IKE daemon can be asked. Without the socket sessions do not follow, and all else does.
-    pub fn open(has_daemon: bool) -> Self {
+    pub fn open(now_ns: u64, has_daemon: bool) -> Self {
+        let ends = Ends {
+            port: PORT,
+            plugin: PLUGIN,
+            user: rustix::process::geteuid().as_raw(),
+        };
         let mut charon = Self {
             socket: None,
+            guard: has_daemon.then(|| PortGuard::open(ends).ok()).flatten(),
             has_daemon,
             fault: None,
             was_charons: false,
         };
-        charon.open_again();
+        if has_daemon {
+            charon.open_again(now_ns);
+        } else {
+            remove_port_guard();
+        }
         charon
     }
 
     /// Tries to open the socket if there is none; returns its descriptor if it is new.
-    pub fn open_again(&mut self) -> Option<RawFd> {
+    pub fn open_again(&mut self, now_ns: u64) -> Option<RawFd> {
+        self.keep_guard(now_ns);
         if self.socket.is_some() || !self.has_daemon {
             return None;
         }
@@ -67,12 +85,19 @@ impl Charon {
         self.fd()
     }
 
+    fn keep_guard(&mut self, now_ns: u64) {
+        if let Some(guard) = &mut self.guard {
+            guard.keep(now_ns);
+        }
+    }
+
     pub fn fd(&self) -> Option<RawFd> {
         self.socket.as_ref().map(|it| it.as_fd().as_raw_fd())
     }
 
     /// Returns charon's messages that wait. Those of another program at charon's end are left out.
-    pub fn messages(&mut self) -> Vec<Body> {
+    pub fn messages(&mut self, now_ns: u64) -> Vec<Body> {
+        self.keep_guard(now_ns);
         let mut messages = self.received();
         if !messages.is_empty() && !self.are_charons(charons_socket()) {
             log::warn!(
@@ -164,6 +189,7 @@ impl Charon {
 
 fn open() -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(SocketAddrV4::new(PLUGIN, PORT))?;
+    SockRef::from(&socket).set_mark(MARK)?;
     socket.connect(SocketAddrV4::new(CHARON, PORT))?;
     socket.set_nonblocking(true)?;
     let fd: BorrowedFd<'_> = socket.as_fd();
@@ -206,8 +232,11 @@ mod tests {
 
     #[test]
     fn messages_are_charons_while_its_user_has_its_end_and_once_after_that() {
-        let found = |user| Ok(Some(FoundSocket { user, waiting: 0 }));
-        let mut charon = Charon::open(false);
+        let found = |user| {
+            let waiting = 0;
+            Ok(Some(FoundSocket { user, waiting }))
+        };
+        let mut charon = Charon::open(0, false);
         assert!(!charon.are_charons(Ok(None)), "before it was there");
         assert!(!charon.are_charons(found(65534)));
         assert!(!charon.are_charons(Ok(None)), "of a stranger that ended");
