@@ -85,10 +85,15 @@ pub struct Sessions {
 impl Sessions {
     /// Handles a message of charon; returns the records that changed.
     pub fn handle(&mut self, now_ns: u64, message: Message) -> Vec<SessionId> {
-        self.expire(now_ns);
-        let Some(ike) = message.ike else {
-            return Vec::new();
-        };
+        let mut changed = self.expire(now_ns);
+        if let Some(ike) = message.ike {
+            changed.extend(self.handle_of(now_ns, ike, message));
+        }
+        changed
+    }
+
+    /// Handles a message about an IKE SA.
+    fn handle_of(&mut self, now_ns: u64, ike: IkeSpis, message: Message) -> Vec<SessionId> {
         if message.is_ikev1 || self.ikev1.contains(&ike) {
             self.note_ikev1(ike, message.kind);
             return Vec::new();
@@ -271,16 +276,16 @@ impl Sessions {
         forgotten
     }
 
-    /// Forgets IKE SAs whose far ends have not proven who they are in time, and rekeyings that were given up.
-    fn expire(&mut self, now_ns: u64) {
+    /// Forgets IKE SAs whose far ends have not proven who they are in time, and rekeyings that were given up; returns the
+    /// records that changed.
+    fn expire(&mut self, now_ns: u64) -> Vec<SessionId> {
         let is_late = |it: &IkeSpis| {
             let known = self.ikes.get(it);
             known.is_none_or(|it| now_ns.saturating_sub(it.since_ns) >= UNPROVEN_NS)
         };
         let late: Vec<IkeSpis> = self.unproven.iter().copied().filter(is_late).collect();
-        for ike in late {
-            self.remove_session(ike);
-        }
+        let late = late.into_iter();
+        late.flat_map(|ike| self.remove_session(ike)).collect()
     }
 
     fn if_proven(&self, ike: IkeSpis) -> Vec<SessionId> {
@@ -302,6 +307,19 @@ impl Sessions {
 
     fn has_successor(&self, ike: IkeSpis) -> bool {
         self.successor(ike).is_some()
+    }
+
+    /// IKE SAs in whose place these are.
+    pub fn predecessors(&self, successors: &BTreeSet<IkeSpis>) -> BTreeSet<IkeSpis> {
+        let replaced = |it: &IkeSpis| self.ikes.get(it).and_then(|it| it.replaces);
+        let mut found = BTreeSet::new();
+        for ike in successors {
+            let mut next = replaced(ike);
+            while let Some(ike) = next.filter(|it| found.insert(*it)) {
+                next = replaced(&ike);
+            }
+        }
+        found
     }
 
     fn children_of(&self, ike: IkeSpis) -> impl Iterator<Item = u32> {

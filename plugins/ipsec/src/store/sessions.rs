@@ -86,7 +86,13 @@ impl SessionStore {
 
     /// Takes a record of the peer.
     pub fn apply(&mut self, key: &TunnelKey, value: &[u8]) -> Result<Applied, Malformed> {
-        if self.held.len() >= TABLE_MAX {
+        let Sessions { ikes, children, .. } = &self.held;
+        let is_full = match key {
+            TunnelKey::Ike(spis, _) => ikes.len() >= TABLE_MAX && !ikes.contains_key(spis),
+            TunnelKey::Child(spi, _) => children.len() >= TABLE_MAX && !children.contains_key(spi),
+            _ => false,
+        };
+        if is_full {
             return Ok(Applied::Refused);
         }
         match key {
