@@ -71,7 +71,7 @@ impl Engine {
     pub fn handle_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         self.silence_roaming(now_ns);
         if self.is_replicating() {
-            self.begin_quiet();
+            self.begin_quiet(now_ns);
             self.switchover.drain = Drain::Quieting { deadline_ns };
             self.continue_drain();
         }
@@ -105,7 +105,7 @@ impl Engine {
         if !self.switchover.drain.expire(now_ns) {
             return;
         }
-        self.update_quiet();
+        self.update_quiet(now_ns);
         self.store.lane.end_exact();
         self.mark_dirty();
     }

@@ -445,6 +445,7 @@ impl Engine {
                 // addresses may have come later than their role
                 self.take_over(now_ns, false);
                 self.update_sides_and_records(now_ns);
+                self.update_quiet(now_ns);
             }
             self.forget_failed();
         } else {

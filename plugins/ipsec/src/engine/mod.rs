@@ -276,6 +276,9 @@ impl Engine {
         self.store.ends.configure(&settings);
         self.settings = settings;
         self.update_sides_and_records(now_ns);
+        if self.is_active() {
+            self.update_quiet(now_ns);
+        }
     }
 
     /// Handles the bytes of [`Action::SaveEnded`] of an earlier run.
@@ -324,7 +327,9 @@ impl Engine {
     /// Handles entries of a reading.
     pub fn handle_entries(&mut self, now_ns: u64, entries: Vec<XfrmEvent>) {
         for entry in entries {
-            self.handle_event(now_ns, entry);
+            if !self.is_former_sa(&entry) {
+                self.handle_event(now_ns, entry);
+            }
         }
     }
 

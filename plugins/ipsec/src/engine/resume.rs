@@ -124,6 +124,11 @@ impl Resume {
         matches!(self.stage, Stage::None)
     }
 
+    /// True if no packets wait any more.
+    pub fn is_over(&self) -> bool {
+        self.is_none() && self.step_ns.is_none()
+    }
+
     fn is_prepared(&self) -> bool {
         matches!(self.stage, Stage::Prepared)
     }
@@ -140,6 +145,8 @@ impl Engine {
         self.end_resume(now_ns);
         if self.is_up() && self.is_planned(now_ns) {
             self.switchover.resume.prepare();
+            // what waits is replaced, and with it the protection of a batch
+            self.put_batch_back(now_ns);
             self.push_action(Action::Hold(self.held_traffic()));
         }
     }
@@ -255,6 +262,8 @@ impl Engine {
     /// Releases more packets: the next step of the end, or the forwarded ones while those of programs wait.
     fn release_more(&mut self, now_ns: u64) {
         match self.switchover.resume.stage {
+            // a batch of charon's children has begun since: it ends that itself
+            Stage::None if self.ike.feed.is_in_batch() => {}
             Stage::None => self.push_action(Action::EndHold),
             // a switchover that has begun since holds packets again, and ends that itself
             Stage::Prepared => {}

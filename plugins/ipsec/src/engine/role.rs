@@ -21,7 +21,7 @@ impl Engine {
         let was_active = self.is_active();
         if !active {
             // before its SAs are the peer's
-            self.abort_batch(now_ns);
+            self.put_batch_back(now_ns);
         }
         self.store.is_active = self.roles.is_active();
         self.switchover.drain.cancel();
@@ -53,6 +53,7 @@ impl Engine {
         if active {
             self.take_earlier_sas_if_read();
             self.begin_feed(now_ns);
+            self.update_quiet(now_ns);
         }
         self.set_routes();
         self.withhold();
@@ -83,7 +84,7 @@ impl Engine {
             self.update_sides(now_ns);
         }
         if is_active {
-            self.update_quiet();
+            self.update_quiet(now_ns);
         }
         self.set_routes();
         self.report_connections(now_ns);

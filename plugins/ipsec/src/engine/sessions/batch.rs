@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::super::resume::network_pair_of;
-use super::super::{Action, Change, Engine};
+use super::super::{Action, Change, Engine, XfrmEvent};
 use crate::MS;
 use crate::codec::body::{parked_policy, policy_with_own_reqids};
 use crate::codec::hold::{ESP, HeldTraffic, NewSas};
@@ -20,6 +20,8 @@ const CHILDREN_MAX: usize = 8;
 /// Time for charon to add the SAs of a batch. It takes a millisecond for each, and a second on a busy machine; an SA that it
 /// adds after that meets the one that was put back, which it then deletes.
 const ADD_NS: u64 = 2_000 * MS;
+/// Time for that while a switchover waits.
+const HURRY_NS: u64 = 100 * MS;
 /// Time for charon to put its policies, which some settings keep it from.
 const LEAD_NS: u64 = 500 * MS;
 
@@ -62,6 +64,11 @@ pub struct Batch {
 impl Batch {
     pub fn next_ns(&self) -> u64 {
         self.until_ns
+    }
+
+    /// Gives charon less time: it is to be quiet after this.
+    pub fn hurry(&mut self, now_ns: u64) {
+        self.until_ns = self.until_ns.min(now_ns + HURRY_NS);
     }
 
     /// Children with an SA of which this is true.
@@ -216,6 +223,7 @@ impl Engine {
             return;
         };
         for (id, replay) in detached {
+            self.reads.note_deleted(id);
             let known = self.store.sas.get_mut(&id);
             if let (Some(awaited), Some(known)) = (batch.awaited.get_mut(&id), known) {
                 if let Some(replay) = replay {
@@ -260,6 +268,14 @@ impl Engine {
             self.end_batch_if_complete(now_ns);
         }
         true
+    }
+
+    /// True if an entry of a reading is the SA that was deleted for charon's since the reading began.
+    pub(in super::super) fn is_former_sa(&self, entry: &XfrmEvent) -> bool {
+        let XfrmEvent::Sa(sa) = entry else {
+            return false;
+        };
+        self.is_awaited_sa(&sa.id) && self.reads.was_deleted(&sa.id)
     }
 
     /// True if an SA is on its way to charon, so that a reading may not find it.
@@ -398,6 +414,7 @@ impl Engine {
 
     /// Handles a charon that has not added all SAs in time.
     pub(super) fn handle_batch_timeout(&mut self, now_ns: u64) {
+        let is_quieting = self.ike.feed.is_quieting();
         let Some(batch) = &mut self.ike.feed.batch else {
             return;
         };
@@ -413,12 +430,26 @@ impl Engine {
             batch.until_ns = now_ns + ADD_NS;
             return;
         }
+        if is_quieting {
+            self.put_batch_back(now_ns);
+            return self.feed_next(now_ns);
+        }
         let missing = batch.children_with(|it| it.added.is_none());
         batch.until_ns = now_ns + ADD_NS;
         for spi in missing {
             self.drop_child(now_ns, spi);
         }
         self.end_batch_if_complete(now_ns);
+    }
+
+    /// Ends a batch in its midst: its children are the next ones that charon gets.
+    pub(in super::super) fn put_batch_back(&mut self, now_ns: u64) {
+        let Some(batch) = &self.ike.feed.batch else {
+            return;
+        };
+        let children = batch.children.keys().copied().collect();
+        self.abort_batch(now_ns);
+        self.ike.feed.put_back(children);
     }
 
     /// Takes a child out of the batch: its SAs are put back, and it is established again.
@@ -453,7 +484,7 @@ impl Engine {
         }
     }
 
-    /// Ends a batch in its midst: a role left, or charon ended. The next charon gets these children as well.
+    /// Ends a batch in its midst: charon ended, or is not to get them any more.
     pub(in super::super) fn abort_batch(&mut self, now_ns: u64) {
         let Some(batch) = &self.ike.feed.batch else {
             return;

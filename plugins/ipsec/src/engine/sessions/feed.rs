@@ -11,17 +11,18 @@
 //!
 //! Children that charon did not take over are established again, as without all this.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::super::{Action, Engine};
 use crate::MS;
 use crate::connections::HaState;
 use crate::sa::Body;
-use crate::sessions::message::{self, Kind, Message};
-use crate::sessions::{IkeSa, IkeSpis, Sessions};
+use crate::sessions::IkeSpis;
+use crate::sessions::message::{self, Message};
 
 use super::batch::Batch;
-use super::messages::messages_of;
+use super::charon::Charon;
+use super::plan::{Step, plan};
 use super::quiet::Quiet;
 
 /// Time in which charon's plugin has its socket after the control socket answers.
@@ -64,20 +65,6 @@ pub(super) enum Stage {
     Done,
 }
 
-/// Part of the sessions that charon is to get next.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// IKE SA with its messages: its record may end before it is their turn, when its last child does.
-    Ike {
-        spis: IkeSpis,
-        replaces: Option<IkeSpis>,
-        messages: Vec<Body>,
-    },
-    Child(u32),
-    /// charon answers for the IKE SAs that it has.
-    Activate,
-}
-
 /// Sessions on their way to charon.
 #[derive(Debug, Default)]
 pub struct Feed {
@@ -92,14 +79,9 @@ pub struct Feed {
     /// Time at which charon answers, whether or not it has all children.
     activate_ns: u64,
     pub(super) batch: Option<Batch>,
-    /// IKE SAs that charon here has.
-    there: BTreeSet<IkeSpis>,
-    /// Version of charon's messages, if it has sent any.
-    version: Option<u8>,
-    /// The kernel has its plugin's socket.
-    pub(super) is_there: bool,
-    /// charon is older than this run of the plugin: which sessions it has is not known.
-    is_older: bool,
+    /// Sessions have come since the plan was made.
+    has_more: bool,
+    pub(super) charon: Charon,
     /// Reason why sessions do not follow.
     fault: Option<String>,
     pub(super) counters: FeedCounters,
@@ -122,15 +104,8 @@ impl Feed {
 
     /// Notes what charon has by its own messages.
     pub(super) fn note_message(&mut self, message: &Message) {
-        (self.version, self.fault) = (Some(message.version), None);
-        let Some(ike) = message.ike else {
-            return;
-        };
-        match message.kind {
-            Kind::IkeAdd => drop(self.there.insert(ike)),
-            Kind::IkeDelete => drop(self.there.remove(&ike)),
-            _ => {}
-        }
+        self.fault = None;
+        self.charon.note_message(message);
     }
 
     /// Ends what is on its way to charon.
@@ -138,7 +113,32 @@ impl Feed {
         self.stage = stage;
         self.steps.clear();
         self.messages.clear();
-        (self.quiet, self.next_ns) = (Quiet::No, None);
+        (self.quiet, self.next_ns, self.has_more) = (Quiet::No, None, false);
+    }
+
+    /// Has the plan end with the activation, also if charon has been told to answer already.
+    pub(super) fn answer_later(&mut self) {
+        if !self.steps.iter().any(|it| matches!(it, Step::Activate)) {
+            self.steps.push_back(Step::Activate);
+        }
+    }
+
+    /// Goes on after a pause.
+    pub(super) fn resume(&mut self, now_ns: u64) {
+        self.activate_ns = now_ns + SILENT_NS;
+    }
+
+    /// Puts children back that charon has not added: they are the next ones.
+    pub(super) fn put_back(&mut self, children: Vec<u32>) {
+        self.messages.clear();
+        for spi in children.into_iter().rev() {
+            self.steps.push_front(Step::Child(spi));
+        }
+    }
+
+    /// True if charon gets no more sessions for now.
+    fn is_paused(&self) -> bool {
+        self.quiet != Quiet::No && self.batch.is_none()
     }
 
     /// Takes the activation out of the plan before its turn; returns false if IKE SAs are to come first.
@@ -152,6 +152,11 @@ impl Feed {
         skips
     }
 
+    /// True if SAs are on their way to charon.
+    pub fn is_in_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
     pub fn next_ns(&self) -> u64 {
         let batch_ns = self.batch.as_ref().map_or(u64::MAX, Batch::next_ns);
         self.next_ns.unwrap_or(u64::MAX).min(batch_ns)
@@ -162,9 +167,9 @@ impl Feed {
         !matches!(self.stage, Stage::Idle | Stage::Done)
     }
 
-    /// True if charon was told to be quiet, and may not be yet.
+    /// True if charon is to be quiet, and may not be yet.
     pub fn is_quieting(&self) -> bool {
-        matches!(self.quiet, Quiet::Told | Quiet::Read)
+        !matches!(self.quiet, Quiet::No | Quiet::Yes)
     }
 
     pub fn fault(&self) -> Option<&str> {
@@ -173,7 +178,7 @@ impl Feed {
 
     /// State of charon's plugin here, as far as charon was asked.
     pub fn ha_state(&self) -> HaState {
-        match (&self.fault, self.stage, self.is_there) {
+        match (&self.fault, self.stage, self.charon.is_there) {
             (Some(why), ..) => HaState::Faulty(why.clone()),
             (None, _, true) => HaState::Answers,
             (None, Stage::Done, false) => HaState::Silent,
@@ -181,19 +186,32 @@ impl Feed {
         }
     }
 
-    /// Text about the sessions of a charon on the active node, which has so many of IKEv1.
-    fn text(&self, ikev1: usize) -> String {
-        match (self.stage, self.is_there) {
+    /// Text about the sessions of a charon on the active node, which has so many of IKEv1; `has_address`: an address that
+    /// far ends send to is here.
+    fn text(&self, ikev1: usize, has_address: bool) -> String {
+        match (self.stage, self.charon.is_there) {
             _ if self.fault.is_some() => {
                 format!(
                     "do not follow: {}",
                     self.fault.as_deref().unwrap_or_default()
                 )
             }
+            (_, true) if self.quiet != Quiet::No => {
+                let why = if has_address {
+                    "a switchover is under way"
+                } else {
+                    "no address of a group is on this node"
+                };
+                format!("charon answers nothing: {why}")
+            }
             (Stage::Asked { .. } | Stage::Loading { .. } | Stage::Feeding, _) => {
                 "on their way to charon".to_owned()
             }
             (_, false) => "do not follow: charon's plugin ha does not answer".to_owned(),
+            (_, true) if self.charon.is_older => {
+                "follow, but charon gets none from the peer before its next start: it ran before this plugin"
+                    .to_owned()
+            }
             (_, true) if ikev1 > 0 => format!("follow, but not {ikev1} of IKEv1"),
             (_, true) => "follow".to_owned(),
         }
@@ -207,47 +225,6 @@ impl Feed {
             ("sessions_malformed", counters.malformed),
         ]
     }
-
-    /// Steps for the sessions that charon does not have, of its version.
-    fn plan(&self, sessions: &Sessions, version: u8, missing: &BTreeSet<String>) -> VecDeque<Step> {
-        let is_wanted = |ike: &IkeSa| {
-            ike.version == version && ike.end.is_some() && !missing.contains(&ike.connection)
-        };
-        let all = sessions.ikes.iter();
-        let all = all.filter(|(spis, it)| !self.there.contains(*spis) && is_wanted(it));
-        let mut waiting: BTreeMap<&IkeSpis, &IkeSa> = all.collect();
-        let mut children: BTreeMap<IkeSpis, Vec<(u64, u32)>> = BTreeMap::new();
-        for (spi, child) in &sessions.children {
-            let of_ike = children.entry(child.ike).or_default();
-            of_ike.push((child.order, *spi));
-        }
-        let (mut first, mut last) = (VecDeque::new(), VecDeque::new());
-        while !waiting.is_empty() {
-            // those in whose place others are come before them
-            let waits = |it: &IkeSa| it.replaces.is_some_and(|it| waiting.contains_key(&it));
-            let (later, next) = waiting.iter().partition(|(_, it)| waits(it));
-            let next: BTreeMap<&IkeSpis, &IkeSa> = next;
-            if next.is_empty() {
-                // each in the place of the other: no charon says so
-                break;
-            }
-            for (spis, ike) in next {
-                first.push_back(Step::Ike {
-                    spis: *spis,
-                    replaces: ike.replaces,
-                    messages: messages_of(*spis, ike),
-                });
-                let mut children = children.remove(spis).unwrap_or_default();
-                children.sort_unstable();
-                let steps = if ike.is_ended { &mut first } else { &mut last };
-                steps.extend(children.into_iter().map(|(_, spi)| Step::Child(spi)));
-            }
-            waiting = later;
-        }
-        first.push_back(Step::Activate);
-        first.append(&mut last);
-        first
-    }
 }
 
 impl Engine {
@@ -259,13 +236,24 @@ impl Engine {
         if !self.ike.is_running() {
             return self.expect_charon();
         }
-        self.end_quiet();
+        let quiet = if self.must_be_quiet() {
+            Quiet::Yes
+        } else {
+            Quiet::No
+        };
         let feed = &mut self.ike.feed;
         feed.stage = Stage::Asked {
             until_ns: now_ns + READY_NS,
         };
-        (feed.next_ns, feed.fault) = (None, None);
-        self.push_action(Action::Segment(self.ike.feed.is_older, self.feed_version()));
+        (feed.quiet, feed.next_ns, feed.fault) = (quiet, None, None);
+        self.ask_ha();
+    }
+
+    /// Asks charon whether its plugin listens, by an order that changes nothing.
+    fn ask_ha(&mut self) {
+        let feed = &self.ike.feed;
+        let answers = feed.charon.is_older && feed.quiet == Quiet::No;
+        self.push_action(Action::Segment(answers, self.feed_version()));
     }
 
     /// Handles the end of charon: the next one has no sessions.
@@ -273,9 +261,9 @@ impl Engine {
         self.abort_batch(now_ns);
         let feed = &mut self.ike.feed;
         feed.stop(Stage::Idle);
-        feed.there.clear();
-        (feed.version, feed.is_there, feed.is_older) = (None, false, false);
+        feed.charon.forget();
         self.store.sessions.own.ikev1.clear();
+        self.continue_drain();
         if self.is_active() {
             self.expect_charon();
         }
@@ -288,13 +276,15 @@ impl Engine {
 
     /// Notes that charon ran before this run of the plugin.
     pub(in super::super) fn note_older_charon(&mut self) {
-        self.ike.feed.is_older = true;
+        self.ike.feed.charon.is_older = true;
     }
 
     /// Handles the loss of the role: charon must not answer for its sessions any more, nor end them when it ends.
     pub(in super::super) fn release_sessions(&mut self, now_ns: u64) {
         if self.is_active() {
-            return self.end_quiet();
+            // other groups' sessions go on
+            self.update_quiet(now_ns);
+            return self.feed_next(now_ns);
         }
         self.abort_batch(now_ns);
         let feed = &mut self.ike.feed;
@@ -308,7 +298,12 @@ impl Engine {
     /// Version of charon's messages, as it has shown, or the charon before it; else that of strongSwan 5.9.
     pub(super) fn feed_version(&self) -> u8 {
         let ikes = self.store.sessions.own.ikes.values();
-        let shown = self.ike.feed.version.or(ikes.map(|it| it.version).max());
+        let shown = self
+            .ike
+            .feed
+            .charon
+            .version
+            .or(ikes.map(|it| it.version).max());
         shown.unwrap_or(message::VERSION_5)
     }
 
@@ -318,17 +313,20 @@ impl Engine {
         self.mark_dirty();
     }
 
-    /// Handles the result of [`Action::Segment`].
-    pub fn handle_segment(&mut self, now_ns: u64, done: Result<(), NotTold>) {
+    /// Handles the result of [`Action::Segment`]: the inode of the socket of charon's plugin.
+    pub fn handle_segment(&mut self, now_ns: u64, done: Result<u64, NotTold>) {
         if let Err(NotTold::Stranger(why)) = &done {
             self.note_stranger(why.clone());
         }
         let Stage::Asked { until_ns } = self.ike.feed.stage else {
             return;
         };
-        let Err(why) = done else {
-            self.ike.feed.is_there = true;
-            return self.begin_loading(now_ns);
+        let why = match done {
+            Ok(socket) => {
+                self.ike.feed.charon.note_socket(socket);
+                return self.begin_loading(now_ns);
+            }
+            Err(why) => why,
         };
         if now_ns < until_ns {
             self.ike.feed.next_ns = Some(now_ns + RETRY_NS);
@@ -342,7 +340,7 @@ impl Engine {
 
     /// Waits for charon's connections; an older charon has its sessions.
     fn begin_loading(&mut self, now_ns: u64) {
-        if self.ike.feed.is_older {
+        if self.ike.feed.charon.is_older {
             return self.finish_feed(now_ns);
         }
         let version = self.feed_version();
@@ -365,7 +363,7 @@ impl Engine {
             return;
         };
         feed.stage = Stage::Feeding;
-        feed.steps = feed.plan(&self.store.sessions.own, version, missing);
+        feed.steps = plan(&self.store.sessions.own, &feed.charon.has, version, missing);
         feed.activate_ns = now_ns + SILENT_NS;
         if !missing.is_empty() {
             let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
@@ -379,8 +377,11 @@ impl Engine {
 
     /// Feeds sessions that came after the others.
     pub(super) fn feed_more(&mut self, now_ns: u64) {
-        if self.ike.feed.stage == Stage::Done && !self.ike.feed.is_older {
+        let feed = &mut self.ike.feed;
+        if feed.stage == Stage::Done && !feed.charon.is_older {
             self.begin_feed(now_ns);
+        } else {
+            feed.has_more = feed.is_under_way();
         }
     }
 
@@ -401,7 +402,8 @@ impl Engine {
             Err(NotTold::Refused(why) | NotTold::Stranger(why)) => {
                 feed.fault = Some(why);
                 self.abort_batch(now_ns);
-                return self.finish_feed(now_ns);
+                // a charon that has ended is followed by one that gets them all
+                return self.stop_feeding();
             }
         }
         self.feed_next(now_ns);
@@ -410,6 +412,9 @@ impl Engine {
     /// Continues until something has to be waited for.
     pub(super) fn feed_next(&mut self, now_ns: u64) {
         while self.ike.feed.stage == Stage::Feeding && !self.ike.feed.is_telling {
+            if self.ike.feed.is_paused() {
+                return self.pause();
+            }
             if self.tell_next() {
                 return;
             }
@@ -426,6 +431,10 @@ impl Engine {
                 return;
             }
             match self.ike.feed.steps.pop_front() {
+                None if std::mem::take(&mut self.ike.feed.has_more) => {
+                    self.ike.feed.stop(Stage::Done);
+                    return self.begin_feed(now_ns);
+                }
                 None => return self.finish_feed(now_ns),
                 Some(Step::Ike {
                     spis,
@@ -440,16 +449,23 @@ impl Engine {
         }
     }
 
+    /// Has charon be quiet now that it has added what it was told to.
+    fn pause(&mut self) {
+        if self.ike.feed.quiet == Quiet::Pausing {
+            self.order_quiet();
+        }
+    }
+
     /// True if the SAs of a failover are in the kernel, and no other packets wait than those of a batch.
     fn can_add_children(&self) -> bool {
-        self.is_installed() && self.switchover.resume.is_none()
+        self.is_installed() && self.switchover.resume.is_over()
     }
 
     fn feed_ike(&mut self, spis: IkeSpis, replaces: Option<IkeSpis>, messages: Vec<Body>) {
         if let Some(replaced) = replaces {
-            self.ike.feed.there.remove(&replaced);
+            self.ike.feed.charon.has.remove(&replaced);
         }
-        self.ike.feed.there.insert(spis);
+        self.ike.feed.charon.has.insert(spis);
         self.tell(messages);
     }
 
@@ -487,17 +503,27 @@ impl Engine {
     }
 
     fn finish_feed(&mut self, now_ns: u64) {
-        self.ike.feed.stop(Stage::Done);
-        if !self.ike.feed.is_older {
+        if !self.ike.feed.charon.is_older {
             self.forget_lost(now_ns);
         }
+        self.stop_feeding();
+    }
+
+    fn stop_feeding(&mut self) {
+        let feed = &mut self.ike.feed;
+        let stays_quiet = feed.quiet == Quiet::Yes && feed.charon.is_there;
+        feed.stop(Stage::Done);
+        if stays_quiet {
+            feed.quiet = Quiet::Yes;
+        }
+        self.continue_drain();
         self.order_adoption();
         self.mark_dirty();
     }
 
     /// Forgets sessions that charon did not get; those that were rekeyed go with the ones in their place.
     fn forget_lost(&mut self, now_ns: u64) {
-        let there = &self.ike.feed.there;
+        let there = &self.ike.feed.charon.has;
         let ikes = self.store.sessions.own.ikes.iter();
         let lost = ikes.filter(|(spis, it)| !it.is_ended && !there.contains(*spis));
         let lost: Vec<IkeSpis> = lost.map(|(spis, _)| *spis).collect();
@@ -524,14 +550,16 @@ impl Engine {
         self.ike.feed.next_ns = None;
         match self.ike.feed.stage {
             Stage::Asked { until_ns } if now_ns < until_ns => {
-                let version = self.feed_version();
-                self.push_action(Action::Segment(self.ike.feed.is_older, version));
+                self.ask_ha();
             }
             Stage::Asked { .. } => {
                 self.finish_feed(now_ns);
             }
+            Stage::Feeding | Stage::Done if self.ike.feed.is_quieting() => {
+                self.handle_quiet_timeout(now_ns);
+            }
             Stage::Feeding => self.feed_next(now_ns),
-            Stage::Done => self.handle_quiet_timeout(),
+            Stage::Done => {}
             Stage::Idle | Stage::Loading { .. } => {}
         }
     }
@@ -542,7 +570,8 @@ impl Engine {
         match (self.is_active(), self.ike.is_running()) {
             (true, true) => {
                 let ikev1 = self.store.sessions.own.ikev1.len();
-                self.ike.feed.text(ikev1)
+                let has_address = self.store.ends.has_any();
+                self.ike.feed.text(ikev1, has_address)
             }
             (true, false) => "charon does not run".to_owned(),
             (false, _) if has_held => "held for a failover".to_owned(),

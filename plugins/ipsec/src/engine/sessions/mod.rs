@@ -1,10 +1,12 @@
 //! IKE sessions of charon here: its messages become records, and a charon that starts on a node that has become active
-//! gets what the other node's charon told (`feed.rs`), with the SAs that are in the kernel already (`batch.rs`). Before
+//! gets what the other node's charon told (`feed.rs`, in the order of `plan.rs`), with the SAs that are in the kernel already (`batch.rs`). Before
 //! its sessions leave it is quiet (`quiet.rs`).
 
 mod batch;
+mod charon;
 mod feed;
 mod messages;
+mod plan;
 mod quiet;
 
 use std::net::IpAddr;

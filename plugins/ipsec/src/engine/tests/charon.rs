@@ -1,6 +1,7 @@
 //! charon with its plugin `ha`, as far as the engine sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::kernel::Kernel;
 use super::{policies, tunnel};
@@ -13,10 +14,14 @@ use crate::sessions::written::Written;
 /// First part of the SPIs of inbound SAs.
 const INBOUND: u32 = 0xc000_0000;
 const OUTBOUND: u32 = 0xd000_0000;
+/// Next inode.
+static SOCKETS: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Default)]
 pub struct Charon {
     pub has_ha: bool,
+    /// Inode of its socket; 0: not assigned yet.
+    pub socket: u64,
     /// IKE SAs, each with the one whose place it takes.
     pub ikes: BTreeMap<IkeSpis, Option<IkeSpis>>,
     /// Children by number, with their IKE SA.
@@ -72,7 +77,10 @@ impl Charon {
                 .handle_segment(now_ns, Err(NotTold::Refused("nobody listens".to_owned())));
         }
         self.is_active = is_active;
-        engine.handle_segment(now_ns, Ok(()));
+        if self.socket == 0 {
+            self.socket = SOCKETS.fetch_add(1, Ordering::Relaxed);
+        }
+        engine.handle_segment(now_ns, Ok(self.socket));
     }
 
     pub fn missing(&self, mut names: BTreeSet<String>) -> BTreeSet<String> {

@@ -502,7 +502,7 @@ impl Pair {
         engine.handle_drain(now_ns, now_ns + S);
         self.settle();
         // charon may have to read that it is to be quiet
-        for _ in 0..10 {
+        for _ in 0..60 {
             if !self.nodes[from].engine.is_drained() {
                 self.advance(2 * MS);
             }

@@ -193,14 +193,18 @@ fn charon_is_quiet_from_the_beginning_of_a_switchover() {
         assert!(!pair.nodes[0].engine.is_drained(), "before charon has read");
         pair.advance(10 * MS);
         assert!(pair.nodes[0].engine.is_drained());
+        let why = "charon answers nothing: a switchover is under way";
+        assert_eq!(pair.nodes[0].engine.sessions_text(), why);
         if moves {
-            set_ends(&mut pair, &[]);
+            set_ends(&mut pair, 0, &[]);
         }
         pair.advance(2 * S);
         assert_eq!(pair.nodes[0].charon.is_active, !moves);
     }
+    let why = "charon answers nothing: no address of a group is on this node";
+    assert_eq!(pair.nodes[0].engine.sessions_text(), why);
     // the addresses come back, and the role has not left
-    set_ends(&mut pair, &[IpAddr::from(VIP)]);
+    set_ends(&mut pair, 0, &[IpAddr::from(VIP)]);
     assert!(pair.nodes[0].charon.is_active);
 }
 
@@ -209,18 +213,177 @@ fn charon_is_quiet_while_its_addresses_are_away() {
     let mut pair = pair_with_sessions(2);
     start_charon(&mut pair, 0);
     for _ in 0..2 {
-        set_ends(&mut pair, &[]);
+        set_ends(&mut pair, 0, &[]);
         assert!(!pair.nodes[0].charon.is_active);
-        set_ends(&mut pair, &[IpAddr::from(VIP)]);
+        set_ends(&mut pair, 0, &[IpAddr::from(VIP)]);
         assert!(pair.nodes[0].charon.is_active);
     }
 }
 
-/// Sets the addresses of the first node.
-fn set_ends(pair: &mut Pair, ends: &[IpAddr]) {
+#[test]
+fn charon_gets_the_rest_of_its_sessions_when_the_addresses_are_back() {
+    for wait_ms in 0..8 {
+        let mut pair = pair_with_sessions(40);
+        fail_over(&mut pair);
+        pair.nodes[1].charon = Charon {
+            has_ha: true,
+            is_busy: true,
+            ..Charon::default()
+        };
+        report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+        pair.advance(wait_ms * MS);
+        set_ends(&mut pair, 1, &[]);
+        pair.advance(20 * MS);
+        let charon = &pair.nodes[1].charon;
+        let before = charon.children.len();
+        assert!(!charon.is_active && before < 40, "after {wait_ms} ms");
+        pair.advance(80 * MS);
+        assert_eq!(pair.nodes[1].charon.children.len(), before);
+        set_ends(&mut pair, 1, &[IpAddr::from(VIP)]);
+        pair.advance(200 * MS);
+        let node = &pair.nodes[1];
+        assert_eq!(node.charon.children.len(), 40, "after {wait_ms} ms");
+        assert!(node.charon.is_active);
+        assert_eq!(node.count("sessions_not_taken"), 0);
+        assert_led(&pair, 1);
+    }
+}
+
+#[test]
+fn a_switchover_waits_for_no_sessions_that_charon_does_not_have_yet() {
+    let mut pair = pair_with_sessions(40);
+    fail_over(&mut pair);
+    pair.link();
+    pair.run(3 * S);
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        is_busy: true,
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    pair.advance(2 * MS);
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.handle_drain(now_ns, now_ns + S);
+    pair.settle();
+    pair.advance(50 * MS);
+    assert!(pair.nodes[1].engine.is_drained());
+    assert!(pair.nodes[1].charon.children.len() < 40);
+    assert!(!pair.nodes[1].charon.is_active);
+}
+
+#[test]
+fn sessions_that_come_with_an_address_after_charons_start_are_fed() {
+    let mut pair = pair_with_sessions(2);
+    pair.kill(0);
+    // the role comes before the address, and charon before both
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        ..Charon::default()
+    };
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.handle_role(now_ns, "office", true);
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    pair.advance(50 * MS);
+    assert!(!pair.nodes[1].charon.is_active);
+    set_ends(&mut pair, 1, &[IpAddr::from(VIP)]);
+    pair.advance(50 * MS);
+    assert_eq!(pair.nodes[1].charon.children.len(), 2);
+    assert!(pair.nodes[1].charon.is_active);
+}
+
+#[test]
+fn a_rekeyed_ike_sa_that_charon_has_is_not_fed_again() {
+    let mut pair = Pair::settled(2);
+    start_charon(&mut pair, 0);
+    tell(&mut pair, 0, &Charon::connected(IKE, &[0]));
+    tell(&mut pair, 0, &Charon::rekeyed(IKE, NEXT));
+    set_ends(&mut pair, 0, &[]);
+    set_ends(&mut pair, 0, &[IpAddr::from(VIP)]);
+    pair.advance(50 * MS);
+    assert!(pair.nodes[0].charon.ikes.is_empty(), "it has told of them");
+    assert!(pair.nodes[0].charon.is_active);
+}
+
+#[test]
+fn a_charon_that_ends_while_it_is_fed_is_followed_by_one_with_all_sessions() {
+    let mut pair = pair_with_sessions(20);
+    fail_over(&mut pair);
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        is_busy: true,
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    pair.advance(3 * MS);
+    // its socket is gone before its control socket
+    pair.nodes[1].charon.has_ha = false;
+    pair.advance(20 * MS);
+    report_daemon_event(&mut pair, 1, DaemonEvent::Ended);
+    start_charon(&mut pair, 1);
+    assert_eq!(pair.nodes[1].charon.children.len(), 20);
+}
+
+#[test]
+fn a_charon_whose_control_socket_fails_keeps_its_sessions_and_gets_none_twice() {
+    let mut pair = pair_with_sessions(3);
+    fail_over(&mut pair);
+    start_charon(&mut pair, 1);
+    report_daemon_event(&mut pair, 1, DaemonEvent::Ended);
+    // the same one: it fails if it gets an IKE SA that it has
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    pair.advance(50 * MS);
+    assert_eq!(pair.nodes[1].charon.children.len(), 3);
+    assert!(pair.nodes[1].charon.is_active);
+    assert_eq!(taken_over(&pair, 1), 3);
+}
+
+#[test]
+fn the_former_sas_in_an_earlier_reading_are_not_taken_for_charons() {
+    let mut pair = pair_with_sessions(1);
+    fail_over(&mut pair);
+    let kernel = &pair.nodes[1].kernel;
+    let former = [in_of(0), out_of(0)].map(|id| kernel.sa(&id).unwrap().clone());
+    let engine = &mut pair.nodes[1].engine;
+    engine.read_fresh();
+    assert!(matches!(engine.poll_action(), Some(Action::Read)));
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        fails: BTreeSet::from([0]),
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    let entries = former.map(XfrmEvent::Sa).to_vec();
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.handle_entries(now_ns, entries);
+    pair.settle();
+    assert!(pair.nodes[1].holds.is_some(), "charon is to add its own");
+    assert_eq!(pair.nodes[1].count("sessions_not_taken"), 0);
+}
+
+#[test]
+fn the_end_of_an_earlier_wait_leaves_a_batch_protected() {
+    let mut pair = pair_with_sessions(2);
+    fail_over(&mut pair);
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        fails: (0..2).collect(),
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    pair.advance(5 * MS);
+    assert!(pair.nodes[1].holds.is_some(), "charon is to add them");
+    // packets of the wait before it were left
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.handle_still_held(now_ns);
+    pair.advance(5 * MS);
+    assert!(pair.nodes[1].holds.is_some());
+}
+
+/// Sets the addresses of a node.
+fn set_ends(pair: &mut Pair, node: usize, ends: &[IpAddr]) {
     let now_ns = pair.now_ns;
     let ends = ends.iter().copied().collect();
-    pair.nodes[0].engine.handle_endpoints(now_ns, ends);
+    pair.nodes[node].engine.handle_endpoints(now_ns, ends);
     pair.settle();
 }
 
@@ -357,10 +520,11 @@ impl World {
     /// The role goes and comes while charon takes over, or has just ended.
     fn flap(&mut self) {
         for _ in 0..1 + self.random.below(3) {
-            match self.random.below(3) {
+            match self.random.below(4) {
                 0 => self.die(),
                 1 => self.crash(),
-                _ => self.switch_over(),
+                2 => self.switch_over(),
+                _ => self.call_off(),
             }
             let wait_ms = self.random.below(12);
             self.pair.advance(wait_ms * MS);
@@ -527,8 +691,18 @@ impl World {
         self.start();
     }
 
+    /// A switchover begins and does not come.
+    fn call_off(&mut self) {
+        let wait_ms = self.random.below(30);
+        let now_ns = self.pair.now_ns;
+        let engine = &mut self.pair.nodes[self.active].engine;
+        engine.handle_drain(now_ns, now_ns + wait_ms * MS);
+        self.pair.settle();
+        self.pair.advance(wait_ms * MS);
+    }
+
     fn step(&mut self) {
-        let step = self.random.below(13);
+        let step = self.random.below(14);
         println!("step {step}");
         match step {
             0..3 => self.connect(),
@@ -539,6 +713,7 @@ impl World {
             9 => self.switch_over(),
             10 => self.flap(),
             11 => self.drain(),
+            12 => self.call_off(),
             _ => self.crash(),
         }
         self.carry();
@@ -548,6 +723,7 @@ impl World {
         self.pair.advance(200 * MS);
         let sessions = self.sessions.clone();
         let charon = self.charon();
+        assert!(charon.is_active);
         let ikes: BTreeSet<IkeSpis> = charon.ikes.keys().copied().collect();
         assert_eq!(ikes, sessions.keys().copied().collect());
         let children = charon.children.iter();
