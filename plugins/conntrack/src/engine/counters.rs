@@ -98,7 +98,7 @@ impl Counters {
         self.rate.per_s
     }
 
-    /// Computes the rates; called about once a second.
+    /// Computes the rates; called once a second, and for a query.
     pub fn measure(&mut self, now_ns: u64) {
         let passed_ns = now_ns.saturating_sub(self.rate.at_ns);
         if passed_ns < SECOND_NS / 2 {

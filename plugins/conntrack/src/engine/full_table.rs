@@ -143,7 +143,7 @@ impl Room {
 }
 
 impl Engine {
-    /// Returns the time at which a refused flow is tried again. The next pulse handles the result, and a time that
+    /// Returns the time at which a refused flow is tried again. The next timeout handles the result, and a time that
     /// passed while the peer was not active.
     pub(super) fn next_try_ns(&self, now_ns: u64) -> Option<u64> {
         let room = &self.full.room;

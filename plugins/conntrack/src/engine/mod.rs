@@ -254,6 +254,8 @@ pub struct Engine {
     reports: Reports,
     addresses: Addresses,
     listing: Option<Listing>,
+    /// Time of the next work that is done once a second.
+    next_second_ns: u64,
     actions: VecDeque<Action>,
     pub counters: Counters,
 }
@@ -276,6 +278,7 @@ impl Engine {
             reports: Reports::default(),
             addresses: Addresses::default(),
             listing: None,
+            next_second_ns: 0,
             actions: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -316,9 +319,12 @@ impl Engine {
         self.reports.hides = hides;
     }
 
+    /// Does what is due. It is called at the time of [`next_timeout`](Self::next_timeout), and about once a second
+    /// besides.
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.replica.handle_timeout(now_ns);
         self.expire_removed_addresses(now_ns);
+        self.do_each_second(now_ns);
         self.pulse(now_ns);
         self.queue_aged(now_ns);
         self.report_dropped_flows(now_ns);
@@ -361,6 +367,18 @@ impl Engine {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Does what is due once a second, however many messages are sent meanwhile.
+    fn do_each_second(&mut self, now_ns: u64) {
+        if now_ns < self.next_second_ns {
+            return;
+        }
+        self.next_second_ns = now_ns.saturating_add(SECOND_NS);
+        self.counters.measure(now_ns);
+        self.tell_synchrony(now_ns);
+        self.warn_of_full_table(now_ns);
+        self.tell_translated(now_ns);
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {

@@ -177,15 +177,12 @@ impl Engine {
         }
     }
 
+    /// Sends a pulse if no other message was sent for a second.
     pub(super) fn pulse(&mut self, now_ns: u64) {
         if now_ns < self.channel.outbox.pulse_at_ns() {
             return;
         }
-        self.counters.measure(now_ns);
         self.channel.outbox.put_pulse_off(now_ns);
-        self.tell_synchrony(now_ns);
-        self.warn_of_full_table(now_ns);
-        self.tell_translated(now_ns);
         // they would pile up behind a channel that accepts nothing
         if self.peer.is_some() && self.channel.outbox.outgoing().is_none() {
             self.push_pulse(now_ns);

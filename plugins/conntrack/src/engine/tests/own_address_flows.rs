@@ -69,6 +69,28 @@ fn they_are_counted_as_they_come_and_go_and_told_with_what_to_write() {
 }
 
 #[test]
+fn a_node_that_always_sends_tells_of_them_too_and_counts_its_rates() {
+    let mut pair = Pair::started();
+    own(&mut pair, 0);
+    let mut number = 10;
+    let mut work = |pair: &mut Pair, seconds: u32| {
+        for _ in 0..4 * seconds {
+            pair.traffic(0, &tcp(number));
+            pair.pass_ms(250);
+            number += 1;
+        }
+    };
+    pair.traffic(0, &translated(1));
+    work(&mut pair, 3);
+    assert_ne!(told(&pair, 0), "");
+    let (sent, _) = pair.nodes[0].engine.counters.rates();
+    assert!((3..=5).contains(&sent), "{sent}");
+    pair.expire(0, &translated(1));
+    work(&mut pair, 12);
+    assert_eq!(told(&pair, 0), "");
+}
+
+#[test]
 fn numbers_that_change_are_told_every_ten_seconds_only() {
     let mut pair = Pair::started();
     own(&mut pair, 0);
