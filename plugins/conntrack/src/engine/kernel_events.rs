@@ -137,7 +137,7 @@ impl Engine {
     /// Handles the begin of a known flow: the earlier one has ended, or the other router carries it as well.
     fn begin_again(&mut self, now_ns: u64, slot: u32, flow: Flow) {
         let entry = self.table.get_mut(slot);
-        if entry.has(flag::DROPPED_HERE) || is_ending(entry, flow.original.protocol) {
+        if entry.has(flag::DROPPED_HERE) || is_ending(flow.original.protocol, entry.state()) {
             entry.set_incarnation(entry.incarnation() + 1);
             (entry.peer_s, entry.state_and_status) = (0, 0);
             entry.set(flag::DROPPED_HERE, false);

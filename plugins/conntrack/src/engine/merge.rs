@@ -55,8 +55,8 @@ pub fn is_closed(flow: &Flow) -> bool {
 }
 
 /// Returns true if the flow is so near its end that a new packet begins another incarnation.
-pub fn is_ending(entry: &Entry, protocol: u8) -> bool {
-    protocol == TCP && (FIN_WAIT..=CLOSE).contains(&entry.state())
+pub fn is_ending(protocol: u8, state: u8) -> bool {
+    protocol == TCP && (FIN_WAIT..=CLOSE).contains(&state)
 }
 
 /// Returns the progress of a connection, by TCP's state.

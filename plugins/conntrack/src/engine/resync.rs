@@ -1,6 +1,7 @@
 //! ResyncSchedule: this node reports every flow in the shortest form, and the peer drops the flows that were not reported.
 
 use super::kernel_events::differs_as_a_whole;
+use super::merge::is_ending;
 use super::table::{Entry, NOT_WAITING, ROUNDING_S, digest, flag, status_byte};
 use super::walk_queue::{Due, Walk};
 use super::{Action, Engine, How, SECOND_NS, Source, seconds};
@@ -76,8 +77,9 @@ impl Engine {
         self.tell_alive(now_ns, hash);
     }
 
-    /// Handles a flow that outlives the peer's copy: if the peer lost it, it is sent again; if no packets pass here, it
-    /// is kept as long as the peer reports it.
+    /// Gives a flow that would end here before the resync after the next one the later end by the peer's report: it is
+    /// kept as long as the peer reports it. A connection that closes keeps the time of its state, which the report may
+    /// not know yet.
     fn extend_to_peer_end(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         let two_resyncs_s = self.two_resyncs_s();
         let entry = self.table.get(slot);
@@ -86,7 +88,9 @@ impl Engine {
         };
         let ends_s = seconds(now_ns).saturating_add(left_s);
         let is_fixed = flow.status & status::FIXED_TIMEOUT != 0;
+        let is_ending = is_ending(flow.original.protocol, flow.state().unwrap_or(0));
         if is_fixed
+            || is_ending
             || entry.has(flag::ENDED_AT_PEER)
             || entry.peer_s < ends_s.saturating_add(ROUNDING_S)
         {

@@ -86,6 +86,26 @@ fn a_connection_of_which_each_node_sees_one_direction_opens_and_closes_on_both()
 }
 
 #[test]
+fn a_connection_that_closes_on_its_new_path_keeps_the_time_of_its_state() {
+    let mut pair = shared();
+    open_across(&mut pair, 1);
+    let flow = in_state(1, ESTABLISHED);
+    carry(&mut pair, 0, std::slice::from_ref(&flow), 5);
+    // its packets pass the other node from now on, which still hears that it lives here
+    for state in [FIN_WAIT, TIME_WAIT] {
+        segment(&mut pair, 1, 1, state);
+    }
+    for _ in 0..13 {
+        if let Some((_, ends_s)) = pair.nodes[1].kernel.flows.get(&name(&flow)) {
+            let left_s = ends_s - pair.now_s();
+            assert!(left_s <= 120, "{left_s} s");
+        }
+        pair.pass_ms(10_000);
+    }
+    assert_eq!([0, 1].map(|at| alive(&pair, at, &[flow.clone()])), [0, 0]);
+}
+
+#[test]
 fn both_nodes_make_a_shared_connection_liberal() {
     let mut pair = shared();
     open_across(&mut pair, 1);
