@@ -45,7 +45,6 @@ impl Engine {
                 How::Create { .. } | How::Update { .. } if self.table.find(hash).is_some() => {
                     self.drop_entry(hash);
                     self.request_missing(now_ns, hash);
-                    self.channel.synchrony.set_complete(false);
                 }
                 // the flow may be there still
                 How::Delete | How::DeleteReply => self.walks.request(Due::Strays),
@@ -169,7 +168,7 @@ impl Engine {
     /// Waits until the next resync, since the kernel's table is full: each request for missing flows would cost the
     /// peer a resync.
     fn wait_for_resync(&mut self, now_ns: u64) {
-        self.channel.synchrony.set_complete(false);
+        self.note_incomplete(now_ns);
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
         self.full.wait_until(now_ns.saturating_add(interval_ns));
         self.tell_synchrony(now_ns);

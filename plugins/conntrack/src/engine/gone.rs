@@ -188,9 +188,6 @@ impl Engine {
         if self.peer.is_some() {
             self.counters.lost += 1;
             self.request_missing(now_ns, hash);
-            if self.channel.synchrony.set_complete(false) {
-                self.tell_synchrony(now_ns);
-            }
         }
     }
 

@@ -59,7 +59,7 @@ impl Engine {
                 peer.behind_us = 0;
                 peer.has_lost_events = has_lost_events;
                 if has_lost_events {
-                    self.channel.synchrony.set_complete(false);
+                    self.note_incomplete(now_ns);
                 }
                 self.retry_orphans();
             }

@@ -162,7 +162,7 @@ impl Engine {
         if self.peer.is_some() {
             self.roles.begin_lingering(now_ns);
             if self.channel.synchrony.set_split(false) {
-                self.channel.synchrony.set_complete(false);
+                self.note_incomplete(now_ns);
             }
         }
         self.request_dropped_flows(now_ns);

@@ -201,6 +201,7 @@ impl Engine {
     /// it missing again.
     pub(super) fn request_missing(&mut self, now_ns: u64, hash: u64) {
         self.channel.missing.insert(hash);
+        self.note_incomplete(now_ns);
         self.request_flow(now_ns, hash);
     }
 

@@ -27,8 +27,8 @@ impl Engine {
             _ => self.replica.handle_message(now_ns, bytes),
         };
         // flows in it may be missing here
-        if heard.is_err() && !self.roles.is_active() {
-            self.channel.synchrony.set_complete(false);
+        if heard.is_err() {
+            self.note_incomplete(now_ns);
         }
         self.follow_session(now_ns);
         heard

@@ -46,6 +46,14 @@ impl Synchrony {
 }
 
 impl Engine {
+    /// Takes note that flows of the peer are missing here, or may be: this node is not in sync until the peer's next
+    /// resync has ended. A node that alone is active needs none of them.
+    pub(super) fn note_incomplete(&mut self, now_ns: u64) {
+        if !self.is_sole() && self.channel.synchrony.set_complete(false) {
+            self.tell_synchrony(now_ns);
+        }
+    }
+
     pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
         if let Some(state) = self.sync_state() {
             self.channel.synchrony.report(now_ns, state);

@@ -55,9 +55,6 @@ impl Engine {
             if entry.is_peers(now_s) && !is_known(&entry) {
                 self.counters.lost += 1;
                 self.request_missing(now_ns, entry.hash);
-                if !self.roles.is_active() {
-                    self.channel.synchrony.set_complete(false);
-                }
             }
         }
     }

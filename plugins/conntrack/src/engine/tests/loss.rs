@@ -202,6 +202,43 @@ fn what_somebody_deletes_on_the_backup_comes_back() {
 }
 
 #[test]
+fn a_backup_is_not_in_sync_until_what_its_kernel_lost_is_back() {
+    let losses: [fn(&mut Pair); 3] = [
+        |pair| pair.end(1, &tcp(3)),
+        |pair| {
+            let mut labelled = tcp(3);
+            attribute(22, &[1; 16], &mut labelled.extra);
+            pair.nodes[1]
+                .kernel
+                .tell(Event::Changed(labelled), By::Request);
+        },
+        |pair| {
+            // without an event
+            pair.nodes[1].kernel.flows.remove(&name(&tcp(3)));
+            pair.traffic(0, &Flow { mark: 1, ..tcp(3) });
+            while pair.to[1].is_empty() {
+                pair.now_ns += MS;
+                pair.turn(0);
+            }
+        },
+    ];
+    for (number, lose) in losses.into_iter().enumerate() {
+        let mut pair = Pair::started();
+        (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+        pair.settle();
+        lose(&mut pair);
+        // what was asked for stays in the channel
+        pair.room = 0;
+        pair.settle();
+        assert_eq!(pair.nodes[1].in_sync, Some(false), "loss {number}");
+        pair.room = usize::MAX;
+        pair.settle();
+        pair.assert_equal();
+        assert_eq!(pair.nodes[1].in_sync, Some(true), "loss {number}");
+    }
+}
+
+#[test]
 fn what_somebody_changes_on_the_backup_is_put_right() {
     let mut pair = Pair::started();
     (0..5).for_each(|number| pair.traffic(0, &tcp(number)));
