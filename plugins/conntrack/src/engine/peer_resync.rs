@@ -32,7 +32,7 @@ impl Engine {
         let is_complete = self.channel.missing.count() == 0 && has_all_events;
         self.channel.synchrony.set_complete(is_complete);
         self.channel.synchrony.set_split(false);
-        self.renewal.end();
+        self.end_renewal();
         if !carries {
             self.table.give_all();
             self.table.forget_former();

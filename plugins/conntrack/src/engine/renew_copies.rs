@@ -40,7 +40,7 @@ impl CopyRenewal {
         self.lease_s
     }
 
-    pub(super) fn end(&mut self) {
+    fn end(&mut self) {
         self.until_ns = 0;
     }
 }
@@ -61,6 +61,12 @@ impl Engine {
         if self.renewal.go_on(now_ns, interval_ns) {
             self.walks.request(Due::RenewCopies);
         }
+    }
+
+    /// Ends the renewal: this node carries the flows now, or reports of the other node renew them.
+    pub(super) fn end_renewal(&mut self) {
+        self.renewal.end();
+        self.walks.cancel(Due::RenewCopies);
     }
 
     pub(super) fn next_renewal_ns(&self) -> Option<u64> {

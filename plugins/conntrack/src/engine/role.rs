@@ -95,6 +95,8 @@ impl Engine {
     fn take_over_flows(&mut self, now_ns: u64) {
         if self.is_sole() {
             self.table.take_all(seconds(now_ns));
+            // no copies are left
+            self.end_renewal();
             // a switchover restores them once, although both the role and the peer's report arrive
             if !self.roles.set_restored(true) {
                 self.request_restore();
@@ -192,7 +194,7 @@ impl Engine {
         peer.active = Some(active);
         self.addresses.peer_address_flows.changed_ns = now_ns;
         if !active {
-            self.renewal.end();
+            self.end_renewal();
         }
         if active {
             self.roles.set_restored(false);

@@ -341,6 +341,20 @@ fn ten_minutes_without_a_link_and_then_a_death_lose_nothing() {
 }
 
 #[test]
+fn a_failover_without_a_link_ends_the_renewal_of_copies() {
+    let mut pair = Pair::started();
+    let flows: Vec<Flow> = (0..8).map(tcp).collect();
+    carry(&mut pair, 0, &flows, 3);
+    pair.cut();
+    pair.role(1, true);
+    pair.settle();
+    let dumps = pair.nodes[1].kernel.dumps;
+    pair.pass_ms(200_000);
+    assert_eq!(pair.nodes[1].kernel.dumps, dumps, "walks for nothing");
+    assert_eq!(alive(&pair, 1, &flows), 8);
+}
+
+#[test]
 fn a_link_that_never_comes_back_keeps_no_flow_for_ever() {
     let mut pair = shared();
     let flows: Vec<Flow> = (0..8).map(udp).collect();
