@@ -14,7 +14,7 @@ const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
-/// Number of alternative forms in which a refused request is retried.
+/// Number of alternative forms in which a refused flow is retried.
 const TRIES_MAX: u8 = 3;
 
 impl Engine {
@@ -69,12 +69,10 @@ impl Engine {
 
     /// Handles a change that the kernel refused. Often another form of the request works.
     pub fn handle_refused(&mut self, now_ns: u64, change: KernelChange, errno: i32) {
-        if change.tries >= TRIES_MAX {
-            return self.give_up(now_ns, &change, errno);
-        }
         match (&change.how, errno) {
             (How::Expect(true, _), ENOENT) => self.queue_orphan(change),
             (How::Delete | How::DeleteReply | How::Refresh | How::Loosen | How::Expect(..), _) => {}
+            _ if change.tries >= TRIES_MAX => self.give_up(now_ns, &change, errno),
             // A later change of the batch has removed it.
             _ if self.table.find(self.table.hash(&change.flow)).is_none() => {}
             (How::Create { exclusive: true }, EEXIST) => self.look_before(change),

@@ -62,6 +62,11 @@ impl Orphans {
         });
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     fn take_all(&mut self) -> Vec<KernelChange> {
         self.numbers.clear();
         std::mem::take(&mut self.waiting).into_values().collect()

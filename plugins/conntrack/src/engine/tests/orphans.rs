@@ -3,6 +3,7 @@
 use spared_netlink::attributes;
 use spared_netlink::constants as c;
 
+use super::super::How;
 use super::super::kernel_events::Event;
 use super::kernel::MASTER;
 use super::*;
@@ -90,6 +91,30 @@ fn expectation(master: &Flow) -> Vec<u8> {
     attribute(c::CTA_EXPECT_MASTER, tuple, &mut request);
     attribute(c::CTA_EXPECT_TUPLE, b"expected", &mut request);
     request
+}
+
+#[test]
+fn an_expectation_whose_master_never_comes_is_dropped_and_no_flow_counts_as_refused() {
+    let mut pair = Pair::started();
+    let now_ns = pair.now_ns;
+    let event = Event::Expected(true, expectation(&tcp(1000)));
+    let engine = &mut pair.nodes[0].engine;
+    engine.handle_event(now_ns, event, By::Traffic);
+    pair.pass_ms(10_000);
+    let engine = &mut pair.nodes[1].engine;
+    assert_eq!(engine.counters.refused.other, 0);
+    assert!(engine.channel.orphans.is_empty());
+    let last = KernelChange {
+        how: How::Expect(true, expectation(&tcp(1000))),
+        flow: Flow::default(),
+        timeout_s: 0,
+        whole: false,
+        tries: 3,
+    };
+    const ENOMEM: i32 = 12;
+    engine.handle_refused(now_ns, last, ENOMEM);
+    assert_eq!(engine.channel.missing.count(), 0);
+    assert_eq!(engine.counters.refused.full, 0);
 }
 
 #[test]
