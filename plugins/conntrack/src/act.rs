@@ -113,14 +113,16 @@ impl Conntrack {
     /// Runs the gathered changes and continues everything that runs in pieces. Returns true if the
     /// engine has new actions.
     pub(super) fn go_on(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
+        if self.listening == Listening::Congested && !engine.is_congested() {
+            self.listen();
+            // a drain has to know that there are no events, and then the descriptor stays silent
+            self.hear(engine, now_ns);
+        }
         engine.go_on(now_ns);
         self.kernel.flush(now_ns, engine);
         if !self.probes.is_empty() {
             let probes = std::mem::take(&mut self.probes);
             self.kernel.probe(now_ns, probes, engine);
-        }
-        if self.listening == Listening::Congested && !engine.is_congested() {
-            self.listen();
         }
         if self.kernel.is_dumping() && engine.wants_more() {
             let _ = self.host.timer(GO_ON, now_ns);

@@ -109,7 +109,7 @@ fn only_flows_that_are_old_enough_follow() {
     // a switchover does not wait for the minimum age
     pair.traffic(0, &tcp(3));
     pair.step();
-    assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+    assert!(!pair.nodes[0].drain(pair.now_ns));
     pair.step();
     assert!(!pair.nodes[0].engine.is_draining());
     pair.step();

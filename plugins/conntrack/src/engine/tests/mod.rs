@@ -49,6 +49,8 @@ struct Node {
     warnings: Vec<String>,
     events: Vec<String>,
     told_of: Vec<String>,
+    /// Events stay in its kernel until the channel accepts more.
+    waits_for_room: bool,
     /// The next message to it is damaged.
     is_damaged: bool,
     /// Number of queries before changes.
@@ -87,6 +89,7 @@ impl Pair {
                 warnings: Vec::new(),
                 events: Vec::new(),
                 told_of: Vec::new(),
+                waits_for_room: false,
                 is_damaged: false,
                 asked: 0,
             }
@@ -220,7 +223,7 @@ impl Pair {
         let now_ns = self.now_ns;
         let mut busy = false;
         let (sent, node) = (&mut self.to[1 - at], &mut self.nodes[at]);
-        busy |= node.hear(now_ns);
+        busy |= node.hear_if_due(now_ns);
         busy |= node.read_dump(now_ns);
         busy |= node.perform(now_ns);
         while let Some(message) = node.engine.poll_message(now_ns) {
@@ -264,8 +267,19 @@ impl Pair {
 }
 
 impl Node {
+    /// Reads events when the plugin does: if there are some, or if there is room again in the channel.
+    fn hear_if_due(&mut self, now_ns: u64) -> bool {
+        let is_due = if self.waits_for_room {
+            !self.engine.is_congested()
+        } else {
+            !self.kernel.events.is_empty() || self.kernel.overrun
+        };
+        is_due && self.hear(now_ns)
+    }
+
     fn hear(&mut self, now_ns: u64) -> bool {
-        if self.engine.is_congested() {
+        self.waits_for_room = self.engine.is_congested();
+        if self.waits_for_room {
             return false;
         }
         let mut busy = false;
@@ -285,6 +299,15 @@ impl Node {
             self.engine.handle_heard_all();
         }
         busy
+    }
+
+    /// Begins a drain as the plugin does. Returns true if nothing is to be drained.
+    fn drain(&mut self, now_ns: u64) -> bool {
+        let has_nothing = self.engine.drain(now_ns);
+        if !has_nothing {
+            self.hear(now_ns);
+        }
+        has_nothing
     }
 
     /// Reads one piece of the dump. The kernel fills a piece when the previous one is fetched, so

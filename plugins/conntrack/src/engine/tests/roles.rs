@@ -93,7 +93,7 @@ fn a_switchover_repeats_nothing_and_leaves_both_in_sync() {
     pair.settle();
     let sent = |pair: &Pair, at: usize| pair.nodes[at].engine.counters.sent.flows;
     let before = sent(&pair, 1);
-    assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+    assert!(!pair.nodes[0].drain(pair.now_ns));
     pair.step();
     assert!(!pair.nodes[0].engine.is_draining());
     pair.role(1, true);
@@ -128,17 +128,31 @@ fn a_drain_ends_when_the_peer_has_all_of_it_or_is_gone() {
     let mut pair = Pair::started();
     for number in 1..3 {
         pair.traffic(0, &tcp(number));
-        assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+        assert!(!pair.nodes[0].drain(pair.now_ns));
         while pair.turn(0) {}
         assert!(pair.nodes[0].engine.is_draining(), "all has left, no more");
         pair.step();
         assert!(!pair.nodes[0].engine.is_draining());
         pair.assert_equal();
     }
-    assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+    assert!(!pair.nodes[0].drain(pair.now_ns));
     while pair.turn(0) {}
     pair.cut();
     assert!(!pair.nodes[0].engine.is_draining());
+}
+
+#[test]
+fn a_drain_that_begins_with_a_full_outbox_ends_although_no_event_follows() {
+    let mut pair = Pair::started();
+    pair.room = 0;
+    (0..20_000).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.step();
+    assert!(pair.nodes[0].engine.is_congested());
+    assert!(!pair.nodes[0].drain(pair.now_ns));
+    pair.room = usize::MAX;
+    pair.step();
+    assert!(!pair.nodes[0].engine.is_draining());
+    pair.assert_equal();
 }
 
 #[test]
@@ -645,7 +659,7 @@ fn what_an_interface_takes_with_it_lives_on_the_node_that_takes_over() {
         if !drained_first {
             drop_by_kernel(&mut pair, 0, flows);
         }
-        assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+        assert!(!pair.nodes[0].drain(pair.now_ns));
         pair.step();
         if drained_first {
             drop_by_kernel(&mut pair, 0, flows);
@@ -690,7 +704,7 @@ fn what_the_kernel_drops_without_a_switchover_ends_on_both() {
         pair.settle();
         drop_by_kernel(&mut pair, 0, flows);
         if drains {
-            assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+            assert!(!pair.nodes[0].drain(pair.now_ns));
         }
         pair.pass_ms(if flows.len() > 20 { 45_000 } else { 4000 });
         assert_eq!(alive(&pair, 1, flows), 0, "{drains}");
@@ -706,7 +720,7 @@ fn what_an_interface_takes_from_a_group_lives_where_the_group_went_though_the_no
     flows.iter().for_each(|flow| pair.traffic(0, flow));
     pair.pass_ms(50_000);
     drop_by_kernel(&mut pair, 0, &flows);
-    assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+    assert!(!pair.nodes[0].drain(pair.now_ns));
     pair.step();
     pair.role_of("home", 1, true);
     pair.role_of("home", 0, false);
