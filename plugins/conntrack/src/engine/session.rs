@@ -9,6 +9,7 @@ use spared_replica::wire::OWN;
 use spared_sdk::Role;
 
 use super::table::flag;
+use super::walk_queue::Work;
 use super::{Action, Engine};
 use crate::wire::Message;
 
@@ -54,8 +55,11 @@ impl Engine {
             // its role follows, and the resync that answers it
             self.table.clear_flag(flag::KNOWN_TO_PEER);
             self.roles.note_peer_may_lack();
+            // it has passed flows that the peer lacks, and its end would count as a report of them
+            self.stop_walk_if(|work| matches!(work, Work::Resync { .. }));
         }
-        if let (Some(peer), Some((serial, groups))) = (&mut self.peer, session.peer_role()) {
+        let role = self.replica.replica().peer_role();
+        if let (Some(peer), Some((serial, groups))) = (&mut self.peer, role) {
             if peer.active.is_none() || peer.serial != serial {
                 peer.serial = serial;
                 let active = !groups.is_empty();

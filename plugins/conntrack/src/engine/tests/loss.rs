@@ -618,6 +618,38 @@ fn what_was_in_a_message_that_is_dropped_is_asked_for_again() {
 }
 
 #[test]
+fn what_a_backup_reports_is_sent_again_though_its_report_was_under_way_when_it_was_asked() {
+    let mut pair = Pair::started();
+    (200..220).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    pair.cut();
+    pair.role(1, true);
+    (0..100).for_each(|number| pair.traffic(1, &tcp(number)));
+    pair.settle();
+    pair.role(1, false);
+    pair.up = true;
+    let now_ns = pair.now_ns;
+    let nodes = pair.nodes.iter_mut();
+    nodes.for_each(|node| node.engine.handle_up(now_ns, wire::VERSION));
+    // until records are the next that arrives
+    while pair.to[0].front().is_none_or(|message| message[0] != OWN) {
+        pair.now_ns += MS;
+        pair.turn(1);
+        pair.turn(0);
+    }
+    let message = pair.to[0].front_mut().expect("it waits");
+    message.truncate(20);
+    pair.nodes[0].is_damaged = true;
+    let dump = pair.nodes[1].kernel.dump.take();
+    assert!(dump.is_some(), "its report has ended");
+    pair.pass_ms(1500);
+    pair.nodes[1].kernel.dump = pair.nodes[1].kernel.dump.take().or(dump);
+    pair.pass_ms(5000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[0].kernel.flows.len(), 120);
+}
+
+#[test]
 fn a_slow_channel_holds_back_no_more_than_it_may() {
     let mut pair = Pair::started();
     pair.room = 0;
