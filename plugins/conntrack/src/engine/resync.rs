@@ -2,7 +2,7 @@
 
 use super::kernel_events::differs_as_a_whole;
 use super::merge::is_ending;
-use super::table::{Entry, NOT_WAITING, ROUNDING_S, digest, flag, status_byte};
+use super::table::{Entry, NOT_WAITING, ROUNDING_S, digest, flag, status_bits, status_byte};
 use super::walk_queue::{Due, Walk};
 use super::{Action, Engine, How, SECOND_NS, Source, seconds};
 use crate::flow::{Flow, status};
@@ -137,8 +137,11 @@ impl Engine {
         self.push(now_ns, slot, flow, Kind::Whole);
     }
 
-    /// Queues a record with the time alone, which every record has.
+    /// Queues a record with the time alone. Every record has a mark and a status, too: those of the entry, as the dump
+    /// may be older.
     fn push_refresh(&mut self, now_ns: u64, slot: u32, mut flow: Flow) {
+        let entry = self.table.get(slot);
+        (flow.mark, flow.status) = (entry.mark, status_bits(entry.status()));
         flow.tcp = None;
         flow.extra = Vec::new();
         self.push(now_ns, slot, flow, Kind::Part);

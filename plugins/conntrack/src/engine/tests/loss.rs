@@ -190,6 +190,33 @@ fn what_changed_while_a_dump_is_read_is_not_set_back() {
 }
 
 #[test]
+fn a_mark_that_the_peer_reports_while_a_dump_is_read_is_not_set_back() {
+    let mut pair = shared();
+    (0..2).for_each(|at| pair.traffic(at, &udp(1)));
+    // so long that the resync sends its time
+    pair.pass_ms(60_000);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.request_resync(now_ns);
+    pair.nodes[0].perform(now_ns);
+    let marked = Flow { mark: 5, ..udp(1) };
+    let kernel = &mut pair.nodes[1].kernel;
+    let ends_s = kernel.flows[&name(&marked)].1;
+    kernel.update(&marked, ends_s, false).expect("it is there");
+    kernel.tell(Event::Changed(marked), By::Request);
+    pair.nodes[1].hear(now_ns);
+    while let Some(message) = pair.nodes[1].engine.poll_message(now_ns) {
+        let message = message.to_vec();
+        pair.nodes[1].engine.message_sent(now_ns);
+        let heard = pair.nodes[0].engine.handle_message(now_ns, &message);
+        assert_eq!(heard, Ok(()));
+        pair.nodes[0].perform(now_ns);
+    }
+    pair.settle();
+    let marks = [0, 1].map(|at| pair.nodes[at].kernel.flows[&name(&udp(1))].0.mark);
+    assert_eq!(marks, [5, 5]);
+}
+
+#[test]
 fn what_somebody_deletes_on_the_backup_comes_back() {
     let mut pair = Pair::started();
     (0..30).for_each(|number| pair.traffic(0, &translated(number)));
