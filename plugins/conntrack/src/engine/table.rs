@@ -257,12 +257,11 @@ impl Table {
         doomed
     }
 
-    /// Drops ended flows that a walk did not find in the kernel.
-    pub fn drop_doomed(&mut self, now_s: u32) {
-        let doomed = self.iter().filter(|(_, entry)| entry.is_doomed(now_s));
-        let gone = doomed.filter(|(_, entry)| !entry.has(flag::PRESENT | flag::DROPPED_HERE));
-        let gone: Vec<u32> = gone.map(|(slot, _)| slot).collect();
-        gone.into_iter().for_each(|slot| self.remove(slot));
+    /// Returns the entries of flows that a walk did not find in the kernel.
+    pub fn absent(&self) -> Vec<Entry> {
+        let present = flag::PRESENT | flag::DROPPED_HERE;
+        let entries = self.iter().map(|(_, entry)| *entry);
+        entries.filter(|entry| !entry.has(present)).collect()
     }
 
     /// Returns true if the peer reported any flow.

@@ -38,7 +38,9 @@ impl Engine {
         if verify {
             self.drop_absent(now_ns, |entry| entry.is_doomed(now_s));
         } else if prune {
-            self.table.drop_doomed(now_s);
+            let mut ended = self.table.absent();
+            ended.retain(|entry| entry.is_doomed(now_s));
+            ended.iter().for_each(|entry| self.drop_entry(entry.hash));
         }
         self.tell_synchrony(now_ns);
     }
@@ -46,11 +48,8 @@ impl Engine {
     /// Drops flows that a walk did not find: they have ended without an event. Those that live at the peer are
     /// requested.
     pub(super) fn drop_absent(&mut self, now_ns: u64, is_known: impl Fn(&Entry) -> bool) {
-        let present = flag::PRESENT | flag::DROPPED_HERE;
-        let absent = self.table.iter().filter(|(_, entry)| !entry.has(present));
-        let absent: Vec<Entry> = absent.map(|(_, entry)| *entry).collect();
         let now_s = seconds(now_ns);
-        for entry in absent {
+        for entry in self.table.absent() {
             self.drop_entry(entry.hash);
             if entry.is_peers(now_s) && !is_known(&entry) {
                 self.counters.lost += 1;

@@ -4,6 +4,7 @@ use spared_replica::wire::OWN;
 
 use super::super::Due;
 use super::super::kernel_events::Event;
+use super::super::table::flag;
 use super::groups::{alive, shared};
 use super::*;
 use crate::codec::parse::attribute;
@@ -363,6 +364,30 @@ fn what_a_walk_misses_is_said_until_it_is_back() {
     pair.settle();
     pair.assert_equal();
     assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
+#[test]
+fn a_record_that_waits_goes_with_a_flow_that_a_walk_does_not_find() {
+    let mut pair = shared();
+    (0..2).for_each(|at| pair.traffic(at, &udp(1)));
+    pair.settle();
+    let node = &mut pair.nodes[0];
+    node.kernel.traffic(pair.now_ns / SECOND_NS, &Flow { mark: 1, ..udp(1) });
+    node.hear(pair.now_ns);
+    // then it ends on both nodes, unheard
+    node.kernel.flows.clear();
+    let table = &mut node.engine.table;
+    let slot = table.find(table.hash(&udp(1))).expect("it is known");
+    table.get_mut(slot).own_s = 0;
+    table.set_flag(slot, flag::ENDED_AT_PEER, true);
+    let waiting = table.get(slot).waiting();
+    node.engine.walks.request(Due::Prune);
+    node.perform(pair.now_ns);
+    while node.engine.walks.is_on() {
+        node.read_dump(pair.now_ns);
+    }
+    assert_eq!(node.engine.table.len(), 0);
+    assert!(node.engine.channel.outbox.change_mut(waiting).is_none());
 }
 
 #[test]
