@@ -10,7 +10,7 @@ use super::kernel_events::By;
 use super::merge::is_over;
 use super::outbox::PULSE_NS;
 use super::table::{Entry, flag};
-use super::{Engine, SECOND_NS, seconds};
+use super::{Engine, How, SECOND_NS, seconds};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::Why;
 
@@ -124,6 +124,12 @@ impl Engine {
         let waiting = self.table.get(slot).waiting();
         self.unqueue(waiting);
         self.table.remove(slot);
+    }
+
+    /// Deletes a flow that is not to be here, from the table and from the kernel.
+    pub(super) fn delete_flow(&mut self, flow: Flow) {
+        self.drop_entry(self.table.hash(&flow));
+        self.write(How::Delete, flow, 0);
     }
 
     fn wait_for_another(&mut self, now_ns: u64, slot: u32, mut flow: Flow, why: Why) {

@@ -10,9 +10,8 @@ use crate::flow::{Flow, status};
 impl Engine {
     /// Restores one flow of the kernel's table.
     pub(super) fn restore(&mut self, now_ns: u64, flow: Flow) {
-        if self.is_over_there(now_ns, &flow) {
-            self.drop_entry(self.table.hash(&flow));
-            return self.write(How::Delete, flow, 0);
+        if self.settle_end_there(now_ns, &flow) {
+            return self.delete_flow(flow);
         }
         if !self.filter.admits(&flow) {
             return;
@@ -20,7 +19,7 @@ impl Engine {
         if self.is_translated_elsewhere(&flow) {
             self.counters.applied.dropped += 1;
             self.walks.count_dropped();
-            return self.write(How::Delete, flow, 0);
+            return self.delete_flow(flow);
         }
         let Some(left_s) = flow.timeout_s else { return };
         // the dump may be older than what gave the flow its time
@@ -59,8 +58,9 @@ impl Engine {
         }
     }
 
-    /// Returns true if the peer reported its end, and no packet has passed since.
-    fn is_over_there(&mut self, now_ns: u64, flow: &Flow) -> bool {
+    /// Decides about a flow whose end the peer reported. Returns true if it ends here, too; if a packet has passed since,
+    /// it lives, and is reported whole.
+    fn settle_end_there(&mut self, now_ns: u64, flow: &Flow) -> bool {
         let now_s = seconds(now_ns);
         let Some(slot) = self.table.find(self.table.hash(flow)) else {
             return false;

@@ -29,8 +29,7 @@ impl Engine {
                 return self.tell_again(now_ns, slot, flow, Kind::Whole);
             }
         }
-        self.drop_entry(hash);
-        self.write(How::Delete, flow, 0);
+        self.delete_flow(flow);
     }
 
     pub(super) fn end_tidy(&mut self, now_ns: u64, prune: bool, verify: bool) {

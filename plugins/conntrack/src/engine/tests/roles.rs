@@ -283,6 +283,7 @@ fn flows_translated_to_an_address_that_went_are_dropped_at_failover() {
         pair.settle();
         assert_eq!(pair.nodes[1].kernel.table().len(), 1, "{end:?}");
         assert!(pair.nodes[1].kernel.flows.contains_key(&name(&tcp(2))));
+        assert_eq!(pair.nodes[1].engine.table.len(), 1, "{end:?}");
         assert_eq!(pair.nodes[1].engine.addresses.dynamic_there().len(), 2);
     }
 }
