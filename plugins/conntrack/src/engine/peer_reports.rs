@@ -180,9 +180,10 @@ impl Engine {
         }
         if !self.roles.is_active() || why == Why::Deleted || is_dropped_here {
             self.drop_entry(before.hash);
-            return if !is_dropped_here {
-                self.write(How::Delete, flow, 0)
-            };
+            if !is_dropped_here {
+                self.write(How::Delete, flow, 0);
+            }
+            return;
         }
         let entry = self.table.get_mut(slot);
         entry.set(flag::KNOWN_TO_PEER, false);

@@ -25,7 +25,7 @@ impl Engine {
         self.full.handle_session();
         self.roles.note_peer_may_lack();
         self.stop_walk_if(Work::needs_peer);
-        self.walks.keep_own();
+        self.walks.cancel_those_for_the_peer();
         self.channel.synchrony.set_complete(self.roles.is_active());
         self.replica.handle_up();
         self.tell_synchrony(now_ns);

@@ -48,13 +48,35 @@ pub(super) enum Work {
     List,
 }
 
-impl Work {
+impl Due {
     /// Returns true if the walk is useless without the peer.
-    pub(super) fn needs_peer(self) -> bool {
+    fn needs_peer(self) -> bool {
         !matches!(
             self,
             Self::Restore | Self::RenewCopies | Self::Loosen | Self::List
         )
+    }
+}
+
+impl Work {
+    /// Returns the reason for the walk; None for an answer to the peer.
+    fn due(self) -> Option<Due> {
+        match self {
+            Self::Resync { .. } => Some(Due::Resync),
+            Self::Restore => Some(Due::Restore),
+            Self::RenewCopies => Some(Due::RenewCopies),
+            Self::Loosen => Some(Due::Loosen),
+            Self::Tidy { verify: true, .. } => Some(Due::Verify),
+            Self::Tidy { .. } => Some(Due::Prune),
+            Self::Answer { .. } => None,
+            Self::Compare => Some(Due::Compare),
+            Self::List => Some(Due::List),
+        }
+    }
+
+    /// Returns true if the walk is useless without the peer.
+    pub(super) fn needs_peer(self) -> bool {
+        self.due().is_none_or(Due::needs_peer)
     }
 }
 
@@ -166,21 +188,12 @@ impl WalkQueue {
         self.due.contains(&due)
     }
 
-    /// Cancels the walks that only the peer needs, after it has gone. A walk that deletes knows what to delete by what
+    /// Cancels the walks that only the peer needs, as it has gone or another one has come. A walk that deletes knows what to delete by what
     /// the peer reported alone: without it a node deletes flows that carry traffic now.
     pub(super) fn cancel_those_for_the_peer(&mut self) {
-        for due in [Due::Compare, Due::Prune, Due::Strays, Due::Verify] {
-            self.cancel(due);
-        }
+        self.due.retain(|due| !due.needs_peer());
+        self.deferred.retain(|due| !due.needs_peer());
         self.answer = None;
-    }
-
-    /// Keeps only the walks for this kernel, for a new peer.
-    pub(super) fn keep_own(&mut self) {
-        let is_own = |due: &Due| matches!(due, Due::Restore | Due::Loosen | Due::List);
-        self.due.retain(is_own);
-        self.answer = None;
-        self.destroyed.clear();
     }
 
     fn is_any_due(&self) -> bool {
