@@ -1,13 +1,26 @@
 //! Decides what is sent to the peer and what is applied here, without I/O and without a clock.
 //!
-//! Methods that feed it: [`Engine::handle_up`], [`handle_down`](Engine::handle_down),
-//! [`handle_message`](Engine::handle_message), [`handle_role`](Engine::handle_role); for the kernel's reports
-//! [`handle_event`](Engine::handle_event), [`handle_overrun`](Engine::handle_overrun),
-//! [`handle_found`](Engine::handle_found), [`handle_asked`](Engine::handle_asked),
-//! [`handle_dumped`](Engine::handle_dumped), [`handle_dump_end`](Engine::handle_dump_end),
-//! [`handle_refused`](Engine::handle_refused); and [`handle_timeout`](Engine::handle_timeout). Methods that drain it:
-//! [`poll_action`](Engine::poll_action), then [`poll_message`](Engine::poll_message) until the channel is full,
-//! [`next_timeout`](Engine::next_timeout).
+//! Methods that feed it, all named `handle_*`:
+//!
+//! - the peer and the roles: [`Engine::handle_up`], [`handle_down`](Engine::handle_down),
+//!   [`handle_message`](Engine::handle_message), [`handle_role`](Engine::handle_role),
+//!   [`handle_group_gone`](Engine::handle_group_gone);
+//! - events of the kernel: [`handle_event`](Engine::handle_event), [`handle_overrun`](Engine::handle_overrun),
+//!   [`handle_heard_all`](Engine::handle_heard_all) when none is left, [`handle_deaf`](Engine::handle_deaf) and
+//!   [`handle_hearing`](Engine::handle_hearing) if it sends none;
+//! - its answers to each [`Action`], which names those that follow it;
+//! - this node's addresses: [`handle_own_addresses`](Engine::handle_own_addresses),
+//!   [`handle_node_addresses`](Engine::handle_node_addresses),
+//!   [`handle_dynamic_addresses`](Engine::handle_dynamic_addresses); connections of proxies,
+//!   [`handle_taken`](Engine::handle_taken); ways of packets, [`handle_egress`](Engine::handle_egress), for those that
+//!   [`take_destinations`](Engine::take_destinations) returns;
+//! - time: [`handle_timeout`](Engine::handle_timeout) at [`next_timeout`](Engine::next_timeout).
+//!
+//! Administrators' requests are [`configure`](Engine::configure), [`request_resync`](Engine::request_resync),
+//! [`compare`](Engine::compare) and [`list`](Engine::list); a switchover begins with [`drain`](Engine::drain).
+//!
+//! Methods that drain it: [`poll_action`](Engine::poll_action) until there is none, then [`go_on`](Engine::go_on), which
+//! begins what is due, and [`poll_message`](Engine::poll_message) until the channel is full.
 //!
 //! Both nodes identify a flow by a hash, and neither owns it. Each flow has two ends: one by the packets that passed
 //! here (`evidence.rs`), which is sent to the peer, and one by the peer's reports (`peer_reports.rs`), which is never
@@ -99,15 +112,17 @@ fn seconds(now_ns: u64) -> u32 {
 pub enum Action {
     /// Changes the set of notifications that are subscribed to.
     Subscribe(Subscription),
-    /// Changes the kernel's table; `handle_refused` follows if it fails.
+    /// Changes the kernel's table; `handle_written`, `handle_refused` or `handle_unwritten` follows.
     Write(KernelChange),
     /// Queries flows in the kernel; `handle_found` follows for each that exists.
     Find(Vec<Flow>),
     /// Tests if the kernel sends events for this flow; `handle_found` or `handle_silent` follows.
     Probe(Flow),
-    /// Queries flows in the kernel, in this order; `handle_asked` follows for each and returns the change to make.
+    /// Queries flows in the kernel, in this order; `handle_asked` follows for each and returns the change to make, or
+    /// `handle_unasked` for those without an answer.
     Ask(Vec<Question>),
-    /// Reads a table; `handle_dumped` and `handle_dump_end` follow.
+    /// Reads a table; `handle_hiding` follows, then for each piece `handle_dumped` or `handle_dumped_expectation` and
+    /// `handle_dump_piece`, at last `handle_dump_end`.
     Dump(Source),
     StopDump,
     /// Reads the kernel's timeouts; `handle_timeouts` follows.

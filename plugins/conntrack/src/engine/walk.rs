@@ -7,7 +7,7 @@ use super::{Action, Engine, Source};
 use crate::flow::Flow;
 
 impl Engine {
-    /// Begins work that is due; called after every input, before actions are polled.
+    /// Begins work that is due. It is called when all actions have been performed; more actions may follow.
     pub fn go_on(&mut self, now_ns: u64) {
         self.send_requests(now_ns);
         if self.is_resync_futile(now_ns) {

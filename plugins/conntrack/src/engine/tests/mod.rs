@@ -343,10 +343,22 @@ impl Node {
         }
     }
 
+    /// Performs actions and begins what is due, in turn as the runner does, until neither is left.
     fn perform(&mut self, now_ns: u64) -> bool {
+        let mut busy = self.perform_actions(now_ns);
+        self.engine.go_on(now_ns);
+        while self.engine.has_actions() {
+            busy = true;
+            self.perform_actions(now_ns);
+            self.engine.go_on(now_ns);
+        }
+        self.tell_in_sync();
+        busy
+    }
+
+    fn perform_actions(&mut self, now_ns: u64) -> bool {
         let mut busy = false;
         let now_s = now_ns / SECOND_NS;
-        self.engine.go_on(now_ns);
         while let Some(action) = self.engine.poll_action() {
             busy = true;
             match action {
@@ -408,7 +420,6 @@ impl Node {
                 Action::Event(text) => self.events.push(text),
             }
         }
-        self.tell_in_sync();
         busy
     }
 
