@@ -315,8 +315,8 @@ impl Comparison {
     }
 }
 
-/// Digest of a flow without times, counters and windows, which differ between kernels, and without
-/// the liberal flag, which only a copy has.
+/// Returns the digest of a flow without what differs between kernels: times, counters and windows, and the flags of TCP,
+/// as one kernel may track it liberally and the other not.
 fn digest(flow: &Flow) -> Digest {
     let mut hasher = DefaultHasher::new();
     (flow.reply.source, flow.reply.destination, flow.reply.ends).hash(&mut hasher);

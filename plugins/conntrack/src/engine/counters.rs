@@ -16,7 +16,7 @@ pub struct Counters {
     pub conflicts: u64,
     /// Flows that the peer assumes to be here, but the kernel dropped.
     pub lost: u64,
-    /// Flows that the peer's kernel dropped, by its reports.
+    /// Flows that the peer requested, since its kernel lacks them.
     pub lost_there: u64,
     rate: Rate,
 }

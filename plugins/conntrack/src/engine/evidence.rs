@@ -32,7 +32,8 @@ impl Engine {
         moved
     }
 
-    /// Updates the entry's end after an event that a packet caused.
+    /// Sets the entry's end to the time that a packet gave the flow: after the packet's event, or when a walk finds a
+    /// new flow.
     pub(super) fn witness(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         self.restore_again(now_ns, slot, flow);
         let left_s = flow

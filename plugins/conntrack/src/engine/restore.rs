@@ -27,13 +27,13 @@ impl Engine {
             return;
         }
         let wanted_s = self.full_s(&flow);
-        // A time longer than the lease comes from a rule of the administrator, and stays.
+        // A time longer than the lease may come from a rule of the administrator: it is not shortened.
         let wanted_s = if left_s > self.renewal.lease_s() {
             left_s.max(wanted_s)
         } else {
             wanted_s
         };
-        // A copy for which another active node is responsible keeps its lease.
+        // Another active node may carry it: it gets less than by a packet, so that a later packet is noticed.
         let wanted_s = match self.is_shared() && !self.roles.has_all() {
             true if left_s <= wanted_s => wanted_s.saturating_sub(APART_S),
             true => left_s,
