@@ -9,9 +9,9 @@ use super::{Conntrack, GO_ON, LISTEN, kernel};
 /// Longest time for which a dump is read in one turn of the loop.
 const SLICE_NS: u64 = 2_000_000;
 
-/// State of the subscription to notifications.
+/// When notifications are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listening {
+pub(super) enum Reading {
     Now,
     /// Events gather in the kernel until a timer.
     Later,
@@ -23,7 +23,7 @@ impl Conntrack {
     /// Reads pending notifications, then pauses so that more of them gather.
     pub(super) fn hear(&mut self, engine: &mut Engine, now_ns: u64) {
         if engine.is_congested() {
-            return self.pause(Listening::Congested);
+            return self.pause(Reading::Congested);
         }
         if self.kernel.read_notifications(now_ns, engine) == ReadProgress::Some {
             return;
@@ -32,22 +32,22 @@ impl Conntrack {
         let gather = engine.gathers();
         let until_ns = now_ns + self.settings.batch_ns;
         if gather && self.host.timer(LISTEN, until_ns).is_ok() {
-            self.pause(Listening::Later);
+            self.pause(Reading::Later);
         }
     }
 
-    fn pause(&mut self, until: Listening) {
-        self.listening = until;
+    fn pause(&mut self, until: Reading) {
+        self.reading = until;
         self.host.unwatch_fd(self.kernel.notifications());
     }
 
     pub(super) fn listen(&mut self) {
-        if self.listening == Listening::Now {
+        if self.reading == Reading::Now {
             return;
         }
         let fd = self.kernel.notifications();
         match self.host.watch_fd(fd, Interest::READ) {
-            Ok(()) => self.listening = Listening::Now,
+            Ok(()) => self.reading = Reading::Now,
             Err(error) => log::error!("{error}"),
         }
     }
@@ -113,7 +113,7 @@ impl Conntrack {
     /// Runs the gathered changes and continues everything that runs in pieces. Returns true if the
     /// engine has new actions.
     pub(super) fn go_on(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
-        if self.listening == Listening::Congested && !engine.is_congested() {
+        if self.reading == Reading::Congested && !engine.is_congested() {
             self.listen();
             // a drain has to know that there are no events, and then the descriptor stays silent
             self.hear(engine, now_ns);

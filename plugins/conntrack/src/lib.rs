@@ -24,7 +24,7 @@ use spared_sdk::{
     RoleEvent, Runner, Token,
 };
 
-use act::{Listening, warn_of_small_buffer};
+use act::{Reading, warn_of_small_buffer};
 use config::Settings;
 use engine::{Action, Engine};
 use flow::Flow;
@@ -44,7 +44,7 @@ pub struct Conntrack {
     host: Host,
     settings: Settings,
     kernel: Kernel,
-    listening: Listening,
+    reading: Reading,
     probes: Vec<Flow>,
     waiting: rows::Waiting,
     /// Time of the next check of everything that causes no event.
@@ -75,7 +75,7 @@ impl Io for Conntrack {
             host,
             settings: settings.clone(),
             kernel,
-            listening: Listening::Now,
+            reading: Reading::Now,
             probes: Vec::new(),
             waiting: rows::Waiting::default(),
             look_at_ns: host.now().saturating_add(LOOK_NS),

@@ -205,7 +205,7 @@ impl Engine {
         let refused = self.full.room.refused.as_ref();
         let tried = refused.map(|flow| self.table.hash(flow));
         // it may have ended since
-        if let Some(hash) = tried.or_else(|| self.channel.missing.first()) {
+        if let Some(hash) = tried.or_else(|| self.channel.missing.any()) {
             self.channel.outbox.push_request(hash);
         }
         self.send_requests(now_ns);

@@ -94,7 +94,7 @@ impl Engine {
         }
         let entry = *self.table.get(slot);
         let is_known = entry.has(flag::KNOWN_TO_PEER) && entry.is_own(seconds(now_ns));
-        let may_return = has_time_left && by == By::Traffic && is_known && !is_refused(&flow);
+        let may_return = has_time_left && by == By::Traffic && is_known && !is_unanswered(&flow);
         if may_return && !self.roles.is_active() {
             return self.request_dropped_flow(now_ns, hash);
         }
@@ -215,7 +215,7 @@ impl Engine {
 
 /// Returns true if the flow was never answered: a reset ends it at once. If it ended for another reason, its next
 /// packet creates it again.
-fn is_refused(flow: &Flow) -> bool {
+fn is_unanswered(flow: &Flow) -> bool {
     flow.original.protocol == TCP && flow.status & status::SEEN_REPLY == 0
 }
 

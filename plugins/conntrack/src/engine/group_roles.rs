@@ -82,8 +82,8 @@ impl Roles {
 
     // ---- when the peer is informed
 
-    /// Returns true if the peer is informed of changes here.
-    pub(super) fn informs_peer(&self, now_ns: u64) -> bool {
+    /// Returns true if a peer that is connected is informed of changes here.
+    pub(super) fn has_to_report(&self, now_ns: u64) -> bool {
         let is_unreported = self.time_alone == TimeAlone::Unreported;
         self.is_active || is_unreported || self.is_lingering(now_ns)
     }
@@ -128,7 +128,7 @@ impl Roles {
 
     /// Returns true once, when everything was sent that waited after stepping down.
     pub(super) fn end_lingering(&mut self, now_ns: u64) -> bool {
-        !self.informs_peer(now_ns) && std::mem::take(&mut self.has_sent_as_backup)
+        !self.has_to_report(now_ns) && std::mem::take(&mut self.has_sent_as_backup)
     }
 
     /// Forgets what was sent after stepping down, for a new peer.

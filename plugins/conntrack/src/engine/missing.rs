@@ -31,8 +31,8 @@ impl Missing {
         self.more > 0 || self.known.contains(&hash)
     }
 
-    /// Returns a flow that is missing.
-    pub(super) fn first(&self) -> Option<u64> {
+    /// Returns one of the missing flows.
+    pub(super) fn any(&self) -> Option<u64> {
         self.known.iter().next().copied()
     }
 

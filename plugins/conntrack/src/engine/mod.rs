@@ -440,6 +440,6 @@ impl Engine {
     /// Returns true if the peer is informed of changes here.
     fn informs_peer(&self, now_ns: u64) -> bool {
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
-        heard && self.roles.informs_peer(now_ns)
+        heard && self.roles.has_to_report(now_ns)
     }
 }

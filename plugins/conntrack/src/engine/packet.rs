@@ -12,8 +12,8 @@ use super::{Engine, seconds};
 use crate::flow::{CLOSE, Flow, TCP, status};
 use crate::wire::Address;
 
-/// Rounding of times, in s.
-const ROUNDING_S: u32 = 1;
+/// Seconds by which an event may show another time than the one that its packet gave.
+const DELAY_S: u32 = 1;
 
 /// Timeout that a packet has given a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Timeouts {
         let (Some(left_s), Some(_)) = (left_s, flow.state()) else {
             return PacketTimeout::Unknown;
         };
-        let is = |known_s: u32| left_s.abs_diff(known_s) <= ROUNDING_S;
+        let is = |known_s: u32| left_s.abs_diff(known_s) <= DELAY_S;
         // unanswered segments and resets have times of their own, in any state
         let is_passing = flow.original.protocol == TCP
             && (self.tcp_unanswered.into_iter().any(is) || is(self.tcp[usize::from(CLOSE)]));

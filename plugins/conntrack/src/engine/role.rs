@@ -189,7 +189,7 @@ impl Engine {
     /// Handles the peer's roles, or its report that everything was sent under its earlier ones.
     pub(super) fn handle_peer_role(&mut self, now_ns: u64, active: bool) {
         let Some(peer) = &mut self.peer else { return };
-        let first = peer.active.is_none();
+        let is_first = peer.active.is_none();
         let ended = peer.active == Some(true) && !active;
         peer.active = Some(active);
         self.addresses.peer_address_flows.changed_ns = now_ns;
@@ -199,7 +199,7 @@ impl Engine {
         if active {
             self.roles.set_restored(false);
         }
-        if first {
+        if is_first {
             self.channel
                 .synchrony
                 .set_split(active && self.roles.is_active());
@@ -219,7 +219,7 @@ impl Engine {
         // Changes that this node made alone may be what the peer needs, whichever node wins. And a resync is useful to
         // a peer only if it knows the peer's role.
         self.request_resync(now_ns);
-        if first || ended {
+        if is_first || ended {
             self.take_over_flows(now_ns);
         }
         self.subscribe(now_ns);
