@@ -202,7 +202,6 @@ struct Peer {
     answered_serial: u32,
     /// Addresses of the peer's interfaces.
     holds: HashSet<Address>,
-    lease_s: u32,
     heard_ns: u64,
     /// Age of the peer's oldest change when it was sent.
     behind_us: u32,
@@ -265,6 +264,8 @@ pub struct Engine {
     table: Table,
     walks: WalkQueue,
     renewal: CopyRenewal,
+    /// Lifetime of a copy here without a report in s, by the last peer's latest resync.
+    lease_here_s: u32,
     full: FullTable,
     reports: Reports,
     addresses: Addresses,
@@ -289,6 +290,7 @@ impl Engine {
             table: Table::new(own_key),
             walks: WalkQueue::default(),
             renewal: CopyRenewal::default(),
+            lease_here_s: 0,
             full: FullTable::default(),
             reports: Reports::default(),
             addresses: Addresses::default(),

@@ -41,8 +41,7 @@ impl Engine {
                 peer.resync = number;
                 peer.answered_serial = serial;
                 peer.resync_begun = true;
-                peer.lease_s = lease_s;
-                self.renewal.set_lease_s(lease_s);
+                self.lease_here_s = lease_s;
             }
             Message::Alive(hashes) => {
                 wire::hashes(hashes).for_each(|hash| self.handle_unchanged(now_ns, hash))
@@ -110,7 +109,7 @@ impl Engine {
         let slot = self.table.insert(Entry::new(hash, 0));
         self.store_report(now_ns, slot, &flow);
         self.table.get_mut(slot).extra = digest(&flow);
-        let timeout_s = self.lease_of(&flow);
+        let timeout_s = self.copy_time_s(&flow);
         let exclusive = self.roles.is_active();
         self.write_record(How::Create { exclusive }, flow, timeout_s, true);
     }
@@ -193,7 +192,7 @@ impl Engine {
     }
 
     fn change(&self, how: How, flow: Flow, whole: bool) -> KernelChange {
-        let timeout_s = self.lease_of(&flow);
+        let timeout_s = self.copy_time_s(&flow);
         KernelChange {
             how,
             flow,
@@ -221,13 +220,13 @@ impl Engine {
         } else {
             0
         };
-        let (now_s, lease_s, round) = (seconds(now_ns), self.lease_of(flow), self.table.round());
+        let (now_s, written_s, round) = (seconds(now_ns), self.copy_time_s(flow), self.table.round());
         let entry = self.table.get_mut(slot);
         entry.flags |= flag::KNOWN_TO_PEER | flag::PRESENT | read;
         entry.flags &= !flag::ENDED_AT_PEER;
         entry.set_round(round);
         if let Some(left_s) = flow.timeout_s {
-            entry.peer_s = now_s.saturating_add(lease_s);
+            entry.peer_s = now_s.saturating_add(written_s);
             entry.tell(entry.told_s().max(now_s.saturating_add(left_s)));
         }
         self.store_policy_timeout(now_ns, slot, flow.policy_timeout_s);
@@ -244,10 +243,10 @@ impl Engine {
     }
 
     /// Returns the time to write in s: at least until the next refresh. A fixed time is not changed.
-    fn lease_of(&self, flow: &Flow) -> u32 {
+    fn copy_time_s(&self, flow: &Flow) -> u32 {
         let left_s = flow.timeout_s.unwrap_or(0);
         match flow.status & status::FIXED_TIMEOUT {
-            0 => left_s.saturating_sub(self.apart_s()).max(self.floor_s()),
+            0 => left_s.saturating_sub(self.apart_s()).max(self.lease_here_s),
             _ => left_s,
         }
     }
@@ -255,10 +254,6 @@ impl Engine {
     /// Seconds by which a flow's time is written shorter, because its packets may pass here, too.
     pub(super) fn apart_s(&self) -> u32 {
         if self.roles.is_active() { APART_S } else { 0 }
-    }
-
-    pub(super) fn floor_s(&self) -> u32 {
-        self.peer.as_ref().map_or(0, |peer| peer.lease_s)
     }
 
     /// Handles a hash in the peer's resync: the flow has not changed.

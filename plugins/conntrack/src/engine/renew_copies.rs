@@ -16,8 +16,6 @@ const RENEWAL_NS: u64 = 3600 * SECOND_NS;
 pub(super) struct CopyRenewal {
     next_ns: u64,
     until_ns: u64,
-    /// Minimum lifetime of copies, as last reported by the peer.
-    lease_s: u32,
 }
 
 impl CopyRenewal {
@@ -30,14 +28,6 @@ impl CopyRenewal {
     fn go_on(&mut self, now_ns: u64, interval_ns: u64) -> bool {
         self.next_ns = now_ns + interval_ns;
         now_ns < self.until_ns
-    }
-
-    pub(super) fn set_lease_s(&mut self, lease_s: u32) {
-        self.lease_s = lease_s;
-    }
-
-    pub(super) fn lease_s(&self) -> u32 {
-        self.lease_s
     }
 
     fn end(&mut self) {
@@ -100,7 +90,7 @@ impl Engine {
         if flow.status & status::FIXED_TIMEOUT != 0 {
             return;
         }
-        let full_s = full_s.max(self.renewal.lease_s());
+        let full_s = full_s.max(self.lease_here_s);
         if left_s < full_s {
             entry.peer_s = now_s.saturating_add(full_s);
             self.write(How::Refresh, flow.clone(), full_s);

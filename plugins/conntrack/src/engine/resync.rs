@@ -16,7 +16,7 @@ impl Engine {
         self.channel.resyncs.schedule(Some(next_ns));
         let resync = Message::Resync {
             number,
-            lease_s: self.lease_s(),
+            lease_s: self.lease_there_s(),
             serial: self.peer.as_ref().map_or(0, |peer| peer.serial),
         };
         self.push_message(now_ns, &resync);

@@ -96,7 +96,7 @@ impl Engine {
         wire::record(message, change.kind, &change.flow);
         self.counters.sent.flows += 1;
         let Some(slot) = slot else { return };
-        let lease_s = self.lease_s();
+        let lease_s = self.lease_there_s();
         let entry = self.table.get_mut(slot);
         entry.stop_waiting();
         entry.flags = entry.flags & !flag::NEEDS_WHOLE | flag::KNOWN_TO_PEER;
@@ -162,7 +162,7 @@ impl Engine {
     }
 
     /// Returns the lifetime of a flow at the peer without a report, in seconds.
-    pub fn lease_s(&self) -> u32 {
+    pub(super) fn lease_there_s(&self) -> u32 {
         let resyncs_ns = self.resync_interval_ns().saturating_mul(RESYNCS_PER_LEASE);
         let resyncs_s = u32::try_from(resyncs_ns.div_ceil(SECOND_NS)).unwrap_or(u32::MAX);
         (resyncs_s - self.lease_lacks_s()).max(LEASE_LEAST_S)
