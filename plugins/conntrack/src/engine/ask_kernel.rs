@@ -126,26 +126,15 @@ impl Engine {
             is_closing,
             knows_more,
         } = merge::merge(found, &change.flow, rules);
-        let now_s = seconds(now_ns);
-        let heard_s = now_s.saturating_add(change.flow.timeout_s.unwrap_or(0));
-        let written_s = now_s.saturating_add(change.timeout_s);
-        let ends_s = found
-            .timeout_s
-            .map_or(u32::MAX, |left_s| now_s.saturating_add(left_s));
-        let is_longer =
-            change.flow.timeout_s.is_some() && written_s >= ends_s.saturating_add(ROUNDING_S);
-        let writes_time = (is_closing || is_longer) && found.status & status::FIXED_TIMEOUT == 0;
+        let writes_time = put_ends_together(
+            self.table.get_mut(slot),
+            seconds(now_ns),
+            &change,
+            before,
+            found,
+            is_closing,
+        );
         let entry = self.table.get_mut(slot);
-        if is_closing {
-            // the end here belongs to a state that is over
-            entry.own_s = entry.own_s.min(heard_s);
-        }
-        // store the end that is in the kernel, or the next walk takes it for the work of a packet
-        entry.peer_s = match writes_time {
-            true => written_s,
-            false if ends_s.abs_diff(before.peer_s) < ROUNDING_S => before.peer_s,
-            false => entry.peer_s.min(ends_s),
-        };
         entry.learn(&flow);
         entry.set(flag::NEEDS_WHOLE, is_untold || entry.has(flag::NEEDS_WHOLE));
         if change.whole {
@@ -226,6 +215,38 @@ impl Engine {
             }
         }
     }
+}
+
+/// Merges the peer's end of a flow with the kernel's. Returns true if the peer's is to be written.
+fn put_ends_together(
+    entry: &mut Entry,
+    now_s: u32,
+    change: &KernelChange,
+    before: &Entry,
+    found: &Flow,
+    is_closing: bool,
+) -> bool {
+    let reported_s = change.flow.timeout_s;
+    let written_s = now_s.saturating_add(change.timeout_s);
+    let ends_s = found
+        .timeout_s
+        .map_or(u32::MAX, |left_s| now_s.saturating_add(left_s));
+    let is_longer = reported_s.is_some() && written_s >= ends_s.saturating_add(ROUNDING_S);
+    let writes_time = (is_closing || is_longer) && found.status & status::FIXED_TIMEOUT == 0;
+    if is_closing {
+        // the end here belongs to a state that is over
+        let heard_s = now_s.saturating_add(reported_s.unwrap_or(0));
+        entry.own_s = entry.own_s.min(heard_s);
+    }
+    // store the end that is in the kernel, or the next walk takes it for the work of a packet
+    entry.peer_s = if writes_time {
+        written_s
+    } else if ends_s.abs_diff(before.peer_s) < ROUNDING_S {
+        before.peer_s
+    } else {
+        entry.peer_s.min(ends_s)
+    };
+    writes_time
 }
 
 /// Turns a creation into an update, since the kernel has the flow already.

@@ -36,12 +36,10 @@ impl Engine {
                 lease_s,
                 serial,
             } => {
-                self.channel.missing.clear();
-                self.table.begin_round();
                 peer.resync = number;
                 peer.answered_serial = serial;
                 peer.resync_begun = true;
-                self.lease_here_s = lease_s;
+                self.begin_peer_resync(lease_s);
             }
             Message::Alive(hashes) => {
                 wire::hashes(hashes).for_each(|hash| self.handle_unchanged(now_ns, hash))
@@ -220,7 +218,8 @@ impl Engine {
         } else {
             0
         };
-        let (now_s, written_s, round) = (seconds(now_ns), self.copy_time_s(flow), self.table.round());
+        let (now_s, written_s, round) =
+            (seconds(now_ns), self.copy_time_s(flow), self.table.round());
         let entry = self.table.get_mut(slot);
         entry.flags |= flag::KNOWN_TO_PEER | flag::PRESENT | read;
         entry.flags &= !flag::ENDED_AT_PEER;

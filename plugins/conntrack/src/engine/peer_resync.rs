@@ -1,10 +1,16 @@
-//! The end of the peer's resync: flows that it did not name have ended there. Its messages are applied by
-//! `peer_reports.rs`.
+//! The peer's resync: flows that it did not name have ended there. Its records are applied by `peer_reports.rs`.
 
 use super::walk_queue::Due;
 use super::{Engine, seconds};
 
 impl Engine {
+    /// Handles the begin of the peer's resync, which names all flows that it carries.
+    pub(super) fn begin_peer_resync(&mut self, lease_s: u32) {
+        self.channel.missing.clear();
+        self.table.begin_round();
+        self.lease_here_s = lease_s;
+    }
+
     /// Handles the end of the peer's resync: it has reported all flows that it carries.
     pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8) {
         let Some(peer) = &mut self.peer else { return };

@@ -191,27 +191,32 @@ impl Engine {
 
     /// Ends the walk of a resync; a dump of expectations may follow.
     pub(super) fn end_resync(&mut self, now_ns: u64, number: u8, walk: Walk, complete: bool) {
-        let first = walk.source == Source::Flows;
+        let is_of_flows = walk.source == Source::Flows;
         // after a failed dump of expectations the resync still counts; the next one retries them
-        if !complete && first {
+        if !complete && is_of_flows {
             // the sent part is right but incomplete: repeat
             self.walks.request(Due::Resync);
             return;
         }
         self.walks.resume(walk);
-        if first {
+        if is_of_flows {
             self.tell_dropped_flows_alive(now_ns);
         }
         self.send_alive(now_ns);
         let Some(mut walk) = self.walks.take_walk() else {
             return;
         };
-        if first && self.settings.expectations {
+        if is_of_flows && self.settings.expectations {
             walk.source = Source::Expectations;
             self.walks.resume(walk);
             self.actions.push_back(Action::Dump(Source::Expectations));
             return;
         }
+        self.conclude_resync(now_ns, number, &walk);
+    }
+
+    /// Reports the end of a resync: all flows were named.
+    fn conclude_resync(&mut self, now_ns: u64, number: u8, walk: &Walk) {
         let took_ns = now_ns.saturating_sub(walk.began_ns);
         self.channel.resyncs.handle_end(took_ns);
         let next_ns = walk.began_ns.saturating_add(self.resync_interval_ns());

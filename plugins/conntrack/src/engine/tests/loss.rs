@@ -372,7 +372,8 @@ fn a_record_that_waits_goes_with_a_flow_that_a_walk_does_not_find() {
     (0..2).for_each(|at| pair.traffic(at, &udp(1)));
     pair.settle();
     let node = &mut pair.nodes[0];
-    node.kernel.traffic(pair.now_ns / SECOND_NS, &Flow { mark: 1, ..udp(1) });
+    node.kernel
+        .traffic(pair.now_ns / SECOND_NS, &Flow { mark: 1, ..udp(1) });
     node.hear(pair.now_ns);
     // then it ends on both nodes, unheard
     node.kernel.flows.clear();
