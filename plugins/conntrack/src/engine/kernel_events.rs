@@ -101,7 +101,9 @@ impl Engine {
         let packet = self.packet_of(now_ns, &flow, by);
         match self.table.find(hash).or_else(|| self.recall(hash, &flow)) {
             Some(slot) => self.begin_again(now_ns, slot, flow),
-            None => self.insert_new(now_ns, hash, flow, self.waits_for_min_age()),
+            None => {
+                self.insert_new(now_ns, hash, flow, self.waits_for_min_age());
+            }
         }
         if let Some(slot) = self.table.find(hash) {
             self.note_newer(now_ns, slot, by);
@@ -146,8 +148,8 @@ impl Engine {
         self.tell_again(now_ns, slot, flow, Kind::Whole);
     }
 
-    /// Adds a flow that the peer does not know.
-    pub(super) fn insert_new(&mut self, now_ns: u64, hash: u64, flow: Flow, is_young: bool) {
+    /// Adds a flow that the peer does not know. Returns its slot.
+    fn insert_new(&mut self, now_ns: u64, hash: u64, flow: Flow, is_young: bool) -> u32 {
         let slot = self.table.insert(Entry::new(hash, flag::PRESENT));
         self.witness(now_ns, slot, &flow);
         let change = OutgoingChange {
@@ -162,6 +164,7 @@ impl Engine {
             self.push_ready(now_ns, change)
         };
         self.table.get_mut(slot).wait(number);
+        slot
     }
 
     /// Returns true if flows wait until they have the minimum age. With both nodes active they do not, since answers
@@ -295,12 +298,8 @@ impl Engine {
     /// Adds a flow that a walk found. Those of the first resync count as old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
         let is_young = self.waits_for_min_age() && !self.channel.resyncs.is_first();
-        self.insert_new(now_ns, hash, flow, is_young);
-        if let Some(slot) = self
-            .table
-            .find(hash)
-            .filter(|_| self.channel.resyncs.is_first())
-        {
+        let slot = self.insert_new(now_ns, hash, flow, is_young);
+        if self.channel.resyncs.is_first() {
             // it is unknown which packet set its time
             self.table.set_flag(slot, flag::PACKET_THIS_RESYNC, false);
         }
