@@ -139,8 +139,12 @@ impl Engine {
         if is_parked(&policy) {
             // a reading found it, and charon is about to replace it
             let reading = self.reads.generation();
-            let known = self.store.policies.get_mut(&id);
-            return known.into_iter().for_each(|it| it.reading = reading);
+            match self.store.policies.get_mut(&id) {
+                Some(known) => known.reading = reading,
+                // left by a run that was killed: the peer's policy takes its place
+                None => self.store.installed_policies.begin(now_ns, id),
+            }
+            return;
         }
         self.note_leading_policy(now_ns, &policy);
         if id.direction > FORWARD || policy.body.bytes().len() > BODY_MAX {

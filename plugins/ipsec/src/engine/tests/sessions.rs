@@ -3,7 +3,7 @@
 use super::charon::Charon;
 use super::daemon::report_daemon_event;
 use super::*;
-use crate::codec::body::is_parked;
+use crate::codec::body::{is_parked, parked_policy};
 use crate::sessions::IkeSpis;
 use crate::sessions::message::{Kind, message_id};
 use crate::sessions::written::Written;
@@ -377,6 +377,21 @@ fn the_end_of_an_earlier_wait_leaves_a_batch_protected() {
     pair.nodes[1].engine.handle_still_held(now_ns);
     pair.advance(5 * MS);
     assert!(pair.nodes[1].holds.is_some());
+}
+
+#[test]
+fn a_policy_that_a_killed_run_left_parked_is_replaced() {
+    let mut pair = Pair::settled(1);
+    let kernel = &mut pair.nodes[1].kernel;
+    let there = kernel.policies().into_iter().cloned();
+    let policies: Vec<Policy> = there.filter(|it| it.id.is_outbound()).collect();
+    for policy in &policies {
+        kernel.put_policy(parked_policy(policy));
+    }
+    pair.restart(1, false);
+    pair.run(3 * S);
+    assert_led(&pair, 1);
+    assert_eq!(pair.nodes[1].kernel.policies().len(), 3);
 }
 
 /// Sets the addresses of a node.
