@@ -8,6 +8,7 @@ use std::sync::Arc;
 use spared_sdk::{CauseKind, Role};
 
 use super::Context;
+use super::active_router::ActiveRouterWatch;
 use super::candidacy::Candidacy;
 use super::conflict::Conflicts;
 use super::contact::PeerContact;
@@ -22,8 +23,6 @@ use super::router::VirtualRouter;
 use super::start::Start;
 use super::switchover::Switchover;
 use super::term::RoleHistory;
-use super::timers::{active_down_ns, after_resignation_ns};
-use super::watch::ActiveRouterWatch;
 use crate::config;
 use crate::election::{OWNER, RoleReason};
 
@@ -120,14 +119,6 @@ impl Group {
         matches!(self.state, State::Active { .. })
     }
 
-    pub fn takes_over(&self, now_ns: u64) -> bool {
-        match self.state {
-            State::Backup { down_ns, .. } => now_ns >= down_ns,
-            State::Lapsed { reopen_ns } => now_ns >= reopen_ns,
-            _ => false,
-        }
-    }
-
     pub fn next_timeout(&self) -> Option<u64> {
         let others_ns = self.contact_timeout();
         match self.state {
@@ -192,43 +183,6 @@ impl Group {
             down_ns,
             since_ns: now_ns,
         };
-    }
-
-    /// Active_Down expired: nobody is active, or a lower router that is left to time out.
-    pub(super) fn take_over(&mut self, cx: &mut Context<'_>) {
-        if let Some(silent_ns) = self
-            .active_silent_at_ns()
-            .filter(|at_ns| cx.now_ns < *at_ns)
-        {
-            // a router that died since its last advert may still have a passing fence: either its next advert shows
-            // that it lives and will give way, or it is silent for long enough
-            self.watch.begin_readiness();
-            return self.rearm_down(silent_ns);
-        }
-        if self.waits_for_fitter_peer(cx) {
-            return;
-        }
-        self.update_contact(cx);
-        if !matches!(self.state, State::Backup { .. }) {
-            return;
-        }
-        self.drop_claim(cx);
-        let why = self.failover_reason(cx);
-        self.promote(cx, why);
-    }
-
-    /// Takes over from a lower router with its next advert, or at once if nobody is heard.
-    pub(super) fn promote_soon(&mut self, cx: &mut Context<'_>, why: RoleReason) {
-        let backup = matches!(self.state, State::Backup { .. });
-        if !backup || cx.now_ns < self.not_before_ns() {
-            return;
-        }
-        let peer = self.living_peer(cx.now_ns).filter(|peer| peer.is_active());
-        let peer_silent_ns = peer.map(|peer| self.peer_silent_at_ns(peer));
-        match self.active_silent_at_ns().max(peer_silent_ns) {
-            Some(silent_ns) if cx.now_ns < silent_ns => self.watch.begin_readiness(),
-            _ => self.promote(cx, why),
-        }
     }
 
     /// E3: the cause of this node's claim has ended.
@@ -361,29 +315,6 @@ impl Group {
     }
 
     // ---- small things ------------------------------------------------------------------
-
-    pub(super) fn active_down_ns(&self) -> u64 {
-        self.active_down_of(self.candidacy.priority(), self.watch.interval_ns())
-    }
-
-    /// Time to wait after the active router has resigned.
-    pub(super) fn after_resignation_ns(&self) -> u64 {
-        let (version, priority) = (self.config.version, self.candidacy.priority());
-        after_resignation_ns(version, priority, self.watch.interval_ns())
-    }
-
-    /// Active_Down of a backup with this priority, for an active router with this interval.
-    pub(super) fn active_down_of(&self, priority: u8, interval_ns: u64) -> u64 {
-        let config = &self.config;
-        active_down_ns(config.version, priority, interval_ns, config.advert_loss)
-    }
-
-    pub(super) fn rearm_down(&mut self, at_ns: u64) {
-        let not_before_ns = self.not_before_ns();
-        if let State::Backup { down_ns, .. } = &mut self.state {
-            *down_ns = at_ns.max(not_before_ns);
-        }
-    }
 
     pub(super) fn rearm_advert(&mut self, at_ns: u64) {
         if let State::Active { advert_ns, .. } = &mut self.state {

@@ -14,6 +14,8 @@
 //!
 //! Times are nanoseconds of the monotonic clock.
 
+mod active_down;
+mod active_router;
 mod adverts;
 mod candidacy;
 mod checks;
@@ -64,14 +66,12 @@ mod stations;
 mod status;
 mod switchover;
 mod term;
-mod timers;
 pub(crate) mod totals;
 mod tracked;
 mod unheard;
 mod unheard_port;
 mod virtual_identity;
 mod virtual_mac_probe;
-mod watch;
 
 #[cfg(test)]
 mod tests;

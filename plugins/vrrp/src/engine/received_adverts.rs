@@ -65,13 +65,6 @@ impl Group {
             OtherRouter::Address(address)
         }
     }
-
-    /// Time until which the active router may be alive, by its adverts.
-    pub(super) fn active_silent_at_ns(&self) -> Option<u64> {
-        let peer = self.watch.serving()?;
-        let patience_ns = self.active_down_of(self.candidacy.priority(), peer.interval_ns);
-        Some(peer.heard_ns.saturating_add(patience_ns))
-    }
 }
 
 impl VirtualRouter {
