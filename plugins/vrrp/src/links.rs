@@ -11,7 +11,8 @@ use spared_sdk::{OpenSockets, SocketKind, Value};
 use crate::engine::{Engine, HeartbeatTarget, Neighbour, Path, Table, totals};
 use crate::error::HeartbeatDiscard;
 use crate::heartbeats::{
-    Counters, Heard, LINKS_MAX, NoRandomness, Pairing, PairingEvents, PathClass, Received, Request,
+    Authentication, AuthenticationEvents, Counters, Heard, LINKS_MAX, NoRandomness, PathClass,
+    Received, Request,
 };
 use crate::limit::Limit;
 use crate::networks::Networks;
@@ -23,7 +24,7 @@ use crate::wire::heartbeat::Heartbeat;
 pub(crate) struct Links {
     links: Vec<Link>,
     networks: Networks,
-    pairing: Pairing,
+    authentication: Authentication,
     /// Limits log lines that others can cause.
     forged: Limit,
 }
@@ -43,19 +44,19 @@ impl Links {
         Ok(Links {
             links: Vec::new(),
             networks: Networks::default(),
-            pairing: Pairing::new(node)?,
+            authentication: Authentication::new(node)?,
             forged: Limit::default(),
         })
     }
 
     /// Sets the other node's name, if keys of both are configured.
     pub fn set_peer(&mut self, peer: Option<&str>) {
-        self.pairing.set_peer(peer);
+        self.authentication.set_peer(peer);
     }
 
     /// Sets the longest time in ns for which any group waits for a heartbeat.
     pub fn set_patience(&mut self, patience_ns: u64) {
-        self.pairing.set_patience(patience_ns);
+        self.authentication.set_patience(patience_ns);
     }
 
     /// Sets the configured interfaces and groups. Returns the sockets of removed links, to be unwatched and closed.
@@ -64,7 +65,7 @@ impl Links {
         interfaces: &[String],
         groups: impl Iterator<Item = u64>,
     ) -> Vec<OwnedFd> {
-        self.pairing.set_groups(groups);
+        self.authentication.set_groups(groups);
         let mut before = std::mem::take(&mut self.links);
         for interface in interfaces.iter().take(LINKS_MAX) {
             let known = before.iter().position(|link| link.interface == *interface);
@@ -86,7 +87,8 @@ impl Links {
 
     fn set_paths(&mut self) {
         let links = (0..).zip(&self.links).map(|(place, _)| place);
-        self.pairing.set_paths(links.chain(self.networks.paths()));
+        self.authentication
+            .set_paths(links.chain(self.networks.paths()));
     }
 
     /// Returns all sockets, to be closed.
@@ -145,7 +147,7 @@ impl Links {
         packet: &[u8],
         engine: &mut Engine,
     ) {
-        let own = self.pairing.run();
+        let own = self.authentication.run();
         self.open(now_ns, link, packet, |heard| {
             engine.handle_heartbeat(now_ns, Path::Link(link), heard, own);
         });
@@ -160,7 +162,9 @@ impl Links {
             return;
         };
         let received = match datagram::payload(packet) {
-            Some(payload) => self.pairing.receive(now_ns, PathClass::Link, path, payload),
+            Some(payload) => self
+                .authentication
+                .receive(now_ns, PathClass::Link, path, payload),
             None => Err(HeartbeatDiscard::Datagram),
         };
         match received {
@@ -178,7 +182,7 @@ impl Links {
         frame: &[u8],
         engine: &mut Engine,
     ) {
-        let own = self.pairing.run();
+        let own = self.authentication.run();
         let Some(network) = self.networks.get_mut(index) else {
             return;
         };
@@ -191,9 +195,9 @@ impl Links {
         };
         let path = Path::Network(index, neighbour);
         let payload = received.payload;
-        let received = self
-            .pairing
-            .receive(now_ns, PathClass::Network, network.path, payload);
+        let received =
+            self.authentication
+                .receive(now_ns, PathClass::Network, network.path, payload);
         match received {
             Ok(Received::Heartbeat(opened)) => {
                 network.counters.take(now_ns, opened, &mut |heard| {
@@ -217,18 +221,18 @@ impl Links {
         let Links {
             links,
             networks,
-            pairing,
+            authentication,
             ..
         } = self;
-        for part in 0..pairing.begin_heartbeat(heartbeats) {
+        for part in 0..authentication.begin_heartbeat(heartbeats) {
             for target in targets {
-                pairing.seal(now_ns, target.path, part, |sealed| {
+                authentication.seal(now_ns, target.path, part, |sealed| {
                     let done = networks.send(target, sealed, &mut transmit_on);
                     networks.count_sent(target, done);
                 });
             }
             for (link, number) in links.iter_mut().zip(0..) {
-                pairing.seal(now_ns, number, part, |sealed| {
+                authentication.seal(now_ns, number, part, |sealed| {
                     if let Some(done) = link.send(sealed) {
                         link.counters.count_sent(done);
                     }
@@ -241,7 +245,7 @@ impl Links {
 
     /// Sends a hello when another path is up, unless the peer is heard.
     pub fn request_hello(&mut self, now_ns: u64) {
-        self.pairing.request_hello(now_ns);
+        self.authentication.request_hello(now_ns);
     }
 
     /// Sends frames of the agreement over every link and every network, uncounted: lost ones are repeated.
@@ -250,7 +254,7 @@ impl Links {
         targets: impl Fn() -> Vec<HeartbeatTarget>,
         mut transmit_on: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
     ) {
-        while let Some(frame) = self.pairing.poll_frame() {
+        while let Some(frame) = self.authentication.poll_frame() {
             for target in &targets() {
                 self.networks.send(target, &frame, &mut transmit_on);
             }
@@ -262,28 +266,28 @@ impl Links {
 
     /// Returns the next request for the link's process, to sign or to verify.
     pub fn poll_request(&mut self) -> Option<Request> {
-        self.pairing.poll_request()
+        self.authentication.poll_request()
     }
 
     pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
-        self.pairing.handle_signed(now_ns, ticket, signature);
+        self.authentication.handle_signed(now_ns, ticket, signature);
     }
 
     pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) {
-        self.pairing.handle_verified(now_ns, ticket, genuine);
+        self.authentication.handle_verified(now_ns, ticket, genuine);
     }
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
-        self.pairing.handle_timeout(now_ns);
+        self.authentication.handle_timeout(now_ns);
     }
 
     pub fn next_timeout(&self) -> Option<u64> {
-        self.pairing.next_timeout()
+        self.authentication.next_timeout()
     }
 
     /// Returns the consequences of received frames.
-    pub fn take_events(&mut self, now_ns: u64) -> PairingEvents {
-        let events = self.pairing.take_events(now_ns);
+    pub fn take_events(&mut self, now_ns: u64) -> AuthenticationEvents {
+        let events = self.authentication.take_events(now_ns);
         if events.is_forged {
             if let Some(more) = self.forged.allow(now_ns) {
                 log::warn!(
@@ -296,7 +300,7 @@ impl Links {
 
     /// Returns the other node's name, if keys of both are configured.
     pub fn peer(&self) -> Option<&str> {
-        self.pairing.peer()
+        self.authentication.peer()
     }
 
     /// Returns totals of each link, and of all networks together.
@@ -321,7 +325,7 @@ impl Links {
             link.counters.rows(&name, now_ns, table, &mut rows);
         }
         self.networks.rows(now_ns, table, &mut rows);
-        let Some(state) = self.pairing.state() else {
+        let Some(state) = self.authentication.state() else {
             return rows;
         };
         if table != Table::Counters {
@@ -329,7 +333,10 @@ impl Links {
             rows.push(("heartbeats.key".to_owned(), value));
             return rows;
         }
-        let (omitted, counters) = (self.pairing.omitted(), self.pairing.counters());
+        let (omitted, counters) = (
+            self.authentication.omitted(),
+            self.authentication.counters(),
+        );
         for (key, value) in [
             ("heartbeats.groups_left_out", omitted.groups),
             ("heartbeats.ports_left_out", omitted.ports),

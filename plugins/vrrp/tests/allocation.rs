@@ -8,7 +8,7 @@ use std::time::Duration;
 use spared_sdk::config::Config;
 use spared_vrrp::config::read;
 use spared_vrrp::engine::{Action, Engine, InterfaceFacts, Neighbour, Path};
-use spared_vrrp::heartbeats::{Pairing, PathClass, Received, Request};
+use spared_vrrp::heartbeats::{Authentication, PathClass, Received, Request};
 use spared_vrrp::wire::datagram;
 use spared_vrrp::wire::heartbeat::{FRAME_MAX, group_id};
 
@@ -152,7 +152,7 @@ const PATHS: [u32; 3] = [PATH, 0, 1];
 /// One end of two links and a network.
 struct Node {
     engine: Engine,
-    pairing: Pairing,
+    authentication: Authentication,
     /// The other node's address on the network.
     peer: IpAddr,
     /// Number of groups in heartbeats that were new to the engine.
@@ -166,15 +166,15 @@ impl Node {
         let mut engine = engine(&linked(), name, host, now_ns);
         engine.set_links(now_ns, &["hot0".to_owned(), "hot1".to_owned()]);
         engine.set_keys(true);
-        let mut pairing = Pairing::new(name).expect("random bytes");
-        pairing.set_peer(Some(if name == "r1" { "r2" } else { "r1" }));
-        pairing.set_patience(1_000_000_000);
+        let mut authentication = Authentication::new(name).expect("random bytes");
+        authentication.set_peer(Some(if name == "r1" { "r2" } else { "r1" }));
+        authentication.set_patience(1_000_000_000);
         let names = (1..=GROUPS).map(|n| format!("g{n}"));
-        pairing.set_groups(names.map(|name| group_id(&name)));
-        pairing.set_paths(PATHS.into_iter());
+        authentication.set_groups(names.map(|name| group_id(&name)));
+        authentication.set_paths(PATHS.into_iter());
         Node {
             engine,
-            pairing,
+            authentication,
             peer: format!("fe80::{}", 5 - host).parse().expect("an address"),
             heard: 0,
             parts: 0,
@@ -183,19 +183,19 @@ impl Node {
 
     /// Sends frames of the key agreement; every signature is valid.
     fn exchange_agreement(&mut self, now_ns: u64, other: &mut Node) {
-        self.pairing.handle_timeout(now_ns);
-        self.pairing.take_events(now_ns);
-        while let Some(request) = self.pairing.poll_request() {
+        self.authentication.handle_timeout(now_ns);
+        self.authentication.take_events(now_ns);
+        while let Some(request) = self.authentication.poll_request() {
             match request {
                 Request::Sign { ticket, .. } => {
-                    self.pairing.handle_signed(now_ns, ticket, &[0; 64]);
+                    self.authentication.handle_signed(now_ns, ticket, &[0; 64]);
                 }
                 Request::Verify { ticket, .. } => {
-                    self.pairing.handle_verified(now_ns, ticket, true);
+                    self.authentication.handle_verified(now_ns, ticket, true);
                 }
             }
         }
-        while let Some(frame) = self.pairing.poll_frame() {
+        while let Some(frame) = self.authentication.poll_frame() {
             other.receive(now_ns, PATH, &frame);
         }
     }
@@ -212,9 +212,9 @@ impl Node {
         packet[44..46].copy_from_slice(&udp_len);
         packet[48..length].copy_from_slice(frame);
         let frame = datagram::payload(&packet[..length]).expect("a whole packet");
-        let own = self.pairing.run();
+        let own = self.authentication.run();
         let received = self
-            .pairing
+            .authentication
             .receive(now_ns, PathClass::Network, path, frame);
         let Ok(Received::Heartbeat(mut opened)) = received else {
             return;
@@ -251,11 +251,11 @@ impl Node {
                 Action::Heartbeat => {
                     let (heartbeats, targets) = self.engine.heartbeat(now_ns);
                     assert_eq!(targets.len(), 1);
-                    let parts = self.pairing.begin_heartbeat(heartbeats);
+                    let parts = self.authentication.begin_heartbeat(heartbeats);
                     self.parts += parts;
                     for (path, part) in (0..parts).flat_map(|part| PATHS.map(|path| (path, part))) {
                         let mut hear = |sealed: &[u8]| other.receive(now_ns, path, sealed);
-                        self.pairing.seal(now_ns, path, part, &mut hear);
+                        self.authentication.seal(now_ns, path, part, &mut hear);
                     }
                 }
                 _ => {}
@@ -294,7 +294,7 @@ fn neither_saying_nor_hearing_heartbeats_allocates() {
         }
         while active.act(now_ns, &mut backup) | backup.act(now_ns, &mut active) {}
         for node in [&mut active, &mut backup] {
-            node.pairing.take_events(now_ns);
+            node.authentication.take_events(now_ns);
         }
         // both are settled, and all buffers have their final size
         if round == 1000 {

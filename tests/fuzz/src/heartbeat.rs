@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use spared_vrrp::heartbeats::{AgreedKeys, Key, Pairing, PathClass, Receiver, Request, SECRET_LEN};
+use spared_vrrp::heartbeats::{
+    AgreedKeys, Authentication, Key, PathClass, Receiver, Request, SECRET_LEN,
+};
 use spared_vrrp::wire::datagram;
 use spared_vrrp::wire::heartbeat::{Packet, TAG_LEN};
 use spared_vrrp::wire::offer::{self, Offer};
@@ -31,9 +33,9 @@ fn agreed(run: u64) -> AgreedKeys {
 
 pub fn run(input: &[u8]) {
     // one that answers offers, and one that makes them
-    let mut pairings = ["r2", "r1"].map(|node| Pairing::with_run(node, OWN));
-    pairings[0].set_peer(Some("r1"));
-    pairings[1].set_peer(Some("r2"));
+    let mut authentications = ["r2", "r1"].map(|node| Authentication::with_run(node, OWN));
+    authentications[0].set_peer(Some("r1"));
+    authentications[1].set_peer(Some("r2"));
     let mut receiver = Receiver::new(OWN);
     receiver.set_groups([0, 1].into_iter());
     receiver.set_paths(0..2);
@@ -57,10 +59,10 @@ pub fn run(input: &[u8]) {
                 } else {
                     PathClass::Network
                 };
-                for pairing in &mut pairings {
-                    let _ = pairing.receive(now_ns, class, path, bytes);
-                    let _ = pairing.receive(now_ns, class, path, &outlined(bytes));
-                    settle(pairing, now_ns, what >> 3 & 1 == 0);
+                for authentication in &mut authentications {
+                    let _ = authentication.receive(now_ns, class, path, bytes);
+                    let _ = authentication.receive(now_ns, class, path, &outlined(bytes));
+                    settle(authentication, now_ns, what >> 3 & 1 == 0);
                 }
             }
             2 => receiver.add_keys(now_ns, agreed(PEERS[1])),
@@ -88,20 +90,26 @@ pub fn run(input: &[u8]) {
 }
 
 /// Every signature is right, or none is.
-fn settle(pairing: &mut Pairing, now_ns: u64, genuine: bool) {
-    pairing.handle_timeout(now_ns);
+fn settle(authentication: &mut Authentication, now_ns: u64, genuine: bool) {
+    authentication.handle_timeout(now_ns);
     let mut requests = 0;
-    while let Some(request) = pairing.poll_request() {
+    while let Some(request) = authentication.poll_request() {
         requests += 1;
         match request {
-            Request::Sign { ticket, .. } => pairing.handle_signed(now_ns, ticket, &[0; 64]),
-            Request::Verify { ticket, .. } => pairing.handle_verified(now_ns, ticket, genuine),
+            Request::Sign { ticket, .. } => authentication.handle_signed(now_ns, ticket, &[0; 64]),
+            Request::Verify { ticket, .. } => {
+                authentication.handle_verified(now_ns, ticket, genuine)
+            }
         }
     }
     assert!(requests <= 40);
-    pairing.take_events(now_ns);
-    while pairing.poll_frame().is_some() {}
-    assert!(pairing.next_timeout().is_some_and(|at_ns| at_ns > now_ns));
+    authentication.take_events(now_ns);
+    while authentication.poll_frame().is_some() {}
+    assert!(
+        authentication
+            .next_timeout()
+            .is_some_and(|at_ns| at_ns > now_ns)
+    );
 }
 
 /// As a frame of the agreement begins, of a run of the peer's to the own one.

@@ -1,7 +1,7 @@
 //! Authenticated heartbeats, which only the peer can produce: numbers, keys, and the agreement on keys.
 //!
 //! Sans-I/O. [`Sender`] seals the engine's heartbeats, once for each path and part; [`Receiver`] opens what arrived on
-//! a path; [`Agreement`] agrees with the peer on keys; [`Pairing`] combines them. Neither sealing nor opening
+//! a path; [`Agreement`] agrees with the peer on keys; [`Authentication`] combines them. Neither sealing nor opening
 //! allocates.
 //!
 //! Keys belong to two runs, one start of the plugin on each node. They are not stored, and a recording from before this
@@ -9,9 +9,9 @@
 //! that it received, and which of its parts. A path is a link, by its position, or a network of a group.
 
 mod agreement;
+mod authentication;
 mod counters;
 mod key;
-mod pairing;
 mod receiver;
 mod sender;
 
@@ -19,9 +19,9 @@ mod sender;
 mod tests;
 
 pub use agreement::{AgreedKeys, Agreement, PathClass, Refusal, Request};
+pub use authentication::{Authentication, AuthenticationEvents, Received};
 pub use counters::Counters;
 pub use key::{Key, NoRandomness, SECRET_LEN, random_run};
-pub use pairing::{Pairing, PairingEvents, Received};
 pub use receiver::{Heard, OpenedPart, Receiver, ReceiverEvents};
 pub use sender::{Omitted, Sender};
 

@@ -709,12 +709,12 @@ fn only_a_link_brings_a_trace_of_the_peer() {
     let [frame, _] = heartbeat(&mut foreign, 100);
     for (class, is_peer_suspected) in [(PathClass::Network, false), (PathClass::Link, true)] {
         for payload in [&hello[..], &frame[..]] {
-            let mut pairing = Pairing::with_run("r2", OWN);
-            pairing.set_peer(Some("r1"));
-            pairing.set_paths(0..1);
-            let _ = pairing.receive(SECOND_NS, class, 0, payload);
+            let mut authentication = Authentication::with_run("r2", OWN);
+            authentication.set_peer(Some("r1"));
+            authentication.set_paths(0..1);
+            let _ = authentication.receive(SECOND_NS, class, 0, payload);
             assert_eq!(
-                pairing.take_events(SECOND_NS).is_peer_suspected,
+                authentication.take_events(SECOND_NS).is_peer_suspected,
                 is_peer_suspected,
                 "{class:?}"
             );

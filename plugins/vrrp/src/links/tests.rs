@@ -116,27 +116,33 @@ fn connect(a: &mut Node, b: &mut Node) {
         exchange_heartbeats(a, b);
         exchange_heartbeats(b, a);
     }
-    assert!(a.links.pairing.confirmed().is_some() && b.links.pairing.confirmed().is_some());
+    assert!(
+        a.links.authentication.confirmed().is_some()
+            && b.links.authentication.confirmed().is_some()
+    );
 }
 
 fn exchange_heartbeats(from: &mut Node, to: &mut Node) {
-    let pairing = &mut from.links.pairing;
-    pairing.handle_timeout(NOW_NS);
-    pairing.take_events(NOW_NS);
-    while let Some(request) = pairing.poll_request() {
+    let authentication = &mut from.links.authentication;
+    authentication.handle_timeout(NOW_NS);
+    authentication.take_events(NOW_NS);
+    while let Some(request) = authentication.poll_request() {
         match request {
-            Request::Sign { ticket, .. } => pairing.handle_signed(NOW_NS, ticket, &[0; 64]),
-            Request::Verify { ticket, .. } => pairing.handle_verified(NOW_NS, ticket, true),
+            Request::Sign { ticket, .. } => authentication.handle_signed(NOW_NS, ticket, &[0; 64]),
+            Request::Verify { ticket, .. } => authentication.handle_verified(NOW_NS, ticket, true),
         }
     }
     let mut hear = |frame: &[u8]| {
-        let _ = to.links.pairing.receive(NOW_NS, PathClass::Link, 1, frame);
+        let _ = to
+            .links
+            .authentication
+            .receive(NOW_NS, PathClass::Link, 1, frame);
     };
-    while let Some(frame) = pairing.poll_frame() {
+    while let Some(frame) = authentication.poll_frame() {
         hear(&frame);
     }
-    pairing.begin_heartbeat([Heartbeat::with_room()].iter());
-    pairing.seal(NOW_NS, 1, 0, &mut hear);
+    authentication.begin_heartbeat([Heartbeat::with_room()].iter());
+    authentication.seal(NOW_NS, 1, 0, &mut hear);
 }
 
 #[test]
@@ -255,7 +261,7 @@ fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
 #[test]
 fn what_the_agreement_says_goes_over_every_link_and_every_network() {
     let mut a = Node::start("r1", "r2");
-    let a_run = a.links.pairing.run();
+    let a_run = a.links.authentication.run();
     let target = HeartbeatTarget {
         interface: 0,
         path: 1 << 31,

@@ -6,7 +6,7 @@ use spared_sim::{Agenda, Clock, Random};
 
 use super::*;
 use crate::error::HeartbeatDiscard;
-use crate::heartbeats::{Key, Pairing, Received, SECRET_LEN, Sender};
+use crate::heartbeats::{Authentication, Key, Received, SECRET_LEN, Sender};
 use crate::wire::heartbeat::{Ack, Heartbeat, group_id};
 
 const MS: u64 = 1_000_000;
@@ -21,7 +21,7 @@ const PATH: u32 = 1 << 31;
 /// A machine with a node's keys.
 struct Machine {
     name: usize,
-    pairing: Pairing,
+    authentication: Authentication,
     due_ns: u64,
     dead: bool,
     /// The link's process does not answer.
@@ -37,14 +37,14 @@ struct Machine {
 
 impl Machine {
     fn start(name: usize, run: u64, now_ns: u64) -> Machine {
-        let mut pairing = Pairing::with_run(NAMES[name], run);
-        pairing.set_peer(Some(NAMES[1 - name]));
-        pairing.set_patience(DOWN_NS);
-        pairing.set_groups([group_id("g")].into_iter());
-        pairing.set_paths([PATH].into_iter());
+        let mut authentication = Authentication::with_run(NAMES[name], run);
+        authentication.set_peer(Some(NAMES[1 - name]));
+        authentication.set_patience(DOWN_NS);
+        authentication.set_groups([group_id("g")].into_iter());
+        authentication.set_paths([PATH].into_iter());
         Machine {
             name,
-            pairing,
+            authentication,
             due_ns: now_ns,
             dead: false,
             no_answers: false,
@@ -58,11 +58,11 @@ impl Machine {
 
     /// Number of keys with which it seals.
     fn keys(&self, now_ns: u64) -> usize {
-        self.pairing.send_keys(now_ns)
+        self.authentication.send_keys(now_ns)
     }
 
     fn handle(&mut self, now_ns: u64, class: PathClass, payload: &[u8]) {
-        match self.pairing.receive(now_ns, class, PATH, payload) {
+        match self.authentication.receive(now_ns, class, PATH, payload) {
             Ok(Received::Heartbeat(mut opened)) => while opened.next_group().is_some() {},
             Err(HeartbeatDiscard::Forged) => self.forged += 1,
             _ => {}
@@ -71,27 +71,28 @@ impl Machine {
 
     /// Returns the frames that it sends.
     fn act(&mut self, now_ns: u64) -> Vec<Vec<u8>> {
-        let events = self.pairing.take_events(now_ns);
+        let events = self.authentication.take_events(now_ns);
         self.was_cloned |= events.is_cloned;
         self.has_second_machine |= events.has_second_machine;
         if events.needs_heartbeat {
             self.due_ns = now_ns;
         }
-        while let Some(request) = self.pairing.poll_request() {
+        while let Some(request) = self.authentication.poll_request() {
             self.requests += 1;
             if !self.no_answers {
                 self.asked.plan(now_ns + SIGNATURE_NS, request);
             }
         }
-        let mut payloads: Vec<_> = std::iter::from_fn(|| self.pairing.poll_frame()).collect();
+        let mut payloads: Vec<_> =
+            std::iter::from_fn(|| self.authentication.poll_frame()).collect();
         if now_ns >= self.due_ns {
             self.due_ns = now_ns + INTERVAL_NS;
             let heartbeat = Heartbeat {
                 group: group_id("g"),
                 ..Heartbeat::with_room()
             };
-            self.pairing.begin_heartbeat([heartbeat].iter());
-            self.pairing
+            self.authentication.begin_heartbeat([heartbeat].iter());
+            self.authentication
                 .seal(now_ns, PATH, 0, |sealed| payloads.push(sealed.to_vec()));
         }
         payloads
@@ -102,7 +103,7 @@ impl Machine {
             match request {
                 Request::Sign { ticket, statement } => {
                     let signature = pair_of(self.name).sign(&statement);
-                    self.pairing
+                    self.authentication
                         .handle_signed(now_ns, ticket, signature.as_ref());
                 }
                 Request::Verify {
@@ -113,7 +114,7 @@ impl Machine {
                     let key = pair_of(1 - self.name);
                     let key = UnparsedPublicKey::new(&ED25519, key.public_key());
                     let genuine = key.verify(&statement, &signature).is_ok();
-                    self.pairing.handle_verified(now_ns, ticket, genuine);
+                    self.authentication.handle_verified(now_ns, ticket, genuine);
                 }
             }
         }
@@ -213,8 +214,8 @@ impl World {
 
     /// A forged frame to one of the nodes, as the other one; all runs are visible on the network.
     fn forgery(&self, turn: u64, to: usize, random: u64) -> Vec<u8> {
-        let own = self.machines[to].pairing.run();
-        let peer = self.machines[1 - to].pairing.run();
+        let own = self.machines[to].authentication.run();
+        let peer = self.machines[1 - to].authentication.run();
         let offer = |from, number| Offer {
             from,
             to: own,
@@ -263,12 +264,12 @@ impl World {
             }
             machine.answer(now_ns);
             if machine
-                .pairing
+                .authentication
                 .next_timeout()
                 .is_some_and(|at_ns| at_ns <= now_ns)
             {
-                machine.pairing.handle_timeout(now_ns);
-                let next = machine.pairing.next_timeout();
+                machine.authentication.handle_timeout(now_ns);
+                let next = machine.authentication.next_timeout();
                 assert!(next.is_none_or(|at_ns| at_ns > now_ns), "{next:?}");
             }
             for packet in machine.act(now_ns) {
@@ -290,7 +291,8 @@ impl World {
     }
 
     fn uses(&self, of: usize, other: usize) -> bool {
-        self.machines[of].pairing.confirmed() == Some(self.machines[other].pairing.run())
+        self.machines[of].authentication.confirmed()
+            == Some(self.machines[other].authentication.run())
     }
 
     /// Returns the time until they do.
@@ -298,7 +300,11 @@ impl World {
         let begin_ns = self.clock.now_ns();
         while !self.confirmed() {
             self.step();
-            let counts: Vec<_> = self.machines.iter().map(|m| m.pairing.counters()).collect();
+            let counts: Vec<_> = self
+                .machines
+                .iter()
+                .map(|m| m.authentication.counters())
+                .collect();
             assert!(self.clock.now_ns() - begin_ns < limit_ns, "{counts:#?}");
         }
         self.clock.now_ns() - begin_ns
@@ -399,15 +405,15 @@ fn a_forger_costs_a_few_verifications_and_no_key() {
             turn: 0,
         });
         let before = world.machines[0].requests + world.machines[1].requests;
-        let runs = [0, 1].map(|at| world.machines[at].pairing.confirmed());
+        let runs = [0, 1].map(|at| world.machines[at].authentication.confirmed());
         world.run(20 * SECOND_NS);
         assert_eq!(
             runs,
-            [0, 1].map(|at| world.machines[at].pairing.confirmed())
+            [0, 1].map(|at| world.machines[at].authentication.confirmed())
         );
         for machine in &mut world.machines {
             assert_eq!(machine.keys(world.clock.now_ns()), 1);
-            assert!(machine.pairing.agreement().table.len() <= 2 * peer_runs::RUNS_MAX);
+            assert!(machine.authentication.agreement().table.len() <= 2 * peer_runs::RUNS_MAX);
         }
         let asked = world.machines[0].requests + world.machines[1].requests - before;
         assert!(asked <= 20 * 2 * 20, "{asked}");
@@ -460,7 +466,7 @@ fn recorded_offers_and_heartbeats_bring_no_old_key_back() {
         world.restart(machine);
     }
     world.confirm_within(SECOND_NS);
-    let runs = [0, 1].map(|at| world.machines[at].pairing.confirmed());
+    let runs = [0, 1].map(|at| world.machines[at].authentication.confirmed());
     let recorded = world.recorded.clone();
     for (from, packet) in recorded {
         for to in 0..2 {
@@ -472,7 +478,7 @@ fn recorded_offers_and_heartbeats_bring_no_old_key_back() {
         world.step();
         assert_eq!(
             runs,
-            [0, 1].map(|at| world.machines[at].pairing.confirmed())
+            [0, 1].map(|at| world.machines[at].authentication.confirmed())
         );
     }
 }
@@ -501,9 +507,9 @@ fn who_forgot_what_it_agreed_agrees_anew() {
             let mut world = World::pair();
             world.run(pause * MS / 2);
             let machine = &mut world.machines[forgetful];
-            machine.pairing.forget();
-            machine.pairing.agreement().table = PeerRuns::default();
-            machine.pairing.agreement().current = None;
+            machine.authentication.forget();
+            machine.authentication.agreement().table = PeerRuns::default();
+            machine.authentication.agreement().current = None;
             world.confirm_within(8 * SECOND_NS);
         }
     }
@@ -520,7 +526,7 @@ fn heal_partitions(forged: bool) {
                 world.loss = [100, 100];
                 for _ in 0..seconds {
                     if forged {
-                        let hello = offer::hello(world.machines[1].pairing.run());
+                        let hello = offer::hello(world.machines[1].authentication.run());
                         let now_ns = world.clock.now_ns();
                         world.machines[0].handle(now_ns, PathClass::Network, &hello);
                     }
@@ -562,15 +568,15 @@ fn who_finds_itself_cloned_begins_another_run() {
     for from_before in [false, true] {
         let mut world = World::pair();
         world.confirm_within(SECOND_NS);
-        let snapshot = world.machines[1].pairing.copy(world.clock.now_ns());
+        let snapshot = world.machines[1].authentication.copy(world.clock.now_ns());
         if from_before {
             world.run(5 * SECOND_NS);
         }
         let clone = world.add(1);
-        let run = world.machines[1].pairing.run();
-        world.machines[clone].pairing = snapshot;
+        let run = world.machines[1].authentication.run();
+        world.machines[clone].authentication = snapshot;
         world.run(2 * SECOND_NS);
-        let runs = [1, clone].map(|at| world.machines[at].pairing.run());
+        let runs = [1, clone].map(|at| world.machines[at].authentication.run());
         let cloned = [1, clone].map(|at| world.machines[at].was_cloned);
         assert!(
             cloned.contains(&true) && runs[0] != runs[1],
@@ -633,7 +639,7 @@ fn a_signature_of_another_name_is_no_ones() {
     assert!(
         machines
             .iter()
-            .any(|machine| machine.pairing.counters().forged > 0)
+            .any(|machine| machine.authentication.counters().forged > 0)
     );
 }
 

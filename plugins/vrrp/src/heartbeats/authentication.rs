@@ -1,8 +1,9 @@
 //! Combines the parts that authenticate a node's heartbeats: the agreement with the peer, the sender, and the receiver.
 //!
-//! Sans-I/O. Feed it with [`Pairing::receive`], [`Pairing::handle_signed`], [`Pairing::handle_verified`] and
-//! [`Pairing::handle_timeout`]; then drain [`Pairing::poll_request`] and [`Pairing::poll_frame`], look at
-//! [`Pairing::take_events`], and arm a timer for [`Pairing::next_timeout`].
+//! Sans-I/O. Feed it with [`Authentication::receive`], [`Authentication::handle_signed`],
+//! [`Authentication::handle_verified`] and [`Authentication::handle_timeout`]; then drain
+//! [`Authentication::poll_request`] and [`Authentication::poll_frame`], look at [`Authentication::take_events`], and arm
+//! a timer for [`Authentication::next_timeout`].
 //!
 //! A change of keys leaves no gap: a heartbeat is sealed once for the key in use and once for each further agreed key,
 //! and opened by the matching one. The key of another run of the peer comes into use when a heartbeat under it shows
@@ -26,7 +27,7 @@ pub enum Received<'r, 'f> {
 
 /// Consequences of received frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PairingEvents {
+pub struct AuthenticationEvents {
     /// A heartbeat has to be sent at once: the peer waits for it.
     pub needs_heartbeat: bool,
     /// Another run of the peer may be there: a link delivered something that no key opens, or the peer has signed its
@@ -42,25 +43,25 @@ pub struct PairingEvents {
 
 /// This node's run, and its keys with the peer's run.
 #[derive(Debug)]
-pub struct Pairing {
+pub struct Authentication {
     sender: Sender,
     receiver: Receiver,
     agreement: Agreement,
-    events: PairingEvents,
+    events: AuthenticationEvents,
 }
 
-impl Pairing {
-    /// Creates the pairing of the named node, in a new run.
-    pub fn new(node: &str) -> Result<Pairing, NoRandomness> {
-        Ok(Pairing::with_run(node, random_run()?))
+impl Authentication {
+    /// Creates the authentication of the named node, in a new run.
+    pub fn new(node: &str) -> Result<Authentication, NoRandomness> {
+        Ok(Authentication::with_run(node, random_run()?))
     }
 
-    pub fn with_run(node: &str, run: u64) -> Pairing {
-        Pairing {
+    pub fn with_run(node: &str, run: u64) -> Authentication {
+        Authentication {
             sender: Sender::new(run),
             receiver: Receiver::new(run),
             agreement: Agreement::new(node, run),
-            events: PairingEvents::default(),
+            events: AuthenticationEvents::default(),
         }
     }
 
@@ -216,7 +217,7 @@ impl Pairing {
     }
 
     /// Takes over agreed and confirmed keys, and returns the consequences of received frames.
-    pub fn take_events(&mut self, now_ns: u64) -> PairingEvents {
+    pub fn take_events(&mut self, now_ns: u64) -> AuthenticationEvents {
         if self.events.is_cloned {
             self.events.is_cloned = self.begin_another_run();
         }
@@ -229,7 +230,7 @@ impl Pairing {
             self.agreement.handle_confirmed(now_ns, run);
         }
         let events = std::mem::take(&mut self.events);
-        PairingEvents {
+        AuthenticationEvents {
             needs_heartbeat: heard.needs_heartbeat,
             has_second_machine: heard.has_second_machine,
             ..events
@@ -263,7 +264,7 @@ fn may_be_peers(reason: HeartbeatDiscard, packet: &Packet<'_>, path: u32, own: u
 }
 
 #[cfg(test)]
-impl Pairing {
+impl Authentication {
     /// Returns the number of keys with which it seals.
     pub(super) fn send_keys(&self, now_ns: u64) -> usize {
         self.receiver.send_keys(now_ns).count()
@@ -274,8 +275,8 @@ impl Pairing {
     }
 
     /// Returns the state with which a copy of the machine continues.
-    pub(super) fn copy(&self, now_ns: u64) -> Pairing {
-        let mut copy = Pairing {
+    pub(super) fn copy(&self, now_ns: u64) -> Authentication {
+        let mut copy = Authentication {
             sender: self.sender.clone(),
             receiver: self.receiver.clone(),
             agreement: self.agreement.copy(),
