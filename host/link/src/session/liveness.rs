@@ -1,4 +1,5 @@
-//! Measures the liveness of one path: pings, their answers, round trip and the peer's clock.
+//! Measures the liveness of one path: pings, their answers, round trip and the peer's clock. Tells from which silence on
+//! data moves to another path, the path does not count as up, and it is given up.
 
 use std::collections::VecDeque;
 
@@ -141,9 +142,24 @@ impl Liveness {
     }
 
     /// Silence after which data moves from this path to another.
-    pub fn quick_limit_ns(&self) -> u64 {
+    fn quick_limit_ns(&self) -> u64 {
         let round_trip = self.round_trip_ns.unwrap_or(0).min(SILENCE_NS / 8);
         QUICK_NS + 2 * round_trip
+    }
+
+    /// Returns true if the path is silent for longer than its round trips explain: data moves to a path that answers.
+    pub fn is_suspect(&self, now_ns: u64) -> bool {
+        self.silence_ns(now_ns) > self.quick_limit_ns()
+    }
+
+    /// Returns true if the peer has not answered for a while: the path no longer counts as up.
+    pub fn is_silent(&self, now_ns: u64) -> bool {
+        self.silence_ns(now_ns) > SILENT_NS
+    }
+
+    /// Returns the reason to give the path up, if there is one.
+    pub fn overdue(&self, now_ns: u64) -> Option<&'static str> {
+        (self.silence_ns(now_ns) > SILENCE_NS).then_some("no answer for 5 s")
     }
 
     /// Returns true if the path answered recently.

@@ -7,12 +7,13 @@
 //! messages are lost. The same two runs never associate twice: a delayed greeting can end an association on one side
 //! only, and the other side would take the next association for the old one.
 
+mod carrier;
 mod channel;
 mod feedback;
 mod liveness;
-mod path;
 mod receive;
 mod sequence;
+mod session_path;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -21,13 +22,14 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
+pub use carrier::GRACE_NS;
 use channel::Channel;
 pub use channel::{Delivery, WINDOW, Wire};
 use feedback::Feedback;
 pub use liveness::{PING_NS, SILENCE_NS};
-use path::Path;
 pub use sequence::Outgoing;
 use sequence::{Piece, Sequence};
+use session_path::SessionPath;
 pub use transmit::Transmit;
 use words::Words;
 
@@ -35,8 +37,6 @@ use crate::frame::Numbered;
 use crate::message::State;
 use crate::word::{Introduction, Word};
 
-/// Time for which an association outlives its last path.
-pub const GRACE_NS: u64 = 1_000_000_000;
 /// Bytes that a channel may send before the next channel's turn.
 const TURN_BYTES: usize = 16 << 10;
 /// Maximum number of remembered runs of the peer. After so many this node takes a new run itself.
@@ -92,7 +92,7 @@ pub struct Session {
     /// Runs of the peer whose association with this run has ended.
     ended: BTreeSet<u64>,
     association: Option<Association>,
-    paths: Vec<Path>,
+    paths: Vec<SessionPath>,
     channels: BTreeMap<String, Channel>,
     turn: usize,
     feedback: Feedback,
@@ -125,7 +125,7 @@ impl Session {
             peer: peer.to_owned(),
             introduction,
             run: run.max(1),
-            paths: (0..paths).map(|_| Path::default()).collect(),
+            paths: (0..paths).map(|_| SessionPath::default()).collect(),
             ..Self::default()
         }
     }
@@ -171,7 +171,7 @@ impl Session {
     }
 
     pub fn is_joined(&self, path: usize) -> bool {
-        self.paths.get(path).is_some_and(Path::is_joined)
+        self.paths.get(path).is_some_and(SessionPath::is_joined)
     }
 
     // ---- requests of the host
@@ -311,51 +311,28 @@ impl Session {
         }
     }
 
-    /// Chooses the path for data. It changes when the present path is gone, or is silent while another answers.
+    /// Chooses the path for data; `why` tells why the path before is gone, if it is.
     fn choose(&mut self, now: Now, why: &str) {
         let Some(association) = &mut self.association else {
             return;
         };
-        let carrier = association.carrier;
-        let alive = |index: usize| self.paths.get(index).filter(|path| path.is_joined());
-        let current = carrier.and_then(alive);
-        let silent = current.is_some_and(|path| path.is_suspect(now.ns));
-        if current.is_some() && !silent {
-            association.ends_at_ns = None;
+        let Some(change) = association.choose_carrier(now, &mut self.paths) else {
             return;
+        };
+        if let Some(from) = change.from {
+            self.path_changes += 1;
+            let why = if change.was_silent {
+                "it is silent"
+            } else {
+                why
+            };
+            self.events.push_back(Event::Moved {
+                from,
+                to: change.to,
+                why: why.to_owned(),
+            });
         }
-        let others = (0..self.paths.len()).filter(|index| Some(*index) != carrier);
-        let better = others
-            .filter_map(|index| alive(index).map(|path| (index, path)))
-            .filter(|(_, path)| !silent || path.liveness.answers(now.ns))
-            .min_by_key(|(_, path)| path.liveness.silence_ns(now.ns));
-        match better.map(|(index, _)| index) {
-            Some(to) => {
-                association.ends_at_ns = None;
-                association.sequence.rewind();
-                if let Some(from) = association.carrier.replace(to) {
-                    self.path_changes += 1;
-                    let why = if silent { "it is silent" } else { why };
-                    self.events.push_back(Event::Moved {
-                        from,
-                        to,
-                        why: why.to_owned(),
-                    });
-                }
-                for path in &mut self.paths {
-                    path.resend_credits = false;
-                }
-                if let Some(path) = self.paths.get_mut(to) {
-                    path.resend_credits = true;
-                }
-                self.feedback.schedule(now.ns, true);
-            }
-            None if current.is_none() => {
-                association.carrier = None;
-                association.ends_at_ns.get_or_insert(now.ns + GRACE_NS);
-            }
-            None => {}
-        }
+        self.feedback.schedule(now.ns, true);
     }
 
     /// Returns the path for data.

@@ -2,8 +2,8 @@
 
 use super::channel::{Channel, Flow, Peer, Wire};
 use super::liveness::Pong;
-use super::path::Path;
 use super::sequence::Disposition;
+use super::session_path::SessionPath;
 use super::{Association, CHANNELS_MAX, ENDED_MAX, Event, Now, Session};
 use crate::frame::{self, Frame, Hello, Numbered, plain};
 use crate::word::Word;
@@ -12,7 +12,7 @@ impl Session {
     /// Handles a connection that has proved a pinned key.
     pub fn handle_opened(&mut self, now: Now, index: usize) {
         if let Some(path) = self.paths.get_mut(index) {
-            *path = Path::opened(now.ns);
+            *path = SessionPath::opened(now.ns);
         }
     }
 
@@ -22,7 +22,7 @@ impl Session {
             return;
         };
         let joined = path.is_joined();
-        *path = Path::default();
+        *path = SessionPath::default();
         if joined {
             self.choose(now, why);
         }
@@ -198,7 +198,7 @@ impl Session {
         }
         for (path, connection) in self.paths.iter_mut().enumerate() {
             if connection.is_joined() {
-                *connection = Path::default();
+                *connection = SessionPath::default();
                 let why = why.to_owned();
                 self.events.push_back(Event::Close { path, why });
             }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::channel::Channel;
-use super::path::Stage;
 use super::sequence::{Outgoing, Piece, Sequence};
+use super::session_path::Stage;
 use super::words::Words;
 use super::{Association, Now, Session, TURN_BYTES};
 use crate::frame::{self, Frame, Hello};

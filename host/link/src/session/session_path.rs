@@ -1,13 +1,13 @@
-//! Stores the session's view of one path: its stage, and its liveness.
+//! Stores what the session knows of one path: its stage, and its liveness.
 
-use super::liveness::{Liveness, SILENCE_NS, SILENT_NS};
+use super::liveness::Liveness;
 use crate::frame::Splitter;
 
 /// Time limit for the peer's greeting.
 const GREETING_NS: u64 = 5_000_000_000;
 
 #[derive(Debug, Default)]
-pub struct Path {
+pub struct SessionPath {
     pub stage: Stage,
     pub liveness: Liveness,
     pub splitter: Splitter,
@@ -29,7 +29,7 @@ pub enum Stage {
     Joined,
 }
 
-impl Path {
+impl SessionPath {
     pub fn opened(now_ns: u64) -> Self {
         Self {
             stage: Stage::Opened,
@@ -58,14 +58,9 @@ impl Path {
         self.stage == Stage::Joined
     }
 
-    /// Returns true if the path is silent for longer than its round trips explain.
-    pub fn is_suspect(&self, now_ns: u64) -> bool {
-        self.liveness.silence_ns(now_ns) > self.liveness.quick_limit_ns()
-    }
-
     /// Returns true if the path has a session whose peer has not answered for a while.
     pub fn is_silent(&self, now_ns: u64) -> bool {
-        self.is_joined() && self.liveness.silence_ns(now_ns) > SILENT_NS
+        self.is_joined() && self.liveness.is_silent(now_ns)
     }
 
     /// Returns the time of the next check of [`overdue`](Self::overdue) or the liveness.
@@ -84,9 +79,7 @@ impl Path {
             Stage::Opened | Stage::Greeted { .. } => {
                 (now_ns >= self.opened_ns + GREETING_NS).then_some("it sends no greeting")
             }
-            Stage::Joined => {
-                (self.liveness.silence_ns(now_ns) > SILENCE_NS).then_some("no answer for 5 s")
-            }
+            Stage::Joined => self.liveness.overdue(now_ns),
         }
     }
 }
