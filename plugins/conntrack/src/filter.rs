@@ -1,7 +1,7 @@
 //! Selects the flows to replicate: by the configuration, and by whether the router itself is one of
 //! their ends.
 
-mod selection;
+mod listing_options;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use spared_sdk::config::IpNet;
 use crate::flow::{Flow, Tuple};
 use crate::wire::Address;
 
-pub use selection::Selection;
+pub use listing_options::Selection;
 
 /// Network, stored as value and mask: the comparison with each flow needs no branch on the prefix
 /// length.

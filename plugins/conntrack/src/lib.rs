@@ -1,16 +1,16 @@
 //! Keeps the kernel's connections equal on both nodes, so that a failover has nothing left to write.
 //!
-//! This file, `act` and `kernel` do all I/O; `engine` decides; `wire` encodes messages between the peers, `codec`
+//! This file, `io` and `kernel` do all I/O; `engine` decides; `wire` encodes messages between the peers, `codec`
 //! messages of the kernel; `config` reads the file. `README.md` is the manual.
 #![forbid(unsafe_code)]
 
-mod act;
 pub mod codec;
 pub mod config;
 pub mod engine;
 pub mod error;
 pub mod filter;
 pub mod flow;
+mod io;
 mod kernel;
 mod rows;
 pub mod wire;
@@ -24,10 +24,10 @@ use spared_sdk::{
     RoleEvent, Runner, Token,
 };
 
-use act::{Reading, warn_of_small_buffer};
 use config::Settings;
 use engine::{Action, Engine};
 use flow::Flow;
+use io::{Reading, warn_of_small_buffer};
 use kernel::Kernel;
 
 /// Timer that ends the gathering of notifications.

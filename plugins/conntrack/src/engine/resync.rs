@@ -1,4 +1,4 @@
-//! ResyncSchedule: this node reports every flow in the shortest form, and the peer drops the flows that were not reported.
+//! A resync: this node reports every flow in the shortest form, and the peer drops the flows that were not reported.
 
 use super::kernel_events::differs_as_a_whole;
 use super::merge::is_ending;

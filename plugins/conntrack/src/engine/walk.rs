@@ -1,4 +1,4 @@
-//! WalkQueue through the kernel's table, one at a time: for a resync, to delete flows that the peer
+//! Walks through the kernel's table, one at a time: for a resync, to delete flows that the peer
 //! does not have and to find those missing here, to restore times after a failover, to compare.
 
 use super::table::flag;

@@ -1,4 +1,4 @@
-//! The filter of `sparectl conntrack flows`, `stats` and `diff`, by the options of conntrack(8).
+//! Options of `sparectl conntrack flows`, `stats` and `diff`, as conntrack(8) has them: the filter of a listing.
 
 use std::str::FromStr;
 
