@@ -1,4 +1,4 @@
-//! Reload: performs the steps that [`spared_reload`] decides.
+//! Reload: performs the steps that [`spared_config::reload`] decides.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The stop on SIGTERM: performs the steps that [`spared_stop`] decides.
+//! The stop on SIGTERM: performs the steps that [`spared_group::stop`] decides.
 
 use std::time::Instant;
 

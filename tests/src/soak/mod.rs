@@ -10,7 +10,7 @@
 //! reports "Requested type not found", although policies can be added), and without SAs the plugin has nothing to
 //! replicate. The faults signal processes and cut cables of namespaces; in machines, which have ESP, each would need
 //! other means. Tunnels have a soak of their own, in machines, which `make soak` runs afterwards
-//! (`tests/end_to_end/ipsec_truth.rs`).
+//! (`tests/end_to_end/in_machines/ipsec_truth.rs`).
 
 mod faults;
 mod judge;

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use spared_message::fingerprint;
 use spared_verdict::history::HistoryEntry;
 
-/// ParsedLines of a file.
+/// Lines of a file.
 #[derive(Debug, Default)]
 pub struct ParsedLines {
     /// Number, entry and text of each line, in the order of the file. The entry is None if only a later version knows it.

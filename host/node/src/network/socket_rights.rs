@@ -1,5 +1,5 @@
 //! Decides which sockets a plugin gets from the host with the interfaces that it follows. A plugin can open raw sockets
-//! itself only with CAP_NET_RAW, which its configuration can deny (host/supervisor/src/starter/rights.rs).
+//! itself only with CAP_NET_RAW, which its configuration can deny (host/supervisor/src/starter/worker_rights.rs).
 
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_kernel::ANY;
