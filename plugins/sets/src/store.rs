@@ -13,16 +13,15 @@ mod incarnation;
 mod mark;
 mod metered;
 mod notes;
-mod peer_states;
+mod own_transactions;
 mod pending;
 mod presence;
 mod reads;
 mod refill;
 mod schedule;
 mod set;
-mod states;
+mod staged_records;
 mod table;
-mod transactions;
 mod verdicts;
 mod writes;
 
@@ -145,7 +144,7 @@ impl Store for Sets {
         // a list is sent as a whole: the peer's deletions count once they are in force
         let is_list = set.is_list();
         for (key, entry) in set.table.range_mut(at.as_ref()) {
-            let is_gone = !is_list && set.peer_states.get(key).is_some_and(Option::is_none);
+            let is_gone = !is_list && set.staged.get(key).is_some_and(Option::is_none);
             if !is_gone && !entry.is_over(now_ns) {
                 let (mut tag, digest) = (entry.tag, Some(entry.digest()));
                 let taken = sink.record(key, &mut tag, digest, |out| entry.encode(now_ns, out));
@@ -172,7 +171,7 @@ impl Store for Sets {
         // a change here is newer than a received record
         let entry = match set.table.get_mut(key) {
             Some(entry) => Some(entry),
-            None => set.peer_states.get_mut(key).and_then(Option::as_mut),
+            None => set.staged.get_mut(key).and_then(Option::as_mut),
         };
         entry.map(|entry| entry.encode(now_ns, out)).is_some()
     }
@@ -233,7 +232,7 @@ impl Store for Sets {
         };
         let (mut last, mut count) = (None, 0);
         for (key, entry) in set.table.range(at.as_ref()).take(limit) {
-            if entry.tag.stamp() != stamp && set.peer_states.get(key).is_none() {
+            if entry.tag.stamp() != stamp && set.staged.get(key).is_none() {
                 keys.push(key.clone());
             }
             last = Some(key.clone());

@@ -1,6 +1,6 @@
 //! Certainty of what readings found: that the table is not half of a transaction, and that no element is missing.
 
-use super::transactions::is_replaced;
+use super::own_transactions::is_replaced;
 
 #[derive(Debug, Default)]
 pub(super) struct Certainty {

@@ -1,7 +1,7 @@
 //! Changes of a set by others, as notifications report them, and the loss of notifications.
 
+use super::own_transactions::OwnTransactions;
 use super::set::{News, Set};
-use super::transactions::Transactions;
 use crate::element::{Element, Key};
 
 impl Set {
@@ -38,13 +38,13 @@ impl Set {
 
     /// Notes that the set was created or deleted: what the transaction reported of the old one is void.
     pub fn note_remade(&mut self, now_ns: u64) {
-        self.transactions = Transactions::remade();
+        self.transactions = OwnTransactions::remade();
         self.reads.hurry(now_ns);
     }
 
     /// Notes the loss of notifications: a reading compares everything.
     pub fn note_loss_of_events(&mut self, now_ns: u64) {
-        self.transactions = Transactions::default();
+        self.transactions = OwnTransactions::default();
         self.reads.touch(now_ns, true);
     }
 

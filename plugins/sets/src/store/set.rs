@@ -13,12 +13,12 @@ use super::entry::Entry;
 use super::incarnation::Incarnation;
 use super::metered::Metered;
 use super::notes::Notes;
-use super::peer_states::PeerStates;
+use super::own_transactions::OwnTransactions;
 use super::pending::Pending;
 use super::presence::Presence;
 use super::reads::{Reading, Reads};
+use super::staged_records::StagedRecords;
 use super::table::{Observed, Table};
-use super::transactions::Transactions;
 use super::verdicts::Verdicts;
 use super::{Origin, SLICE};
 use crate::codec::SetInfo;
@@ -59,9 +59,9 @@ pub struct Set {
     certainty: Certainty,
     metered: Metered,
     /// Changes by others that the table does not have yet.
-    pub(super) transactions: Transactions,
+    pub(super) transactions: OwnTransactions,
     /// Records of the peer: those whose state has not ended, those that are to be written, and their verdicts.
-    pub(super) peer_states: PeerStates,
+    pub(super) staged: StagedRecords,
     pub(super) pending: Pending,
     pub(super) verdicts: Verdicts,
 }
@@ -80,8 +80,8 @@ impl Set {
             incarnation: Incarnation::default(),
             certainty: Certainty::default(),
             metered: Metered::default(),
-            transactions: Transactions::default(),
-            peer_states: PeerStates::default(),
+            transactions: OwnTransactions::default(),
+            staged: StagedRecords::default(),
             pending: Pending::default(),
             verdicts: Verdicts::default(),
         }
@@ -172,8 +172,8 @@ impl Set {
 
     /// Drops what the peer sent and the kernel does not have; the values of states in force stay known.
     fn drop_writes(&mut self) {
-        let peer_states = std::mem::take(&mut self.peer_states);
-        self.verdicts.drop_peer_states(peer_states.into_tokens());
+        let staged = std::mem::take(&mut self.staged);
+        self.verdicts.drop_staged(staged.into_tokens());
         let pending = std::mem::take(&mut self.pending).take();
         self.verdicts.drop_pending(pending.tokens);
         for key in pending.keys {

@@ -65,7 +65,7 @@ impl Verdicts {
         self.settled.extend(tokens.into_all());
     }
 
-    pub fn drop_peer_states(&mut self, tokens: Vec<Token>) {
+    pub fn drop_staged(&mut self, tokens: Vec<Token>) {
         self.dropped.extend(tokens);
     }
 

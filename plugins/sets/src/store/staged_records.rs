@@ -1,5 +1,6 @@
-//! States of the peer: its records wait until one ends, are then put in force, or are dropped.
+//! Staged records: those of a state of the peer that has no end yet. They are put in force as a whole, or dropped.
 
+use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_replica::{Commit, Token};
@@ -8,22 +9,110 @@ use super::entry::Entry;
 use super::notes::Note;
 use super::pending::Write;
 use super::set::Set;
+use super::table::Table;
+use super::verdicts::Tokens;
 use crate::element::{Element, Key};
 
 /// Number of elements from which on a dropped change is reported.
 const WORTH: usize = 2;
 
+/// Records of the peer, by key; None: deleted.
+#[derive(Debug, Default)]
+pub(super) struct StagedRecords {
+    records: BTreeMap<Key, Option<Entry>>,
+    tokens: Vec<(Key, Token)>,
+}
+
+impl StagedRecords {
+    /// Takes an element of the peer; false if the kernel already has it, as the table shows.
+    pub fn take(&mut self, now_ns: u64, element: Element, token: Token, table: &Table) -> bool {
+        let key = element.key.clone();
+        let tag_of = |entry: Option<&Entry>| entry.map(|it| it.tag).unwrap_or_default();
+        match self.records.entry(key.clone()) {
+            Place::Vacant(place) => {
+                let known = table.get(&key);
+                let held = known.filter(|it| !it.waits && !it.is_over(now_ns));
+                if held.is_some_and(|it| it.is_same(now_ns, &element)) {
+                    return false;
+                }
+                let mut entry = Entry::new(now_ns, element);
+                entry.tag = tag_of(known);
+                place.insert(Some(entry));
+            }
+            Place::Occupied(mut place) => {
+                let mut entry = Entry::new(now_ns, element);
+                entry.tag = tag_of(place.get().as_ref());
+                place.insert(Some(entry));
+            }
+        }
+        self.tokens.push((key, token));
+        true
+    }
+
+    /// Takes a deletion of the peer; `is_known` is true if the table has the key.
+    pub fn handle_deletion(&mut self, key: &Key, is_known: bool) {
+        if is_known {
+            drop(self.records.insert(key.clone(), None))
+        } else {
+            drop(self.records.remove(key))
+        }
+    }
+
+    /// The records of a state that has ended, and the tokens of the verdicts that are due when they are written.
+    pub fn into_parts(self) -> (BTreeMap<Key, Option<Entry>>, Tokens) {
+        let mut tokens = Tokens::default();
+        for (key, token) in self.tokens {
+            match self.records.get(&key) {
+                Some(Some(_)) => tokens.push_record(key, token),
+                // the peer deleted the record afterwards
+                _ => tokens.push_state(token),
+            }
+        }
+        (self.records, tokens)
+    }
+
+    /// Tokens of a state that is dropped.
+    pub fn into_tokens(self) -> Vec<Token> {
+        self.tokens.into_iter().map(|(_, token)| token).collect()
+    }
+
+    pub fn get(&self, key: &Key) -> Option<&Option<Entry>> {
+        if self.records.is_empty() {
+            None
+        } else {
+            self.records.get(key)
+        }
+    }
+
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Option<Entry>> {
+        if self.records.is_empty() {
+            None
+        } else {
+            self.records.get_mut(key)
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Digest of the table as if the records were in it.
+    pub fn sum_with(&self, table: &Table) -> u64 {
+        table.sum_with(self.records.len(), self.records.iter())
+    }
+}
+
 impl Set {
     /// Element as last sent by the peer, or else as it is here.
     pub(super) fn shown(&self, key: &Key) -> Option<&Entry> {
-        match self.peer_states.get(key) {
+        match self.staged.get(key) {
             Some(entry) => entry.as_ref(),
             None => self.table.get(key),
         }
     }
 
     pub(super) fn shown_mut(&mut self, key: &Key) -> Option<&mut Entry> {
-        match self.peer_states.get_mut(key) {
+        match self.staged.get_mut(key) {
             Some(entry) => entry.as_mut(),
             None => self.table.get_mut(key),
         }
@@ -31,23 +120,23 @@ impl Set {
 
     /// Takes an element of the peer; false if the kernel already has it.
     pub(super) fn take(&mut self, now_ns: u64, element: Element, token: Token) -> bool {
-        self.peer_states.take(now_ns, element, token, &self.table)
+        self.staged.take(now_ns, element, token, &self.table)
     }
 
     /// Takes a deletion of the peer.
     pub(super) fn let_go(&mut self, key: &Key) {
         let is_known = self.table.get(key).is_some();
-        self.peer_states.handle_deletion(key, is_known);
+        self.staged.handle_deletion(key, is_known);
     }
 
     /// Digest of the table as if the waiting records were in it.
     pub fn staged_sum(&self) -> u64 {
-        self.peer_states.sum_with(&self.table)
+        self.staged.sum_with(&self.table)
     }
 
     /// Puts the waiting records in force: all of them are written next.
     pub(super) fn put_in_force(&mut self, commit: &Commit) {
-        let (records, mut tokens) = std::mem::take(&mut self.peer_states).into_parts();
+        let (records, mut tokens) = std::mem::take(&mut self.staged).into_parts();
         tokens.push_state(commit.token);
         self.incarnation.handle_commit(commit.generation);
         if records.is_empty() && self.pending.waiting() == 0 {
@@ -113,8 +202,8 @@ impl Set {
 
     /// Drops the waiting records, because the pair has ended, or another list holds.
     pub(super) fn abandon(&mut self, is_cut: bool) -> Vec<Token> {
-        let peer_states = std::mem::take(&mut self.peer_states);
-        let count = peer_states.len();
+        let staged = std::mem::take(&mut self.staged);
+        let count = staged.len();
         if is_cut && count >= WORTH {
             let generation = match self.incarnation.generation() {
                 Some(generation) => format!(", generation {generation} of the peer"),
@@ -127,7 +216,7 @@ impl Set {
                 self.table.len()
             )));
         }
-        peer_states.into_tokens()
+        staged.into_tokens()
     }
 
     /// Drops a list of the peer that was not written yet, because others changed the set: it refers to a replaced

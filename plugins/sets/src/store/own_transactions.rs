@@ -75,14 +75,14 @@ pub(super) fn is_replaced(length: usize, added: usize, deleted: usize) -> bool {
 
 /// The transaction without an end, and earlier ones that are held back until the peer can take them.
 #[derive(Debug, Default)]
-pub(super) struct Transactions {
+pub(super) struct OwnTransactions {
     open: Changes,
     kept: Option<Changes>,
     /// True if the open one created the set.
     is_remade: bool,
 }
 
-impl Transactions {
+impl OwnTransactions {
     /// A transaction that has created the set: it, and earlier ones, reported nothing of this set before.
     pub fn remade() -> Self {
         Self {
