@@ -1,15 +1,15 @@
 //! Services, hooks and interfaces whose state follows the role.
 //!
-//! All I/O is in this file, `memory_file.rs` and `run`; `engine` decides, `manager` has the commands of each service
+//! All I/O is in this file, `carry_over_file.rs` and `run`; `engine` decides, `manager` has the commands of each service
 //! manager, `config` the file. *spared-service*(5) is the manual of the keys.
 #![forbid(unsafe_code)]
 
+mod carry_over_file;
 pub mod config;
 pub mod engine;
 pub mod error;
 pub mod job;
 pub mod manager;
-mod memory_file;
 mod rows;
 pub mod run;
 
@@ -21,17 +21,17 @@ use spared_sdk::{
     abi::CHECK_UNKNOWN,
 };
 
+use carry_over_file::CarryOverFile;
 use config::Settings;
 use engine::{Action, Engine};
 use job::Manager;
-use memory_file::MemoryFile;
 use run::{Jobs, JobsEvent};
 
 /// I/O of services: system and daemon.
 pub struct Service {
     host: Host,
     checks: Checks,
-    memory: MemoryFile,
+    carry_over: CarryOverFile,
     jobs: Jobs,
 }
 
@@ -48,12 +48,12 @@ impl Io for Service {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let memory = MemoryFile::in_folder(host.state_folder().as_deref());
-        let mut engine = Engine::new(host.now(), &settings.node, &memory.read());
+        let carry_over = CarryOverFile::in_folder(host.state_folder().as_deref());
+        let mut engine = Engine::new(host.now(), &settings.node, &carry_over.read());
         let mut service = Self {
             host,
             checks: host.checks(),
-            memory,
+            carry_over,
             jobs: Jobs::new(host),
         };
         service.jobs.kill_leftovers();
@@ -154,7 +154,7 @@ impl Io for Service {
             Action::Forget(name) => self.checks.forget(&name)?,
             Action::Event(text) => self.host.event(&text),
             Action::Done(ticket) => self.host.done(ticket.into(), Ok(())),
-            Action::Remember(text) => self.memory.write(&text),
+            Action::Remember(text) => self.carry_over.write(&text),
         }
         Ok(())
     }

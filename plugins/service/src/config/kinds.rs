@@ -9,25 +9,12 @@ use spared_sdk::Role;
 use spared_sdk::config::{IpNet, Network, Section, node};
 
 use super::read::{CommonKeys, fitting_name, path};
-use super::{ByRole, Item, Kind, service};
+use super::{ByRole, Item, Kind};
 use crate::job::Route;
-
-/// Tables with their readers, in the order in which a node becomes active.
-pub(super) const READERS: &[(&str, Reader)] = &[
-    ("interface", interface),
-    ("sysctl", setting),
-    ("nftables", rules),
-    ("file", file),
-    ("route", route),
-    ("service", service::read),
-];
-
-/// Function that reads one table, given its index among those of its kind; None if it has faults.
-pub(super) type Reader = fn(&Section<'_>, usize) -> Option<Vec<Item>>;
 
 const VALUE_MAX: usize = 1024;
 
-fn interface(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
+pub(super) fn interface(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
     let common = CommonKeys::read(section);
     let interface = section.required(node("name"), section.text(node("name")));
     let interface = interface.filter(|name| section.fits_interface("name", name));
@@ -60,7 +47,7 @@ fn interface(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
     Some(vec![common.item(format!("interface.{interface}"), kind)])
 }
 
-fn setting(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
+pub(super) fn setting(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
     let common = CommonKeys::read(section);
     let key = section.required(node("key"), section.text(node("key")));
     let key = key.filter(|key| is_setting(section, key));
@@ -94,14 +81,14 @@ fn is_setting(section: &Section<'_>, key: &str) -> bool {
     fits
 }
 
-fn rules(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
+pub(super) fn rules(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
     let common = CommonKeys::read(section);
     let files = by_role(section, |role| path(section, role));
     let name = format!("nftables.{}", position.saturating_add(1));
     Some(vec![common.item(name, Kind::Rules { files })])
 }
 
-fn file(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
+pub(super) fn file(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
     let common = CommonKeys::read(section);
     let to = section.required(node("path"), path(section, "path"));
     let sources = by_role(section, |role| path(section, role));
@@ -137,7 +124,7 @@ where
     }
 }
 
-fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
+pub(super) fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
     let common = CommonKeys::read(section);
     let roles = [
         ("active", Role::Active),

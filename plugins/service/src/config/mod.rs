@@ -3,6 +3,7 @@
 //! [`read`] asks for every key; *spared-service*(5) is the manual of the keys.
 
 mod kinds;
+mod order;
 mod read;
 mod service;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use crate::job::{Manager, Route};
 /// Names of all tables of the file.
 #[cfg(test)]
 pub fn tables() -> Vec<&'static str> {
-    let tables = kinds::READERS.iter();
+    let tables = order::READERS.iter();
     tables.map(|(table, _)| *table).collect()
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use spared_sdk::config::{Config, Section, node};
 use spared_sdk::nanoseconds;
 
-use super::{Item, Kind, Notify, Settings, kinds};
+use super::{Item, Kind, Notify, Settings, order};
 use crate::job::Manager;
 
 pub(super) const POLL_NS: u64 = 5_000_000_000;
@@ -58,7 +58,7 @@ fn items(root: &Section<'_>) -> Option<Vec<Item>> {
     let mut items = Vec::new();
     let mut names = BTreeSet::new();
     let mut complete = true;
-    for (table, reader) in kinds::READERS {
+    for (table, reader) in order::READERS {
         for (position, section) in root.sections(*table).iter().enumerate() {
             let found = reader(section, position);
             complete &= found.is_some();

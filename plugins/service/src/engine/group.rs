@@ -93,7 +93,7 @@ impl Group {
             ticket: None,
             since_ns: now_ns,
             is_outcome_due: true,
-            hooks: Hooks::from_memory(recorded),
+            hooks: Hooks::from_record(recorded),
         }
     }
 
@@ -114,7 +114,7 @@ impl Group {
 }
 
 impl Hooks {
-    fn from_memory(text: &str) -> Self {
+    fn from_record(text: &str) -> Self {
         let mut words = text.split(' ');
         let last_role = words.next().and_then(role_named);
         let is_incomplete = words.next() == Some(INCOMPLETE);
@@ -129,7 +129,7 @@ impl Hooks {
     }
 
     /// Text for the next worker: the role whose hooks ran last, and whether all of them ran.
-    pub(super) fn to_memory(&self) -> Option<String> {
+    pub(super) fn to_record(&self) -> Option<String> {
         let last_role = self.last_role?;
         let left = self.is_reading || !self.queue.is_empty() || self.run.is_some();
         if self.is_repetition || !(left || self.is_incomplete) {

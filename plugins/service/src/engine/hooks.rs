@@ -77,8 +77,8 @@ impl Engine {
     /// Records the hooks: before the first one of a role begins, and when the last one has ended.
     pub(super) fn remember_hooks(&mut self) {
         for (name, group) in &self.groups {
-            if let Some(record) = group.hooks.to_memory() {
-                self.memory.set(&memory_key(name), record);
+            if let Some(record) = group.hooks.to_record() {
+                self.carry_over.set(&record_key(name), record);
             }
         }
     }
@@ -175,7 +175,7 @@ impl Engine {
     }
 }
 
-pub(super) fn memory_key(group: &str) -> String {
+pub(super) fn record_key(group: &str) -> String {
     format!("hooks {group:?}")
 }
 

@@ -355,7 +355,7 @@ impl Item {
         let is_first = self.pursuit.fault().is_none();
         let fault = format!("{}: {why}", kind.word());
         self.history.note_failure(fault.clone());
-        let wait_ns = self.pursuit.handle_failure_without_retry(now_ns, fault);
+        let wait_ns = self.pursuit.handle_failure_without_retry(fault);
         if is_first {
             self.queue_failure_event(now_ns, kind, why, wait_ns);
         }

@@ -5,6 +5,7 @@
 //! [`handle_observed`](Engine::handle_observed), and like any [`spared_sdk::Engine`].
 
 mod bounce;
+mod carry_over;
 mod check;
 mod event_limiter;
 mod goal;
@@ -14,12 +15,12 @@ mod hooks;
 mod item;
 mod look;
 mod membership;
-mod memory;
 mod observation;
+mod order;
 mod pursuit;
 mod removed;
+mod retry;
 mod role;
-mod schedule;
 mod source;
 mod start_test;
 mod status;
@@ -37,10 +38,10 @@ use spared_sdk::Role;
 
 use crate::config::Settings;
 use crate::job::{Job, Manager, Service};
+use carry_over::CarryOver;
 use goal::JobKind;
 use group::Group;
 use item::Item;
-use memory::Memory;
 use removed::RemovedService;
 use role::RoleWait;
 use watch::Watch;
@@ -111,7 +112,7 @@ pub struct Engine {
     /// Hooks that would be refused, as last reported.
     refused_hooks: Vec<String>,
     is_configured: bool,
-    memory: Memory,
+    carry_over: CarryOver,
     actions: VecDeque<Action>,
     last_number: u64,
     poll_ns: u64,
@@ -129,7 +130,7 @@ impl Engine {
     pub fn new(now_ns: u64, node: &str, remembered: &str) -> Self {
         Self {
             node: node.to_owned(),
-            memory: Memory::parse(remembered),
+            carry_over: CarryOver::parse(remembered),
             poll_ns: now_ns,
             ..Self::default()
         }
@@ -236,8 +237,8 @@ impl Engine {
             let name = item.check_name();
             self.actions.push_back(Action::Forget(name));
         }
-        self.memory.forget(&item.spec.name);
-        self.memory.forget(&role::kept_key(&item.spec.name));
+        self.carry_over.forget(&item.spec.name);
+        self.carry_over.forget(&role::kept_key(&item.spec.name));
         if let Some(job) = item.work.job() {
             self.orphans.push(Orphan {
                 name: item.spec.name.clone(),

@@ -1,11 +1,7 @@
 //! Pursuit of one goal: tries that are due, and results of earlier ones. A new goal begins another pursuit.
 
 use super::goal::{Goal, JobKind};
-
-const S: u64 = 1_000_000_000;
-const BACKOFF_MAX_NS: u64 = 60 * S;
-/// Limit of failures in a row that lengthen the pause.
-const FAILURES_MAX: u32 = 32;
+use super::retry::RetryPause;
 
 #[derive(Debug, Default)]
 pub(super) struct Pursuit {
@@ -17,8 +13,7 @@ pub(super) struct Pursuit {
     is_pending: bool,
     /// True if the last job for this goal succeeded; it counts if the state cannot be observed.
     is_done: bool,
-    retry_ns: Option<u64>,
-    failures_in_a_row: u32,
+    pause: RetryPause,
     /// True if the service ended soon after a start: a running state counts only after a while.
     is_unsteady: bool,
     /// Present fault.
@@ -58,34 +53,30 @@ impl Pursuit {
         if matches!(kind, JobKind::Task(_) | JobKind::Keep(_)) {
             self.is_pending = false;
         }
-        self.retry_ns = None;
+        self.pause.end();
     }
 
     /// Handles a job that led to the goal; `is_open` is true if there is more to do.
     pub(super) fn handle_success(&mut self, is_open: bool) {
         (self.is_done, self.is_open) = (true, is_open);
         if self.goal != Goal::Running {
-            self.failures_in_a_row = 0;
+            self.pause.forget_failures();
         }
     }
 
     /// Handles a job that failed, or whose service ended soon; returns the time until the next try.
     pub(super) fn handle_failure(&mut self, now_ns: u64, why: String) -> u64 {
-        let wait_ns = 2u64
-            .checked_shl(self.failures_in_a_row)
-            .map_or(BACKOFF_MAX_NS, |seconds| seconds.saturating_mul(S))
-            .min(BACKOFF_MAX_NS);
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1).min(FAILURES_MAX);
-        self.retry_ns = Some(now_ns.saturating_add(wait_ns));
+        let wait_ns = self.pause.begin(now_ns);
         self.close_with_fault(why);
         wait_ns
     }
 
     /// Notes a failure of a job that is not retried automatically: the retry, and whether others wait, stay as before it.
-    pub(super) fn handle_failure_without_retry(&mut self, now_ns: u64, why: String) -> u64 {
-        let (is_open, retry_ns) = (self.is_open, self.retry_ns);
-        let wait_ns = self.handle_failure(now_ns, why);
-        (self.is_open, self.retry_ns) = (is_open, retry_ns);
+    pub(super) fn handle_failure_without_retry(&mut self, why: String) -> u64 {
+        let is_open = self.is_open;
+        let wait_ns = self.pause.count_failure();
+        self.close_with_fault(why);
+        self.is_open = is_open;
         wait_ns
     }
 
@@ -115,9 +106,10 @@ impl Pursuit {
     /// Handles that the goal is reached; `is_proven` is true if earlier failures do not count any more.
     pub(super) fn handle_reached(&mut self, is_proven: bool) {
         if is_proven {
-            (self.failures_in_a_row, self.is_unsteady) = (0, false);
+            self.pause.forget_failures();
+            self.is_unsteady = false;
         }
-        self.retry_ns = None;
+        self.pause.end();
     }
 
     /// Handles that a reached goal is lost: others wait for the next try.
@@ -127,7 +119,8 @@ impl Pursuit {
 
     /// Handles that another program has led away from the goal.
     pub(super) fn handle_undone(&mut self) {
-        (self.is_open, self.retry_ns, self.is_done) = (true, None, false);
+        (self.is_open, self.is_done) = (true, false);
+        self.pause.end();
     }
 
     /// Handles the end of the first try.
@@ -144,7 +137,7 @@ impl Pursuit {
 
     /// Ends the pause before the next try when it is over.
     pub(super) fn handle_timeout(&mut self, now_ns: u64) {
-        self.retry_ns.take_if(|retry_ns| now_ns >= *retry_ns);
+        self.pause.handle_timeout(now_ns);
     }
 
     /// Handles that somebody declares it repaired.
@@ -161,13 +154,13 @@ impl Pursuit {
 
     /// Retries at once, as if nothing had failed; the fault stays until it is over.
     pub(super) fn retry(&mut self) {
-        (self.retry_ns, self.failures_in_a_row) = (None, 0);
+        self.pause = RetryPause::default();
         self.is_unsteady = false;
         self.is_pending = is_unobserved(&self.goal);
     }
 
     pub(super) fn end_pause(&mut self) {
-        self.retry_ns = None;
+        self.pause.end();
     }
 
     // ---- state -----------------------------------------------------------------------------
@@ -198,11 +191,11 @@ impl Pursuit {
     }
 
     pub(super) fn retry_ns(&self) -> Option<u64> {
-        self.retry_ns
+        self.pause.until_ns()
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.failures_in_a_row > 0
+        self.pause.has_failed()
     }
 
     pub(super) fn is_unsteady(&self) -> bool {

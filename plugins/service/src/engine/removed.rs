@@ -43,7 +43,7 @@ impl Engine {
             removed_sentence(&service)
         )));
         if let Service::Unit { unit, .. } = &service {
-            self.memory.set(&removed_key(&name), unit.clone());
+            self.carry_over.set(&removed_key(&name), unit.clone());
         }
         self.removed.push(RemovedService {
             name,
@@ -56,7 +56,7 @@ impl Engine {
 
     /// Restores the services that an earlier worker has recorded, at the first configuration.
     pub(super) fn restore_removed(&mut self, manager: Manager) {
-        let recorded = self.memory.of_prefix(REMOVED);
+        let recorded = self.carry_over.of_prefix(REMOVED);
         for (name, unit) in recorded {
             self.removed.push(RemovedService {
                 name,
@@ -139,7 +139,7 @@ impl Engine {
     }
 
     fn end_removed(&mut self, removed: &RemovedService) {
-        self.memory.forget(&removed_key(&removed.name));
+        self.carry_over.forget(&removed_key(&removed.name));
         if removed.is_reported {
             let name = super::check::check_name_of(&removed.name);
             self.actions.push_back(Action::Forget(name));

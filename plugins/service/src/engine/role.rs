@@ -3,7 +3,7 @@
 use spared_sdk::Role;
 
 use super::group::{Group, RoleChange, role_named};
-use super::hooks::memory_key;
+use super::hooks::record_key;
 use super::item::Item;
 use super::pursuit::Pursuit;
 use super::unknown_group::UNKNOWN_GROUP_NS;
@@ -82,7 +82,10 @@ impl Engine {
     pub fn handle_role(&mut self, now_ns: u64, ticket: u64, change: &RoleChange) {
         self.maintenance = change.maintenance;
         let is_new = !self.groups.contains_key(&change.group);
-        let recorded = self.memory.get(&memory_key(&change.group)).unwrap_or("");
+        let recorded = self
+            .carry_over
+            .get(&record_key(&change.group))
+            .unwrap_or("");
         let group = self.groups.entry(change.group.clone());
         let group = group.or_insert_with(|| Group::new(now_ns, change, recorded));
         group.handle_role(now_ns, change);
@@ -93,7 +96,7 @@ impl Engine {
         let newer = group.ticket.take_if(|_| at_once);
         let done = older.into_iter().chain(newer);
         self.actions.extend(done.map(Action::Done));
-        self.memory
+        self.carry_over
             .set(&role_key(&change.group), change.role.to_string());
         if is_new {
             self.plan_unknown_groups(now_ns);
@@ -117,17 +120,17 @@ impl Engine {
     pub(super) fn end_role_wait(&mut self, now_ns: u64) {
         if self.role_wait.end(now_ns) {
             for gone in self.unreported_active_keys() {
-                self.memory.forget(&gone);
+                self.carry_over.forget(&gone);
             }
             self.set_goals(now_ns);
         }
     }
 
-    /// Keys in the memory of groups that were active, and whose role has not been reported since.
+    /// Keys in the record of groups that were active, and whose role has not been reported since.
     fn unreported_active_keys(&self) -> Vec<String> {
         let known: Vec<String> = self.groups.keys().map(|name| role_key(name)).collect();
         let active = Role::Active.to_string();
-        let before = self.memory.names(&active);
+        let before = self.carry_over.names(&active);
         let before = before.filter(|name| name.starts_with(ROLE));
         let before = before.filter(|name| !known.iter().any(|known| known == name));
         before.map(str::to_owned).collect()
@@ -155,9 +158,9 @@ impl Engine {
             return;
         }
         let done = format!("{goal:?}");
-        let known = is_first && self.memory.has(&item.spec.name, &done);
+        let known = is_first && self.carry_over.has(&item.spec.name, &done);
         if !known {
-            self.memory.forget(&item.spec.name);
+            self.carry_over.forget(&item.spec.name);
         }
         item.pursuit = Pursuit::new(now_ns, goal, known);
     }
@@ -170,7 +173,7 @@ impl Engine {
         // a kept service keeps its state until the node is active again or the maintenance ends
         let is_kept_in_maintenance =
             item.spec.keep && self.maintenance && found != Some(Role::Active);
-        let before = || role_named(self.memory.get(&key)?);
+        let before = || role_named(self.carry_over.get(&key)?);
         let role = if is_kept_in_maintenance {
             item.membership.role().or_else(before)
         } else {
@@ -179,8 +182,8 @@ impl Engine {
         let group = item.spec.group.as_ref();
         let is_group_known = group.is_none_or(|group| self.groups.contains_key(group));
         match role.filter(|_| is_kept_in_maintenance) {
-            Some(role) => self.memory.set(&key, role.to_string()),
-            None if reported.is_some() => self.memory.forget(&key),
+            Some(role) => self.carry_over.set(&key, role.to_string()),
+            None if reported.is_some() => self.carry_over.forget(&key),
             None => {}
         }
         item.membership

@@ -1,4 +1,4 @@
-//! Record for the next worker of this boot, in a file of the plugin's folder.
+//! Record that is carried over to the next worker of this boot, in a file of the plugin's folder.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -9,12 +9,12 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// File whose first line identifies the boot.
 #[derive(Debug)]
-pub struct MemoryFile {
+pub struct CarryOverFile {
     file: Option<PathBuf>,
     boot: String,
 }
 
-impl MemoryFile {
+impl CarryOverFile {
     pub fn in_folder(folder: Option<&Path>) -> Self {
         let boot = fs::read_to_string(BOOT).unwrap_or_default();
         Self {
@@ -67,14 +67,14 @@ mod tests {
 
     #[test]
     fn what_another_boot_did_is_forgotten() {
-        let folder = std::env::temp_dir().join(format!("spared-memory-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("spared-carry-over-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let memory = MemoryFile::in_folder(Some(&folder));
-        assert_eq!(memory.read(), "");
-        memory.write("a\tb\n");
-        assert_eq!(memory.read(), "a\tb\n");
+        let file = CarryOverFile::in_folder(Some(&folder));
+        assert_eq!(file.read(), "");
+        file.write("a\tb\n");
+        assert_eq!(file.read(), "a\tb\n");
         fs::write(folder.join("done"), "another\na\tb\n").unwrap();
-        assert_eq!(memory.read(), "");
+        assert_eq!(file.read(), "");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,15 +1,15 @@
-//! Record for the next worker: roles, and work that must not be repeated after a crash.
+//! Record that is carried over to the next worker: roles, and work that must not be repeated after a crash.
 
 use std::collections::BTreeMap;
 
 /// Last work by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(super) struct CarryOver {
     done: BTreeMap<String, String>,
     changed: bool,
 }
 
-impl Memory {
+impl CarryOver {
     /// Parses lines of a name, a tab and the work; other lines are skipped.
     pub(super) fn parse(text: &str) -> Self {
         let entries = text.lines().filter_map(|line| line.split_once('\t'));

@@ -32,7 +32,7 @@ impl Engine {
         self.look(now_ns);
         self.begin_tests(now_ns);
         self.report_checks(now_ns);
-        let text = self.memory.poll_text();
+        let text = self.carry_over.poll_text();
         self.actions.extend(text.map(Action::Remember));
     }
 
@@ -195,7 +195,7 @@ impl Engine {
     fn remember_results(&mut self) {
         for item in &self.items {
             if item.is_to_remember() {
-                self.memory
+                self.carry_over
                     .set(&item.spec.name, format!("{:?}", item.pursuit.goal()));
             }
         }
