@@ -3,7 +3,7 @@
 use spake2::{Ed25519Group, Spake2};
 
 use crate::secrets::{
-    FROM_JOIN, FROM_OFFER, HALF, PROOF, PROOF_OF_JOIN, PROOF_OF_OFFER, Shared, Transcript,
+    FROM_INVITE, FROM_JOIN, HALF, PROOF, PROOF_OF_INVITE, PROOF_OF_JOIN, Shared, Transcript,
     identity, password,
 };
 use crate::{Channel, Code, Fault, Introduction};
@@ -67,8 +67,8 @@ impl Joining {
         let mut said = self.said;
         said.add(half);
         let shared = Shared::new(self.state, half, said, [&self.peer, &self.own])?;
-        shared.verify(PROOF_OF_OFFER, proof)?;
-        let (out, into) = (shared.secret(FROM_JOIN), shared.secret(FROM_OFFER));
+        shared.verify(PROOF_OF_INVITE, proof)?;
+        let (out, into) = (shared.secret(FROM_JOIN), shared.secret(FROM_INVITE));
         let channel = Channel::new(self.peer, &out, &into)?;
         Ok((shared.proof(PROOF_OF_JOIN), channel))
     }

@@ -1,6 +1,6 @@
 //! How two nodes become a pair by a code of three words, and how their configuration is written for both.
 //!
-//! The first node makes an [`Offer`], whose code its administrator reads aloud or carries to the second node, which
+//! The first node makes an [`Invite`], whose code its administrator reads aloud or carries to the second node, which
 //! [`Join`]s. Both prove by SPAKE2 that they know the code, and that nobody changed their names, interfaces, addresses
 //! and public keys on the way. The result is a [`Channel`], which encrypts [`Message`]s.
 //!
@@ -21,9 +21,9 @@ mod channel;
 mod code;
 mod fault;
 mod introduction;
+mod invite;
 mod join;
 mod message;
-mod offer;
 mod secrets;
 pub mod spared_toml;
 #[cfg(test)]
@@ -34,9 +34,9 @@ pub use channel::Channel;
 pub use code::{Code, CodeError};
 pub use fault::Fault;
 pub use introduction::Introduction;
+pub use invite::{Invite, Inviting, LIFE};
 pub use join::{Join, Joining};
 pub use message::{Message, Texts};
-pub use offer::{LIFE, Offer, Offering};
 
 /// Maximum bytes of a frame: a whole configuration.
 pub const FRAME_MAX: usize = 1 << 20;

@@ -83,9 +83,9 @@ impl Shared {
 }
 
 /// Purposes of keys and proofs. Each side has its own, so that nothing can be sent back to it.
-pub(crate) const PROOF_OF_OFFER: &str = "proof of the first node";
+pub(crate) const PROOF_OF_INVITE: &str = "proof of the first node";
 pub(crate) const PROOF_OF_JOIN: &str = "proof of the second node";
-pub(crate) const FROM_OFFER: &str = "messages of the first node";
+pub(crate) const FROM_INVITE: &str = "messages of the first node";
 pub(crate) const FROM_JOIN: &str = "messages of the second node";
 
 /// Password of the exchange: a digest, because the library keeps copies that it does not wipe, and they have no word of

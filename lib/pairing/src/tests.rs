@@ -31,7 +31,7 @@ type Relay<'r> = &'r mut dyn FnMut(usize, Vec<u8>) -> Vec<u8>;
 
 /// One try, through a relay. Returns what each node has at the end.
 fn exchange(
-    offer: &mut Offer,
+    invite: &mut Invite,
     codes: Code,
     relay: Relay<'_>,
 ) -> (Result<Channel, Fault>, Result<Channel, Fault>) {
@@ -41,7 +41,7 @@ fn exchange(
         Ok(it) => it,
         Err(fault) => return (Err(Fault::Malformed), Err(fault)),
     };
-    let (answer, offering) = match offer.handle_hello(NOW, &first, &relay(1, hello)) {
+    let (answer, inviting) = match invite.handle_hello(NOW, &first, &relay(1, hello)) {
         Ok(it) => it,
         Err(fault) => return (Err(fault), Err(Fault::Malformed)),
     };
@@ -49,8 +49,8 @@ fn exchange(
         Ok(it) => it,
         Err(fault) => return (Err(Fault::Malformed), Err(fault)),
     };
-    let offered = offering.handle_confirmation(&relay(3, confirmation));
-    (offered, Ok(channel))
+    let invited = inviting.handle_confirmation(&relay(3, confirmation));
+    (invited, Ok(channel))
 }
 
 fn direct(_: usize, frame: Vec<u8>) -> Vec<u8> {
@@ -58,8 +58,8 @@ fn direct(_: usize, frame: Vec<u8>) -> Vec<u8> {
 }
 
 fn paired() -> (Channel, Channel) {
-    let mut offer = Offer::new(code(), NOW);
-    let (first, second) = exchange(&mut offer, code(), &mut direct);
+    let mut invite = Invite::new(code(), NOW);
+    let (first, second) = exchange(&mut invite, code(), &mut direct);
     (first.ok().unwrap(), second.ok().unwrap())
 }
 
@@ -80,34 +80,34 @@ fn two_nodes_with_one_code_know_each_other_and_exchange_messages() {
 
 #[test]
 fn a_wrong_code_is_refused_on_both_and_the_code_is_dead() {
-    let mut offer = Offer::new(code(), NOW);
-    let (_, second) = exchange(&mut offer, other_code(), &mut direct);
+    let mut invite = Invite::new(code(), NOW);
+    let (_, second) = exchange(&mut invite, other_code(), &mut direct);
     assert_eq!(second.err(), Some(Fault::WrongCode));
-    let (first, _) = exchange(&mut offer, code(), &mut direct);
+    let (first, _) = exchange(&mut invite, code(), &mut direct);
     assert_eq!(first.err(), Some(Fault::Used));
-    assert_eq!(offer.left(NOW), Duration::ZERO);
+    assert_eq!(invite.left(NOW), Duration::ZERO);
 }
 
 #[test]
 fn a_side_that_does_not_wait_for_the_proof_is_refused_as_well() {
-    let mut offer = Offer::new(code(), NOW);
+    let mut invite = Invite::new(code(), NOW);
     let (hello, _) = Join::new(other_code(), node(2))
         .handle_greeting(&node(1).greeting())
         .ok()
         .unwrap();
-    let (answer, offering) = offer.handle_hello(NOW, &node(1), &hello).ok().unwrap();
-    let mirrored = offering.handle_confirmation(&answer[answer.len() - 32..]);
+    let (answer, inviting) = invite.handle_hello(NOW, &node(1), &hello).ok().unwrap();
+    let mirrored = inviting.handle_confirmation(&answer[answer.len() - 32..]);
     assert_eq!(mirrored.err(), Some(Fault::WrongCode));
 }
 
 #[test]
 fn of_ten_thousand_codes_one_is_looked_at() {
-    let mut offer = Offer::new(code(), NOW);
+    let mut invite = Invite::new(code(), NOW);
     let mut looked_at = 0;
     for _ in 0..10_000 {
         let join = Join::new(Code::generate().unwrap(), node(2));
         let (hello, _) = join.handle_greeting(&node(1).greeting()).ok().unwrap();
-        match offer.handle_hello(NOW, &node(1), &hello) {
+        match invite.handle_hello(NOW, &node(1), &hello) {
             Ok(_) => looked_at += 1,
             Err(fault) => assert_eq!(fault, Fault::Used),
         }
@@ -117,42 +117,42 @@ fn of_ten_thousand_codes_one_is_looked_at() {
 
 #[test]
 fn a_code_ends_after_five_minutes() {
-    let mut offer = Offer::new(code(), NOW);
+    let mut invite = Invite::new(code(), NOW);
     let (hello, _) = Join::new(code(), node(2))
         .handle_greeting(&node(1).greeting())
         .ok()
         .unwrap();
-    let late = offer.handle_hello(NOW + LIFE, &node(1), &hello);
+    let late = invite.handle_hello(NOW + LIFE, &node(1), &hello);
     assert_eq!(late.err(), Some(Fault::Expired));
     // a clock that goes back does not bring it back
-    let again = offer.handle_hello(NOW, &node(1), &hello);
+    let again = invite.handle_hello(NOW, &node(1), &hello);
     assert_eq!(again.err(), Some(Fault::Used));
 }
 
 #[test]
 fn garbage_costs_no_try() {
-    let mut offer = Offer::new(code(), NOW);
+    let mut invite = Invite::new(code(), NOW);
     for garbage in [&[][..], &[0; 33], &[0xff; 2000], b"GET / HTTP/1.1\r\n\r\n"] {
-        let refused = offer.handle_hello(NOW, &node(1), garbage);
+        let refused = invite.handle_hello(NOW, &node(1), garbage);
         assert_eq!(refused.err(), Some(Fault::Malformed));
     }
-    let (first, second) = exchange(&mut offer, code(), &mut direct);
+    let (first, second) = exchange(&mut invite, code(), &mut direct);
     assert!(first.is_ok() && second.is_ok());
 }
 
 #[test]
 fn whoever_changes_a_byte_makes_no_pair() {
     let mut lengths = [0; 4];
-    let mut offer = Offer::new(code(), NOW);
-    let (first, _) = exchange(&mut offer, code(), &mut |number, frame| {
+    let mut invite = Invite::new(code(), NOW);
+    let (first, _) = exchange(&mut invite, code(), &mut |number, frame| {
         lengths[number] = frame.len();
         frame
     });
     assert!(first.is_ok());
     for (number, length) in lengths.into_iter().enumerate() {
         for at in 0..length {
-            let mut offer = Offer::new(code(), NOW);
-            let (first, _) = exchange(&mut offer, code(), &mut |now, mut frame| {
+            let mut invite = Invite::new(code(), NOW);
+            let (first, _) = exchange(&mut invite, code(), &mut |now, mut frame| {
                 if now == number {
                     frame[at] ^= 1;
                 }
@@ -177,15 +177,15 @@ fn whoever_mirrors_or_repeats_makes_no_pair() {
     );
     // frames of an exchange that succeeded, said again to a listener with the same code
     let mut said = Vec::new();
-    let mut offer = Offer::new(code(), NOW);
-    let (first, _) = exchange(&mut offer, code(), &mut |_, frame| {
+    let mut invite = Invite::new(code(), NOW);
+    let (first, _) = exchange(&mut invite, code(), &mut |_, frame| {
         said.push(frame.clone());
         frame
     });
     assert!(first.is_ok());
-    let mut offer = Offer::new(code(), NOW);
-    let (_, offering) = offer.handle_hello(NOW, &node(1), &said[1]).ok().unwrap();
-    let repeated = offering.handle_confirmation(&said[3]);
+    let mut invite = Invite::new(code(), NOW);
+    let (_, inviting) = invite.handle_hello(NOW, &node(1), &said[1]).ok().unwrap();
+    let repeated = inviting.handle_confirmation(&said[3]);
     assert_eq!(repeated.err(), Some(Fault::WrongCode));
     let (_, joining) = Join::new(code(), node(2))
         .handle_greeting(&said[0])

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use spared_pairing::{Code, Fault, Introduction, Join, LIFE, Offer, spared_toml};
+use spared_pairing::{Code, Fault, Introduction, Invite, Join, LIFE, spared_toml};
 use toml::Table;
 
 const NOW: Duration = Duration::from_secs(1000);
@@ -17,10 +17,10 @@ pub fn run(input: &[u8]) {
     match kind & 3 {
         0 => drop(Join::new(code(), node(2)).handle_greeting(bytes)),
         1 => {
-            let mut offer = Offer::new(code(), NOW);
-            let answer = offer.handle_hello(NOW, &node(1), bytes);
+            let mut invite = Invite::new(code(), NOW);
+            let answer = invite.handle_hello(NOW, &node(1), bytes);
             if matches!(answer, Err(Fault::Malformed | Fault::Version(_))) {
-                assert_eq!(offer.left(NOW), LIFE, "the code is used up");
+                assert_eq!(invite.left(NOW), LIFE, "the code is used up");
             }
         }
         2 => {

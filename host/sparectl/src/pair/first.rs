@@ -5,12 +5,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use spared_pairing::{Channel, Code, Introduction, Message, Offer, spared_toml};
+use spared_pairing::{Channel, Code, Introduction, Invite, Message, spared_toml};
 
 use super::link_local::{Listener, Port, addresses};
 use super::own_node::OwnNode;
 use super::wire::Wire;
-use super::{PERSON, STEP, compose, secrecy, service};
+use super::{PERSON, STEP, code_dialogue, compose, service};
 use crate::consent::{agree, removes};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
@@ -30,17 +30,17 @@ impl First<'_> {
     ///
     /// # Errors
     /// A sentence that says what to do.
-    pub fn offer(&self) -> Result<(), String> {
+    pub fn invite(&self) -> Result<(), String> {
         let port = Port::of(&self.interface()?)?;
         let listener = Listener::open(&port)?;
         let code = Code::generate().map_err(|error| error.to_string())?;
-        let mut offer = Offer::new(code.clone(), since_boot());
+        let mut invite = Invite::new(code.clone(), since_boot());
         say("on the other node run `sparectl pair` and type this code, within five minutes:\n");
-        secrecy::show(&code);
+        code_dialogue::show(&code);
         drop(code);
         say(&format!("\nwaiting on {} ...", port.interface));
         loop {
-            let left = offer.left(since_boot());
+            let left = invite.left(since_boot());
             if left.is_zero() {
                 return Err(self.unused(&port));
             }
@@ -56,14 +56,14 @@ impl First<'_> {
             let Some(hello) = greeted(&mut wire, &own) else {
                 continue;
             };
-            match offer.handle_hello(since_boot(), &own, &hello) {
-                Ok((answer, offering)) => {
+            match invite.handle_hello(since_boot(), &own, &hello) {
+                Ok((answer, inviting)) => {
                     // one try, whatever comes of it: nobody else is heard any more
                     drop(listener);
                     wire.set_patience(STEP);
                     wire.send(&answer)?;
                     let confirmation = wire.receive().map_err(|_| wrong_code())?;
-                    let channel = offering.handle_confirmation(&confirmation);
+                    let channel = inviting.handle_confirmation(&confirmation);
                     let channel = channel.map_err(|fault| fault.to_string())?;
                     return self.converse(wire, channel, &own, false);
                 }
@@ -107,15 +107,15 @@ impl First<'_> {
         written.map_err(|error| format!("ssh: {error}"))?;
         let mut wire = Wire::of_pipes(output, input);
         let own = self.here.introduction("", Default::default());
-        let mut offer = Offer::new(code, since_boot());
+        let mut invite = Invite::new(code, since_boot());
         wire.send(&own.greeting())?;
         let hello = wire.receive()?;
-        let (answer, offering) = offer
+        let (answer, inviting) = invite
             .handle_hello(since_boot(), &own, &hello)
             .map_err(|fault| fault.to_string())?;
         wire.send(&answer)?;
         let confirmation = wire.receive()?;
-        let channel = offering.handle_confirmation(&confirmation);
+        let channel = inviting.handle_confirmation(&confirmation);
         self.converse(
             wire,
             channel.map_err(|fault| fault.to_string())?,

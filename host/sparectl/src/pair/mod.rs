@@ -1,13 +1,13 @@
 //! `sparectl pair`: makes two nodes a pair. They exchange their keys by a code that a person carries from one to the
 //! other, by ssh, or in a file, and the second node takes the configuration of the first.
 
+mod code_dialogue;
 mod compose;
 mod first;
 mod key_file;
 mod link_local;
 mod own_node;
 mod second;
-mod secrecy;
 pub mod service;
 mod unpair;
 mod wire;
@@ -47,7 +47,7 @@ pub fn leave(args: &Args, unpair: &Unpair) -> u8 {
 
 fn try_run(args: &Args, pair: &Pair) -> Result<(), String> {
     if !pair.code.is_empty() {
-        return Err(secrecy::start_again(args, pair));
+        return Err(code_dialogue::start_again(args, pair));
     }
     service::no_reload_waits(args)?;
     let folder = Folder::new(&pair.files, &args.runtime_dir)?;
@@ -65,7 +65,7 @@ fn try_run(args: &Args, pair: &Pair) -> Result<(), String> {
         Some(machine) => First { here }.over_ssh(machine),
         None if pair.stdio => Second { here }.join_by_pipes(),
         None if is_second => Second { here }.join(),
-        None => First { here }.offer(),
+        None => First { here }.invite(),
     }
 }
 

@@ -1,11 +1,11 @@
-//! The first node: it makes the code, and waits for one try.
+//! The first node: it invites the other one by a code, and verifies the one try that the code allows.
 
 use std::time::Duration;
 
 use spake2::Spake2;
 
 use crate::secrets::{
-    FROM_JOIN, FROM_OFFER, HALF, PROOF_OF_JOIN, PROOF_OF_OFFER, Shared, Transcript, identity,
+    FROM_INVITE, FROM_JOIN, HALF, PROOF_OF_INVITE, PROOF_OF_JOIN, Shared, Transcript, identity,
     password,
 };
 use crate::{Channel, Code, Fault, Introduction};
@@ -14,12 +14,12 @@ use crate::{Channel, Code, Fault, Introduction};
 pub const LIFE: Duration = Duration::from_secs(300);
 
 /// A code that waits for its one try. The code is wiped as soon as it was tried or has expired.
-pub struct Offer {
+pub struct Invite {
     code: Option<Code>,
     until: Duration,
 }
 
-impl Offer {
+impl Invite {
     pub fn new(code: Code, now: Duration) -> Self {
         Self {
             code: Some(code),
@@ -37,7 +37,7 @@ impl Offer {
         now: Duration,
         own: &Introduction,
         hello: &[u8],
-    ) -> Result<(Vec<u8>, Offering), Fault> {
+    ) -> Result<(Vec<u8>, Inviting), Fault> {
         if now >= self.until {
             self.code = None;
             return Err(Fault::Expired);
@@ -60,8 +60,8 @@ impl Offer {
             said.add(part);
         }
         let shared = Shared::new(state, half, said, [own, &peer])?;
-        let answer = [own_half, shared.proof(PROOF_OF_OFFER)].concat();
-        Ok((answer, Offering { shared, peer }))
+        let answer = [own_half, shared.proof(PROOF_OF_INVITE)].concat();
+        Ok((answer, Inviting { shared, peer }))
     }
 
     /// Time until the code expires; zero if it was tried or has expired.
@@ -74,18 +74,18 @@ impl Offer {
 }
 
 /// The first node after its answer: the second node has to prove that it knows the code.
-pub struct Offering {
+pub struct Inviting {
     shared: Shared,
     peer: Introduction,
 }
 
-impl Offering {
+impl Inviting {
     /// # Errors
     /// The other side does not know the code, or heard something else.
     pub fn handle_confirmation(self, confirmation: &[u8]) -> Result<Channel, Fault> {
         self.shared.verify(PROOF_OF_JOIN, confirmation)?;
         let (out, into) = (
-            self.shared.secret(FROM_OFFER),
+            self.shared.secret(FROM_INVITE),
             self.shared.secret(FROM_JOIN),
         );
         Channel::new(self.peer, &out, &into)

@@ -1,4 +1,5 @@
-//! Secrecy of a code: it stays in no list of processes, and no copy of it in memory. No core has it: [`crate::as_root`].
+//! Shows and reads a code, which stays in no list of processes and of which no copy stays in memory. No core has it:
+//! [`crate::as_root`].
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
