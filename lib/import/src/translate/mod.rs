@@ -4,7 +4,7 @@
 //! the list what a row promises and they cannot keep.
 
 mod address;
-mod check;
+mod check_keys;
 mod command;
 mod common_names;
 mod doubled;
@@ -14,10 +14,10 @@ mod group;
 mod hook;
 mod lowered;
 mod member;
-mod probe;
 mod route;
 mod rule;
 mod taken;
+mod tracked;
 mod unicast;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -127,7 +127,7 @@ pub fn translate(
         translation.take_out(&top.global(word).map(|it| it.filter(is_other)), why);
     }
     let mut groups = group::groups(translation, &top);
-    let health = check::health(translation, &top, &mut groups, has_conntrackd);
+    let health = tracked::health(translation, &top, &mut groups, has_conntrackd);
     lowered::lower(translation, &top, &mut groups);
     translation.restores = address::restores(trees, &translation.uncounted);
     translation.obstacles.extend(obstacle(&top, &groups));

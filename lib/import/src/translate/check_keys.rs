@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 
 use spared_config_reader::{is_path, toml_text};
 
-use super::check::Weight;
 use super::command::{Target, shell_sign, target};
 use super::echo::{Echoes, is_capable};
 use super::route::of_both;
+use super::tracked::Weight;
 use super::{Both, SECONDS_MAX, Translation, child};
 use crate::table::{USER, USER_TODO};
 use crate::toml::{Each, each, list, time};

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use spared_config_reader::toml_text;
 
 use super::address::is_device;
+use super::check_keys::{file, interface, process, script};
 use super::group::Group;
-use super::probe::{file, interface, process, script};
 use super::{Both, Top, Translation, child, unique};
 use crate::sources::Place;
 use crate::toml::Each;
