@@ -94,7 +94,7 @@ impl<S: Store> Replica<S> {
     /// True if a part of a table was sent, or is pending, that no COMMIT has ended. The owner holds back its next state
     /// until then, so that a state becomes whole.
     pub fn is_uncommitted(&self, table: Table) -> bool {
-        let table = self.tables.get(table).filter(|_| self.pairing.is_on());
+        let table = self.tables.get(table).filter(|_| self.serial_pair.is_on());
         table.is_some_and(|it| {
             it.is_common() && (it.transfer.uncommitted || !it.changes.queue.is_empty())
         })
@@ -106,7 +106,7 @@ impl<S: Store> Replica<S> {
         let table = self
             .tables
             .get(table)
-            .filter(|_| self.pairing.is_on() && is_acked);
+            .filter(|_| self.serial_pair.is_on() && is_acked);
         table.is_some_and(|it| it.role.is_decider && it.is_common() && it.is_at_end())
     }
 
@@ -222,7 +222,7 @@ impl<S: Store> Replica<S> {
                     due.push(Commit {
                         table: index,
                         token: Token {
-                            pair: self.pairing.number(),
+                            pair: self.serial_pair.number(),
                             ordinal: received.ordinal,
                         },
                         generation: received.generation,
@@ -326,7 +326,7 @@ impl<S: Store> Replica<S> {
     /// Puts the decider's deletions in force that follow a deletion on the follower: no COMMIT ends a REQUEST.
     pub(crate) fn commit_deletions(&mut self, store: &mut S, index: Table) {
         let token = Token {
-            pair: self.pairing.number(),
+            pair: self.serial_pair.number(),
             // no record: nobody waits for the verdict
             ordinal: 0,
         };
@@ -341,7 +341,7 @@ impl<S: Store> Replica<S> {
     /// Reports that whole states of the peer were not put in force, because others changed this node's store meanwhile
     /// in a way that the states do not expect. `tokens` are all tokens that waited for these states.
     pub fn states_outdated(&mut self, now_ns: u64, store: &mut S, index: Table, tokens: &[Token]) {
-        let is_present = |it: &&Token| self.pairing.is_current(it.pair);
+        let is_present = |it: &&Token| self.serial_pair.is_current(it.pair);
         let present: Vec<Token> = tokens.iter().filter(is_present).copied().collect();
         for token in tokens {
             self.earlier_writes.remove(token);
@@ -382,7 +382,7 @@ impl<S: Store> Replica<S> {
             return;
         };
         table.transfer.is_list = true;
-        if !self.pairing.is_on() || !table.is_common() {
+        if !self.serial_pair.is_on() || !table.is_common() {
             return;
         }
         if !undoes_changes {
@@ -394,7 +394,7 @@ impl<S: Store> Replica<S> {
 
     /// Drops the records that wait for their COMMIT when a pair ends: the last whole state stays.
     pub(crate) fn abandon(&mut self, store: &mut S) {
-        if !self.pairing.take_ended() {
+        if !self.serial_pair.take_ended() {
             return;
         }
         for index in 0..self.tables.len() {

@@ -55,7 +55,7 @@ impl<S: Store> Replica<S> {
             Change::Expired if PlantedFault::ExpiryDeletes.is_planted() => Change::Deleted,
             change => change,
         };
-        let undoes_changes = self.pairing.is_on() && table.undoes_strays();
+        let undoes_changes = self.serial_pair.is_on() && table.undoes_strays();
         let undoes_changes = undoes_changes && store.strays(index) == Strays::Undo;
         if undoes_changes && store.authority(index, key) != Authority::Ours {
             return table.note_stray(store, index, key, change);
@@ -99,7 +99,7 @@ impl<S: Store> Replica<S> {
 
     /// True if a change made here now would be undone.
     pub(crate) fn undoes_changes(&self, store: &S, index: usize) -> bool {
-        let table = self.tables.get(index).filter(|_| self.pairing.is_on());
+        let table = self.tables.get(index).filter(|_| self.serial_pair.is_on());
         let undoes_changes = table.is_some_and(TableState::undoes_strays);
         undoes_changes && store.strays(index) == Strays::Undo
     }

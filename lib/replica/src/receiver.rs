@@ -174,7 +174,7 @@ impl<S: Store> Replica<S> {
         value: &[u8],
     ) -> Result<Slot<S::Key>, Malformed> {
         let token = Token {
-            pair: self.pairing.number(),
+            pair: self.serial_pair.number(),
             ordinal: self.inbox.next(),
         };
         let applied = store.apply(index, key, value, token)?;
@@ -225,7 +225,7 @@ impl<S: Store> Replica<S> {
     /// Takes the verdict on a record for which the store returned [`Applied::Later`].
     pub fn verdict(&mut self, now_ns: u64, store: &mut S, token: Token, is_applied: bool) {
         self.report_counts_soon();
-        if !self.pairing.is_current(token.pair) {
+        if !self.serial_pair.is_current(token.pair) {
             return self.handle_earlier_verdict(now_ns, token, is_applied);
         }
         let Some(slot) = self.inbox.get(token.ordinal) else {

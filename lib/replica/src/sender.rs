@@ -50,7 +50,7 @@ impl<S: Store> Replica<S> {
         if let Some(pair) = self.role_due() {
             return self.make_role(pair);
         }
-        if !self.pairing.is_on() {
+        if !self.serial_pair.is_on() {
             return;
         }
         if self.inbox.ack_due {

@@ -8,8 +8,8 @@ use crate::drain::Drains;
 use crate::garbage::Garbage;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
-use crate::pairing::Pairing;
 use crate::planted_fault::PlantedFault;
+use crate::serial_pair::SerialPair;
 use crate::store::{Store, Token};
 use crate::table::{PeerTable, Phase, TableRole, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
@@ -26,7 +26,7 @@ pub struct Replica<S: Store> {
     pub(crate) channel: Channel,
     pub(crate) peer: Option<PeerNode>,
     pub(crate) serial: u32,
-    pub(crate) pairing: Pairing,
+    pub(crate) serial_pair: SerialPair,
     pub(crate) outbox: Outbox<S::Key>,
     pub(crate) inbox: Inbox<S::Key>,
     /// Pending writes of earlier pairs.
@@ -84,7 +84,7 @@ impl<S: Store> Replica<S> {
             channel: Channel::default(),
             peer: None,
             serial: 0,
-            pairing: Pairing::default(),
+            serial_pair: SerialPair::default(),
             outbox: Outbox::new(),
             inbox: Inbox::new(),
             earlier_writes: HashMap::new(),
@@ -175,7 +175,7 @@ impl<S: Store> Replica<S> {
 
     /// Ends the pair: all state machines become idle, stamps and flags stay.
     pub(crate) fn end_pair(&mut self) {
-        self.pairing.end();
+        self.serial_pair.end();
         // the decider has to know which table is a list, and must not be merged
         let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_announced;
         if self.channel.is_up && self.tables.iter().any(is_news) {
@@ -197,7 +197,7 @@ impl<S: Store> Replica<S> {
             self.earlier_writes = HashMap::new();
         }
         for (ordinal, table, key) in inbox.into_pending() {
-            let pair = self.pairing.number();
+            let pair = self.serial_pair.number();
             self.earlier_writes
                 .insert(Token { pair, ordinal }, (table, key));
         }
@@ -258,7 +258,7 @@ impl<S: Store> Replica<S> {
             body => {
                 let pair = self.peer.as_ref().map(|peer| (peer.serial, self.serial));
                 let present = pair == Some((head.serial, head.answers));
-                let counts = self.pairing.is_on() && present;
+                let counts = self.serial_pair.is_on() && present;
                 if !counts && !PlantedFault::PairIgnored.is_planted() {
                     return Ok(());
                 }
@@ -326,13 +326,13 @@ impl<S: Store> Replica<S> {
         };
         let active: BTreeSet<String> = groups.into_iter().map(str::to_owned).collect();
         let known = peer.serial == serial && peer.active.as_ref() == Some(&active);
-        if known && self.pairing.is_on() && answers == self.serial {
+        if known && self.serial_pair.is_on() && answers == self.serial {
             return Ok(());
         }
         (peer.serial, peer.active) = (serial, Some(active));
         self.end_pair();
         let is_due = answers == self.serial && has_same_version(&self.peer);
-        self.pairing.set_due(is_due);
+        self.serial_pair.set_due(is_due);
         self.begin_pair_if_due();
         Ok(())
     }
@@ -340,7 +340,7 @@ impl<S: Store> Replica<S> {
     /// Begins a pair once the writes of the last one have their verdicts, because changing records cannot be compared.
     pub(crate) fn begin_pair_if_due(&mut self) {
         let free = !self.has_earlier_writes() && self.garbage.retry_ns().is_none();
-        if free && self.pairing.begin() {
+        if free && self.serial_pair.begin() {
             self.begin_pair();
         }
     }

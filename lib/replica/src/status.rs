@@ -167,7 +167,7 @@ impl<S: Store> Replica<S> {
             Some(_) if self.has_earlier_writes() => {
                 Some("writes of the last session are not confirmed yet".to_owned())
             }
-            Some(_) if !self.pairing.is_on() => Some("the roles are not agreed yet".to_owned()),
+            Some(_) if !self.serial_pair.is_on() => Some("the roles are not agreed yet".to_owned()),
             Some(_) => None,
         }
     }
@@ -271,7 +271,7 @@ impl<S: Store> Replica<S> {
         tables
             .map(|(index, table)| TableStatus {
                 name: table.config.name.clone(),
-                is_decider: self.pairing.is_on().then_some(table.role.is_decider),
+                is_decider: self.serial_pair.is_on().then_some(table.role.is_decider),
                 here: store.len(index),
                 there: table.counters.peer_counts.map(|(records, _)| records),
                 behind_ms: self.table_behind_ms(now_ns, index),

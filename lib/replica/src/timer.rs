@@ -16,10 +16,10 @@ impl<S: Store> Replica<S> {
         }
         let mut is_serial_due = false;
         for table in &mut self.tables {
-            if table.counters.refused_here > 0 && self.pairing.is_on() {
+            if table.counters.refused_here > 0 && self.serial_pair.is_on() {
                 table.retry.arm(now_ns);
             }
-            if table.retry.take_due(now_ns) && self.pairing.is_on() && table.is_common() {
+            if table.retry.take_due(now_ns) && self.serial_pair.is_on() && table.is_common() {
                 // a new offer sends the records that the decider refused
                 is_serial_due |= table.role.is_decider;
                 if !table.role.is_decider {
@@ -45,7 +45,7 @@ impl<S: Store> Replica<S> {
             return Some(now_ns);
         }
         let retries = self.tables.iter().filter_map(|table| table.retry.due_ns);
-        let counts = self.pairing.is_on() && !self.tables.is_empty();
+        let counts = self.serial_pair.is_on() && !self.tables.is_empty();
         let idle = counts && self.out.is_empty();
         let count = idle.then_some(self.sending.count_due_ns);
         retries.chain(self.garbage.retry_ns()).chain(count).min()
@@ -53,7 +53,7 @@ impl<S: Store> Replica<S> {
 
     /// Requests a whole table again, or sends it: a repair by hand or by a timer.
     pub fn resync(&mut self, table: usize) {
-        let is_paired = self.pairing.is_on();
+        let is_paired = self.serial_pair.is_on();
         // without a pair there is nothing to do: the next one begins with the whole table
         let Some(table) = self.tables.get_mut(table).filter(|_| is_paired) else {
             return;

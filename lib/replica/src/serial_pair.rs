@@ -1,7 +1,7 @@
 //! The pair of serials that messages carry: it lasts from the agreement on both roles until one of them changes.
 
 #[derive(Debug, Default)]
-pub(crate) struct Pairing {
+pub(crate) struct SerialPair {
     is_on: bool,
     /// True if the peer has answered, so that a pair can begin.
     is_due: bool,
@@ -11,7 +11,7 @@ pub(crate) struct Pairing {
     has_ended: bool,
 }
 
-impl Pairing {
+impl SerialPair {
     pub(crate) fn is_on(&self) -> bool {
         self.is_on
     }
