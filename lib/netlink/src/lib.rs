@@ -7,8 +7,7 @@ mod address;
 mod attribute;
 pub mod bpf;
 mod bulk;
-mod datagram;
-mod filter;
+mod internet_sockets;
 mod link;
 mod message;
 mod monitor;
@@ -19,6 +18,7 @@ mod reason;
 mod route;
 mod rule;
 mod socket;
+mod socket_options;
 #[cfg(feature = "test-namespace")]
 pub mod test_namespace;
 mod transaction;
@@ -31,8 +31,7 @@ pub use attribute::{
     attributes, find_attribute, put, put_nested, put_text, text, u32_be, u32_of, u64_be,
 };
 pub use bulk::{BATCH_MAX, Dump, Notifications, Progress, Read, Verdict, Writer};
-pub use datagram::{Ends, datagram_sender, echo_socket};
-pub use filter::{attach_filter, namespace_cookie, set_send_buffer};
+pub use internet_sockets::{Ends, datagram_sender, echo_socket};
 pub use link::Link;
 pub use message::Message;
 pub use monitor::{Event, Monitor, Overrun};
@@ -43,5 +42,6 @@ pub use reason::reason;
 pub use route::{LocalRoute, Route};
 pub use rule::{FR_ACT_TO_TBL, FRA_FWMARK, FRA_FWMASK, Rule};
 pub use socket::{Header, Requests, messages, receive};
+pub use socket_options::{attach_filter, namespace_cookie, set_send_buffer};
 pub use transaction::{OUTDATED, Transactions};
 pub use watch::AddressWatch;

@@ -135,7 +135,7 @@ impl Monitor {
     pub fn netfilter_of_others(group: u32, own: u32) -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Netfilter, &[group])?;
         let generation = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
-        crate::filter::attach_filter_of_others(&monitor.socket, own, generation)?;
+        crate::socket_options::attach_filter_of_others(&monitor.socket, own, generation)?;
         set_receive_buffer(&monitor.socket, NETFILTER_BYTES);
         Ok(monitor)
     }
@@ -144,7 +144,7 @@ impl Monitor {
     /// length: before 6.7 it does not (`net.core.optmem_max`), and they are read.
     pub fn nftables_in(family: u8) -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Netfilter, &[NFNLGRP_NFTABLES])?;
-        let _ = crate::filter::attach_filter_of_elements(&monitor.socket, family);
+        let _ = crate::socket_options::attach_filter_of_elements(&monitor.socket, family);
         Ok(monitor)
     }
 

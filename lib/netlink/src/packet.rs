@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
 
 use crate::attach_filter;
 use crate::bpf::Instruction;
-use crate::filter::set_option;
+use crate::socket_options::set_option;
 
 /// AF_PACKET socket for whole frames, non-blocking.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use neli::socket::NlSocket;
 use neli::utils::Groups;
 
 use crate::Message;
-use crate::filter::{NOTHING, attach_filter};
+use crate::socket_options::{NOTHING, attach_filter};
 
 /// Maximum number of requests in one system call: their verdicts fit the default receive buffer.
 const BATCH_MAX: usize = 64;
@@ -46,7 +46,7 @@ impl Requests {
         let socket = NlSocket::connect(family, None, Groups::empty())?;
         // dumps honour their filters (strict), errors come without a copy of the request
         for option in [libc::NETLINK_GET_STRICT_CHK, libc::NETLINK_CAP_ACK] {
-            let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, option, &1i32);
+            let _ = crate::socket_options::set_option(&socket, libc::SOL_NETLINK, option, &1i32);
         }
         Ok(Self {
             socket,
@@ -256,7 +256,8 @@ pub(crate) fn open_netfilter() -> io::Result<NlSocket> {
 /// Opens a socket of any family whose errors come without a copy of the request.
 pub(crate) fn open(family: NlFamily) -> io::Result<NlSocket> {
     let socket = NlSocket::connect(family, None, Groups::empty())?;
-    let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32);
+    let _ =
+        crate::socket_options::set_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32);
     Ok(socket)
 }
 

@@ -11,8 +11,8 @@ use rustix::net::{RecvFlags, recv};
 use zeroize::Zeroizing;
 
 use crate::bpf::{ACCEPT, DROP, Instruction, JUMP_EQUAL, LOAD_WORD};
-use crate::filter::attach_filter;
 use crate::socket::{Header, borrow, messages, open, set_receive_buffer};
+use crate::socket_options::attach_filter;
 
 /// Maximum number of datagrams per system call.
 const DATAGRAMS: usize = 128;

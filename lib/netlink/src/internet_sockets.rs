@@ -8,8 +8,8 @@ use std::os::fd::OwnedFd;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, connect, ipproto};
 
 use crate::attach_filter;
-use crate::filter::{NOTHING, set_option};
 use crate::packet::bind_to_device;
+use crate::socket_options::{NOTHING, set_option};
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
