@@ -1,6 +1,6 @@
 //! Replicates DHCP leases from the active node to the other.
 //!
-//! This file, `memory.rs` and `server` do all I/O; `store.rs` holds the records that the replica keeps equal; `engine`
+//! This file, `state_file.rs` and `server` do all I/O; `store.rs` holds the records that the replica keeps equal; `engine`
 //! decides what only DHCP knows; `wire.rs` encodes messages between the nodes; `codec` reads and writes lease files;
 //! `discover` reads the servers' configurations. *spared-dhcp*(5) describes every key.
 #![deny(unsafe_code)] // except one system call, in server/occupied.rs
@@ -10,9 +10,9 @@ pub mod config;
 pub mod discover;
 pub mod engine;
 pub mod lease;
-mod memory;
 mod rows;
 pub mod server;
+mod state_file;
 pub mod store;
 pub mod wire;
 
@@ -25,8 +25,8 @@ use spared_sdk::{
 
 use config::Settings;
 use engine::{Action, Engine};
-use memory::Memory;
 use server::{Event, Ports, Server};
+use state_file::StateFiles;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -40,7 +40,7 @@ pub struct Servers {
     host: Host,
     servers: Vec<Server>,
     ports: Ports,
-    memory: Memory,
+    memory: StateFiles,
     /// Answers that wait for a comparison.
     answers: Vec<Answer>,
 }
@@ -59,7 +59,7 @@ impl Io for Servers {
             Server::open(settings.clone(), move || waker.wake())
         };
         let servers: Result<_, _> = settings.servers.iter().map(open).collect();
-        let memory = Memory::new(host.state_folder(), settings).map_err(Error::kernel(
+        let memory = StateFiles::new(host.state_folder(), settings).map_err(Error::kernel(
             "store which active node its leases came from",
         ))?;
         let names = settings.servers.iter().map(|it| it.name.as_str());

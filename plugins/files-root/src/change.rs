@@ -21,7 +21,7 @@ use spared_tree::{Hash, Manifest, validate};
 use crate::command::{self, Failed};
 use crate::contents::with_earlier;
 use crate::job::Jobs;
-use crate::link::Sides;
+use crate::link_switch::Sides;
 use crate::put::Put;
 use crate::staged_check;
 use crate::store::Journal;

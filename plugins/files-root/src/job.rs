@@ -16,7 +16,7 @@ use crate::back::FailedReverts;
 use crate::change::Change;
 use crate::confirm::Ends;
 use crate::contents::{Reading, Scanned};
-use crate::link::Sides;
+use crate::link_switch::Sides;
 use crate::put::Step;
 use crate::store::{State, Store};
 

@@ -12,7 +12,7 @@ mod config;
 mod confirm;
 mod contents;
 pub mod job;
-mod link;
+mod link_switch;
 pub mod put;
 mod spared;
 mod staged_check;

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 ///
 /// A thread of its own writes: a disk that hangs must not stop a node that is to become active.
 #[derive(Debug)]
-pub struct Memory {
+pub struct StateFiles {
     files: Vec<Option<PathBuf>>,
     /// Jobs for the thread; None only during drop.
     jobs: Option<Sender<Job>>,
@@ -35,7 +35,7 @@ pub struct Memory {
 
 type Job = (PathBuf, Option<CompleteCopy>);
 
-impl Memory {
+impl StateFiles {
     /// # Errors
     /// The thread cannot be started.
     pub fn new(folder: Option<PathBuf>, settings: &Settings) -> io::Result<Self> {
@@ -106,7 +106,7 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for StateFiles {
     fn drop(&mut self) {
         self.jobs = None;
         if self.wait() {
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn what_is_remembered_is_recalled_until_it_is_forgotten() {
         let folder = Folder::new("memory");
-        let mut memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
+        let mut memory = StateFiles::new(Some(folder.path("")), &settings()).expect("a thread");
         assert_eq!(memory.recall(), [None, None]);
         memory.remember(1, Some(of(u64::MAX)));
         assert!(memory.wait());
@@ -186,12 +186,12 @@ mod tests {
         memory.remember(1, None);
         memory.remember(0, Some(of(7)));
         drop(memory);
-        let memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
+        let memory = StateFiles::new(Some(folder.path("")), &settings()).expect("a thread");
         assert_eq!(memory.recall(), [Some(of(7)), None]);
         // from an earlier version
         fs::write(folder.path("kea4.follows"), "7\n").expect("our own folder");
         assert_eq!(memory.recall(), [None, None]);
-        let mut nowhere = Memory::new(None, &settings()).expect("a thread");
+        let mut nowhere = StateFiles::new(None, &settings()).expect("a thread");
         nowhere.remember(0, Some(of(1)));
         assert_eq!(nowhere.recall(), [None, None]);
     }
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn what_a_power_cut_leaves_is_what_was_remembered_or_nothing() {
         let folder = Folder::new("cut");
-        let memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
+        let memory = StateFiles::new(Some(folder.path("")), &settings()).expect("a thread");
         let file = folder.path("kea4.follows");
         write(&file, of(1234567)).expect("our own folder");
         let whole = fs::read(&file).expect("just written");
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_disk_that_hangs_holds_nobody_up_for_long() {
         let folder = Folder::new("hangs");
-        let mut memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
+        let mut memory = StateFiles::new(Some(folder.path("")), &settings()).expect("a thread");
         memory.remember(0, Some(of(1)));
         assert!(memory.wait());
         // opening a pipe for writing waits for its reader
