@@ -12,10 +12,10 @@ use spared_contract::{
     ToPlugin,
 };
 use spared_message::load::{Asks, Load};
-use spared_message::paths::Opened;
+use spared_message::plugin_files::Opened;
 use spared_process::account::CHECK_ACCOUNT;
 use spared_process::worker::capabilities;
-use spared_process::worker::errors::Errors;
+use spared_process::worker::error_output::ErrorOutput;
 use spared_process::worker::is_refusal;
 use spared_process::worker::process::Worker;
 
@@ -308,7 +308,7 @@ impl Host {
 
     /// Shows its error output; a system call that was refused is the plugin's fault.
     fn hear(&mut self) {
-        while let Some((_, lines)) = self.worker.errors().and_then(Errors::read) {
+        while let Some((_, lines)) = self.worker.errors().and_then(ErrorOutput::read) {
             if lines.is_empty() {
                 return;
             }

@@ -44,10 +44,10 @@ mod link_keys;
 pub mod on_disk;
 mod options;
 mod plugin;
+mod plugin_order;
 pub mod reload;
 mod restart;
 mod setting;
-mod start_order;
 mod subnet;
 mod syntax;
 #[cfg(test)]
@@ -65,11 +65,11 @@ pub use link::Link;
 pub use link_keys::LinkKeys;
 pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, Options, Unread, loaded, state_dir};
 pub use plugin::{Allow, OnFailure, Plugin, table_of};
+pub use plugin_order::by_order;
 pub use restart::{PROGRAM, Restart, RestartFault};
 use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;
 pub use spared_process::worker::Build;
-pub use start_order::by_order;
 
 /// Contents of all files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Setup {
     }
 
     fn new(host: Host, mut plugins: Vec<Plugin>, text: String) -> Self {
-        start_order::refuse_cycles(&mut plugins);
+        plugin_order::refuse_cycles(&mut plugins);
         let digest = digest(&text, &plugins);
         Self {
             host,

@@ -163,7 +163,7 @@ fn plugins_that_wait_for_each_other_are_refused() {
         plugin("c", "\nafter = [\"a\"]"),
         plugin("d", "after = [\"a\"]"),
     ];
-    start_order::refuse_cycles(&mut plugins);
+    plugin_order::refuse_cycles(&mut plugins);
     assert_eq!(
         said(&plugins[2].faults),
         ["c.toml:2: after: waits for itself: c after a after b after c"]

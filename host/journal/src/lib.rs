@@ -8,8 +8,8 @@
 
 mod events;
 pub mod history;
+pub mod history_keeper;
 mod journal;
-pub mod memory;
 mod notices;
 pub mod overrides;
 pub mod report;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::memory::Memory;
+use crate::history_keeper::HistoryKeeper;
 use spared_contract::{Cause, Role};
 use spared_message::control::Event;
 use spared_message::notice::{Kind, Notice};
@@ -24,14 +24,14 @@ const PEER_BURST: u32 = 100;
 #[derive(Debug)]
 pub struct Notices {
     events: Events,
-    history: Memory,
+    history: HistoryKeeper,
     findings: FindingTimes,
     /// Rate limit of events that the peer causes.
     peer: TokenBucket,
 }
 
 impl Notices {
-    pub fn new(now: Instant, history: Memory) -> Self {
+    pub fn new(now: Instant, history: HistoryKeeper) -> Self {
         Self {
             events: Events::default(),
             history,

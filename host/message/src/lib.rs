@@ -13,7 +13,7 @@ pub mod link;
 pub mod load;
 mod natural;
 pub mod notice;
-pub mod paths;
+pub mod plugin_files;
 pub mod query;
 pub mod starter;
 pub mod word;

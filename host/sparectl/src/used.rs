@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use spared_import::shell_word;
-use spared_message::paths;
+use spared_message::plugin_files;
 use spared_pairing::Texts;
 
 use crate::folder::Folder;
@@ -70,7 +70,7 @@ fn named_paths(texts: &Texts) -> BTreeSet<PathBuf> {
     let tables = texts
         .values()
         .filter_map(|it| spared_config_reader::table(it).ok());
-    tables.flat_map(|it| paths::named(&it)).collect()
+    tables.flat_map(|it| plugin_files::named(&it)).collect()
 }
 
 /// Files of the first node that are missing here.

@@ -9,7 +9,7 @@ use spared_contract::nanoseconds;
 use spared_firewall::host_end::Firewall;
 use spared_group::Groups;
 use spared_journal::Notices;
-use spared_journal::memory::{Memory, RunStart};
+use spared_journal::history_keeper::{HistoryKeeper, RunStart};
 use spared_journal::ring::Writer;
 use spared_journal::unarmed::UnarmedMark;
 use spared_journal::{history, overrides, ring};
@@ -81,7 +81,7 @@ impl Loop {
             seen: ring::last_time(&config.options().runtime_dir),
             boot: clock::boot_id(),
         };
-        let mut history = Memory::new(history::Store::open(&state), now, &start);
+        let mut history = HistoryKeeper::new(history::Store::open(&state), now, &start);
         groups.set_inherited(history.take_inherited());
         let unarmed = UnarmedMark::new(&state);
         groups.set_unarmed(unarmed.is_set());

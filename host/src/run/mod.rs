@@ -4,6 +4,7 @@ mod clients;
 mod dispatch;
 mod r#loop;
 mod machine;
+mod orders;
 mod perform;
 mod process;
 mod readers;
@@ -11,7 +12,6 @@ mod relay;
 mod reload;
 mod serve;
 mod stop;
-mod verbs;
 
 use std::cell::RefCell;
 use std::fmt;

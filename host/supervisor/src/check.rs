@@ -6,7 +6,7 @@ use spared_config::Fault;
 use spared_contract::{Failure, FromPlugin, Surroundings, ToPlugin};
 use spared_message::starter::{NotStarted, Start};
 use spared_process::poller::Poller;
-use spared_process::worker::errors::Errors;
+use spared_process::worker::error_output::ErrorOutput;
 use spared_process::worker::process::Worker;
 use spared_process::{TaskTimer, Usage};
 use spared_records::ReceiveError;
@@ -153,7 +153,7 @@ impl Check {
     /// Logs one read of the check's error output, as much as a plugin may log. Returns true if the check writes too
     /// much.
     fn log_errors(&mut self, now: Instant) -> bool {
-        let Some((length, lines)) = self.worker.errors().and_then(Errors::read) else {
+        let Some((length, lines)) = self.worker.errors().and_then(ErrorOutput::read) else {
             self.worker.close_errors();
             return false;
         };

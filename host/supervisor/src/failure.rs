@@ -4,7 +4,7 @@ use std::io;
 
 use spared_config::Fault;
 use spared_contract::Failure;
-use spared_process::worker::status::{self, INVALID};
+use spared_process::worker::callback_status::{self, INVALID};
 
 /// Faults that a plugin found in its configuration, with file and line.
 pub(super) fn faults(name: &str, text: &str, status: i32, failures: &[Failure]) -> Vec<Fault> {
@@ -37,7 +37,7 @@ pub(super) fn status_of(
     status: i32,
     failures: &mut Vec<Failure>,
 ) -> i32 {
-    status::ended(callback, status).unwrap_or_else(|invalid| {
+    callback_status::ended(callback, status).unwrap_or_else(|invalid| {
         log::warn!("{name}: {invalid}");
         failures.push(Failure::of_whole(invalid.to_string()));
         INVALID

@@ -12,15 +12,15 @@
 mod check;
 mod failure;
 mod group_calls;
-mod memory;
+mod memory_limit;
 mod output;
 mod partners;
 mod pending_call;
 mod plugin;
+mod queries;
 mod report;
 mod share;
 pub mod starter;
-mod state;
 mod status;
 mod worker;
 

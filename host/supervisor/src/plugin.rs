@@ -11,7 +11,7 @@ use spared_process::worker::group_names;
 use spared_process::worker::process::Worker;
 use spared_process::{Policy, RestartBudget, TRIAL};
 
-use super::memory::Memory;
+use super::memory_limit::MemoryLimit;
 use super::pending_call::PendingCall;
 use super::starter::Rights;
 use super::worker::Running;
@@ -198,7 +198,7 @@ impl Supervisor {
             },
         };
         let is_root = !check_only && self.plugins.get(name).is_some_and(Plugin::is_root);
-        let memory = Memory::new((!is_root).then_some(memory), self.kills(name));
+        let memory = MemoryLimit::new((!is_root).then_some(memory), self.kills(name));
         let (serial, worker) = match self.start(poller, &start) {
             Ok(started) => started,
             // the plugin started before, and may do so again: its package is being replaced, or no descriptor is left

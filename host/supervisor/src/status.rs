@@ -7,7 +7,7 @@ use spared_process::worker::capabilities;
 use spared_verdict::PluginState;
 
 use super::Supervisor;
-use super::memory::used_mib;
+use super::memory_limit::used_mib;
 use super::plugin::{Plugin, State};
 
 impl Supervisor {

@@ -7,13 +7,13 @@ use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_message::notice::{Kind, Notice};
 use spared_message::query::DocumentRequest;
 use spared_process::poller::Poller;
-use spared_process::worker::errors::Errors;
+use spared_process::worker::error_output::ErrorOutput;
 use spared_process::worker::process::Worker;
 use spared_process::{Next, Pings, RestartBudget, TRIAL, UsageReader};
 use spared_records::ReceiveError;
 
 use super::failure::faults;
-use super::memory::Memory;
+use super::memory_limit::MemoryLimit;
 use super::output::Output;
 use super::pending_call::PendingCall;
 use super::plugin::State;
@@ -43,12 +43,12 @@ pub(super) struct Running {
     /// Number of callbacks that took longer than allowed.
     pub(super) slow_calls: u64,
     pub(super) share: Share,
-    pub(super) memory: Memory,
+    pub(super) memory: MemoryLimit,
     output: Output,
 }
 
 impl Running {
-    pub(super) fn new(serial: u64, worker: Worker, memory: Memory, now: Instant) -> Self {
+    pub(super) fn new(serial: u64, worker: Worker, memory: MemoryLimit, now: Instant) -> Self {
         let mut pings = Pings::default();
         // the worker loads the plugin before it answers pings
         pings.begin_call();
@@ -131,7 +131,7 @@ impl Supervisor {
         let Some(running) = self.running(name) else {
             return 0;
         };
-        let Some((length, lines)) = running.worker.errors().and_then(Errors::read) else {
+        let Some((length, lines)) = running.worker.errors().and_then(ErrorOutput::read) else {
             running.worker.close_errors();
             return 0;
         };

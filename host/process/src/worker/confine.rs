@@ -6,9 +6,9 @@
 //! confined: its children are the machine's own services, which would inherit it.
 
 mod allowed_calls;
+mod control_group;
 mod denied_calls;
 mod files;
-mod group;
 mod limits;
 mod privileges;
 
@@ -57,7 +57,7 @@ pub fn before_load(load: &Load) -> Missed {
     let mut missed = Missed::default();
     name_process(&load.name);
     if let Some(group) = &load.control_group {
-        missed.step("a control group of its own", group::join(group));
+        missed.step("a control group of its own", control_group::join(group));
     }
     if load.root {
         missed.step("resetting OOM score and umask", limits::forget_the_hosts());

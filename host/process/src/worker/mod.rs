@@ -5,16 +5,16 @@
 //! plugin, and drives it from one loop. `spared_contract` defines the messages between both halves.
 
 mod build;
+pub mod callback_status;
 pub mod capabilities;
 mod confine;
 mod descriptor;
-pub mod errors;
+pub mod error_output;
 pub mod file;
 mod loader;
 mod note;
 pub mod process;
 mod run;
-pub mod status;
 
 use spared_contract::Descriptor;
 

@@ -16,7 +16,7 @@ use spared_message::clean;
 use spared_message::load::Load;
 use spared_records::{ReceiveError, Receiver, SendError};
 
-use crate::worker::errors::Errors;
+use crate::worker::error_output::ErrorOutput;
 
 /// Descriptor of the plugin's file, in the worker.
 pub const PLUGIN_FD: RawFd = 4;
@@ -30,7 +30,7 @@ pub struct Worker {
     child: Child,
     socket: OwnedFd,
     receiver: Receiver,
-    errors: Option<Errors>,
+    errors: Option<ErrorOutput>,
 }
 
 impl Worker {
@@ -52,7 +52,7 @@ impl Worker {
         if load.root {
             return Self::spawn(exe, load, plugin);
         }
-        let (errors, theirs) = Errors::pair()?;
+        let (errors, theirs) = ErrorOutput::pair()?;
         Self::begin(exe, load, plugin, (Some(errors), theirs.into()))
     }
 
@@ -60,7 +60,7 @@ impl Worker {
         exe: &Path,
         load: &Load,
         plugin: BorrowedFd<'_>,
-        (errors, stderr): (Option<Errors>, Stdio),
+        (errors, stderr): (Option<ErrorOutput>, Stdio),
     ) -> io::Result<Self> {
         let (socket, theirs) = spared_records::pair()?;
         let placed = [(theirs.as_fd(), SOCKET_FD), (plugin, PLUGIN_FD)];
@@ -90,7 +90,7 @@ impl Worker {
             child: Child::started(started.process, started.pid, by)?,
             socket: started.socket,
             receiver: Receiver::default(),
-            errors: started.errors.map(Errors::from),
+            errors: started.errors.map(ErrorOutput::from),
         })
     }
 
@@ -129,7 +129,7 @@ impl Worker {
     }
 
     /// Error output of the worker, until it ends.
-    pub fn errors(&mut self) -> Option<&mut Errors> {
+    pub fn errors(&mut self) -> Option<&mut ErrorOutput> {
         self.errors.as_mut()
     }
 

@@ -15,7 +15,7 @@ use spared_config::{Fault, Plugin, Setup, table_of};
 use spared_contract::{ConfigTable, RootsFile, TABLE_SIZE_MAX};
 use spared_message::control::RESERVED;
 use spared_message::load::{Asks, Load};
-use spared_message::paths::Opened;
+use spared_message::plugin_files::Opened;
 use spared_message::starter::{About, NotStarted, Reaped, Start};
 use spared_process::Child;
 use spared_process::account::{Account, Accounts};
@@ -26,7 +26,7 @@ use spared_process::worker::process::Worker;
 
 use super::control_groups::ControlGroups;
 use super::loaded;
-use super::state;
+use super::state_folders;
 use super::unconfirmed;
 use super::worker_rights::Rights;
 
@@ -276,7 +276,7 @@ impl Launcher {
     /// Account of the process with this name; None if it runs as this process does.
     pub(crate) fn account(&mut self, name: &str) -> Option<Account> {
         let accounts = self.accounts.as_mut()?;
-        let mut owners = state::owners(self.files.state_dir.as_deref());
+        let mut owners = state_folders::owners(self.files.state_dir.as_deref());
         let kept = owners.remove(name);
         let others: Vec<u32> = owners.into_values().collect();
         Some(accounts.of(name, kept, &others))
@@ -287,7 +287,7 @@ impl Launcher {
     fn state_dir(&self, name: &str, account: Option<Account>) -> Option<String> {
         let path = self.files.state_dir.as_ref()?.join(name);
         let own = || (geteuid().as_raw(), getegid().as_raw());
-        state::make_folder(&path, account.unwrap_or_else(own)).ok()?;
+        state_folders::make_folder(&path, account.unwrap_or_else(own)).ok()?;
         path.to_str().map(str::to_owned)
     }
 }

@@ -10,7 +10,7 @@ mod control_groups;
 mod launcher;
 mod loaded;
 mod serve;
-mod state;
+mod state_folders;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;

@@ -367,7 +367,7 @@ fn a_state_folder_that_is_a_link_is_not_given_away() {
     fs::create_dir(&secret).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
     symlink(&secret, state.join("on")).unwrap();
-    assert!(super::state::make_folder(&state.join("on"), (60777, 60777)).is_err());
+    assert!(super::state_folders::make_folder(&state.join("on"), (60777, 60777)).is_err());
     assert_eq!(owner(&secret), rustix::process::geteuid().as_raw());
 }
 
@@ -429,7 +429,7 @@ fn what_a_plugin_keeps_goes_with_it_to_another_account_and_nothing_else_does() {
     for path in [&folder, &folder.join("below")] {
         chown(path, Some(OLD), Some(OLD)).unwrap();
     }
-    super::state::make_folder(&folder, (NEW, NEW)).unwrap();
+    super::state_folders::make_folder(&folder, (NEW, NEW)).unwrap();
     for name in ["", "kept", "below", "below/kept"] {
         assert_eq!(owner(&folder.join(name)), NEW, "{name}");
     }

@@ -11,7 +11,7 @@ use spared_contract::{ConfigTable, Descriptor, Failure, FromPlugin, Surroundings
 use spared_message::load::Load;
 
 use super::Worker;
-use crate::worker::status;
+use crate::worker::callback_status;
 
 /// Maximum time for the check.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -73,11 +73,11 @@ pub fn check(
             ..
         } = check.next("checking its configuration")?
         {
-            let status = match status::ended("configure", status) {
+            let status = match callback_status::ended("configure", status) {
                 Ok(status) => status,
                 Err(invalid) => {
                     failures.push(Failure::of_whole(invalid.to_string()));
-                    status::INVALID
+                    callback_status::INVALID
                 }
             };
             if status < 0 && failures.is_empty() {

@@ -13,7 +13,7 @@ const EVERY: u8 = 5;
 
 /// Memory of a worker, compared with its limit.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct MemoryLimit {
     /// Limit in bytes; None for a plugin that runs as root.
     limit: Option<u64>,
     /// Number of kills in the control group before the worker began.
@@ -25,7 +25,7 @@ pub(super) struct Memory {
     due: u8,
 }
 
-impl Memory {
+impl MemoryLimit {
     pub(super) fn new(limit: Option<u64>, kills: u64) -> Self {
         Self {
             limit,
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_limit_is_blamed_where_it_was_reached_and_only_there() {
-        let mut memory = Memory::new(Some(256 * MIB), 1);
+        let mut memory = MemoryLimit::new(Some(256 * MIB), 1);
         assert_eq!(memory.limit_reason("x", 200 * MIB, 1), None);
         let text = ": it reached its limit of 256 MiB of memory (memory_mib in x.toml)";
         assert_eq!(
@@ -147,15 +147,15 @@ mod tests {
         assert_eq!(memory.limit_reason("x", 0, 2).as_deref(), Some(text));
         memory.handle_line("memory allocation of 4096 bytes failed");
         assert_eq!(memory.limit_reason("x", 0, 1).as_deref(), Some(text));
-        let root = Memory::new(None, 0);
+        let root = MemoryLimit::new(None, 0);
         assert_eq!(root.limit_reason("x", u64::MAX, 1), None);
     }
 
     #[test]
     fn a_worker_is_looked_at_every_five_seconds_until_it_was_near_its_limit() {
-        let mut memory = Memory::new(Some(256 * MIB), 0);
+        let mut memory = MemoryLimit::new(Some(256 * MIB), 0);
         let dues =
-            |memory: &mut Memory| -> Vec<bool> { (0..11).map(|_| memory.is_due()).collect() };
+            |memory: &mut MemoryLimit| -> Vec<bool> { (0..11).map(|_| memory.is_due()).collect() };
         let looks = dues(&mut memory)
             .into_iter()
             .enumerate()
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(looks.map(|(at, _)| at).collect::<Vec<_>>(), [0, 5, 10]);
         assert!(memory.look(250 * MIB) && !memory.look(251 * MIB));
         assert!(!dues(&mut memory).contains(&true));
-        assert!(!dues(&mut Memory::new(None, 0)).contains(&true));
+        assert!(!dues(&mut MemoryLimit::new(None, 0)).contains(&true));
     }
 
     #[test]

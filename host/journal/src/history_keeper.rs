@@ -35,7 +35,7 @@ pub struct RunStart {
 
 /// History of this node in memory.
 #[derive(Debug)]
-pub struct Memory {
+pub struct HistoryKeeper {
     history: History,
     store: Store,
     /// Time of the next write.
@@ -51,7 +51,7 @@ pub struct Memory {
     inherited: BTreeSet<String>,
 }
 
-impl Memory {
+impl HistoryKeeper {
     /// Begins a run with the history of earlier ones.
     pub fn new((store, mut history): (Store, History), now: Instant, start: &RunStart) -> Self {
         let own = Fitness {

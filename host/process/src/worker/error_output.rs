@@ -15,13 +15,13 @@ const READ_MAX: usize = 16 * 1024;
 
 /// The host's end of a worker's error output.
 #[derive(Debug)]
-pub struct Errors {
+pub struct ErrorOutput {
     pipe: OwnedFd,
     /// Beginning of a line that has not ended yet.
     begun: Vec<u8>,
 }
 
-impl Errors {
+impl ErrorOutput {
     /// Creates the host's end and the worker's end. Writes of the worker block while the pipe is full.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (pipe, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -58,20 +58,20 @@ impl Errors {
     }
 }
 
-impl From<OwnedFd> for Errors {
+impl From<OwnedFd> for ErrorOutput {
     fn from(pipe: OwnedFd) -> Self {
         let begun = Vec::new();
         Self { pipe, begun }
     }
 }
 
-impl From<Errors> for OwnedFd {
-    fn from(errors: Errors) -> Self {
+impl From<ErrorOutput> for OwnedFd {
+    fn from(errors: ErrorOutput) -> Self {
         errors.pipe
     }
 }
 
-impl AsFd for Errors {
+impl AsFd for ErrorOutput {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn lines_come_when_they_have_ended_and_the_last_without_an_end() {
-        let (mut errors, theirs) = Errors::pair().unwrap();
+        let (mut errors, theirs) = ErrorOutput::pair().unwrap();
         assert_eq!(errors.read(), Some((0, Vec::new())));
         rustix::io::write(&theirs, b"one\ntw").unwrap();
         assert_eq!(errors.read(), Some((6, vec!["one".to_owned()])));
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_is_cut() {
-        let (mut errors, theirs) = Errors::pair().unwrap();
+        let (mut errors, theirs) = ErrorOutput::pair().unwrap();
         let long = [b'x'; 2 * LINE_MAX + 10];
         rustix::io::write(&theirs, &long).unwrap();
         let (length, lines) = errors.read().unwrap();
