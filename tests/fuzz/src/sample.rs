@@ -8,7 +8,7 @@ use spared_vrrp::wire::Family;
 use spared_vrrp::wire::frame::{emit_frame, emit_packet};
 use spared_vrrp::wire::heartbeat::{
     Ack, Heartbeat, HeartbeatPort, HeartbeatRole, Identity, Rating, TAG_LEN, emit_group,
-    emit_header, group_id, port_id, set_ack, set_parts,
+    emit_header, group_id, network_path, set_ack, set_parts,
 };
 use spared_vrrp::wire::vrrp::{ChecksumForm, Repr, Version};
 
@@ -96,7 +96,7 @@ pub(crate) fn adverts() -> Vec<Vec<u8>> {
 /// A heartbeat of one part, of a group with ports, to the run 1; without its tag's bytes.
 pub(crate) fn part(run: u64, group: &str, ports: &[&str]) -> Vec<u8> {
     let port = |name: &&str| HeartbeatPort {
-        port: port_id(name),
+        network: network_path(&[name]),
         usable: true,
         hears: true,
         rating: Rating::Unknown,

@@ -102,7 +102,7 @@ impl Group {
     pub(super) fn peer_port(&self, index: usize) -> Option<&HeartbeatPort> {
         let port = self.networks.port(index)?;
         let peer = self.peer.last()?;
-        peer.port(port.heartbeat_id, index, self.networks.ports().len())
+        peer.port(port.heartbeat_id, index)
     }
 
     /// Router that was heard last on a virtual router's network: the peer, if its last heartbeats also came there; on a

@@ -10,7 +10,6 @@ use super::port::Port;
 use super::router::VirtualRouter;
 use super::tracked::Tracked;
 use crate::config;
-use crate::wire::heartbeat::port_id;
 
 #[derive(Default)]
 #[cfg_attr(test, derive(Clone))]
@@ -86,11 +85,9 @@ impl Networks {
             }
             let mut port = match old.iter().position(|port| port.interface == interface) {
                 Some(index) => old.swap_remove(index),
-                None => {
-                    let name = router.interface.as_str();
-                    Port::new(interface, port_id(name))
-                }
+                None => Port::new(interface),
             };
+            port.heartbeat_id = router.path;
             let routers = config.routers.iter();
             let mut here = routers.filter(|one| one.interface == router.interface);
             port.reception.configure(here.any(|one| one.heartbeats));

@@ -273,7 +273,7 @@ impl Group {
             self.identity_on(cx.now_ns, port)
         };
         HeartbeatPort {
-            port: port.heartbeat_id,
+            network: port.heartbeat_id,
             usable: port.is_usable(),
             hears: port.reception.is_heard_since(horizon_ns),
             rating: match rating {

@@ -52,12 +52,11 @@ impl Peer {
         }
     }
 
-    /// The peer's report on an interface: of the same name, or at the same position if names differ.
-    pub fn port(&self, name: u32, place: usize, count: usize) -> Option<&HeartbeatPort> {
+    /// The peer's report on a network. It is at the same place as here, unless the configurations differ.
+    pub fn port(&self, network: u32, place: usize) -> Option<&HeartbeatPort> {
         let ports = &self.heartbeat.ports;
-        let here = ports.get(place).filter(|port| port.port == name);
-        let named = here.or_else(|| ports.iter().find(|port| port.port == name));
-        named.or_else(|| ports.get(place).filter(|_| ports.len() == count))
+        let here = ports.get(place).filter(|port| port.network == network);
+        here.or_else(|| ports.iter().find(|port| port.network == network))
     }
 
     pub fn rank(&self) -> Rank {

@@ -13,7 +13,7 @@ use super::virtual_identity::HeardIdentity;
 pub(super) struct Port {
     /// Index into the engine's interfaces.
     pub interface: usize,
-    /// Id of the network in heartbeats.
+    /// Id of the network in heartbeats, the same on both nodes.
     pub heartbeat_id: u32,
     /// The host has reported the interface; until then, its state is no fault.
     is_known: bool,
@@ -37,10 +37,9 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub fn new(interface: usize, heartbeat_id: u32) -> Port {
+    pub fn new(interface: usize) -> Port {
         Port {
             interface,
-            heartbeat_id,
             reception: PeerReception::new(),
             ..Self::default()
         }

@@ -58,7 +58,7 @@ impl Group {
             return Some(at_ns);
         }
         let peer = self.peer.last().filter(|peer| peer.is_active())?;
-        let theirs = peer.port(port.heartbeat_id, index, self.networks.ports().len());
+        let theirs = peer.port(port.heartbeat_id, index);
         if self.peer.last_contact() == Contact::None || theirs.is_some_and(|theirs| !theirs.usable)
         {
             return None;
@@ -307,7 +307,7 @@ impl Group {
         let moved = self.ports().any(|port| port.unheard.has_moved());
         let ports = self.networks.ports();
         ports.iter().enumerate().any(|(index, port)| {
-            let theirs = peer.port(port.heartbeat_id, index, ports.len());
+            let theirs = peer.port(port.heartbeat_id, index);
             is_port_no_better_here(now_ns, port, theirs, moved)
         })
     }

@@ -4,7 +4,8 @@ use spared_sdk::hex;
 use super::*;
 use crate::error::HeartbeatDiscard;
 use crate::wire::heartbeat::{
-    Ack, FRAME_MAX, Heartbeat, HeartbeatPort, HeartbeatRole, Identity, Rating, group_id, port_id,
+    Ack, FRAME_MAX, Heartbeat, HeartbeatPort, HeartbeatRole, Identity, Rating, group_id,
+    network_path,
 };
 use crate::wire::offer;
 
@@ -120,7 +121,7 @@ fn a_sealed_heartbeat_has_these_bytes() {
         000000000000000000000000465e1bf7a8c9679102023f33000186a000000000\
         b0029401f07e139401f12b0861f497e3290fd3fc3a6d5860b77ae3df";
     let port = |name, usable, hears, rating| HeartbeatPort {
-        port: port_id(name),
+        network: network_path(&[name]),
         usable,
         hears,
         rating,
@@ -521,7 +522,7 @@ fn keys_that_nobody_has_push_no_living_one_out() {
 #[test]
 fn a_group_of_very_many_ports_takes_no_more_room_than_a_frame() {
     let port = HeartbeatPort {
-        port: 1,
+        network: 1,
         usable: true,
         hears: true,
         rating: Rating::Good,
@@ -553,7 +554,7 @@ fn frames_of_many_groups(
     path: u32,
 ) -> Vec<Vec<u8>> {
     let port = HeartbeatPort {
-        port: 1,
+        network: 1,
         usable: true,
         hears: true,
         rating: Rating::Good,

@@ -53,7 +53,8 @@
 //!
 //! Reserved bits are sent as zero and ignored. A run is one start of the plugin; the key of the tag belongs to the two
 //! named runs, in that direction. The path is a link's position among the `[[link]]` of the configuration, or
-//! [`network_path`]: it is covered by the tag, so that a frame recorded on one path is worthless on the others.
+//! [`network_path`], which is also a port's network: it is covered by the tag, so that a frame recorded on one path is
+//! worthless on the others.
 
 mod contents;
 
@@ -61,7 +62,7 @@ use super::array;
 
 pub use contents::{
     Ack, Families, Heartbeat, HeartbeatPort, HeartbeatRole, Identity, Rating, group_id,
-    network_path, port_id,
+    network_path,
 };
 
 /// Longest part in bytes: with IPv6 and UDP headers it fits the smallest IPv6 MTU.
@@ -314,7 +315,7 @@ fn parse_port(bytes: &[u8]) -> Result<HeartbeatPort, Malformed> {
         _ => return Err(Malformed::Value),
     };
     Ok(HeartbeatPort {
-        port: u32::from_be_bytes([a, b, c, d]),
+        network: u32::from_be_bytes([a, b, c, d]),
         usable: state & state::USABLE != 0,
         hears: state & state::HEARS != 0,
         rating,
@@ -356,7 +357,7 @@ pub fn emit_group(heartbeat: &Heartbeat, out: &mut Vec<u8>) -> usize {
     let ports = u8::try_from(count).unwrap_or(u8::MAX);
     out.extend_from_slice(&[heartbeat.priority, ports]);
     for port in heartbeat.ports.iter().take(count) {
-        out.extend_from_slice(&port.port.to_be_bytes());
+        out.extend_from_slice(&port.network.to_be_bytes());
         out.push(state_of(port));
     }
     heartbeat.ports.len() - count

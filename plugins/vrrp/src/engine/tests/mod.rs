@@ -10,6 +10,7 @@ mod forged;
 mod forger;
 mod identities;
 mod identity_moves;
+mod joint_names;
 mod keyed;
 mod lab;
 mod lapse;

@@ -1,4 +1,4 @@
-//! Contents of heartbeats, and the ids of groups, paths and interfaces.
+//! Contents of heartbeats, and the ids of groups and networks.
 
 use super::{NS_PER_US, PORTS_MAX};
 use crate::wire::Family;
@@ -49,8 +49,8 @@ impl Heartbeat {
 /// A node's report about one of its interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartbeatPort {
-    /// Id of the interface, the [`port_id`] of its name.
-    pub port: u32,
+    /// Id of the network, its [`network_path`].
+    pub network: u32,
     /// The node can send there.
     pub usable: bool,
     /// The node hears the other node there.
@@ -176,14 +176,9 @@ pub fn group_id(name: &str) -> u64 {
     })
 }
 
-/// Returns the path of a network, from the names that its interface has on the nodes, in the order of the nodes' names.
-/// It never equals a link's position.
+/// Returns the id of a network, which is also its path: the folded FNV-1a hash of the names that its interface has on
+/// the nodes, in the order of the nodes' names. It never equals a link's position.
 pub fn network_path(names: &[&str]) -> u32 {
-    0x8000_0000 | port_id(&names.join("/"))
-}
-
-/// Returns the FNV-1a hash of an interface's name, folded to 32 bits.
-pub fn port_id(name: &str) -> u32 {
-    let hash = group_id(name);
-    (hash ^ (hash >> 32)) as u32
+    let hash = group_id(&names.join("/"));
+    0x8000_0000 | (hash ^ (hash >> 32)) as u32
 }

@@ -19,7 +19,7 @@ fn sample() -> Heartbeat {
         term: 9,
         ports: vec![
             HeartbeatPort {
-                port: port_id("lan1"),
+                network: network_path(&["lan1"]),
                 usable: true,
                 hears: true,
                 rating: Rating::Unknown,
@@ -27,7 +27,7 @@ fn sample() -> Heartbeat {
                 identity: Identity::NoAdverts(Families::V6),
             },
             HeartbeatPort {
-                port: port_id("lan2"),
+                network: network_path(&["lan2"]),
                 usable: false,
                 hears: false,
                 rating: Rating::Bad,
@@ -200,8 +200,8 @@ fn ports(most: usize) -> impl Strategy<Value = Vec<HeartbeatPort>> {
     let rating = prop_oneof![Just(Rating::Unknown), Just(Rating::Good), Just(Rating::Bad)];
     let identity = (0..8_u8).prop_map(Identity::of);
     let port = (any::<u32>(), any::<[bool; 3]>(), rating, identity).prop_map(
-        |(port, [usable, hears, sends], rating, identity)| HeartbeatPort {
-            port,
+        |(network, [usable, hears, sends], rating, identity)| HeartbeatPort {
+            network,
             usable,
             hears,
             rating,

@@ -217,10 +217,11 @@ impl Lab {
         };
         let acks = heard_ns.is_some();
         for target in targets {
-            let wire = self.nodes[index].interface(target.interface);
+            let interface = self.nodes[index].interface(target.interface);
+            let wire = self.wire_at(index, &interface);
             let (lost, jitter_ns) = (self.lose(), self.jitter());
             let node = &self.nodes[index];
-            let leaves = node.facts[&wire].carrier && !node.refuses_all;
+            let leaves = node.facts[&interface].carrier && !node.refuses_all;
             let filtered = self.filtered.contains(&wire);
             let kind = target.to.map_or(Kind::Multicast, |_| Kind::Unicast);
             let kinds = [kind, Kind::Heartbeats];
@@ -234,7 +235,7 @@ impl Lab {
             };
             self.in_flight.push(HeartbeatInFlight {
                 from: index,
-                path: HeartbeatPath::Wire(wire, neighbour),
+                path: HeartbeatPath::Wire(self.interface_at(other, &wire), neighbour),
                 run,
                 sequence,
                 to_run,

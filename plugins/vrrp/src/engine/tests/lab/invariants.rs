@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Key, Lab, MS};
-use crate::wire::heartbeat::{Heartbeat, HeartbeatRole, group_id, port_id};
+use crate::wire::heartbeat::{Heartbeat, HeartbeatRole, group_id};
 
 /// Time of a heartbeat, and the groups that it called active.
 pub(super) type LastHeartbeat = (u64, BTreeSet<u64>);
@@ -42,11 +42,8 @@ impl Lab {
             let group = configured.find(|group| group_id(&group.name) == own_part.group);
             let routers = &group.expect("a configured group").routers;
             for router in routers.iter().filter(|router| {
-                let id = port_id(&router.interface);
-                own_part
-                    .ports
-                    .iter()
-                    .any(|port| port.port == id && port.usable)
+                let mut ports = own_part.ports.iter();
+                ports.any(|port| port.network == router.path && port.usable)
             }) {
                 let key = (router.interface.clone(), router.family, router.vrid);
                 let until_ns = node.leases.get(&key).copied().unwrap_or(0);

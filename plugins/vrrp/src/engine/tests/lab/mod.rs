@@ -151,6 +151,8 @@ pub struct Lab {
     agenda: Agenda<(usize, LabEvent)>,
     /// Directions that carry nothing: wire, from, to.
     cuts: BTreeSet<(String, usize, usize)>,
+    /// Interfaces of the first two nodes on a wire, if they do not have the wire's name.
+    pub interfaces: BTreeMap<String, [String; 2]>,
     /// Wires that carry some kinds of frames and lose others.
     networks: BTreeMap<String, Network>,
     /// Pairs of a wire and a node that reaches other stations there.
@@ -211,6 +213,7 @@ impl Lab {
             nodes,
             agenda: Agenda::default(),
             cuts: BTreeSet::new(),
+            interfaces: BTreeMap::new(),
             networks: BTreeMap::new(),
             stations: BTreeSet::new(),
             neighbours: Vec::new(),
@@ -496,6 +499,20 @@ impl Lab {
 
     pub fn fix(&mut self) {
         self.cuts.clear();
+    }
+
+    /// Wire at an interface of a node.
+    pub(super) fn wire_at(&self, node: usize, interface: &str) -> String {
+        let there = |names: &[String; 2]| names.get(node).is_some_and(|name| name == interface);
+        let wire = self.interfaces.iter().find(|(_, names)| there(names));
+        wire.map_or(interface, |(wire, _)| wire).to_owned()
+    }
+
+    /// Interface of a node on a wire.
+    pub(super) fn interface_at(&self, node: usize, wire: &str) -> String {
+        let names = self.interfaces.get(wire);
+        let name = names.and_then(|names| names.get(node));
+        name.map_or(wire, |name| name).to_owned()
     }
 
     /// Begins to drop frames at a node's port.
@@ -893,14 +910,12 @@ impl Lab {
         self.nodes[index].engine.handle_unsent(now_ns, id);
     }
 
-    fn send(&mut self, index: usize, now_ns: u64, wire: &str, to: Option<IpAddr>, bytes: &[u8]) {
-        if !self.nodes[index]
-            .facts
-            .get(wire)
-            .is_some_and(|facts| facts.carrier)
-        {
+    fn send(&mut self, index: usize, now_ns: u64, on: &str, to: Option<IpAddr>, bytes: &[u8]) {
+        let facts = self.nodes[index].facts.get(on);
+        if !facts.is_some_and(|facts| facts.carrier) {
             return;
         }
+        let wire = &self.wire_at(index, on);
         let frame = ethernet(to, bytes);
         // no switch sends a frame back to where it came from
         if to.is_none() && frame[..6] == frame[6..12] {
@@ -920,18 +935,15 @@ impl Lab {
             let kinds: Vec<Kind> = kinds.into_iter().flatten().collect();
             let is_lost = is_dropped || self.is_blocked(wire, index, &kinds);
             let cut = is_lost || self.is_cut(wire, index, other);
+            let there = self.interface_at(other, wire);
             let elsewhere = to.is_some_and(|to| {
-                let facts = self.nodes[other].facts.get(wire);
+                let facts = self.nodes[other].facts.get(&there);
                 !facts.is_some_and(|facts| facts.addresses.contains(&to))
             });
             let jitter_ns = self.jitter();
             if !(lost || cut || elsewhere) {
                 let at_ns = now_ns + self.latency_ns + jitter_ns;
-                self.enqueue(
-                    at_ns,
-                    other,
-                    LabEvent::Frame(wire.to_owned(), frame.clone()),
-                );
+                self.enqueue(at_ns, other, LabEvent::Frame(there, frame.clone()));
             }
         }
     }
