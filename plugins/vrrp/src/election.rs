@@ -42,7 +42,7 @@ pub struct PriorityInputs<'a> {
     pub carrier_weight: u8,
     pub directive: &'a Directive,
     /// Number of hurt interfaces of the group.
-    pub hurt: usize,
+    pub hurt: u8,
     /// E3: this node claims an unheard interface.
     pub claims: bool,
 }
@@ -54,8 +54,7 @@ pub fn priority(facts: &PriorityInputs<'_>) -> u8 {
     }
     let normal = match facts.election {
         Election::Priority { priority, .. } => {
-            let hurt = u8::try_from(facts.hurt).unwrap_or(u8::MAX);
-            let weight = facts.carrier_weight.saturating_mul(hurt);
+            let weight = facts.carrier_weight.saturating_mul(facts.hurt);
             let points = facts.directive.points;
             // the quality has lost the points as well, as far as it had any
             let lost = (100 - facts.directive.quality.min(100)).saturating_sub(points);
@@ -146,9 +145,9 @@ pub struct Rank {
     pub priority: u8,
     pub preferred: bool,
     pub ready: bool,
-    /// Number of interfaces that cannot send adverts, or are rated bad.
-    pub hurt: usize,
-    /// Number of times that another node became active, as far as this one knows (E7).
+    /// Number of hurt interfaces (E2, E3), those without adverts included.
+    pub hurt: u8,
+    /// Number of the term, which rises when the role moves to another node, as far as this node knows (E7).
     pub term: u32,
 }
 

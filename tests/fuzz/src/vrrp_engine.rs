@@ -120,7 +120,7 @@ fn settle(engine: &mut Engine, now_ns: u64) {
 /// Heartbeat in a frame that begins as one does, and is as long as one of some ports.
 fn heartbeat(frame: &[u8]) -> Option<(Heartbeat, Ack)> {
     const HEADER_LEN: usize = 44;
-    const GROUP_LEN: usize = 22;
+    const GROUP_LEN: usize = 23;
     const PORT_LEN: usize = 5;
     let ports = frame.len().checked_sub(HEADER_LEN + GROUP_LEN)? / PORT_LEN;
     let mut bytes = frame

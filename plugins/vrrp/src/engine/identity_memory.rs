@@ -122,7 +122,7 @@ impl Group {
         let here = ports.clone().filter(|it| self.is_dropped_now(now_ns, *it));
         let there = ports.filter(|it| self.is_dropped_there(now_ns, *it));
         let (here, there) = (here.count(), there.count());
-        there > 0 && own.hurt + here <= other.hurt + there
+        there > 0 && usize::from(own.hurt) + here <= usize::from(other.hurt) + there
     }
 
     /// Addresses of the backup's virtual identity that were dropped when that node was active last, by family; true:

@@ -324,11 +324,11 @@ impl Networks {
         self.can_send
     }
 
-    /// Number of hurt interfaces.
-    pub fn hurt(&self) -> usize {
+    /// Number of hurt interfaces, with 255 for more.
+    pub fn hurt(&self) -> u8 {
         let ports = self.ports.iter().filter(|port| port.is_hurt());
         let tracked = self.tracked.iter().filter(|it| it.is_hurt);
-        ports.count() + tracked.count()
+        u8::try_from(ports.count() + tracked.count()).unwrap_or(u8::MAX)
     }
 
     /// Source address of adverts on an interface.

@@ -206,6 +206,7 @@ impl Group {
             || heartbeat.quality != self.candidacy.directive().quality
             || heartbeat.priority != self.candidacy.priority()
             || heartbeat.ready != self.candidacy.directive().ready
+            || heartbeat.hurt != self.networks.hurt()
             || heartbeat.unable != self.is_unable(now_ns)
             || heartbeat.hears != self.living_peer(now_ns).is_some()
             || heartbeat.is_release != self.is_releasing(now_ns)
@@ -237,6 +238,7 @@ impl Group {
             hears,
             advert_interval_ns: self.config.interval_ns,
             term: self.history.term(),
+            hurt: rank.hurt,
             ports,
         };
         changed

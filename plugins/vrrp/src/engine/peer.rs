@@ -7,7 +7,7 @@ use super::group::Group;
 use super::senders::Sender;
 use crate::election::Rank;
 use crate::wire::frame::Advert;
-use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, HeartbeatRole};
+use crate::wire::heartbeat::{Heartbeat, HeartbeatPort, HeartbeatRole};
 
 /// Last heartbeat of the peer, and times of its statements.
 #[cfg_attr(test, derive(Clone))]
@@ -61,7 +61,6 @@ impl Peer {
 
     pub fn rank(&self) -> Rank {
         let heartbeat = &self.heartbeat;
-        let hurt = |port: &&HeartbeatPort| !port.usable || port.rating == heartbeat::Rating::Bad;
         Rank {
             able: !heartbeat.unable,
             class: heartbeat.class,
@@ -69,7 +68,7 @@ impl Peer {
             priority: heartbeat.priority,
             preferred: heartbeat.preferred,
             ready: heartbeat.ready,
-            hurt: heartbeat.ports.iter().filter(hurt).count(),
+            hurt: heartbeat.hurt,
             term: heartbeat.term,
         }
     }

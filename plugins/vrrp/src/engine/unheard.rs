@@ -323,7 +323,7 @@ impl Group {
             is_good && theirs == Some(heartbeat::Rating::Unknown)
         };
         let alone = (0..self.networks.ports().len()).filter(is_alone).count();
-        alone > 0 && own.hurt <= other.hurt + alone
+        alone > 0 && usize::from(own.hurt) <= usize::from(other.hurt) + alone
     }
 
     pub(super) fn unheard_interfaces(&self, cx: &Context<'_>) -> String {

@@ -36,14 +36,15 @@
 //! 12 |                Advert interval in microseconds                |
 //!    +---------------------------------------------------------------+
 //! 16 |              Term: which change of the active node            |
-//!    +---------------+---------------+-------------------------------+
-//! 20 |   Priority    |     Count     |
-//!    +---------------+---------------+-------------------------------+
-//! 22 |  Ports, Count times 5 bytes: id, 4; state, 1                  |
+//!    +---------------+---------------+---------------+---------------+
+//! 20 |   Priority    |     Hurt      |     Count     |
+//!    +---------------+---------------+---------------+---------------+
+//! 23 |  Ports, Count times 5 bytes: network, 4; state, 1             |
 //!    +---------------------------------------------------------------+
 //!
 //! Standing: 1 another run of the receiver's node counts here, and is heard
 //! Role:  0 fault, 1 backup, 2 active; class 0-3; quality 0-100; interval above 0, at most 60 s
+//! Hurt:  number of hurt interfaces, those without adverts included
 //! Flags: 1 preferred, 2 ready, 4 by priority, 8 unable, 16 go, 32 hears
 //! State: 1 usable, 2 hears, the rating: 0 unknown, 4 good, 8 bad; 16 heartbeats are sent here; in the upper three
 //!        bits what is heard of the active receiver's virtual identity: 0 unknown, 1 its adverts; 2 no adverts of
@@ -77,7 +78,7 @@ pub const PORTS_MAX: usize = (FRAME_MAX - HEADER_LEN - GROUP_LEN - TAG_LEN) / PO
 const MAGIC: [u8; 4] = *b"SPBT";
 const VERSION: u8 = 3;
 const HEADER_LEN: usize = 44;
-const GROUP_LEN: usize = 22;
+const GROUP_LEN: usize = 23;
 const PORT_LEN: usize = 5;
 const CLASS_MAX: u8 = 3;
 const QUALITY_MAX: u8 = 100;
@@ -110,7 +111,8 @@ mod group_field {
     pub const INTERVAL: usize = 12;
     pub const TERM: usize = 16;
     pub const PRIORITY: usize = 20;
-    pub const COUNT: usize = 21;
+    pub const HURT: usize = 21;
+    pub const COUNT: usize = 22;
 }
 
 mod flag {
@@ -287,6 +289,7 @@ impl<'a> Group<'a> {
             hears: flags & flag::HEARS != 0,
             advert_interval_ns: u64::from(self.word(group_field::INTERVAL)) * NS_PER_US,
             term: self.word(group_field::TERM),
+            hurt: fixed[group_field::HURT],
             ports,
         };
         Ok(self.rest)
@@ -355,7 +358,7 @@ pub fn emit_group(heartbeat: &Heartbeat, out: &mut Vec<u8>) -> usize {
     out.extend_from_slice(&interval_us.to_be_bytes());
     out.extend_from_slice(&heartbeat.term.to_be_bytes());
     let ports = u8::try_from(count).unwrap_or(u8::MAX);
-    out.extend_from_slice(&[heartbeat.priority, ports]);
+    out.extend_from_slice(&[heartbeat.priority, heartbeat.hurt, ports]);
     for port in heartbeat.ports.iter().take(count) {
         out.extend_from_slice(&port.network.to_be_bytes());
         out.push(state_of(port));

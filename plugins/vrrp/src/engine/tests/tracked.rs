@@ -1,7 +1,7 @@
 //! E2: interfaces of addresses and routes, on which no adverts are sent.
 
 use super::lab::{Lab, MS, SECOND, by_priority};
-use super::linked::{LINKS, assert_settled, by_quality, moved_once};
+use super::linked::{LINKS, assert_settled, by_quality, moved_once, quality};
 use crate::engine::InterfaceFacts;
 
 const UPLINKS: &str = "[[group.address]]\ninterface = \"up3\"\naddresses = [\"10.3.0.1/24\"]\n\
@@ -73,6 +73,28 @@ fn the_group_stays_where_the_other_uplink_is_no_better() {
     change(&mut lab, 0, "up3", |facts| facts.carrier = false);
     assert_settled(&mut lab);
     assert_eq!(lab.active(), [0]);
+}
+
+#[test]
+fn an_uplink_that_is_broken_on_both_nodes_makes_no_small_difference_a_large_one() {
+    for first in [0, 1] {
+        let mut lab = pair();
+        for node in [first, 1 - first] {
+            // E9 counts from the last change
+            lab.run(400 * SECOND);
+            change(&mut lab, node, "up4", |facts| facts.carrier = false);
+        }
+        lab.run(400 * SECOND);
+        let active = lab.active()[0];
+        assert_eq!(active, 1 - first);
+        lab.forget();
+        lab.directive(active, quality(74));
+        assert_settled(&mut lab);
+        assert_eq!(lab.active(), [active]);
+        lab.directive(active, quality(70));
+        let took = lab.run_until(5 * SECOND, |lab| lab.active() == [1 - active]);
+        assert!(took.is_some_and(|ns| ns >= 2 * SECOND), "{took:?}");
+    }
 }
 
 #[test]

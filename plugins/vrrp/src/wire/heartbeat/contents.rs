@@ -29,8 +29,10 @@ pub struct Heartbeat {
     pub hears: bool,
     /// Advert interval, a multiple of 1 µs.
     pub advert_interval_ns: u64,
-    /// Number of times that another node became active, as far as the sender knows (E7).
+    /// Number of the term, which rises when the role moves to another node, as far as the sender knows (E7).
     pub term: u32,
+    /// Number of hurt interfaces (E2, E3), those without adverts included; 255 for more.
+    pub hurt: u8,
     /// Interfaces, in the order of the sender's routers.
     pub ports: Vec<HeartbeatPort>,
 }

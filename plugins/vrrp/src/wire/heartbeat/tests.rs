@@ -17,6 +17,7 @@ fn sample() -> Heartbeat {
         hears: true,
         advert_interval_ns: 100_000_000,
         term: 9,
+        hurt: 1,
         ports: vec![
             HeartbeatPort {
                 network: network_path(&["lan1"]),
@@ -39,14 +40,14 @@ fn sample() -> Heartbeat {
 }
 
 // Part 1 of 3 of number 42 over path 1, to run 1122, of which 7 was received. "office": active, class 2, quality 63,
-// preferred, ready, go and hears, 100 ms, term 9, priority 176; lan1 usable and heard, with heartbeats, without IPv6
+// preferred, ready, go and hears, 100 ms, term 9, priority 176, one interface hurt; lan1 usable and heard, with heartbeats, without IPv6
 // adverts; lan2 bad. "guest": almost without data.
 const GOLDEN: &str = "
     53504254  03 01 03 01  0123456789abcdef  000000000000002a  00000001
     0000000000001122  0000000000000007
-    465e1bf7a8c96791  02 02 3f 33  000186a0  00000009  b0 02
+    465e1bf7a8c96791  02 02 3f 33  000186a0  00000009  b0 01 02
     9401f07e 73  9401f12b 08
-    ceadb82265a0b7f3  00 00 00 00  00000001  00000000  00 00
+    ceadb82265a0b7f3  00 00 00 00  00000001  00000000  00 00 00
     a0a1a2a3 a4a5a6a7 a8a9aaab acadaeaf";
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -117,7 +118,7 @@ fn those_bytes_are_that_heartbeat() {
 }
 
 /// Offsets at which a part may end: before the first group, and after each.
-const ENDS: [usize; 3] = [44, 76, 98];
+const ENDS: [usize; 3] = [44, 77, 100];
 
 #[test]
 fn a_heartbeat_that_is_cut_is_refused() {
@@ -134,13 +135,13 @@ fn a_heartbeat_that_is_cut_is_refused() {
     let mut longer = frame.clone();
     longer.push(0);
     assert!(Packet::new_checked(&longer).is_err());
-    let mut heartbeats = vec![guest(); 51];
+    let mut heartbeats = vec![guest(); 49];
     let frame = emitted(&heartbeats);
     assert!(frame.len() <= FRAME_MAX && frame.len() + GROUP_LEN > FRAME_MAX);
     heartbeats.truncate(1);
     let longer = [
         &frame[..frame.len() - TAG_LEN],
-        &frame[44..66],
+        &frame[44..67],
         &[0; TAG_LEN],
     ]
     .concat();
@@ -170,11 +171,11 @@ fn what_version_3_does_not_know_is_refused() {
         assert_eq!(changed(at + 12, 0xd6), Some(Malformed::Value));
         assert_eq!(changed(at + 13, 0xff), None);
     }
-    assert_eq!(changed(ENDS[0] + 26, 0x0c), Some(Malformed::Value));
+    assert_eq!(changed(ENDS[0] + 27, 0x0c), Some(Malformed::Value));
     // reserved bits are ignored
     assert_eq!(changed(7, 0xff), None);
     assert_eq!(changed(ENDS[0] + 11, 0xff), None);
-    assert_eq!(changed(ENDS[0] + 26, 0xf0), None);
+    assert_eq!(changed(ENDS[0] + 27, 0xf0), None);
 }
 
 #[test]
@@ -223,12 +224,13 @@ fn heartbeats(most: usize) -> impl Strategy<Value = Heartbeat> {
         any::<u64>(),
         0..=CLASS_MAX,
         0..=QUALITY_MAX,
-        any::<u8>(),
+        any::<[u8; 2]>(),
         interval,
         any::<u32>(),
     );
     (numbers, role, any::<[bool; 6]>(), ports(most)).prop_map(
-        |((group, class, quality, priority, advert_interval_ns, term), role, flags, ports)| {
+        |((group, class, quality, numbers, advert_interval_ns, term), role, flags, ports)| {
+            let [priority, hurt] = numbers;
             let [preferred, ready, by_priority, unable, is_release, hears] = flags;
             Heartbeat {
                 group,
@@ -244,6 +246,7 @@ fn heartbeats(most: usize) -> impl Strategy<Value = Heartbeat> {
                 hears,
                 advert_interval_ns,
                 term,
+                hurt,
                 ports,
             }
         },
