@@ -42,7 +42,9 @@ impl Group {
         let contact = self.contact(cx.now_ns);
         if self.peer.handle_contact(cx.now_ns, contact) {
             self.refresh(cx);
-            if contact != Contact::Mutual {
+            if contact == Contact::None && !matches!(self.state, State::Backup { .. }) {
+                self.forget_unheard(cx);
+            } else if contact != Contact::Mutual {
                 self.probe_again(cx);
             }
         }

@@ -349,6 +349,15 @@ impl Group {
         }
     }
 
+    /// Forgets the networks on which the peer is unheard: this node has the role, and the peer is heard nowhere.
+    pub(super) fn forget_unheard(&mut self, cx: &mut Context<'_>) {
+        for port in self.networks.ports_mut() {
+            port.unheard.begin_term();
+            port.peer_silence.begin_term();
+        }
+        self.end_unheard(cx);
+    }
+
     pub(super) fn end_unheard(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.networks.ports().len() {
             self.end_unheard_port(cx, index);

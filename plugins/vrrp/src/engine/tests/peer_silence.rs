@@ -355,6 +355,35 @@ fn where_heartbeats_are_filtered_it_is_told_until_the_peer_answers() {
     assert!(!is_reported_unheard(&lab));
 }
 
+#[test]
+fn a_network_on_which_a_dead_peer_was_unheard_is_reported_and_asked_about_no_longer() {
+    let with = "vrid = 7\nwitnesses = [\"10.1.0.250\"]\n";
+    let two = by_quality("").replacen("vrid = 7\n", with, 1);
+    let one = two.replace(SECOND_ROUTER, "");
+    for text in [one, two] {
+        let mut lab = Lab::linked(&text, &LINKS);
+        lab.cut("lan1", 0, 1);
+        lab.run(20 * SECOND);
+        let active = lab.active()[0];
+        assert!(is_reported_unheard(&lab));
+        lab.kill(1 - active);
+        lab.run(2 * SECOND);
+        let probes = lab.nodes[active].probes;
+        for step in 0..100 {
+            let unheard = lab.text(active, "g.interface.lan1.unheard");
+            assert_eq!(unheard, None, "{step}");
+            assert!(!lab.nodes[active].listens(), "{step}");
+            lab.run(200 * MS);
+        }
+        assert_eq!(lab.nodes[active].probes, probes);
+        assert_eq!(lab.nodes[active].host.checks["lan1"].1, 100);
+        // and again when the peer is back
+        lab.start(1 - active);
+        lab.run(20 * SECOND);
+        assert!(is_reported_unheard(&lab));
+    }
+}
+
 // ---- a network that is proven on one node alone ---------------------------------------------------
 
 /// A pair whose backup is cut off from lan1. The stations of lan1 are on the side of the first node, and one of them
