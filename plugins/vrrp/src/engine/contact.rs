@@ -19,6 +19,8 @@ pub(super) enum Contact {
 pub(super) struct PeerContact {
     /// Last heartbeat; None until one was heard.
     peer: Option<Peer>,
+    /// Run of the peer that has confirmed this node's key.
+    run: Option<u64>,
     /// Contact at the last look.
     last_contact: Contact,
     /// Time when both nodes last heard each other.
@@ -63,6 +65,11 @@ impl PeerContact {
     /// This node begins another run, which the peer has not heard yet.
     pub fn handle_new_run(&mut self) {
         self.mutual_ns = None;
+    }
+
+    /// Stores the peer's run; returns true if it replaces another one, as the peer has started again.
+    pub fn handle_run(&mut self, run: u64) -> bool {
+        self.run.replace(run).is_some_and(|of| of != run)
     }
 
     /// The peer has blocked its fence for this node.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::conflict::Conflict;
 use super::group::{Group, State};
 use super::heartbeat_targets::Neighbour;
+use super::identity_memory::IdentityMemory;
 use super::port::Port;
 use super::router::VirtualRouter;
 use super::senders::Sender;
@@ -84,17 +85,21 @@ impl Group {
     }
 
     /// Takes a confirmed run of the peer in place of the previous one: its heartbeats say on which networks it can be
-    /// heard.
+    /// heard, and its virtual identity is untried (E15).
     pub(super) fn update_heartbeat_runs(&mut self, run: u64, confirmed: bool) {
         if !confirmed {
             return;
         }
+        let is_another = self.peer.handle_run(run);
         for index in 0..self.networks.ports().len() {
             let sends = self.peer_port(index).is_some_and(|theirs| theirs.sends);
             let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
             port.reception.handle_run(run, sends);
+            if is_another {
+                port.virtual_there = IdentityMemory::default();
+            }
         }
     }
 

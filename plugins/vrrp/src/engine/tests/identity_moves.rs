@@ -175,6 +175,23 @@ fn an_interface_that_comes_back_is_untried() {
 }
 
 #[test]
+fn a_backup_that_starts_again_is_untried() {
+    let mut net = pair(PREFERRED);
+    drop_at(&mut net, 0);
+    moves_to(&mut net, 1);
+    net.run_with_checks(2);
+    assert_both_report(&net, &[BEFORE[0]]);
+    net.lab.dropped.clear();
+    net.lab.kill(0);
+    net.run_with_checks(2);
+    net.lab.start(0);
+    net.run_with_checks(2);
+    assert_both_report(&net, &[]);
+    net.run_with_checks(5);
+    assert_eq!(net.lab.active(), [0]);
+}
+
+#[test]
 fn a_node_that_is_less_fit_or_must_not_serve_gets_nothing() {
     let mut nets: [StationNet; 3] = std::array::from_fn(|_| pair(""));
     nets[0].lab.directive(1, quality(50));
