@@ -62,9 +62,9 @@ impl PeerContact {
         std::mem::replace(&mut self.last_contact, contact) != contact
     }
 
-    /// This node begins another run, which the peer has not heard yet.
+    /// Forgets the peer: this node begins another run, which the peer has not heard yet.
     pub fn handle_new_run(&mut self) {
-        self.mutual_ns = None;
+        (self.peer, self.mutual_ns, self.released_ns) = (None, None, None);
     }
 
     /// Stores the peer's run; returns true if it replaces another one, as the peer has started again.

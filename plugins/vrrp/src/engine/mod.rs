@@ -80,12 +80,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use spared_sdk::{Cause, CauseKind, Role};
+use spared_sdk::{Cause, Role};
 
 use crate::config::Settings;
 use spared_sdk::Directive;
 
-use crate::election::RoleReason;
 use crate::wire::Family;
 
 use context::Context;
@@ -325,18 +324,12 @@ impl Engine {
         self.each_group(now_ns, |group, cx| group.shut_down(cx));
     }
 
-    /// E12: another machine sends as this run. Each group is left to other active routers until the new run's key is
-    /// confirmed.
+    /// E12: another machine has sent as this run, so another run begins.
     pub fn handle_cloned(&mut self, now_ns: u64) {
         let text = "another machine has sent this run's heartbeats: a clone, or a snapshot that was resumed; \
                     this node begins another run, as backup";
         self.actions.push(Action::Event(text.to_owned()));
-        self.each_group(now_ns, |group, cx| {
-            group.peer.handle_new_run();
-            if group.is_active() {
-                group.listen_again(cx, RoleReason::of(CauseKind::Cloned));
-            }
-        });
+        self.each_group(now_ns, |group, cx| group.handle_cloned(cx));
     }
 
     /// Longest failover time of the groups.

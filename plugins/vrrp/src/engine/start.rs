@@ -129,6 +129,19 @@ impl Group {
         }
     }
 
+    /// E12: begins another run, as backup. The peer's heartbeats to the previous run prove nothing any more, so that its
+    /// adverts count, and the group is left to it until the new key is confirmed.
+    pub(super) fn handle_cloned(&mut self, cx: &mut Context<'_>) {
+        self.peer.handle_new_run();
+        for port in self.networks.ports_mut() {
+            port.reception.end_heartbeats();
+        }
+        if let State::Active { .. } | State::Lapsed { .. } | State::Promoting { .. } = self.state {
+            self.listen_again(cx, RoleReason::of(CauseKind::Cloned));
+        }
+        self.update_contact(cx);
+    }
+
     /// E12: stands behind another run of this node that the peer hears, and whose adverts look like this node's own.
     /// This run does not serve until the other one has been silent for the failover time.
     pub(super) fn wait_for_other_run(&mut self, cx: &mut Context<'_>) {

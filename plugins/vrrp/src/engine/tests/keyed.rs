@@ -4,6 +4,7 @@ use spared_sdk::Role;
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use super::linked::{by_quality, quality};
+use crate::engine::group::State;
 
 fn pair(text: &str) -> Lab {
     Lab::linked(text, &[])
@@ -106,6 +107,53 @@ fn who_was_cloned_goes_backup_and_says_so() {
             .iter()
             .any(|text| text.contains("begins another run"))
     );
+}
+
+#[test]
+fn who_was_cloned_leaves_the_group_to_the_peer_until_the_next_key_is_confirmed() {
+    for links in [&[][..], &["link1"]] {
+        let text = by_quality("prefer = \"r1\"\nfailback_delay = \"1s\"");
+        let mut lab = Lab::linked(&text, links);
+        assert_eq!(lab.active(), [0]);
+        lab.nobody_signs = true;
+        lab.begin_other_run(0);
+        lab.run(60 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![1], 1), "{links:?}");
+        assert_eq!(lab.overlaps, []);
+        lab.nobody_signs = false;
+        lab.run(60 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 2), "{links:?}");
+    }
+}
+
+#[test]
+fn who_was_cloned_while_it_becomes_active_becomes_backup() {
+    let is_promoting = |lab: &Lab| {
+        let state = &lab.nodes[1].engine.groups[0].state;
+        matches!(state, State::Promoting { .. })
+    };
+    let is_lapsed = |lab: &Lab| {
+        let state = &lab.nodes[1].engine.groups[0].state;
+        matches!(state, State::Lapsed { .. })
+    };
+    let reached: [fn(&Lab) -> bool; 2] = [is_promoting, is_lapsed];
+    for is_there in reached {
+        let mut lab = pair(&by_quality(""));
+        assert_eq!(lab.active(), [0]);
+        // longer than the lease that is granted
+        lab.nodes[1].answer_ns = 400 * MS;
+        lab.kill(0);
+        lab.run_until(2 * SECOND, is_there).expect("the state");
+        lab.begin_other_run(1);
+        let group = &lab.nodes[1].engine.groups[0];
+        assert!(matches!(group.state, State::Backup { .. }));
+        lab.nodes[1].answer_ns = 0;
+        lab.run(5 * SECOND);
+        assert_eq!(lab.active(), [1]);
+        let told = &lab.nodes[1].roles;
+        let is_named = |why: &str| why.contains("another machine has sent");
+        assert!(told.iter().any(|(_, _, why)| is_named(why)), "{told:?}");
+    }
 }
 
 /// The peer's heartbeats say that this node is the second as long as it hears the other one.

@@ -366,6 +366,18 @@ impl Lab {
         paths.any(|path| !self.is_cut(path, from, to) && !self.is_blocked(path, from, &kinds))
     }
 
+    /// Has a node begin another run, since another machine has sent its heartbeats.
+    pub fn begin_other_run(&mut self, index: usize) {
+        let host = &mut self.nodes[index].host;
+        host.run += 1;
+        host.keys.clear();
+        (host.peer_run, host.sequence) = (0, 0);
+        let (now_ns, run) = (self.clock.now_ns(), host.run);
+        self.nodes[index].engine.handle_cloned(now_ns);
+        self.act(index);
+        self.enqueue(now_ns, index, LabEvent::Hello(run));
+    }
+
     /// Ends a key agreement: both nodes have signed, and verified.
     pub(super) fn agree(&mut self, runs: [u64; 2]) {
         let reached = self.carries(0, 1) && self.carries(1, 0);
