@@ -53,7 +53,7 @@ pub(super) struct VirtualIdentity {
     is_answered: bool,
 }
 
-/// Questions about virtual routers in doubt on an interface, by family.
+/// Questions about virtual routers in doubt on an interface; `unanswered` by family.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct IdentityProbes {
     turn: usize,
@@ -280,6 +280,9 @@ impl Engine {
         let doubted = self.doubted();
         let mut is_undecided = false;
         for interface in 0..self.interfaces.len() {
+            if let Some(there) = self.interfaces.get_mut(interface) {
+                there.identity_probes.begin_turn();
+            }
             for family in [Family::V4, Family::V6] {
                 let here = |it: &&DoubtedRouter| (it.interface, it.family) == (interface, family);
                 let here: Vec<&DoubtedRouter> = doubted.iter().filter(here).collect();
@@ -299,7 +302,6 @@ impl Engine {
             return false;
         };
         let identity_probes = &mut there.identity_probes;
-        identity_probes.turn = identity_probes.turn.wrapping_add(1);
         let place = identity_probes.turn.checked_rem(doubted.len());
         let Some(one) = place.and_then(|place| doubted.get(place)) else {
             *identity_probes.count(family) = 0;
@@ -343,6 +345,10 @@ impl Engine {
 }
 
 impl IdentityProbes {
+    fn begin_turn(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+    }
+
     fn unanswered_of(mut self, family: Family) -> u32 {
         *self.count(family)
     }

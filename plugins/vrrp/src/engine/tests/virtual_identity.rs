@@ -95,6 +95,24 @@ fn adverts_that_are_lost_although_the_virtual_mac_answers_are_filtered() {
 }
 
 #[test]
+fn each_virtual_router_in_doubt_is_asked_in_its_turn() {
+    let second = "[[group.interface]]\ninterface = \"lan1\"\nvrid = 9\nvmac = true\n\
+                  addresses = [\"10.1.0.9/24\"]\n";
+    let mut net = pair(&format!("{}{second}", with_vmac("")));
+    net.run_with_checks(10);
+    net.lab.drop_there("lan1", 0, FilteredFrames::Adverts);
+    net.run_with_checks(5);
+    net.asked.clear();
+    net.run_with_checks(20);
+    let count = |address: [u8; 4]| {
+        let asked = net.asked.iter();
+        asked.filter(|it| **it == (1, address.into())).count()
+    };
+    let (one, other) = (count([10, 1, 0, 1]), count([10, 1, 0, 9]));
+    assert!(one.abs_diff(other) <= 2, "{one} {other}");
+}
+
+#[test]
 fn without_a_virtual_mac_adverts_that_are_lost_are_filtered_and_nobody_is_asked() {
     let mut net = StationNet::new(Lab::linked(&by_quality(""), &LINKS));
     net.lab.drop_there("lan1", 0, FilteredFrames::Adverts);
