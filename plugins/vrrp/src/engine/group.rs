@@ -163,6 +163,8 @@ impl Group {
         self.watch.learn_interval(self.config.interval_ns);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         self.watch.forget_before(horizon_ns);
+        // a delay counts from the end of the fault
+        self.watch.end_preemption();
         self.begin_link_wait(cx);
         if self.candidacy.priority() == OWNER && cx.now_ns >= self.not_before_ns() {
             return self.promote(cx, RoleReason::of(CauseKind::Owner));

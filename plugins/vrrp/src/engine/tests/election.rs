@@ -652,6 +652,24 @@ fn each_further_change_for_quality_doubles_the_hold() {
 }
 
 #[test]
+fn a_delay_counts_from_the_end_of_a_fault_of_the_interface() {
+    let priority = by_priority(&[100, 200], "preempt_delay = \"5s\"", "");
+    let preferred = by_quality("prefer = \"r2\"\nfailback_delay = \"5s\"");
+    for text in [priority, preferred] {
+        let mut lab = Lab::new(&text, 2);
+        lab.start(0);
+        lab.run(10 * SECOND);
+        lab.start(1);
+        lab.run(4 * SECOND);
+        lab.carrier(1, "lan1", false);
+        lab.run(500 * MS);
+        lab.carrier(1, "lan1", true);
+        let took = lab.run_until(10 * SECOND, |lab| lab.active() == [1]);
+        assert!(took.is_some_and(|ns| ns >= 5 * SECOND), "{took:?}");
+    }
+}
+
+#[test]
 fn forced_active_takes_the_group_at_once_and_forced_backup_gives_it() {
     let mut lab = Lab::settled(&by_quality("prefer = \"r1\""), 2);
     lab.force(1, Forced::Active);
