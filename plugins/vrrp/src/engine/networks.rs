@@ -165,6 +165,7 @@ impl Networks {
                     .hurt
                     .get_or_insert(format!("{} {missing}", interface.name));
                 router.muting.handle_restart();
+                router.answers.begin();
             }
             if router.source.is_none() && source.is_some() {
                 changed.returned = true;

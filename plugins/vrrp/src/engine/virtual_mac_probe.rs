@@ -129,7 +129,7 @@ impl StationAnswers {
         self.answered_ns
     }
 
-    /// Forgets verdicts: this node has become active.
+    /// Forgets verdicts: this node has become active, or its interface can be used no longer.
     pub fn begin(&mut self) {
         (self.is_doubted, self.is_lost, self.good_until_ns) = (false, false, 0);
     }
@@ -153,12 +153,11 @@ impl Group {
             return (false, told.map(|it| it.identity).unwrap_or_default());
         }
         let routers = self.networks.routers_on(index);
-        let asked = routers.filter(|it| it.config.vmac.is_some()).map(|router| {
-            match router.answers.verdict(now_ns) {
-                Some(true) => Identity::Heard,
-                Some(false) => Identity::NoMac(Families::of(router.config.family)),
-                None => Identity::Unknown,
-            }
+        let routers = routers.filter(|it| it.config.vmac.is_some() && it.usable());
+        let asked = routers.map(|router| match router.answers.verdict(now_ns) {
+            Some(true) => Identity::Heard,
+            Some(false) => Identity::NoMac(Families::of(router.config.family)),
+            None => Identity::Unknown,
         });
         (true, asked.reduce(Identity::and).unwrap_or_default())
     }
@@ -297,11 +296,12 @@ impl Engine {
 
     fn handle_probe_timeout(&mut self, now_ns: u64, interface: usize, mut probe: VirtualMacProbe) {
         probe.unanswered += 1;
-        let place = self.router_of_probe(interface, &probe);
-        let group = place.and_then(|(group, _)| self.groups.get(group));
+        let is_of_probe = |router: &VirtualRouter| {
+            (router.config.family, router.config.vrid) == (probe.family, probe.vrid)
+        };
+        let asks = self.probing_routers_on(now_ns, interface).any(is_of_probe);
         // a machine that has the virtual address itself does not answer questions in its name
-        let may_judge = group.is_some_and(|group| group.may_probe_virtual_macs(now_ns))
-            && !self.is_claimed(interface);
+        let may_judge = asks && !self.is_claimed(interface);
         let Some(answers) = self
             .station_answers(interface, &probe)
             .filter(|_| may_judge)

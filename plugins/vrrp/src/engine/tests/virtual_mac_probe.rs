@@ -230,3 +230,24 @@ fn a_machine_with_one_of_many_virtual_addresses_is_named_and_no_filter_is() {
         assert_eq!((net.lab.active(), net.lab.switchovers()), (vec![0], 0));
     }
 }
+
+#[test]
+fn what_stations_did_not_answer_is_no_fault_while_the_interface_is_down_or_after_it() {
+    let mut net = pair(&with_vmac(""));
+    // r2 is less fit, so that no role moves
+    net.lab.directive(1, quality(20));
+    net.lab.drop_there("lan1", 0, FilteredFrames::ToVirtualMac);
+    net.lab.run(5 * SECOND);
+    assert_both_report(&net, &[UNANSWERED[0]]);
+    net.lab.carrier(0, "lan1", false);
+    net.lab.dropped.clear();
+    net.lab.run(SECOND);
+    for down in [true, false] {
+        for _ in 0..50 {
+            assert_both_report(&net, &[]);
+            net.lab.run(100 * MS);
+        }
+        net.lab.carrier(0, "lan1", down);
+    }
+    assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
+}
