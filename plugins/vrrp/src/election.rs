@@ -87,6 +87,8 @@ pub fn preempts_after_ns(
     match facts.election {
         // RFC 9568 section 6.1: the owner preempts regardless of Preempt_Mode
         _ if own == OWNER || facts.claims || facts.directive.is_forced_active() => Some(0),
+        // the least priority is an order, or a fault
+        _ if facts.directive.frozen && heard != LEAST => None,
         Election::Priority {
             preempt,
             preempt_delay_ns,
@@ -125,7 +127,7 @@ pub struct ElectionRules {
     pub by_priority: bool,
     /// A link is configured, on which a node can become ready; without one nothing is replicated.
     pub is_linked: bool,
-    /// Quality and preference change nothing.
+    /// Quality, preference and priority change nothing.
     pub frozen: bool,
     /// The group was switched over because of an unheard interface, which may still be unheard, so quality and
     /// preference do not move it back (E3).

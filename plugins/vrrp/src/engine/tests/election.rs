@@ -669,6 +669,67 @@ fn a_delay_counts_from_the_end_of_a_fault_of_the_interface() {
     }
 }
 
+// ---- freeze ------------------------------------------------------------------------------
+
+fn freeze(lab: &mut Lab, node: usize, frozen: bool) {
+    let directive = Directive {
+        frozen,
+        ..lab.nodes[node].directive.clone()
+    };
+    lab.directive(node, directive);
+}
+
+#[test]
+fn a_freeze_holds_what_quality_preference_and_priority_would_move_until_it_ends() {
+    let preferred = by_quality("prefer = \"r1\"\nfailback_delay = \"1s\"");
+    let priority = by_priority(&[200, 100], "", "");
+    for (text, is_weaker) in [
+        (by_quality(""), true),
+        (preferred, false),
+        (priority, false),
+    ] {
+        let mut lab = Lab::settled(&text, 2);
+        lab.kill(0);
+        lab.run(2 * SECOND);
+        freeze(&mut lab, 1, true);
+        lab.nodes[0].directive.frozen = true;
+        lab.start(0);
+        if is_weaker {
+            lab.directive(1, quality(50));
+        }
+        lab.run(120 * SECOND);
+        assert_eq!(lab.active(), [1], "{text}");
+        freeze(&mut lab, 0, false);
+        lab.run(20 * SECOND);
+        assert_eq!(lab.active(), [0], "{text}");
+    }
+}
+
+#[test]
+fn a_freeze_holds_neither_a_fault_nor_an_order_nor_the_owner() {
+    let frozen = |text: &str| {
+        let mut lab = Lab::settled(text, 2);
+        for node in 0..2 {
+            freeze(&mut lab, node, true);
+        }
+        lab
+    };
+    let mut lab = frozen(&format!("{}{SECOND_ROUTER}", by_quality("")));
+    lab.carrier(0, "lan1", false);
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [1], "a fault");
+    let mut lab = frozen(&by_quality(""));
+    lab.force(0, Forced::Backup);
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [1], "an order");
+    let mut lab = frozen(&by_priority(&[255, 100], "", ""));
+    lab.kill(0);
+    lab.run(2 * SECOND);
+    lab.start(0);
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [0], "the owner");
+}
+
 #[test]
 fn forced_active_takes_the_group_at_once_and_forced_backup_gives_it() {
     let mut lab = Lab::settled(&by_quality("prefer = \"r1\""), 2);
