@@ -68,7 +68,7 @@ impl PeerReception {
     /// says that its heartbeats leave there.
     pub fn handle_advert_without_heartbeat(&mut self, now_ns: u64, sends: bool) -> bool {
         if !sends || self.run_heard.is_some() || !self.is_expected {
-            self.filtered_since_ns = None;
+            (self.filtered_since_ns, self.is_filtered) = (None, false);
             return false;
         }
         let since_ns = *self.filtered_since_ns.get_or_insert(now_ns);
@@ -99,8 +99,9 @@ impl PeerReception {
         self.run_heard.is_some()
     }
 
-    pub fn is_filtered(&self) -> bool {
-        self.is_filtered && self.run_heard.is_none()
+    /// True if adverts have been heard since `horizon_ns`, and heartbeats are filtered.
+    pub fn is_filtered_since(&self, horizon_ns: u64) -> bool {
+        self.is_filtered && self.run_heard.is_none() && self.is_heard_since(horizon_ns)
     }
 
     /// Time and priority of the last advert that was heard while no heartbeat was heard.

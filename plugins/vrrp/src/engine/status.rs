@@ -131,7 +131,8 @@ pub(super) fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             &format!("interface.{}.state", interface.name),
             state.to_owned(),
         );
-        if port.reception.is_filtered() {
+        let horizon_ns = now_ns.saturating_sub(group.active_down_ns());
+        if port.reception.is_filtered_since(horizon_ns) {
             let key = format!("interface.{}.heartbeats", interface.name);
             text(&key, "filtered".to_owned());
         }

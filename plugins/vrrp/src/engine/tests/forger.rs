@@ -215,6 +215,20 @@ fn where_heartbeats_are_filtered_adverts_count_and_it_is_told() {
 }
 
 #[test]
+fn heartbeats_of_a_peer_that_is_gone_are_filtered_no_longer() {
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
+    lab.filtered.insert("lan1".to_owned());
+    lab.start(0);
+    lab.start(1);
+    lab.run(20 * SECOND);
+    let row = |lab: &Lab| lab.text(1, "g.interface.lan1.heartbeats");
+    assert_eq!(row(&lab).as_deref(), Some("filtered"));
+    lab.kill(0);
+    lab.run(2 * SECOND);
+    assert_eq!((lab.active(), row(&lab)), (vec![1], None));
+}
+
+#[test]
 fn where_the_nodes_cannot_hear_each_other_nothing_is_disputed() {
     let text = by_quality("").replace("vrid = 7\n", "vrid = 7\nheartbeats = false\n");
     let mut lab = Lab::without_start(&text, &LINKS);

@@ -158,8 +158,9 @@ impl NetworkBed {
         if of.conflicts.current().is_some() {
             said.push("conflict".to_owned());
         }
+        let horizon_ns = lab.clock.now_ns().saturating_sub(of.active_down_ns());
         let mut ports = of.networks.ports().iter();
-        if ports.any(|port| port.reception.is_filtered()) {
+        if ports.any(|port| port.reception.is_filtered_since(horizon_ns)) {
             said.push("heartbeats are filtered".to_owned());
         }
         let checks = lab.nodes[node].host.checks.iter();
