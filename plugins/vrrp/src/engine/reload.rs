@@ -6,7 +6,7 @@ use std::sync::Arc;
 use spared_sdk::{CauseKind, Role};
 
 use super::group::{Group, State};
-use super::interface::{Interface, Virtuals};
+use super::interface::{Interface, InterfaceFacts, Virtuals};
 use super::router::VirtualRouter;
 use super::{Action, Context, Engine};
 use crate::config::{self, Settings};
@@ -27,6 +27,7 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
     let ids = engine.groups.iter().zip(0..);
     let ids = ids.map(|(group, index)| (group.own_heartbeat.id(), index));
     engine.ids = ids.collect();
+    forget_interfaces(engine, settings);
     engine.begin_round_soon(now_ns);
     engine.each_group(now_ns, |group, cx| {
         group.check_lapse(cx);
@@ -40,14 +41,28 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
 
 /// Adds the interfaces that the engine does not know yet.
 fn add_interfaces(engine: &mut Engine, settings: &Settings) {
-    for group in &settings.groups {
-        let of_routers = group.routers.iter().map(|router| router.interface.as_str());
-        for name in of_routers.chain(group.tracked().map(|(name, _)| name)) {
-            if engine.interface_index(name).is_none() {
-                engine.interfaces.push(Interface::new(name));
-            }
+    for name in interfaces(settings) {
+        if engine.interface_index(name).is_none() {
+            engine.interfaces.push(Interface::new(name));
         }
     }
+}
+
+/// Forgets the state of interfaces that are no longer configured: the host does not report them any more.
+fn forget_interfaces(engine: &mut Engine, settings: &Settings) {
+    for interface in &mut engine.interfaces {
+        if !interfaces(settings).any(|name| name == interface.name) {
+            (interface.known, interface.facts) = (false, InterfaceFacts::default());
+        }
+    }
+}
+
+/// Interfaces of all groups, some more than once.
+fn interfaces(settings: &Settings) -> impl Iterator<Item = &str> {
+    settings.groups.iter().flat_map(|group| {
+        let of_routers = group.routers.iter().map(|router| router.interface.as_str());
+        of_routers.chain(group.tracked().map(|(name, _)| name))
+    })
 }
 
 /// Gives the engine the groups of the settings: those that stay, and new ones. Returns those that are no longer there.

@@ -110,3 +110,22 @@ fn another_version_keeps_what_the_host_directs() {
     lab.run(20 * SECOND);
     assert_eq!(lab.active(), [1]);
 }
+
+#[test]
+fn an_interface_that_comes_back_is_unknown_until_the_host_reports_it() {
+    let one = by_priority(&[200, 100], "", "");
+    let two = by_priority(&[200, 100], "", SECOND_ROUTER);
+    let mut lab = Lab::settled(&two, 2);
+    lab.configure(0, &one);
+    lab.run(SECOND);
+    let state = |lab: &Lab| lab.text(0, "g.interface.lan2.state");
+    assert_eq!(state(&lab), None);
+    lab.configure(0, &two);
+    assert_eq!(state(&lab).as_deref(), Some("unknown"));
+    assert!(!lab.nodes[0].host.checks.contains_key("lan2"));
+    assert!(lab.answering("lan2").is_empty());
+    lab.report_interfaces(0);
+    lab.run(SECOND);
+    assert_eq!(state(&lab).as_deref(), Some("up"));
+    assert_eq!((lab.active(), lab.answering("lan2")), (vec![0], vec![0]));
+}
