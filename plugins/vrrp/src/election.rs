@@ -105,8 +105,7 @@ pub fn preempts_after_ns(
             let theirs = heard.saturating_sub(u8::from(preferred == Some(false)));
             let points = ours.saturating_sub(theirs) / 2;
             if points >= QUALITY_STEP {
-                let doubled = hold_ns.saturating_mul(1 << changes.saturating_sub(1).min(6));
-                Some(doubled.min(HOLD_MAX_NS.max(hold_ns)))
+                Some(doubled_ns(hold_ns, changes))
             } else {
                 (preferred == Some(true)).then_some(failback_delay_ns)
             }
@@ -293,6 +292,10 @@ pub fn hold_ns(rules: &ElectionRules) -> u64 {
     let Election::Quality { hold_ns, .. } = rules.election else {
         return 0;
     };
-    let doubled = hold_ns.saturating_mul(1 << rules.changes.min(6));
+    doubled_ns(hold_ns, rules.changes)
+}
+
+fn doubled_ns(hold_ns: u64, changes: u32) -> u64 {
+    let doubled = hold_ns.saturating_mul(1 << changes.min(6));
     doubled.min(HOLD_MAX_NS.max(hold_ns))
 }

@@ -639,15 +639,18 @@ fn a_fitter_backup_takes_over_after_hold() {
 fn each_further_change_for_quality_doubles_the_hold() {
     let mut lab = Lab::settled(&by_quality(""), 2);
     lab.run(400 * SECOND);
-    let mut last = 0;
-    for round in 0..4 {
+    let mut expected = 2 * SECOND;
+    for _ in 0..5 {
         let active = lab.active()[0];
         lab.directive(active, quality(50));
         lab.directive(1 - active, quality(100));
         let took = lab.run_until(100 * SECOND, |lab| lab.active() == [1 - active]);
         let took = took.expect("a change");
-        assert!(round < 2 || took > last, "{took} after {last}");
-        last = took;
+        assert!(
+            (expected..expected + 500 * MS).contains(&took),
+            "{took} for {expected}"
+        );
+        expected *= 2;
     }
 }
 
