@@ -248,6 +248,13 @@ impl Group {
 
     fn note_conflict(&mut self, cx: &mut Context<'_>, rival: Rival) {
         let is_settled = self.is_settled(cx.now_ns);
+        // a rival that hears nothing cannot give way, and without a key this node gives way to any
+        let is_heard = rival.interface.is_some() || self.peer.was_mutual();
+        let outcome = match (is_heard, self.gives_way_to_all(cx)) {
+            (true, false) => "stays active",
+            (true, true) => "gives way if that lasts",
+            (false, _) => "gives way if that lasts, as it is not heard",
+        };
         if !self.conflicts.handle_rival(cx.now_ns, rival, is_settled) {
             return;
         }
@@ -272,7 +279,7 @@ impl Group {
             format!(" (priority {theirs})")
         };
         let text = format!(
-            "{}: conflict: {rival}{theirs} is active too, heard {heard}; {}{own} (priority {}) stays active{more}",
+            "{}: conflict: {rival}{theirs} is active too, heard {heard}; {}{own} (priority {}) {outcome}{more}",
             self.name,
             cx.node,
             self.candidacy.priority()

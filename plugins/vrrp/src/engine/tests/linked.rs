@@ -572,6 +572,22 @@ fn a_heartbeat_that_says_active_goes_before_the_adverts() {
 // ---- E7 --------------------------------------------------------------------------------------------
 
 #[test]
+fn a_rival_that_hears_nothing_is_said_to_get_the_group() {
+    let mut lab = pair("");
+    assert_eq!(lab.active(), [0]);
+    for path in ["lan1", "lan2", "link1", "link2"] {
+        lab.cut_one_way(path, 0, 1);
+    }
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [1]);
+    let events = lab.nodes[0].events.iter();
+    let conflicts: Vec<_> = events.filter(|it| it.contains("conflict: r2")).collect();
+    assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+    let said = "r1 (priority 250) gives way if that lasts, as it is not heard";
+    assert!(conflicts[0].contains(said), "{conflicts:?}");
+}
+
+#[test]
 fn after_a_partition_the_score_decides_and_the_peer_is_named() {
     let mut lab = pair("");
     for wire in ["lan1", "lan2", "link1", "link2"] {
