@@ -9,6 +9,7 @@ use super::group::{Group, State};
 use super::identity_rows;
 use super::router::VirtualRouter;
 use super::senders::Stranger;
+use super::watch::ActiveRouter;
 use crate::config::Election;
 use crate::error::Discard;
 
@@ -100,8 +101,15 @@ pub(super) fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
     {
         text("preferred", if preferred { "yes" } else { "no" }.to_owned());
     }
-    if let Some(peer) = group.watch.router() {
-        let address = group.active_address().unwrap_or(peer.address);
+    let peer = group.peer.last();
+    // of a peer that is known by heartbeats, adverts of a third router say nothing
+    let is_of_peer = |router: &ActiveRouter| {
+        let mut routers = group.routers();
+        peer.is_none() || routers.any(|it| it.senders.is_peer(router.address))
+    };
+    let advertiser = group.watch.router().filter(is_of_peer);
+    if let Some(router) = advertiser.filter(|_| peer.is_none()) {
+        let address = group.active_address().unwrap_or(router.address);
         text("peer", address.to_string());
     }
     if let Some(other) = other_active(engine, group, now_ns) {
@@ -137,7 +145,7 @@ pub(super) fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             text(&key, "filtered".to_owned());
         }
     }
-    if let Some(peer) = group.peer.last() {
+    if let Some(peer) = peer {
         let of_peer = |key: &str| format!("{name}.peer{key}");
         let text = |value: &str| Value::Text(value.to_owned());
         let known = engine.peer.as_deref().unwrap_or("the peer");
@@ -149,19 +157,20 @@ pub(super) fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         |key: &str, value: u64| rows.push((format!("{name}.{key}"), Value::Number(value)));
     number("quality", u64::from(group.candidacy.directive().quality));
     number("priority", u64::from(group.candidacy.priority()));
-    if let Some(peer) = group.peer.last() {
+    if let Some(peer) = peer {
         number("peer_class", u64::from(peer.heartbeat.class));
         number("peer_quality", u64::from(peer.heartbeat.quality));
-        number("peer_priority", u64::from(peer.heartbeat.priority));
         let ago_ns = now_ns.saturating_sub(peer.heard_ns);
         number("peer_heartbeat_ms_ago", ago_ns / 1_000_000);
     }
-    if let Some(peer) = group.watch.router() {
-        number("peer_priority", u64::from(peer.priority));
-        number(
-            "peer_heard_ms_ago",
-            now_ns.saturating_sub(peer.heard_ns) / 1_000_000,
-        );
+    let advertised = advertiser.map(|router| router.priority);
+    let priority = peer.map(|peer| peer.heartbeat.priority).or(advertised);
+    if let Some(priority) = priority {
+        number("peer_priority", u64::from(priority));
+    }
+    if let Some(router) = advertiser {
+        let ago_ns = now_ns.saturating_sub(router.heard_ns);
+        number("peer_heard_ms_ago", ago_ns / 1_000_000);
     }
     number("advert_interval_us", group.lease.interval_ns() / 1000);
     number("learned_interval_us", group.watch.interval_ns() / 1000);

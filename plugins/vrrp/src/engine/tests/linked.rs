@@ -3,7 +3,7 @@
 use spared_sdk::{Forced, Role};
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use crate::engine::Action;
+use crate::engine::{Action, Table};
 use crate::wire::{Family, virtual_mac};
 use spared_sdk::Directive;
 
@@ -646,6 +646,24 @@ fn the_hold_doubles_with_each_change_within_five_minutes() {
             "{took} for {expected}"
         );
         expected *= 2;
+    }
+}
+
+#[test]
+fn each_row_of_the_status_is_written_once() {
+    // the peer is known by heartbeats of the links and by adverts of the networks
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
+    lab.filters = true;
+    lab.start(0);
+    lab.start(1);
+    lab.run(20 * SECOND);
+    for node in &lab.nodes {
+        let rows = node.engine.rows(lab.clock.now_ns(), Table::Status);
+        let mut keys: Vec<String> = rows.into_iter().map(|(key, _)| key).collect();
+        keys.sort();
+        let count = keys.len();
+        keys.dedup();
+        assert_eq!(keys.len(), count, "{}", node.name);
     }
 }
 
