@@ -1,6 +1,6 @@
 //! Decides which node should be active: facts in, a priority, a decision or a reason out. No state, no clock.
 //!
-//! The rules E0 to E13 are in docs/election.md. With heartbeats, scores are compared; without them, the rules act by
+//! The rules E0 to E16 are in docs/election.md. With heartbeats, scores are compared; without them, the rules act by
 //! the priority of adverts.
 
 mod reason;
@@ -128,8 +128,8 @@ pub struct ElectionRules {
     pub is_linked: bool,
     /// Quality, preference and priority change nothing.
     pub frozen: bool,
-    /// The group was switched over because of an unheard interface, which may still be unheard, so quality and
-    /// preference do not move it back (E3).
+    /// An interface is unheard, or the group was switched over because of one that may still be, so preference and
+    /// priority change nothing (E3).
     pub unheard: bool,
     /// Number of role changes within the last five minutes (E9).
     pub changes: u32,

@@ -1,7 +1,7 @@
 //! E3: checks whether a network because of which the group has moved works in both directions again.
 //!
 //! Heartbeats show it. If a network has none, a backup sends nothing there, so that the active node cannot hear whether
-//! the network carries in that direction too: it asks the peer for its MAC. Until an answer, preference and quality do
+//! the network carries in that direction too: it asks the peer for its MAC. Until an answer, preference and priority do
 //! not move the group back.
 
 use std::net::IpAddr;
