@@ -5,11 +5,11 @@ use std::time::Duration;
 use spared_sdk::Value;
 
 use super::Engine;
+use super::active_router::ActiveRouter;
 use super::group::{Group, State};
 use super::identity_rows;
 use super::router::VirtualRouter;
 use super::senders::Stranger;
-use super::watch::ActiveRouter;
 use crate::config::Election;
 use crate::error::Discard;
 
