@@ -154,7 +154,7 @@ impl Engine {
         self.drop_entry(hash);
         if errno == ENOMEM {
             self.full.note_refused(now_ns, &change.flow);
-            self.channel.missing.insert(hash);
+            self.note_missing(now_ns, hash);
             return self.wait_for_resync(now_ns);
         }
         log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
@@ -166,7 +166,6 @@ impl Engine {
     /// Waits until the next resync, since the kernel's table is full: each request for missing flows would cost the
     /// peer a resync.
     fn wait_for_resync(&mut self, now_ns: u64) {
-        self.note_incomplete(now_ns);
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
         self.full.wait_until(now_ns.saturating_add(interval_ns));
         self.tell_synchrony(now_ns);

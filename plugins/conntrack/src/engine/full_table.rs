@@ -153,7 +153,7 @@ impl Engine {
 
     /// Tries one flow to learn if the kernel has room: a resync for that purpose would name all flows.
     pub(super) fn try_for_room(&mut self, now_ns: u64) {
-        if self.channel.synchrony.is_complete() && self.full.room.refused.is_some() {
+        if self.has_all_flows() && self.full.room.refused.is_some() {
             self.full.room = Room::default();
         }
         if self.full.room.is_there && self.lacks_flows() {
@@ -172,7 +172,11 @@ impl Engine {
         };
         let hash = self.table.hash(&flow);
         match self.table.find(hash) {
-            None => self.create_copy(now_ns, hash, flow),
+            None => {
+                self.create_copy(now_ns, hash, flow);
+                // it may have changed since: it is still to come
+                self.channel.missing.insert(hash);
+            }
             // the peer has sent it again, and it has been written
             Some(_) => self.request_the_rest(now_ns),
         }
@@ -194,7 +198,7 @@ impl Engine {
     }
 
     fn lacks_flows(&self) -> bool {
-        !self.channel.synchrony.is_complete() && self.peer_is_active()
+        !self.has_all_flows() && self.peer_is_active()
     }
 
     /// Requests the missing flows: the peer answers the request for one flow by a resync, which names all.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// Limit of stored hashes, half a megabyte; further flows are only counted.
+/// Limit of stored hashes, half a megabyte each, before and since the resync; further flows are only counted.
 const KNOWN_MAX: usize = 32_768;
 
 /// Limit of flows that the kernel refuses in every form; further ones count as missing.
@@ -13,12 +13,16 @@ const REFUSED_MAX: usize = 4096;
 pub(super) struct Missing {
     known: HashSet<u64>,
     more: u64,
+    /// Those from before the peer's resync that is under way: its end shows which of them there are still.
+    earlier: HashSet<u64>,
+    more_earlier: u64,
     /// Flows that the kernel here refuses in every form: they do not count.
     refused: HashSet<u64>,
 }
 
 impl Missing {
     pub(super) fn insert(&mut self, hash: u64) {
+        self.earlier.remove(&hash);
         if self.known.len() < KNOWN_MAX {
             self.known.insert(hash);
         } else {
@@ -28,18 +32,23 @@ impl Missing {
 
     /// Returns true if the flow is missing, as far as is known.
     pub(super) fn may_have(&self, hash: u64) -> bool {
-        self.more > 0 || self.known.contains(&hash)
+        self.more + self.more_earlier > 0
+            || self.known.contains(&hash)
+            || self.earlier.contains(&hash)
     }
 
     /// Returns one of the missing flows.
     pub(super) fn any(&self) -> Option<u64> {
-        self.known.iter().next().copied()
+        self.known.iter().chain(&self.earlier).next().copied()
     }
 
     /// Removes a flow that has come or ended.
     pub(super) fn remove(&mut self, hash: u64) {
         if !self.known.is_empty() {
             self.known.remove(&hash);
+        }
+        if !self.earlier.is_empty() {
+            self.earlier.remove(&hash);
         }
         if !self.refused.is_empty() {
             self.refused.remove(&hash);
@@ -62,14 +71,33 @@ impl Missing {
         self.refused.contains(&hash)
     }
 
-    /// Clears the missing flows when a resync of the peer begins, which names all flows.
+    /// Begins to count anew when a resync of the peer begins, which names all flows.
+    pub(super) fn begin_resync(&mut self) {
+        for hash in self.known.drain() {
+            if self.earlier.len() < KNOWN_MAX {
+                self.earlier.insert(hash);
+            } else {
+                self.more_earlier += 1;
+            }
+        }
+        self.more_earlier += std::mem::take(&mut self.more);
+    }
+
+    /// Forgets the flows that the peer's resync did not name: they have ended.
+    pub(super) fn end_resync(&mut self) {
+        self.earlier.clear();
+        self.more_earlier = 0;
+    }
+
+    /// Forgets all flows: the peer carries none any more.
     pub(super) fn clear(&mut self) {
-        self.known.clear();
-        self.more = 0;
+        self.begin_resync();
+        self.end_resync();
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.known.len() as u64 + self.more
+        let known = self.known.len() + self.earlier.len();
+        known as u64 + self.more + self.more_earlier
     }
 }
 
@@ -95,6 +123,19 @@ mod tests {
         assert_eq!(missing.count(), many);
         missing.clear();
         assert_eq!(missing.count(), 0);
+    }
+
+    #[test]
+    fn a_resync_ends_those_that_it_does_not_name() {
+        let mut missing = Missing::default();
+        [1, 2, 3].into_iter().for_each(|hash| missing.insert(hash));
+        missing.begin_resync();
+        assert_eq!(missing.count(), 3);
+        missing.remove(1);
+        missing.insert(2);
+        assert_eq!(missing.count(), 2);
+        missing.end_resync();
+        assert_eq!((missing.count(), missing.may_have(2)), (1, true));
     }
 
     #[test]

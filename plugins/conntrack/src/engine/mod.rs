@@ -224,7 +224,7 @@ struct ChannelState {
     outbox: Outbox,
     resyncs: ResyncSchedule,
     synchrony: Synchrony,
-    /// Flows that the peer has and this kernel lacks, since the peer's resync began.
+    /// Flows that the peer has and this kernel lacks.
     missing: Missing,
     dropped_flows: DroppedFlows,
     /// Changed flows of which too little is known: the kernel is queried.

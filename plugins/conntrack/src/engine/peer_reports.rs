@@ -78,12 +78,11 @@ impl Engine {
         let slot = self.table.find(hash).or_else(|| self.recall(hash, &flow));
         if matches!(kind, Kind::Gone(_)) {
             self.full.handle_gone(&flow);
+            self.channel.missing.remove(hash);
         }
         match (kind, slot) {
             (Kind::Gone(why), Some(slot)) => self.apply_gone(slot, why, flow),
-            (Kind::Gone(_), None) => {
-                self.channel.missing.remove(hash);
-            }
+            (Kind::Gone(_), None) => {}
             (_, Some(slot)) if self.table.get(slot).has(flag::DROPPED_HERE) => {
                 // the kernel here has dropped it, and the peer's kernel has not
                 self.drop_entry(hash);

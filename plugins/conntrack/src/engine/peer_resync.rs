@@ -6,7 +6,7 @@ use super::{Engine, seconds};
 impl Engine {
     /// Handles the begin of the peer's resync, which names all flows that it carries.
     pub(super) fn begin_peer_resync(&mut self, lease_s: u32) {
-        self.channel.missing.clear();
+        self.channel.missing.begin_resync();
         self.table.begin_round();
         self.lease_here_s = lease_s;
     }
@@ -33,10 +33,10 @@ impl Engine {
         if !self.peer_is_active() {
             return;
         }
+        self.channel.missing.end_resync();
         self.forget_unnamed_refused();
         let has_all_events = self.peer.as_ref().is_some_and(|peer| !peer.has_lost_events);
-        let is_complete = self.channel.missing.count() == 0 && has_all_events;
-        self.channel.synchrony.set_complete(is_complete);
+        self.channel.synchrony.set_complete(has_all_events);
         self.channel.synchrony.set_split(false);
         self.end_renewal();
         if !carries {

@@ -97,6 +97,7 @@ impl Engine {
             self.table.take_all(seconds(now_ns));
             // no copies are left
             self.end_renewal();
+            self.channel.missing.clear();
             // a switchover restores them once, although both the role and the peer's report arrive
             if !self.roles.set_restored(true) {
                 self.request_restore();

@@ -200,8 +200,7 @@ impl Engine {
     /// Requests a flow that is missing here; one message requests many. If the channel is full, the next resync finds
     /// it missing again.
     pub(super) fn request_missing(&mut self, now_ns: u64, hash: u64) {
-        self.channel.missing.insert(hash);
-        self.note_incomplete(now_ns);
+        self.note_missing(now_ns, hash);
         self.request_flow(now_ns, hash);
     }
 

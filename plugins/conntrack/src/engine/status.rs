@@ -11,9 +11,7 @@ impl Engine {
         let flows = self.table.len();
         match &self.peer {
             Some(peer)
-                if !self.roles.is_active()
-                    && peer.active == Some(true)
-                    && self.channel.synchrony.is_complete() =>
+                if !self.roles.is_active() && peer.active == Some(true) && self.has_all_flows() =>
             {
                 format!("{flows}, {} ms behind", peer.behind_us.div_ceil(1000))
             }

@@ -4,7 +4,7 @@ use super::{Engine, SECOND_NS};
 
 #[derive(Debug, Default)]
 pub(super) struct Synchrony {
-    /// All flows of the peer are here.
+    /// The peer has reported all its flows, and nothing of that was lost.
     is_complete: bool,
     /// Both nodes were active when the session began.
     is_split: bool,
@@ -13,11 +13,7 @@ pub(super) struct Synchrony {
 }
 
 impl Synchrony {
-    pub(super) fn is_complete(&self) -> bool {
-        self.is_complete
-    }
-
-    /// Sets whether all flows are here; returns the earlier value.
+    /// Sets whether the peer has reported all flows; returns the earlier value.
     pub(super) fn set_complete(&mut self, is_complete: bool) -> bool {
         std::mem::replace(&mut self.is_complete, is_complete)
     }
@@ -46,12 +42,28 @@ impl Synchrony {
 }
 
 impl Engine {
-    /// Takes note that flows of the peer are missing here, or may be: this node is not in sync until the peer's next
-    /// resync has ended. A node that alone is active needs none of them.
+    /// Takes note that a flow of the peer is missing here: until it has come or ended, this node is not in sync. A node
+    /// that alone is active needs no flow of the peer.
+    pub(super) fn note_missing(&mut self, now_ns: u64, hash: u64) {
+        if !self.is_sole() {
+            let is_first = self.has_all_flows();
+            self.channel.missing.insert(hash);
+            if is_first {
+                self.tell_synchrony(now_ns);
+            }
+        }
+    }
+
+    /// Takes note that flows of the peer may be missing here: only its next resync shows which.
     pub(super) fn note_incomplete(&mut self, now_ns: u64) {
         if !self.is_sole() && self.channel.synchrony.set_complete(false) {
             self.tell_synchrony(now_ns);
         }
+    }
+
+    /// Returns true if all flows of the peer are here, as far as is known.
+    pub(super) fn has_all_flows(&self) -> bool {
+        self.channel.synchrony.is_complete && self.channel.missing.count() == 0
     }
 
     pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
@@ -80,7 +92,7 @@ impl Engine {
                 no("it prepares its own flows")
             }
             Some(false) => Ok(()),
-            Some(true) if self.channel.synchrony.is_complete => Ok(()),
+            Some(true) if self.has_all_flows() => Ok(()),
             Some(true) if self.replica.replica().serial().is_none() => self.replica.in_sync(),
             Some(true) if self.channel.missing.count() > 0 => Err(format!(
                 "{} flows are missing",

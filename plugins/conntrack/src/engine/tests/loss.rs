@@ -267,6 +267,21 @@ fn a_backup_is_not_in_sync_until_what_its_kernel_lost_is_back() {
 }
 
 #[test]
+fn a_flow_that_ends_on_both_nodes_at_once_is_missing_for_a_moment_only() {
+    let mut pair = Pair::started();
+    (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let resyncs = pair.nodes[0].engine.counters.resyncs;
+    (0..2).for_each(|at| pair.expire(at, &tcp(3)));
+    pair.nodes[1].hear(pair.now_ns);
+    pair.nodes[1].tell_in_sync();
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    pair.pass_ms(50);
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+    assert_eq!(pair.nodes[0].engine.counters.resyncs, resyncs);
+}
+
+#[test]
 fn what_somebody_changes_on_the_backup_is_put_right() {
     let mut pair = Pair::started();
     (0..5).for_each(|number| pair.traffic(0, &tcp(number)));

@@ -189,6 +189,19 @@ fn what_a_backup_offered_while_its_kernel_dropped_it_comes_back() {
     assert_eq!(faults_after(&happenings), Vec::<String>::new());
 }
 
+#[test]
+fn a_flow_that_changed_while_there_was_no_room_for_it_comes_as_it_is_now() {
+    use Happening as H;
+    let happenings = [
+        H::Burst(32),
+        H::Limit(32),
+        H::Traffic(23, 1),
+        H::Pass(1),
+        H::Traffic(23, 0),
+    ];
+    assert_eq!(faults_after(&happenings), Vec::<String>::new());
+}
+
 /// Number of histories: some hundred, or PROPTEST_CASES.
 fn cases(count: u32) -> ProptestConfig {
     let wanted = std::env::var("PROPTEST_CASES").ok();

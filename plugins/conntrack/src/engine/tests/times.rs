@@ -102,7 +102,8 @@ fn a_connection_that_closes_on_its_new_path_keeps_the_time_of_its_state() {
         }
         pair.pass_ms(10_000);
     }
-    assert_eq!([0, 1].map(|at| alive(&pair, at, &[flow.clone()])), [0, 0]);
+    let flows = [flow];
+    assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [0, 0]);
 }
 
 #[test]
