@@ -73,9 +73,19 @@ impl Engine {
             (How::Expect(true, _), ENOENT) => self.queue_orphan(change),
             (How::Delete | How::DeleteReply | How::Refresh | How::Loosen | How::Expect(..), _) => {}
             _ if change.tries >= TRIES_MAX => self.give_up(now_ns, &change, errno),
-            // A later change of the batch has removed it.
-            _ if self.table.find(self.table.hash(&change.flow)).is_none() => {}
-            (How::Create { exclusive: true }, EEXIST) => self.look_before(change),
+            _ => {
+                // otherwise a later change of the batch has removed it
+                if let Some(slot) = self.table.find(self.table.hash(&change.flow)) {
+                    self.try_another_form(now_ns, slot, change, errno);
+                }
+            }
+        }
+    }
+
+    /// Handles a flow that the kernel refused in this form.
+    fn try_another_form(&mut self, now_ns: u64, slot: u32, change: KernelChange, errno: i32) {
+        match (&change.how, errno) {
+            (How::Create { exclusive: true }, EEXIST) => self.look_before(slot, change),
             (How::Create { .. }, EEXIST) => self.replace(change, How::DeleteReply),
             (How::Create { .. }, EOPNOTSUPP) if change.tries == 0 && !change.flow.is_plain() => {
                 self.replace(change, How::Delete);
@@ -112,12 +122,10 @@ impl Engine {
     }
 
     /// Asks the kernel for its flow first: it has one with this key, or another one with its translated ends.
-    fn look_before(&mut self, mut change: KernelChange) {
+    fn look_before(&mut self, slot: u32, mut change: KernelChange) {
         change.tries += 1;
-        let before = self.table.find(self.table.hash(&change.flow));
-        if let Some(before) = before.map(|slot| self.table.get(slot).unwritten()) {
-            self.question(change, before, None);
-        }
+        let before = self.table.get(slot).unwritten();
+        self.question(change, before, None);
     }
 
     pub(super) fn without(&mut self, mut change: KernelChange, unwanted: u16) {

@@ -87,15 +87,12 @@ impl Engine {
         if self.channel.comparisons.running.is_some() {
             return Err("a comparison is already running");
         }
-        self.channel.comparisons.running = Some(Comparison::new(FLOWS_MAX, selection));
-        self.look(now_ns);
+        self.look(now_ns, Comparison::new(FLOWS_MAX, selection));
         Ok(())
     }
 
-    fn look(&mut self, now_ns: u64) {
-        let Some(comparison) = &mut self.channel.comparisons.running else {
-            return;
-        };
+    /// Begins the next pass of a comparison.
+    fn look(&mut self, now_ns: u64, mut comparison: Comparison) {
         // a late answer to an earlier pass must not count for this one
         let looks = &mut self.channel.comparisons.looks;
         *looks = looks.wrapping_add(1);
@@ -105,6 +102,7 @@ impl Engine {
         comparison.there.clear();
         (comparison.own_ended, comparison.peer_ended) = (false, false);
         let id = comparison.id;
+        self.channel.comparisons.running = Some(comparison);
         self.push_message(now_ns, &Message::Compare { id });
         self.walks.request(Due::Compare);
     }
@@ -167,7 +165,7 @@ impl Engine {
         {
             self.stop_walk_if(|work| work == Work::Compare);
             self.walks.cancel(Due::Compare);
-            self.end_comparison(Err(Fault::TooMany));
+            self.end_comparison(Fault::TooMany);
         }
     }
 
@@ -224,25 +222,24 @@ impl Engine {
     }
 
     fn conclude(&mut self, now_ns: u64) {
-        let Some(comparison) = &mut self.channel.comparisons.running else {
+        let running = &mut self.channel.comparisons.running;
+        let Some(mut comparison) = running.take_if(|it| it.own_ended && it.peer_ended) else {
             return;
         };
-        if !comparison.own_ended || !comparison.peer_ended {
-            return;
-        }
         comparison.suspect();
         let equal = comparison.suspects.as_ref().is_none_or(HashMap::is_empty);
         // a pass that finds differences is followed by one that can name them
         if !equal && comparison.look < LOOKS {
-            return self.look(now_ns);
+            return self.look(now_ns, comparison);
         }
         let rows = comparison.rows();
-        self.end_comparison(Ok(rows));
+        self.actions.push_back(Action::Compared(Ok(rows)));
     }
 
-    pub(super) fn end_comparison(&mut self, rows: Result<Rows, Fault>) {
+    /// Ends a comparison, if there is one, without a result.
+    pub(super) fn end_comparison(&mut self, fault: Fault) {
         if self.channel.comparisons.running.take().is_some() {
-            self.actions.push_back(Action::Compared(rows));
+            self.actions.push_back(Action::Compared(Err(fault)));
         }
     }
 }

@@ -44,7 +44,14 @@ impl Engine {
             Message::Alive(hashes) => {
                 wire::hashes(hashes).for_each(|hash| self.handle_unchanged(now_ns, hash))
             }
-            Message::Resynced { number, .. } => self.handle_resynced(now_ns, number),
+            Message::Resynced { number, .. } => {
+                // else it began before this node listened
+                if number == peer.resync && std::mem::take(&mut peer.resync_begun) {
+                    peer.has_resynced = true;
+                    let answered_serial = peer.answered_serial;
+                    self.handle_resynced(now_ns, answered_serial);
+                }
+            }
             Message::Missing(hashes) => self.resend(now_ns, wire::hashes(hashes)),
             Message::Expect { yes, request } => self.expect_here(yes, request),
             Message::Addresses(addresses) => self.addresses.set_dynamic_there(addresses),

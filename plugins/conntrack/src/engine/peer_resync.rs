@@ -12,17 +12,11 @@ impl Engine {
     }
 
     /// Handles the end of the peer's resync: it has reported all flows that it carries.
-    pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8) {
-        let Some(peer) = &mut self.peer else { return };
-        if number != peer.resync || !std::mem::take(&mut peer.resync_begun) {
-            return; // it began before this node listened
-        }
-        peer.has_resynced = true;
+    pub(super) fn handle_resynced(&mut self, now_ns: u64, answered_serial: u32) {
         // every master that comes has come
         self.retry_orphans();
-        let Some(peer) = &self.peer else { return };
-        if Some(peer.answered_serial) != self.replica.replica().serial() {
-            return; // or before the peer knew this node's present role: another one follows
+        if Some(answered_serial) != self.replica.replica().serial() {
+            return; // it began before the peer knew this node's present role: another one follows
         }
         let carries = self.informs_peer(now_ns);
         if !carries {

@@ -34,7 +34,7 @@ impl Engine {
     /// Handles the loss of the channel. The peer's flows stay: they may be needed now.
     pub fn handle_down(&mut self, now_ns: u64) {
         self.forget_dropped_flows();
-        self.end_comparison(Err(Fault::Gone));
+        self.end_comparison(Fault::Gone);
         self.table.disconnect();
         let was_active = self.peer_is_active();
         self.replica.handle_down();
@@ -187,12 +187,11 @@ impl Engine {
             .for_each(|hash| self.request_flow(now_ns, hash));
     }
 
-    /// Handles the peer's roles, or its report that everything was sent under its earlier ones.
-    pub(super) fn handle_peer_role(&mut self, now_ns: u64, active: bool) {
-        let Some(peer) = &mut self.peer else { return };
-        let is_first = peer.active.is_none();
-        let ended = peer.active == Some(true) && !active;
-        peer.active = Some(active);
+    /// Handles the peer's roles, or its report that everything was sent under its earlier ones. `before` is None if
+    /// these are its first ones.
+    pub(super) fn handle_peer_role(&mut self, now_ns: u64, before: Option<bool>, active: bool) {
+        let is_first = before.is_none();
+        let ended = before == Some(true) && !active;
         self.addresses.peer_address_flows.changed_ns = now_ns;
         if !active {
             self.end_renewal();

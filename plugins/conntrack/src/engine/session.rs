@@ -63,7 +63,8 @@ impl Engine {
             if peer.active.is_none() || peer.serial != serial {
                 peer.serial = serial;
                 let active = !groups.is_empty();
-                self.handle_peer_role(now_ns, active);
+                let before = peer.active.replace(active);
+                self.handle_peer_role(now_ns, before, active);
             }
         }
         self.tell_synchrony(now_ns);
