@@ -29,6 +29,7 @@ pub mod pair;
 pub mod printed;
 pub mod probe;
 pub mod random;
+pub mod recipe;
 pub mod router;
 pub mod rsync;
 #[allow(unsafe_code)]

@@ -2,27 +2,20 @@
 //! Kernel of the machines, chosen by tests/kernel/choose.sh, and the messages if one does not start.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::Instant;
 
 use crate::Result;
-use crate::lab::skipped;
-
-/// Exit code of a script if there is no kernel at all.
-const NONE: i32 = 2;
+use crate::recipe::Recipe;
 
 /// Messages after which a kernel never starts.
 const FATAL: [&str; 2] = ["Kernel panic", AMX];
 /// Message of a kernel that does not know the size of a process's registers on processors with AMX.
 const AMX: &str = "ptrace set fp regs failed";
 
-type Chosen = std::result::Result<String, (Option<i32>, String)>;
-
 /// Returns the kernel that all machines boot by default.
 pub fn chosen() -> Result<&'static Path> {
-    static CHOSEN: OnceLock<Chosen> = OnceLock::new();
-    of_script(CHOSEN.get_or_init(|| choose("choose.sh"))).map(Path::new)
+    static CHOSEN: Recipe = Recipe::new("kernel/choose.sh");
+    CHOSEN.ask().map(Path::new)
 }
 
 /// Debian's kernel, and the program that serves its files.
@@ -33,37 +26,13 @@ pub struct Stock {
 }
 
 pub fn stock() -> Result<Stock> {
-    static CHOSEN: OnceLock<Chosen> = OnceLock::new();
-    let text = of_script(CHOSEN.get_or_init(|| choose("stock.sh")))?;
-    let (dir, virtiofsd) = text.split_once('\n').ok_or("stock.sh prints two lines")?;
+    static STOCK: Recipe = Recipe::new("kernel/stock.sh");
+    let printed = STOCK.ask()?.split_once('\n');
+    let (dir, virtiofsd) = printed.ok_or("stock.sh prints two lines")?;
     Ok(Stock {
         dir: dir.into(),
         virtiofsd: virtiofsd.into(),
     })
-}
-
-fn of_script(chosen: &'static Chosen) -> Result<&'static str> {
-    match chosen {
-        Ok(text) => Ok(text),
-        Err((Some(NONE), why)) => Err(skipped(why)),
-        Err((_, why)) => Err(why.clone().into()),
-    }
-}
-
-fn choose(script: &str) -> Chosen {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("kernel")
-        .join(script);
-    let output = Command::new("sh")
-        .arg(&script)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| (None, format!("{}: {error}", script.display())))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    match output.status.code() {
-        Some(0) => Ok(text(&output.stdout)),
-        code => Err((code, text(&output.stderr))),
-    }
 }
 
 /// Output of a booting machine, and the time of its last part.
