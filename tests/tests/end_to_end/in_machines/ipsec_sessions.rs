@@ -2,8 +2,10 @@
 //! Far ends whose IKE sessions follow: none of them notices that the router died, neither by DPD nor by a rekeying, and
 //! each keeps its virtual address.
 
+mod far_end;
 mod faults;
 mod kinds;
+mod libreswan;
 mod road;
 mod strangers;
 

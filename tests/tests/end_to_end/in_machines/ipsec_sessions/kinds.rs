@@ -9,6 +9,7 @@ use spared_tests::lab::scenario;
 use spared_tests::machine::{Machine, STEP};
 use spared_tests::random::number;
 
+use super::far_end::FarDaemon;
 use super::faults::move_at_random;
 use super::road::{LIMIT, PSK, Road, Setup, client, conf, road};
 
@@ -175,6 +176,7 @@ fn all_kinds(lines: &str, child: &str) -> Setup {
         plugins: "pem pkcs1 pkcs8 x509 pubkey eap-mschapv2 eap-tls".to_owned(),
         has_ha: true,
         router: conf(&router.concat(), &secret),
+        far_daemon: FarDaemon::Charon,
         far: conf(&far.concat(), &secret),
         sessions,
         // a transport child has no policy for forwarding
@@ -234,6 +236,7 @@ fn site() -> Setup {
         plugins: String::new(),
         has_ha: true,
         router: conf(&router, ""),
+        far_daemon: FarDaemon::Charon,
         far: conf(&far, ""),
         sessions: vec![("site".to_owned(), vec!["site".to_owned()])],
         policies: 3,

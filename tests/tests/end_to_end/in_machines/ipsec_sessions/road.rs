@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::ipsec::{Charon, Family, PLUGINS, SECRET, Tunnelled, asking, services};
+use spared_tests::ipsec::{Charon, Family, PLUGINS, Pluto, SECRET, Tunnelled, asking, services};
 use spared_tests::lab::Lab;
 use spared_tests::machine::STEP;
 use spared_tests::router::Plan;
+
+use super::far_end::{FarDaemon, FarEnd};
 
 pub const LIMIT: Duration = Duration::from_secs(40);
 /// Reqids of the SAs that the plugin installs. The kernel's own for a policy that leads to none has a greater one.
@@ -26,10 +28,12 @@ pub struct Setup {
     /// Further plugins of both charons, and sections of their plugins at the router.
     pub plugins: String,
     pub has_ha: bool,
-    /// Files swanctl.conf.
+    /// File swanctl.conf.
     pub router: String,
+    pub far_daemon: FarDaemon,
+    /// File swanctl.conf, or connections of ipsec.conf.
     pub far: String,
-    /// Connections of the far side that it initiates, with their children.
+    /// Connections of the far side that it initiates, with their children. With pluto, a child is a connection.
     pub sessions: Vec<(String, Vec<String>)>,
     /// Policies of all children.
     pub policies: u64,
@@ -52,6 +56,7 @@ impl Setup {
             plugins: String::new(),
             has_ha: true,
             router: conf(&road(), ""),
+            far_daemon: FarDaemon::Charon,
             far: conf(&far, ""),
             sessions: names.iter().map(session).collect(),
             policies: POLICIES * names.len() as u64,
@@ -127,7 +132,8 @@ pub fn conf(connections: &str, secrets: &str) -> String {
 pub struct Road<'l> {
     pub tunnelled: Tunnelled<'l>,
     pub setup: Setup,
-    far_pid: u32,
+    /// Process of a far charon.
+    far_pid: Option<u32>,
 }
 
 impl<'l> Road<'l> {
@@ -157,8 +163,17 @@ impl<'l> Road<'l> {
         prepare(&tunnelled)?;
         let plan = plan(&tunnelled, &setup)?;
         let active = tunnelled.start_spared(&plan)?;
-        fs::write(tunnelled.far.dir.join("charon.conf"), setup.load() + "\n")?;
-        let far_pid = Charon::start_with(&tunnelled.far, &setup.far)?.pid;
+        let far = &tunnelled.far;
+        let far_pid = match setup.far_daemon {
+            FarDaemon::Charon => {
+                fs::write(far.dir.join("charon.conf"), setup.load() + "\n")?;
+                Some(Charon::start_with(far, &setup.far)?.pid)
+            }
+            FarDaemon::Pluto => {
+                Pluto::start(far, &setup.far)?;
+                None
+            }
+        };
         let road = Self {
             tunnelled,
             setup,
@@ -167,10 +182,11 @@ impl<'l> Road<'l> {
         Ok((road, active))
     }
 
-    pub fn far(&self) -> Charon<'_> {
-        Charon {
-            machine: &self.tunnelled.far,
-            pid: self.far_pid,
+    pub fn far(&self) -> FarEnd<'_> {
+        let machine = &self.tunnelled.far;
+        match self.far_pid {
+            Some(pid) => FarEnd::Charon(Charon { machine, pid }),
+            None => FarEnd::Pluto(Pluto { machine }),
         }
     }
 
@@ -195,7 +211,7 @@ impl<'l> Road<'l> {
     /// Calls until the router's charon is there.
     pub fn initiate(&self, child: &str) -> Result<()> {
         let far = self.far();
-        if poll(LIMIT, STEP, || far.initiate_child(child).is_ok()) {
+        if poll(LIMIT, STEP, || far.initiate(child).is_ok()) {
             return Ok(());
         }
         Err(format!("{child} is not let in\n{}", self.far_log()).into())
@@ -206,12 +222,9 @@ impl<'l> Road<'l> {
         Charon::of_service(&self.tunnelled.routers[router])?.initiate_child(child)
     }
 
-    /// IKE SAs of the far ends: connection, number, and both SPIs.
+    /// IKE SAs of the far ends.
     pub fn sessions(&self) -> Result<BTreeSet<String>> {
-        let listed = self.far().list_sas()?;
-        let lines = listed.lines();
-        let lines = lines.filter(|it| it.contains("ESTABLISHED, IKEv2"));
-        Ok(lines.map(|it| it.replace('*', "")).collect())
+        self.far().sessions()
     }
 
     /// Virtual addresses of the far ends.
@@ -259,35 +272,47 @@ impl<'l> Road<'l> {
         let old = self.sessions()?;
         for (name, children) in &self.setup.sessions {
             for child in children {
-                self.far().swanctl(&format!("--rekey --child {child}"))?;
+                self.far().rekey_child(child)?;
             }
-            self.far().swanctl(&format!("--rekey --ike {name}"))?;
+            self.far().rekey_ike(name)?;
         }
-        let count = self.setup.children();
-        let mut listed = String::new();
+        self.wait_rekeyed(&old)
+    }
+
+    /// Rekeys every child and every session of a router's connection and of its child of that name, begun by the router.
+    pub fn router_rekeys(&self, router: usize, connection: &str) -> Result<()> {
+        let old = self.sessions()?;
+        let charon = Charon::of_service(&self.tunnelled.routers[router])?;
+        charon.swanctl(&format!("--rekey --child {connection}"))?;
+        charon.swanctl(&format!("--rekey --ike {connection}"))?;
+        self.wait_rekeyed(&old)
+    }
+
+    /// Waits until the far ends have all children, and new sessions in place of all old ones.
+    fn wait_rekeyed(&self, old: &BTreeSet<String>) -> Result<()> {
+        let (far, count) = (self.far(), self.setup.children());
+        let mut sessions = BTreeSet::new();
         let all = || {
-            listed = self.far().list_sas().unwrap_or_default();
+            sessions = far.sessions().unwrap_or_default();
             // a far end that still waits for an answer begins later
-            let is_new = self.sessions().is_ok_and(|it| it.is_disjoint(&old));
-            is_new
-                && listed.matches("INSTALLED").count() == count
-                && listed.matches("ESTABLISHED, IKEv2").count() == self.setup.sessions.len()
+            sessions.is_disjoint(old)
+                && sessions.len() == self.setup.sessions.len()
+                && far.children().is_ok_and(|it| it == count)
         };
         if poll(LIMIT, STEP, all) {
             return Ok(());
         }
-        Err(format!("after rekeyings:\n{listed}").into())
+        Err(format!("after rekeyings: {sessions:?}\n{}", self.far_log()).into())
     }
 
     /// Fails if a far end has established a session again.
     pub fn assert_none_noticed(&self) {
-        let log = self.far_log();
-        let established = log.matches(" established between ").count();
-        assert_eq!(established, self.setup.sessions.len(), "{log}");
+        let established = self.far().established();
+        assert_eq!(established, self.setup.sessions.len(), "{}", self.far_log());
     }
 
     pub fn far_log(&self) -> String {
-        fs::read_to_string(self.tunnelled.far.log_of("charon-ike")).unwrap_or_default()
+        self.far().log()
     }
 
     /// Boots a router that died, and starts spared on it.
