@@ -208,7 +208,7 @@ impl Lab {
             .filter(|path| path.extension().is_some_and(|is| is == "log"))
         {
             let lines = fs::read_to_string(path).unwrap_or_default();
-            let skip = lines.lines().count().saturating_sub(60);
+            let skip = lines.lines().count().saturating_sub(150);
             text += &format!("--- {}\n", path.display());
             for line in lines.lines().skip(skip) {
                 text += line;

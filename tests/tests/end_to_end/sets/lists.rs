@@ -182,7 +182,7 @@ fn play(lab: &Lab, seed: u64, steps: usize, count: usize) -> Result<()> {
     });
     let last = done? + 1;
     if !wrong.is_empty() {
-        return Err(format!("{wrong:#?}\n{}", events(&sets)?).into());
+        return Err(format!("{wrong:#?}\n{}\n{}", events(&sets)?, lab.logs()).into());
     }
     replace_on_both(&mut sets, last, count)
 }
