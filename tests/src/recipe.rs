@@ -11,7 +11,7 @@ use crate::lab::skipped;
 /// Exit code of a script if there is nothing.
 const NONE: i32 = 2;
 
-/// What a script printed, or its exit code and its message.
+/// Output of a script, or its exit code and its message.
 type Place = std::result::Result<String, (Option<i32>, String)>;
 
 /// A script of tests/, which is run once.

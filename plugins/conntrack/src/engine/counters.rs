@@ -19,6 +19,8 @@ pub struct Counters {
     /// Flows that the peer requested, since its kernel lacks them.
     pub lost_there: u64,
     rate: Rate,
+    /// Time of the next work that is done once a second.
+    next_second_ns: u64,
 }
 
 /// Events of the kernel here, and flows that are not replicated.
@@ -96,6 +98,15 @@ impl Counters {
     /// Returns the numbers of sent flows and deletions, and of applied changes, per second.
     pub fn rates(&self) -> (u64, u64) {
         self.rate.per_s
+    }
+
+    /// Returns true if a second has passed since it last did.
+    pub fn take_second(&mut self, now_ns: u64) -> bool {
+        let is_over = now_ns >= self.next_second_ns;
+        if is_over {
+            self.next_second_ns = now_ns.saturating_add(SECOND_NS);
+        }
+        is_over
     }
 
     /// Computes the rates; called once a second, and for a query.

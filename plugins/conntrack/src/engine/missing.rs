@@ -13,7 +13,7 @@ const REFUSED_MAX: usize = 4096;
 pub(super) struct Missing {
     known: HashSet<u64>,
     more: u64,
-    /// Those from before the peer's resync that is under way: its end shows which of them there are still.
+    /// Missing since before the peer's resync that is under way: its end shows which of them there are still.
     earlier: HashSet<u64>,
     more_earlier: u64,
     /// Flows that the kernel here refuses in every form: they do not count.

@@ -264,14 +264,10 @@ pub struct Engine {
     table: Table,
     walks: WalkQueue,
     renewal: CopyRenewal,
-    /// Lifetime of a copy here without a report in s, by the last peer's latest resync.
-    lease_here_s: u32,
     full: FullTable,
     reports: Reports,
     addresses: Addresses,
     listing: Option<Listing>,
-    /// Time of the next work that is done once a second.
-    next_second_ns: u64,
     actions: VecDeque<Action>,
     pub counters: Counters,
 }
@@ -290,12 +286,10 @@ impl Engine {
             table: Table::new(own_key),
             walks: WalkQueue::default(),
             renewal: CopyRenewal::default(),
-            lease_here_s: 0,
             full: FullTable::default(),
             reports: Reports::default(),
             addresses: Addresses::default(),
             listing: None,
-            next_second_ns: 0,
             actions: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -388,10 +382,9 @@ impl Engine {
 
     /// Does what is due once a second, however many messages are sent meanwhile.
     fn do_each_second(&mut self, now_ns: u64) {
-        if now_ns < self.next_second_ns {
+        if !self.counters.take_second(now_ns) {
             return;
         }
-        self.next_second_ns = now_ns.saturating_add(SECOND_NS);
         self.counters.measure(now_ns);
         self.tell_synchrony(now_ns);
         self.warn_of_full_table(now_ns);

@@ -251,7 +251,9 @@ impl Engine {
     fn copy_time_s(&self, flow: &Flow) -> u32 {
         let left_s = flow.timeout_s.unwrap_or(0);
         match flow.status & status::FIXED_TIMEOUT {
-            0 => left_s.saturating_sub(self.apart_s()).max(self.lease_here_s),
+            0 => left_s
+                .saturating_sub(self.apart_s())
+                .max(self.renewal.lease_s()),
             _ => left_s,
         }
     }

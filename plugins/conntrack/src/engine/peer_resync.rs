@@ -8,7 +8,7 @@ impl Engine {
     pub(super) fn begin_peer_resync(&mut self, lease_s: u32) {
         self.channel.missing.begin_resync();
         self.table.begin_round();
-        self.lease_here_s = lease_s;
+        self.renewal.set_lease(lease_s);
     }
 
     /// Handles the end of the peer's resync: it has reported all flows that it carries.

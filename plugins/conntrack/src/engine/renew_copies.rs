@@ -16,6 +16,8 @@ const RENEWAL_NS: u64 = 3600 * SECOND_NS;
 pub(super) struct CopyRenewal {
     next_ns: u64,
     until_ns: u64,
+    /// Lifetime of a copy here without a report in s, by the last peer's latest resync.
+    lease_s: u32,
 }
 
 impl CopyRenewal {
@@ -32,6 +34,14 @@ impl CopyRenewal {
 
     fn end(&mut self) {
         self.until_ns = 0;
+    }
+
+    pub fn set_lease(&mut self, lease_s: u32) {
+        self.lease_s = lease_s;
+    }
+
+    pub fn lease_s(&self) -> u32 {
+        self.lease_s
     }
 }
 
@@ -90,7 +100,7 @@ impl Engine {
         if flow.status & status::FIXED_TIMEOUT != 0 {
             return;
         }
-        let full_s = full_s.max(self.lease_here_s);
+        let full_s = full_s.max(self.renewal.lease_s);
         if left_s < full_s {
             entry.peer_s = now_s.saturating_add(full_s);
             self.write(How::Refresh, flow.clone(), full_s);

@@ -28,7 +28,7 @@ impl Engine {
         }
         let wanted_s = self.full_s(&flow);
         // A time longer than the lease may come from a rule of the administrator: it is not shortened.
-        let wanted_s = if left_s > self.lease_here_s {
+        let wanted_s = if left_s > self.renewal.lease_s() {
             left_s.max(wanted_s)
         } else {
             wanted_s
