@@ -2,9 +2,12 @@
 //! Reads and writes of the plugin sets in a kernel, in a namespace of its own. It is a program of its own, as two
 //! plugins do not fit into one.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use spared_sets::codec::Handles;
+use spared_netlink::constants::{NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTABLES, NFT_MSG_NEWGEN};
+use spared_netlink::{Monitor, Requests, Transactions};
+use spared_sets::codec::{self, Handles};
 use spared_sets::element::{Element, Family, Key, Life, SetName, Shape};
 use spared_sets::error::Hindrance;
 use spared_sets::kernel::{Event, Found, Kernel};
@@ -56,6 +59,51 @@ fn with_sets(
         })
     });
     result.expect("the kernel does as told");
+}
+
+/// The kernel's generation.
+fn generation(requests: &mut Requests) -> Result<Option<u32>> {
+    let mut found = None;
+    requests.dump(codec::get_generation(), |_, payload| {
+        found = codec::generation(payload).or(found);
+    })?;
+    Ok(found)
+}
+
+#[test]
+fn what_the_present_generation_has_changed_is_told_once_it_was_waited_for() {
+    const ELEMENTS: u32 = 60_000;
+    const NEWGEN: u16 = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
+    with_sets("set a { type ipv4_addr; }", &["a"], |namespace, _| {
+        let mut turns = Transactions::open()?;
+        let mut monitor = Monitor::netfilter_of_others(NFNLGRP_NFTABLES, turns.port())?;
+        let mut requests = Requests::open_netfilter()?;
+        let before = generation(&mut requests)?;
+        let all = (0..ELEMENTS).map(|it| Ipv4Addr::from(0x0a00_0000 + it).to_string());
+        let all: Vec<String> = all.collect();
+        let text = format!("add element FAMILY t a {{ {} }}", all.join(", "));
+        std::thread::scope(|scope| {
+            let loads = scope.spawn(|| nft(namespace, &text).map_err(|error| error.to_string()));
+            let begun = Instant::now();
+            while generation(&mut requests)? == before && begun.elapsed() < LIMIT {}
+            turns.wait_for_others()?;
+            let mut is_told = false;
+            loop {
+                let mut count = 0;
+                let read = monitor.read_raw(|header, _| {
+                    count += 1;
+                    is_told |= header.kind == NEWGEN;
+                })?;
+                // more than there is room for is told as well
+                is_told |= read.is_err();
+                if is_told || count == 0 {
+                    break;
+                }
+            }
+            assert!(is_told, "its notifications were not sent yet");
+            Ok(loads.join().expect("a thread")?)
+        })
+    });
 }
 
 /// Everything that a set has.

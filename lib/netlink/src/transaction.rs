@@ -20,6 +20,9 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
 const NLMSG_ERROR: u16 = 2;
 
+/// Content of the messages around a transaction (`struct nfgenmsg`).
+const MARK: [u8; 4] = [0, 0, 0, NFNL_SUBSYS_NFTABLES as u8];
+
 /// Error code (ERESTART) of a transaction for an outdated generation.
 pub const OUTDATED: i32 = 85;
 
@@ -75,7 +78,6 @@ impl Transactions {
         generation: Option<u32>,
         changes: impl Iterator<Item = (u16, u16, &'m [u8])>,
     ) -> io::Result<Vec<(usize, i32)>> {
-        const MARK: [u8; 4] = [0, 0, 0, NFNL_SUBSYS_NFTABLES as u8];
         let begin = self.sequence.wrapping_add(1);
         let mut batch = Vec::new();
         let mut head = MARK.to_vec();
@@ -124,6 +126,21 @@ impl Transactions {
             Some((_, errno)) => Err(io::Error::from_raw_os_error(*errno)),
             None => Ok(()),
         }
+    }
+
+    /// Waits for the transaction of another program that the kernel is committing: it has the next generation before its
+    /// notifications are sent.
+    ///
+    /// # Errors
+    /// The socket does not send.
+    pub fn wait_for_others(&mut self) -> io::Result<()> {
+        // an empty transaction changes nothing, and waits for its turn before `send` returns
+        let mut batch = Vec::new();
+        for kind in [NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END] {
+            self.sequence = self.sequence.wrapping_add(1);
+            append(&mut batch, kind, 0, self.sequence, &MARK);
+        }
+        self.socket.send(&batch, Msg::empty()).map(drop)
     }
 
     /// Reads the refusals. The kernel answered before `send` returned, so nothing here waits.

@@ -62,13 +62,16 @@ impl Kernel {
     pub fn open(sets: Vec<SetName>, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         let transactions = Transactions::open()?;
         let monitor = Monitor::netfilter_of_others(NFNLGRP_NFTABLES, transactions.port())?;
+        let mut ear = Ear {
+            generation: None,
+            monitor,
+            early: Vec::new(),
+            turns: Transactions::open()?,
+        };
+        ear.generation = ear.present_generation();
         Ok(Self {
             infos: vec![None; sets.len()],
-            ear: Ear {
-                generation: reader::generation(&mut Requests::open_netfilter()?),
-                monitor,
-                early: Vec::new(),
-            },
+            ear,
             reader: Reader::start(sets.clone(), wake)?,
             transactions,
             sets,
@@ -160,6 +163,8 @@ struct Ear {
     generation: Option<u32>,
     /// Notifications that were read while a list was written.
     early: Vec<Event>,
+    /// Socket that waits for others' transactions, and has none itself.
+    turns: Transactions,
 }
 
 /// Knowledge immediately before a list is written.
@@ -173,6 +178,15 @@ pub struct Look {
 }
 
 impl Ear {
+    /// The kernel's generation, of which all notifications have been sent when this returns: a transaction has it before
+    /// they are, and a list would be written over one of which nothing was heard.
+    fn present_generation(&mut self) -> Option<u32> {
+        let found = Requests::open_netfilter().ok();
+        let found = found.and_then(|mut it| reader::generation(&mut it));
+        let waited = self.turns.wait_for_others();
+        found.filter(|_| waited.is_ok())
+    }
+
     fn hear(&mut self, sets: &[SetName], infos: &[Option<SetInfo>]) -> io::Result<Vec<Event>> {
         let mut events = Vec::new();
         let read = self.monitor.read_raw(|header, payload| {
@@ -195,7 +209,7 @@ impl Ear {
     /// Handles the loss of notifications. Those up to the present generation are dropped, because readings show their
     /// changes.
     fn recover(&mut self) -> io::Result<Vec<Event>> {
-        let generation = reader::generation(&mut Requests::open_netfilter()?);
+        let generation = self.present_generation();
         for _ in 0..DRAINS_MAX {
             let mut count = 0;
             let _ = self.monitor.read_raw(|_, _| count += 1)?;
@@ -210,8 +224,7 @@ impl Ear {
 
     fn look(&mut self, sets: &[SetName], infos: &[Option<SetInfo>]) -> Look {
         if self.generation.is_none() {
-            let requests = Requests::open_netfilter();
-            self.generation = requests.ok().and_then(|mut it| reader::generation(&mut it));
+            self.generation = self.present_generation();
         }
         let heard = self.hear(sets, infos);
         self.early.extend(heard.unwrap_or_default());
