@@ -71,7 +71,7 @@ impl Missing {
         self.refused.contains(&hash)
     }
 
-    /// Begins to count anew when a resync of the peer begins, which names all flows.
+    /// Begins a new count when a resync of the peer begins, which names all flows.
     pub(super) fn begin_resync(&mut self) {
         for hash in self.known.drain() {
             if self.earlier.len() < KNOWN_MAX {

@@ -71,7 +71,7 @@ const PRIORITY: i32 = -450;
 /// Two of the kernel's 65536 queues that no known program uses.
 pub const FORWARDED_QUEUE: u16 = 20563;
 pub const SENT_QUEUE: u16 = 20564;
-/// Mark of released packets of the second queue.
+/// Mark of released packets of the second queue, and of the socket to charon.
 pub const MARK: u32 = 0x7370_6172;
 /// Largest number of elements in a message, whose list must be below 64 KiB.
 const CHUNK: usize = 1000;
@@ -192,7 +192,8 @@ pub fn remove() -> Changes {
     remove_table(TABLE)
 }
 
-fn remove_table(name: &str) -> Changes {
+/// Changes that remove a table, whether it exists or not.
+pub(super) fn remove_table(name: &str) -> Changes {
     let table = || named(&[(NFTA_TABLE_NAME, name)]);
     vec![(NFT_MSG_NEWTABLE, table()), (NFT_MSG_DELTABLE, table())]
 }

@@ -26,7 +26,7 @@ use super::expression::{
     base_chain, for_unmarked_socket, meta, named, payload, rule, sent_by_others_than, udp_between,
     verdict,
 };
-use super::hold::{Changes, MARK};
+use super::hold::{Changes, MARK, remove_table};
 
 const TABLE: &str = "spared-ipsec-ha";
 const OUTPUT: &str = "output";
@@ -58,7 +58,7 @@ pub struct Ends {
 /// Returns the transaction that puts the table where none is.
 pub fn put(chains: Chains, ends: Ends) -> Changes {
     let Ends { port, plugin, user } = ends;
-    let mut changes = vec![(NFT_MSG_NEWTABLE, table())];
+    let mut changes = vec![(NFT_MSG_NEWTABLE, named(&[(NFTA_TABLE_NAME, TABLE)]))];
     add_chain(&mut changes, OUTPUT, NF_INET_LOCAL_OUT, |out| {
         to_port(out, &[LOOPBACK], port);
         sent_by_others_than(out, &[ROOT, user]);
@@ -96,17 +96,13 @@ fn to_port(out: &mut Vec<u8>, destination: &[u8], port: u16) {
     udp_between(out, false, port);
 }
 
-/// Returns the transaction that removes the table.
+/// Returns the transaction that removes the table, whether it exists or not.
 pub fn remove() -> Changes {
-    vec![(NFT_MSG_NEWTABLE, table()), (NFT_MSG_DELTABLE, table())]
+    remove_table(TABLE)
 }
 
 /// Request for the rules of the table: none if it is not there.
 pub fn get_rules() -> Message {
     let kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
     Message::dump(kind, &named(&[(NFTA_RULE_TABLE, TABLE)]))
-}
-
-fn table() -> Vec<u8> {
-    named(&[(NFTA_TABLE_NAME, TABLE)])
 }

@@ -249,7 +249,8 @@ impl Engine {
         self.ask_ha();
     }
 
-    /// Asks charon whether its plugin listens, by an order that changes nothing.
+    /// Asks charon whether its plugin listens, by an order: not to answer while it gets sessions, or to go on if it is older
+    /// than this run.
     fn ask_ha(&mut self) {
         let feed = &self.ike.feed;
         let answers = feed.charon.is_older && feed.quiet == Quiet::No;
@@ -286,7 +287,6 @@ impl Engine {
             self.update_quiet(now_ns);
             return self.feed_next(now_ns);
         }
-        self.abort_batch(now_ns);
         let feed = &mut self.ike.feed;
         let had = !matches!(feed.stage, Stage::Idle);
         feed.stop(Stage::Idle);

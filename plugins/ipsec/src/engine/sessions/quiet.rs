@@ -32,7 +32,7 @@ impl Engine {
         match feed.stage {
             Stage::Done if feed.charon.is_there => self.order_quiet(),
             Stage::Idle | Stage::Done => {}
-            // charon was not told to answer yet
+            // it answers nothing before it has its sessions
             Stage::Asked { .. } | Stage::Loading { .. } => feed.quiet = Quiet::Yes,
             Stage::Feeding => {
                 feed.quiet = Quiet::Pausing;
