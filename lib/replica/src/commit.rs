@@ -251,8 +251,14 @@ impl<S: Store> Replica<S> {
             // the snapshot brings all records
             return CommitVerdict::Drop;
         }
-        if received.has(commit::PART) || !table.expects_list(received) {
+        if table.is_made_for_another_list(received) {
+            return CommitVerdict::Drop;
+        }
+        if !table.expects_list(received) {
             return CommitVerdict::Take;
+        }
+        if received.has(commit::PART) {
+            return CommitVerdict::Wait;
         }
         // the peer does not know this node's list: records outside the digest may differ
         let is_blind =
@@ -288,7 +294,10 @@ impl<S: Store> Replica<S> {
         let acked = self.outbox.acked;
         let table = &mut self.tables[index];
         if table.role.is_decider {
-            table.conflicts.count();
+            // an offer of equal records costs nothing
+            if !tokens.is_empty() {
+                table.conflicts.count();
+            }
             table.transfer.uncommitted = true;
             return;
         }
@@ -428,6 +437,14 @@ impl<S: Store> TableState<S> {
     /// True if a state is a list: the decider's always is, the follower's only if it replaced another.
     fn expects_list(&self, received: &ReceivedCommit) -> bool {
         received.has(commit::REPLACED) || (self.transfer.is_list && !self.role.is_decider)
+    }
+
+    /// True if a follower's single records do not refer to this decider's list: they are an offer that began before this
+    /// node knew of its list, or come from a node that still waits for it.
+    fn is_made_for_another_list(&self, received: &ReceivedCommit) -> bool {
+        let is_early = matches!(self.pair.phase, Phase::AwaitingOffer | Phase::BeginDue);
+        let is_early = is_early || received.has(commit::ASKING);
+        self.role.is_decider && self.transfer.is_list && !received.has(commit::REPLACED) && is_early
     }
 
     /// Notes that the peer's records are in force.
