@@ -20,6 +20,9 @@ use reader::Reader;
 /// Maximum number of times that the socket is emptied after an overrun, because others may keep filling it.
 const DRAINS_MAX: usize = 1_000;
 
+/// Maximum number of times that this is done, as transactions may end meanwhile. The generation is then not known.
+const RECOVERIES_MAX: usize = 3;
+
 /// Piece of a reading.
 #[derive(Debug)]
 pub enum Found {
@@ -109,7 +112,9 @@ impl Kernel {
 
     fn note(&mut self, found: Found) -> Found {
         if let Found::Info(set, info) = &found {
-            if let Some(place) = self.infos.get_mut(*set) {
+            // a kernel that had no time to answer still has the set, whose notifications would be lost without a word
+            let is_known = !matches!(info, Err(Hindrance::Kernel(_)));
+            if let Some(place) = self.infos.get_mut(*set).filter(|_| is_known) {
                 *place = info.as_ref().ok().copied();
             }
         }
@@ -209,7 +214,20 @@ impl Ear {
     /// Handles the loss of notifications. Those up to the present generation are dropped, because readings show their
     /// changes.
     fn recover(&mut self) -> io::Result<Vec<Event>> {
-        let generation = self.present_generation();
+        let mut events = vec![Event::Lost];
+        for _ in 0..RECOVERIES_MAX {
+            let before = self.present_generation();
+            self.drop_notifications()?;
+            // the end of a later transaction may have been dropped, too
+            if before.is_some() && before == self.present_generation() {
+                events.extend(before.map(Event::Generation));
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    fn drop_notifications(&mut self) -> io::Result<()> {
         for _ in 0..DRAINS_MAX {
             let mut count = 0;
             let _ = self.monitor.read_raw(|_, _| count += 1)?;
@@ -217,9 +235,7 @@ impl Ear {
                 break;
             }
         }
-        let mut events = vec![Event::Lost];
-        events.extend(generation.map(Event::Generation));
-        Ok(events)
+        Ok(())
     }
 
     fn look(&mut self, sets: &[SetName], infos: &[Option<SetInfo>]) -> Look {
