@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod kernel;
 mod key;
+mod lists_file;
 pub mod store;
 pub mod wire;
 
@@ -24,6 +25,7 @@ use spared_sdk::{
 use config::Settings;
 use engine::{Action, Engine, Seen};
 use kernel::{Event, Found, Kernel};
+use lists_file::ListsFile;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -32,6 +34,7 @@ const SECOND: u64 = 1_000 * MS;
 pub struct Sets {
     host: Host,
     kernel: Kernel,
+    lists: ListsFile,
     /// True if notifications arrive.
     hears: bool,
 }
@@ -53,12 +56,15 @@ impl Io for Sets {
         host.watch_fd(kernel.fd(), Interest::READ)?;
         let replica = replicated::config(host, tables.iter().map(String::as_str));
         let mut engine = Engine::new(host.now(), settings.clone(), replica, &kernel.boot());
+        let lists = ListsFile::in_folder(host.state_folder());
+        engine.recall_lists(&lists.read());
         if let Some(generation) = kernel.generation() {
             engine.handle_generation(host.now(), generation);
         }
         let io = Self {
             host,
             kernel,
+            lists,
             hears: true,
         };
         Ok((io, engine))
@@ -97,6 +103,7 @@ impl Io for Sets {
                 // handles notifications that arrived meanwhile
                 self.hear(engine, now_ns);
             }
+            Action::KeepLists(names) => self.lists.write(&names),
             Action::Warn(text) => log::warn!("{text}"),
             Action::Event(text) => self.host.event(&text),
         }
@@ -151,7 +158,7 @@ impl Sets {
             log::error!("cannot receive change notifications, reading continues: {error}");
             self.host.unwatch_fd(self.kernel.fd());
             self.hears = false;
-            engine.handle_silence();
+            engine.handle_silence(now_ns);
             Vec::new()
         });
         let heard = !events.is_empty();

@@ -43,6 +43,8 @@ pub enum Action {
     Read(usize),
     /// Writes a batch, to be answered by [`Engine::handle_written`] before any other call.
     Write(Batch),
+    /// Keeps the names of the sets that are filled by lists, for the next worker.
+    KeepLists(BTreeSet<String>),
     Warn(String),
     /// Reports an event, because somebody may ask a week later.
     Event(String),
@@ -73,6 +75,8 @@ pub struct Engine {
     synchrony: Synchrony,
     /// Generation of the kernel up to which all notifications have arrived; None: not known.
     generation: Option<u32>,
+    /// For each set, true if it is kept as one that is filled by lists.
+    kept_lists: Vec<bool>,
     actions: VecDeque<Action>,
     /// Times of the next complete comparison, and of small periodic tasks.
     resync_due_ns: u64,
@@ -99,6 +103,7 @@ impl Engine {
             draining: Draining::default(),
             synchrony: Synchrony::default(),
             generation: None,
+            kept_lists: vec![false; settings.sets.len()],
             actions: VecDeque::new(),
             resync_due_ns: now_ns.saturating_add(settings.resync_ns),
             look_due_ns: now_ns,
@@ -117,6 +122,16 @@ impl Engine {
         let resync_due_ns = now_ns.saturating_add(settings.resync_ns);
         self.resync_due_ns = self.resync_due_ns.min(resync_due_ns);
         self.settings = settings;
+    }
+
+    /// Takes the names that an earlier worker kept ([`Action::KeepLists`]).
+    pub fn recall_lists(&mut self, names: &BTreeSet<String>) {
+        for (set, is_kept) in self.store.all.iter_mut().zip(&mut self.kept_lists) {
+            if names.contains(&set.name.to_string()) {
+                set.take_list();
+                *is_kept = true;
+            }
+        }
     }
 
     /// Sets the store's time to that of the call.
@@ -198,8 +213,9 @@ impl Engine {
     }
 
     /// Notes that no more notifications arrive: only readings show changes.
-    pub fn handle_silence(&mut self) {
-        self.generation = None;
+    pub fn handle_silence(&mut self, now_ns: u64) {
+        // transactions without an end will not get one
+        self.handle_loss(now_ns);
     }
 
     /// Lets the sets take the changes that were held back, once the peer has all of the state before them, so that one

@@ -126,6 +126,17 @@ impl Engine {
         troubles.collect()
     }
 
+    /// Keeps which sets are filled by lists, if that has changed.
+    fn keep_lists(&mut self) {
+        let are_lists = self.store.all.iter().map(Set::is_list);
+        if !are_lists.clone().eq(self.kept_lists.iter().copied()) {
+            self.kept_lists = are_lists.collect();
+            let lists = self.store.all.iter().filter(|set| set.is_list());
+            let names = lists.map(|set| set.name.to_string()).collect();
+            self.actions.push_back(Action::KeepLists(names));
+        }
+    }
+
     /// Reports changes to the daemon and to people.
     pub(super) fn review(&mut self, now_ns: u64) {
         for (index, set) in self.store.all.iter_mut().enumerate() {
@@ -140,6 +151,7 @@ impl Engine {
                     Note::Event(text) => Action::Event(text),
                 }));
         }
+        self.keep_lists();
         while let Some(text) = self.replica.poll_event() {
             self.actions.push_back(Action::Warn(text));
         }

@@ -43,6 +43,11 @@ impl Certainty {
         (self.is_missing, self.unsure_until) = (false, Some(generation));
     }
 
+    /// Handles that a reading has failed: what it found may be half of a transaction until another one has ended.
+    pub fn fail_reading(&mut self) {
+        self.is_missing |= self.is_unsure;
+    }
+
     /// Handles a change that a reading found.
     pub fn handle_found(&mut self) {
         self.is_unsure = true;

@@ -79,15 +79,28 @@ impl Set {
             self.drop_list();
         }
         let is_list = kept.is_list();
+        if is_list {
+            // before the peer is offered anything of it
+            self.incarnation.handle_list();
+            self.drop_records(now_ns);
+        }
         let (added, deleted) = kept.into_parts();
         self.observe_deletions(now_ns, deleted, news);
         self.see(now_ns, added, false, news);
         self.reads.expect(self.table.len());
         if is_list {
-            self.incarnation.handle_list();
             self.notes.handle_loaded(self.table.sum());
         }
         is_list
+    }
+
+    /// Drops single records of the peer that were not written before a list came: they do not refer to it. Readings show
+    /// what the kernel has of them.
+    fn drop_records(&mut self, now_ns: u64) {
+        if self.pending.waiting() > 0 {
+            self.drop_pending();
+            self.reads.touch(now_ns, true);
+        }
     }
 
     /// True if the additions of the transaction are already in the table.

@@ -35,7 +35,7 @@ impl Doubt {
         self.readings = READINGS_MAX + u8::from(is_reading);
     }
 
-    /// Handles the end of a reading; returns true if another one has to follow soon.
+    /// Handles the end of a reading that did not fail; returns true if another one has to follow soon.
     pub fn end_reading(&mut self) -> bool {
         let is_dirty = std::mem::take(&mut self.is_dirty);
         let is_touched = std::mem::take(&mut self.is_touched);
@@ -45,6 +45,11 @@ impl Doubt {
             0
         };
         is_touched || self.is_doubted()
+    }
+
+    /// Handles that a reading has failed: it ends no doubt, and the next one begins after each change so far.
+    pub fn fail_reading(&mut self) {
+        self.is_touched = false;
     }
 
     pub fn is_touched(&self) -> bool {

@@ -23,6 +23,11 @@ impl Mark {
         std::mem::take(&mut self.is_in_reading)
     }
 
+    /// Handles that the reading in progress has failed: the next one is to show it.
+    pub fn fail_reading(&mut self) {
+        self.is_waiting |= std::mem::take(&mut self.is_in_reading);
+    }
+
     /// True if a reading has to begin that shows it.
     pub fn is_waiting(&self) -> bool {
         self.is_waiting

@@ -63,6 +63,11 @@ impl Pending {
         !self.deleting.is_empty() && self.deleting.remove(key)
     }
 
+    /// Keys that the kernel has and that wait to be deleted.
+    pub fn deleting(&self) -> &BTreeSet<Key> {
+        &self.deleting
+    }
+
     /// Handles that a key was not written because the kernel does not have the set.
     pub fn put_back(&mut self, key: &Key, is_deletion: bool) {
         self.next.keys.insert(key.clone());

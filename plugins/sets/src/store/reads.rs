@@ -6,7 +6,7 @@ use super::schedule::Schedule;
 use super::table::Cursor;
 use crate::MS;
 
-/// Interval in ns between looks for a set that is about to be created again.
+/// Interval in ns between looks for a set that is about to be created again, and pause after a reading that failed.
 const AWAY_NS: u64 = 50 * MS;
 
 /// Result of a reading.
@@ -35,6 +35,10 @@ pub struct Reads {
     unread: Mark,
     /// Search for the elements that the last reading lacked.
     scan: Option<(Reading, Cursor)>,
+    /// True if another reading has to follow soon.
+    is_wanted: bool,
+    /// True if the last reading has failed.
+    has_failed: bool,
     /// True if a switchover waits for the next reading.
     is_awaited: bool,
 }
@@ -60,13 +64,32 @@ impl Reads {
     pub fn end(&mut self, reading: Option<Reading>) {
         self.is_running = false;
         match reading {
-            Some(reading) => {
-                self.schedule.handle_read(reading.spent_ns);
-                self.unread.end_reading();
-                self.scan = Some((reading, Cursor::default()));
-            }
-            None => self.is_awaited = false,
+            Some(reading) => self.end_complete(reading),
+            None => self.fail(),
         }
+    }
+
+    fn end_complete(&mut self, reading: Reading) {
+        self.has_failed = false;
+        self.schedule.handle_read(reading.spent_ns);
+        self.is_wanted = self.doubt.end_reading();
+        self.unread.end_reading();
+        self.urgent.end_reading();
+        // a reading that may have skipped elements is not the last one
+        if self.late.end_reading() && self.is_wanted {
+            self.late.set();
+        }
+        self.scan = Some((reading, Cursor::default()));
+    }
+
+    /// Handles that a reading has failed: it has shown nothing of what it was to show.
+    fn fail(&mut self) {
+        self.has_failed = true;
+        self.doubt.fail_reading();
+        for mark in [&mut self.urgent, &mut self.late, &mut self.unread] {
+            mark.fail_reading();
+        }
+        self.is_awaited = false;
     }
 
     /// Takes the search for missing elements; [`go_on`](Self::go_on) puts it back.
@@ -146,19 +169,15 @@ impl Reads {
         self.schedule.set_due(0);
     }
 
-    /// Sets the time of the next reading.
-    pub fn plan(&mut self, now_ns: u64, poll_ns: u64, is_away: bool) {
-        let is_wanted = self.doubt.end_reading();
-        self.urgent.end_reading();
-        // a reading that may have skipped elements is not the last one
-        if self.late.end_reading() && is_wanted {
-            self.late.set();
-        }
-        let pause_ns = if self.urgent.is_waiting() {
+    /// Sets the time of the next reading; `is_gone` is true if no set is expected.
+    pub fn plan(&mut self, now_ns: u64, poll_ns: u64, is_gone: bool) {
+        let pause_ns = if is_gone {
+            self.schedule.pause_ns(poll_ns)
+        } else if self.has_failed {
+            AWAY_NS.max(self.schedule.short_pause_ns())
+        } else if self.urgent.is_waiting() {
             0
-        } else if is_away {
-            AWAY_NS
-        } else if is_wanted {
+        } else if self.is_wanted {
             self.schedule.short_pause_ns()
         } else {
             self.schedule.pause_ns(poll_ns)
@@ -249,18 +268,21 @@ mod tests {
     const COST_NS: u64 = 50 * SECOND;
 
     fn read(reads: &mut Reads, is_dirty: bool) -> u64 {
-        let spent_ns = COST_NS;
         reads.begin();
         if is_dirty {
             reads.handle_change();
         }
+        read_ends(reads);
+        reads.due_ns()
+    }
+
+    fn read_ends(reads: &mut Reads) {
         reads.end(Some(Reading {
             certain: false,
-            spent_ns,
+            spent_ns: COST_NS,
             generation: 0,
         }));
         reads.plan(0, SECOND, false);
-        reads.due_ns()
     }
 
     #[test]
@@ -304,10 +326,31 @@ mod tests {
         let mut reads = Reads::new(0);
         reads.begin();
         reads.touch(0, true);
-        reads.end(None);
-        reads.plan(0, SECOND, false);
+        read_ends(&mut reads);
         assert!(reads.is_doubted());
         read(&mut reads, false);
         assert!(!reads.is_doubted());
+    }
+
+    #[test]
+    fn a_reading_that_fails_ends_neither_doubt_nor_marks_and_is_repeated() {
+        let mut reads = Reads::new(0);
+        reads.touch(0, true);
+        reads.touch_unread(0);
+        reads.hurry(0);
+        reads.retire(0);
+        for _ in 0..2 * READINGS_MAX {
+            reads.begin();
+            reads.end(None);
+            reads.plan(SECOND, 60 * SECOND, false);
+            assert!(reads.is_doubted() && reads.is_unread() && reads.is_urgent());
+            assert!(reads.is_late());
+            assert_eq!(reads.due_ns(), SECOND + AWAY_NS);
+        }
+        reads.plan(SECOND, 60 * SECOND, true);
+        assert_eq!(reads.due_ns(), 61 * SECOND, "nothing is expected");
+        read(&mut reads, false);
+        assert!(!reads.is_doubted() && !reads.is_unread() && !reads.is_urgent());
+        assert!(!reads.is_late());
     }
 }

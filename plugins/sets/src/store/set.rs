@@ -174,6 +174,11 @@ impl Set {
     fn drop_writes(&mut self) {
         let staged = std::mem::take(&mut self.staged);
         self.verdicts.drop_staged(staged.into_tokens());
+        self.drop_pending();
+    }
+
+    /// Drops what is in force and was not written yet: the kernel may have other values, or none.
+    pub(super) fn drop_pending(&mut self) {
         let pending = std::mem::take(&mut self.pending).take();
         self.verdicts.drop_pending(pending.tokens);
         for key in pending.keys {
@@ -204,8 +209,9 @@ impl Set {
             self.reads.handle_change();
         }
         let waits = listed && self.shape().is_some_and(|shape| shape.intervals);
-        let is_offered =
-            self.incarnation.is_new() || self.reads.is_urgent() || self.reads.is_late();
+        // single elements of a list that gives way would make a mixture of two
+        let is_offered = !self.is_list()
+            && (self.incarnation.is_new() || self.reads.is_urgent() || self.reads.is_late());
         for element in elements {
             if listed && element.metered {
                 self.metered.handle_listed();
@@ -283,7 +289,7 @@ impl Set {
         let (length, is_after_loss) = (self.table.len(), self.reads.is_doubted());
         self.certainty.begin_reading(length, is_after_loss);
         self.reads.begin();
-        self.table.begin_reading();
+        self.table.begin_reading(self.pending.deleting());
         self.metered.begin_reading();
     }
 
@@ -293,6 +299,8 @@ impl Set {
         if let Some(reading) = reading {
             self.metered.end_reading();
             self.certainty.handle_read(reading.generation);
+        } else {
+            self.certainty.fail_reading();
         }
         self.reads.end(reading);
     }
@@ -372,6 +380,10 @@ impl Set {
             let is_certain = reading.certain || (self.reads.count() >= 2 && !is_slow);
             if is_certain || is_slow {
                 self.incarnation.begin(origin, is_certain);
+                // a list may have replaced another while it was not known what a notification is about
+                if self.certainty.end_comparison(true) {
+                    self.reads.touch(now_ns, false);
+                }
             } else {
                 self.reads.repeat();
             }
@@ -404,7 +416,7 @@ impl Set {
 
     /// Plans the next reading, after a reading or an attempt.
     pub fn read_again(&mut self, now_ns: u64, poll_ns: u64) {
-        let waits = self.is_away() && !self.presence.is_gone();
-        self.reads.plan(now_ns, poll_ns, waits);
+        let is_gone = self.is_away() && self.presence.is_gone();
+        self.reads.plan(now_ns, poll_ns, is_gone);
     }
 }

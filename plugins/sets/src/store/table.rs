@@ -101,10 +101,11 @@ impl Table {
         }
     }
 
-    pub fn begin_reading(&mut self) {
+    /// Begins a reading, which may still list keys that wait to be deleted.
+    pub fn begin_reading(&mut self, deleting: &BTreeSet<Key>) {
         self.round = self.round.wrapping_add(1).max(1);
         self.reading = true;
-        self.gone.clear();
+        self.gone.clone_from(deleting);
     }
 
     pub fn end_reading(&mut self) {
@@ -302,7 +303,7 @@ mod tests {
     fn what_a_reading_lists_is_older_than_what_came_while_it_went_on() {
         let mut table = Table::default();
         assert_eq!(table.see(0, element(90_000), true), Observed::New);
-        table.begin_reading();
+        table.begin_reading(&BTreeSet::new());
         assert_eq!(table.see(0, element(60_000), false), Observed::Changed);
         assert_eq!(table.see(0, element(90_000), true), Observed::Same);
         let key = element(1).key;
@@ -311,7 +312,7 @@ mod tests {
         table.remove(&key);
         assert_eq!(table.see(0, element(90_000), true), Observed::Same);
         table.end_reading();
-        table.begin_reading();
+        table.begin_reading(&BTreeSet::new());
         assert_eq!(table.see(0, element(90_000), true), Observed::New);
     }
 
@@ -322,7 +323,7 @@ mod tests {
         entry.waits = true;
         let key = element(1).key;
         table.insert(key.clone(), entry);
-        table.begin_reading();
+        table.begin_reading(&BTreeSet::new());
         assert_eq!(table.see(0, element(90_000), true), Observed::Same);
         let left = table.get(&key).map(|entry| entry.element(0, &key).life);
         assert_eq!(left, Some(element(30_000).life));

@@ -1,6 +1,6 @@
 //! World of the tests: the state that outlives a worker, messages in the channels, and changes by people.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use spared_replica::Config;
@@ -103,6 +103,9 @@ pub struct Kernel {
     /// Time of a reading in ns.
     pub spent_ns: u64,
     readings: usize,
+    /// Numbers of next readings that fail at their begin, and at their end.
+    pub failing_begins: usize,
+    pub failing_ends: usize,
 }
 
 /// Reading in progress.
@@ -121,6 +124,8 @@ pub struct Machine {
     pub in_sync: Result<(), String>,
     pub warned: Vec<String>,
     pub events: Vec<String>,
+    /// Names of the sets that are filled by lists, as the plugin's folder has them.
+    kept_lists: BTreeSet<String>,
     number: u64,
     runs: u64,
 }
@@ -155,6 +160,8 @@ impl Kernel {
             has_holes: false,
             spent_ns: MS,
             readings: 0,
+            failing_begins: 0,
+            failing_ends: 0,
         }
     }
 
@@ -313,6 +320,14 @@ impl Kernel {
         })
     }
 
+    /// The set's description; none if the kernel has no time for it, which happens while its tables change all the time.
+    fn begin_reading(&mut self) -> Result<SetInfo, Hindrance> {
+        if take_one(&mut self.failing_begins) {
+            return Err(Hindrance::Kernel(std::io::Error::other("busy")));
+        }
+        self.info()
+    }
+
     fn without_holes(&self, mut found: Vec<Element>) -> Vec<Element> {
         let passes_over = |it: &Element| {
             let last = it.key.0.last().copied().unwrap_or(0);
@@ -353,6 +368,7 @@ impl Machine {
             in_sync: Ok(()),
             warned: Vec::new(),
             events: Vec::new(),
+            kept_lists: BTreeSet::new(),
             number,
             runs,
         }
@@ -392,7 +408,8 @@ impl Machine {
             generation: self.kernel.generation,
         };
         self.kernel.readings += 1;
-        self.engine.handle_read(now_ns, 0, same.then_some(ended));
+        let is_read = same && !take_one(&mut self.kernel.failing_ends);
+        self.engine.handle_read(now_ns, 0, is_read.then_some(ended));
         true
     }
 
@@ -402,7 +419,7 @@ impl Machine {
             busy = true;
             match action {
                 Action::Read(_) => {
-                    let info = self.kernel.info();
+                    let info = self.kernel.begin_reading();
                     let is_ahead = self.kernel.reads_ahead && self.kernel.events.is_empty();
                     let first = is_ahead.then(|| self.kernel.piece(now_ns, None));
                     self.kernel.reading = info.as_ref().ok().map(|it| Underway {
@@ -418,6 +435,7 @@ impl Machine {
                     self.engine.handle_written(now_ns, batch, &written);
                     break;
                 }
+                Action::KeepLists(names) => self.kept_lists = names,
                 Action::Warn(text) => self.warned.push(text),
                 Action::Event(text) => self.events.push(text),
             }
@@ -581,6 +599,8 @@ impl Lab {
         let generation = new.kernel.generation;
         new.engine.handle_generation(now_ns, generation);
         new.active = old.active;
+        new.engine.recall_lists(&old.kept_lists);
+        new.kept_lists = old.kept_lists;
         new.engine
             .handle_role(now_ns, "office", role_of(old.active));
         self.nodes[node].start(new);
@@ -715,6 +735,13 @@ impl Lab {
 }
 
 /// Number of records by value and deletions in a message.
+/// Takes one of what is left; false if nothing is.
+fn take_one(left: &mut usize) -> bool {
+    let is_some = *left > 0;
+    *left = left.saturating_sub(1);
+    is_some
+}
+
 fn puts(message: &[u8]) -> u64 {
     let message = Message::parse(message).expect("an engine says what is a message");
     match message.body {

@@ -404,6 +404,101 @@ fn a_list_of_which_no_notification_came_is_told_as_a_whole() {
 }
 
 #[test]
+fn a_reading_that_fails_shows_nothing_of_a_list_of_which_no_notification_came() {
+    for is_at_end in [false, true] {
+        let mut lab = with_lists();
+        let kernel = lab.kernel(0);
+        kernel.piece = 3;
+        if is_at_end {
+            kernel.failing_ends = 1
+        } else {
+            kernel.failing_begins = 1
+        }
+        lab.replace(0, &list(20..30));
+        lab.kernel(0).lose_events();
+        lab.run(2 * MS);
+        assert_eq!(
+            lab.kernel(0).failing_begins + lab.kernel(0).failing_ends,
+            0,
+            "a reading was due"
+        );
+        lab.replace(0, &list(30..38));
+        lab.run(5 * S);
+        lab.assert_in_sync();
+        for found in lab.kernel(1).lists.take().unwrap_or_default() {
+            let whole = [keys(20..30), keys(30..38)];
+            assert!(whole.contains(&found), "{is_at_end}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_list_loaded_just_after_the_role_has_moved_is_not_added_to_the_peers() {
+    for is_heard in [true, false] {
+        let mut lab = with_lists();
+        // the first reading as a backup comes late
+        lab.kernel(0).spent_ns = 400 * MS;
+        lab.run(3 * S);
+        lab.switch(0);
+        lab.run(50 * MS);
+        lab.replace(0, &list(30..50));
+        if !is_heard {
+            lab.kernel(0).lose_events();
+        }
+        lab.run(20 * S);
+        lab.assert_in_sync();
+        assert_eq!(lab.keys(0), keys(5..20));
+        for node in [0, 1] {
+            let lists = lab.kernel(node).lists.take().expect("kept");
+            let whole = [keys(5..20), keys(30..50)];
+            assert!(lists.iter().all(|it| whole.contains(it)), "{lists:?}");
+        }
+    }
+}
+
+#[test]
+fn lists_of_two_workers_that_were_restarted_while_apart_are_not_merged() {
+    let mut lab = with_lists();
+    lab.cut();
+    lab.replace(0, &list(30..50));
+    lab.run(S);
+    for node in [0, 1] {
+        lab.restart(node);
+    }
+    lab.run(5 * S);
+    lab.link();
+    lab.run(5 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(0), keys(30..50));
+    for node in [0, 1] {
+        let lists = lab.kernel(node).lists.take().expect("kept");
+        let whole = [keys(5..20), keys(30..50)];
+        assert!(lists.iter().all(|it| whole.contains(it)), "{lists:?}");
+    }
+}
+
+#[test]
+fn records_that_were_offered_before_the_first_list_came_are_not_added_to_it() {
+    let mut lab = Lab::new(0, settings(Default::default()));
+    for number in 0..10 {
+        lab.insert(0, element(number, None));
+        lab.insert(1, element(number + 20, None));
+    }
+    lab.role(0, true);
+    lab.run(3 * S);
+    lab.link();
+    run_to_the_end_of_a_list(&mut lab, 1);
+    lab.kernel(0).lists = Some(Vec::new());
+    lab.replace(0, &list(60..80));
+    let now_ns = lab.now_ns();
+    while lab.at(0).hear(now_ns) {}
+    lab.run(5 * S);
+    assert_eq!(lab.kernel(0).lists.take(), Some(vec![keys(60..80)]));
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(1), keys(60..80));
+}
+
+#[test]
 fn a_single_element_does_not_wait_for_a_comparison() {
     let mut lab = with_lists();
     let now_ns = lab.now_ns();
@@ -439,9 +534,19 @@ enum Step {
     Lose {
         node: usize,
     },
+    /// Lets readings fail, at their begins or their ends.
+    Fail {
+        node: usize,
+        is_at_end: bool,
+    },
     Pieces {
         node: usize,
         piece: usize,
+    },
+    /// Lets readings take so much time.
+    Spend {
+        node: usize,
+        ms: u64,
     },
     Pass {
         ms: u64,
@@ -472,7 +577,15 @@ fn step(random: &mut Random) -> Step {
             let piece = random.below(4) as usize * 3 + 2;
             Step::Pieces { node, piece }
         }
-        71..93 => Step::Pass {
+        71..75 => Step::Fail {
+            node,
+            is_at_end: random.chance(500),
+        },
+        75..77 => Step::Spend {
+            node,
+            ms: random.below(300) + 1,
+        },
+        77..93 => Step::Pass {
             ms: random.below(6),
         },
         _ => {
@@ -520,14 +633,18 @@ fn take(lab: &mut Lab, step: Step, replace: &mut impl FnMut(&mut Lab, usize, &[E
         Step::Cut if lab.linked => lab.cut(),
         Step::Link if !lab.linked => lab.link(),
         Step::Cut | Step::Link => {}
-        // a new worker learns from the other node that the set is filled by lists
-        Step::Restart { node } if lab.linked => {
-            lab.restart(node);
-            lab.run(20 * MS);
-        }
-        Step::Restart { .. } => {}
+        Step::Restart { node } => lab.restart(node),
         Step::Lose { node } => lab.kernel(node).lose_events(),
+        Step::Fail { node, is_at_end } => {
+            let kernel = lab.kernel(node);
+            if is_at_end {
+                kernel.failing_ends += 1
+            } else {
+                kernel.failing_begins += 1
+            }
+        }
         Step::Pieces { node, piece } => lab.kernel(node).piece = piece,
+        Step::Spend { node, ms } => lab.kernel(node).spent_ns = ms * MS,
         Step::Pass { ms } => lab.run(ms * MS),
     }
     lab.run(0);
@@ -624,7 +741,8 @@ fn play_from_the_first(seed: u64, steps: &[Step]) {
     if !lab.linked {
         lab.link();
     }
-    lab.run(S);
+    // a set whose first reading fails is looked for again after a second
+    lab.run(3 * S);
     let last = random_list(3);
     for is_heard in [seed % 3 != 0, seed % 5 != 0] {
         replace(&mut lab, 0, &last, is_heard);
