@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Engine;
 use super::group_roles::LINGER_NS;
-use super::own_address_flows::OwnAddressFlows;
-use super::peer_address_flows::PeerAddressFlows;
+use super::own_address_counts::OwnAddressFlows;
+use super::peer_address_counts::PeerAddressFlows;
 use crate::wire::Address;
 
 /// Time for which an address that has gone counts as the router's. Its group's role goes soon before or after it, and
@@ -21,9 +21,9 @@ pub(super) struct Addresses {
     /// Time until which addresses that have gone count as the router's.
     removed_until_ns: u64,
     /// Flows that are translated to this node's own addresses.
-    pub(super) own_address_flows: OwnAddressFlows,
+    pub(super) own_address_counts: OwnAddressFlows,
     /// Flows that are translated to the other node's addresses.
-    pub(super) peer_address_flows: PeerAddressFlows,
+    pub(super) peer_address_counts: PeerAddressFlows,
 }
 
 impl Addresses {

@@ -6,7 +6,7 @@
 //! the policy's time, a failover would give them the protocol's.
 
 use super::kernel_events::By;
-use super::own_address_flows::Translation;
+use super::own_address_counts::Translation;
 use super::timeouts::Timeouts;
 use super::{Engine, seconds};
 use crate::flow::{CLOSE, Flow, TCP, status};

@@ -192,7 +192,7 @@ impl Engine {
     pub(super) fn handle_peer_role(&mut self, now_ns: u64, before: Option<bool>, active: bool) {
         let is_first = before.is_none();
         let ended = before == Some(true) && !active;
-        self.addresses.peer_address_flows.changed_ns = now_ns;
+        self.addresses.peer_address_counts.changed_ns = now_ns;
         if !active {
             self.end_renewal();
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
-use super::own_address_flows::Translation;
+use super::own_address_counts::Translation;
 use crate::flow::{Flow, Key};
 pub use entry::{APART_S, Entry, NOT_WAITING, ROUNDING_S, digest, flag, status_bits, status_byte};
 use entry::{ROUNDS, TRANSLATION_AT};

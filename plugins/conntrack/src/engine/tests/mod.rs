@@ -7,14 +7,14 @@ mod kernel;
 mod listing;
 mod loss;
 mod orphans;
-mod own_address_flows;
+mod own_address_counts;
 mod packet;
-mod peer_address_flows;
+mod peer_address_counts;
 mod random;
 mod random_both;
-mod restore;
 mod roles;
 mod states;
+mod takeover_walk;
 mod there_and_back;
 mod times;
 

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use spared_sdk::Trouble;
 
 use super::conflict::translated_to;
-use super::own_address_flows::{Report, Told, Translation};
+use super::own_address_counts::{Report, Told, Translation};
 use super::{Action, Engine, SECOND_NS, seconds};
 use crate::flow::{Flow, address};
 use crate::wire::Address;
@@ -48,10 +48,14 @@ pub struct PeerAddressFlows {
 impl Engine {
     /// Adds the result of a lookup.
     pub fn handle_egress(&mut self, found: EgressCounts) {
-        let renews = std::mem::take(&mut self.addresses.peer_address_flows.renews);
-        let known = self.addresses.peer_address_flows.egress.filter(|_| !renews);
+        let renews = std::mem::take(&mut self.addresses.peer_address_counts.renews);
+        let known = self
+            .addresses
+            .peer_address_counts
+            .egress
+            .filter(|_| !renews);
         let known = known.unwrap_or_default();
-        self.addresses.peer_address_flows.egress = Some(EgressCounts {
+        self.addresses.peer_address_counts.egress = Some(EgressCounts {
             fenced: known.fenced + found.fenced,
             unfenced: known.unfenced + found.unfenced,
         });
@@ -59,14 +63,14 @@ impl Engine {
 
     /// Returns the destinations of flows that were seen since the last call; empty if there are none or nothing is new.
     pub fn take_destinations(&mut self) -> HashSet<Address> {
-        std::mem::take(&mut self.addresses.peer_address_flows.destinations)
+        std::mem::take(&mut self.addresses.peer_address_counts.destinations)
     }
 
     /// Adds the destination of such a flow to the next lookup.
     pub(super) fn note_destination(&mut self, destination: Address) {
-        if self.addresses.peer_address_flows.destinations.len() < SAMPLE_MAX {
+        if self.addresses.peer_address_counts.destinations.len() < SAMPLE_MAX {
             self.addresses
-                .peer_address_flows
+                .peer_address_counts
                 .destinations
                 .insert(destination);
         }
@@ -83,7 +87,7 @@ impl Engine {
 
     /// Takes note that roles or addresses of a node have changed.
     pub(super) fn note_move(&mut self, now_ns: u64) {
-        self.addresses.peer_address_flows.changed_ns = now_ns;
+        self.addresses.peer_address_counts.changed_ns = now_ns;
         // flows that were counted may no longer be in that state
         if self.table.translated(Translation::ToPeer) > 0 {
             self.request_resync(now_ns);
@@ -92,8 +96,8 @@ impl Engine {
 
     /// Takes note that a resync has ended.
     pub(super) fn note_walked(&mut self, began_ns: u64) {
-        self.addresses.peer_address_flows.walked_ns = began_ns;
-        self.addresses.peer_address_flows.renews = true;
+        self.addresses.peer_address_counts.walked_ns = began_ns;
+        self.addresses.peer_address_counts.renews = true;
     }
 
     /// Returns the other node's address with which a packet has just left, and its destination. `flow` is from the
@@ -102,7 +106,7 @@ impl Engine {
         let is_quiet = now_ns
             >= self
                 .addresses
-                .peer_address_flows
+                .peer_address_counts
                 .changed_ns
                 .saturating_add(AFTER_MOVE_NS);
         let to = self.answered_there(flow).filter(|_| is_quiet)?;
@@ -121,10 +125,10 @@ impl Engine {
         let entry = self.table.get(slot);
         let quiet_ns = self
             .addresses
-            .peer_address_flows
+            .peer_address_counts
             .changed_ns
             .saturating_add(AFTER_MOVE_NS);
-        let is_seen = moved && self.addresses.peer_address_flows.walked_ns >= quiet_ns;
+        let is_seen = moved && self.addresses.peer_address_counts.walked_ns >= quiet_ns;
         let counts = is_seen || entry.translation() == Translation::ToPeer;
         let to = self.answered_there(flow)?;
         (counts && entry.is_own(seconds(now_ns))).then_some((Translation::ToPeer, to))
@@ -144,20 +148,20 @@ impl Engine {
         if flows == 0 {
             // the next ones may leave on other ways
             (
-                self.addresses.peer_address_flows.egress,
-                self.addresses.peer_address_flows.is_warned,
+                self.addresses.peer_address_counts.egress,
+                self.addresses.peer_address_counts.is_warned,
             ) = (None, false);
         }
         self.addresses
-            .peer_address_flows
+            .peer_address_counts
             .report
             .update(now_ns, flows, of);
         let passes = self
             .addresses
-            .peer_address_flows
+            .peer_address_counts
             .egress
             .is_some_and(|it| it.fenced == 0);
-        if passes && !std::mem::replace(&mut self.addresses.peer_address_flows.is_warned, true) {
+        if passes && !std::mem::replace(&mut self.addresses.peer_address_counts.is_warned, true) {
             let text = format!(
                 "{flows} flows that pass here are translated to an address of the other node, where \
                  their answers go: give each group an address of its own to translate to"
@@ -169,10 +173,10 @@ impl Engine {
     pub(super) fn peer_address_trouble(&self) -> Option<Trouble> {
         let egress = self
             .addresses
-            .peer_address_flows
+            .peer_address_counts
             .egress
             .filter(|it| it.fenced > 0)?;
-        let told = self.addresses.peer_address_flows.report.told.as_ref();
+        let told = self.addresses.peer_address_counts.report.told.as_ref();
         let Told { flows, of, to } = told.filter(|_| self.is_shared())?;
         let verb = if *flows == 1 { "is" } else { "are" };
         let they = match (egress.unfenced, flows) {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use spared_sdk::Trouble;
 
 use super::conflict::translated_to;
-use super::peer_address_flows::destination;
+use super::peer_address_counts::destination;
 use super::{Engine, SECOND_NS};
 use crate::flow::{Flow, address};
 use crate::wire::Address;
@@ -25,7 +25,7 @@ pub enum Translation {
     Own,
     /// An own address of an interface in `dynamic_nat`: the flow ends with this node, as expected.
     Dynamic,
-    /// An address of the other node, while the flow's packets pass here (`peer_address_flows.rs`).
+    /// An address of the other node, while the flow's packets pass here (`peer_address_counts.rs`).
     ToPeer,
 }
 
@@ -82,7 +82,7 @@ impl Report {
 impl Engine {
     /// Takes the addresses that this node does not share; no virtual ones.
     pub fn handle_node_addresses(&mut self, addresses: NodeAddresses) {
-        self.addresses.own_address_flows.addresses = addresses;
+        self.addresses.own_address_counts.addresses = addresses;
     }
 
     /// Updates the translation of a flow. `moved` is true if a packet has moved its end since it was seen last.
@@ -99,8 +99,8 @@ impl Engine {
     pub(super) fn set_translation(&mut self, slot: u32, how: Translation, to: Address) {
         self.table.set_translation(slot, how);
         match how {
-            Translation::Own => self.addresses.own_address_flows.report.last = Some(to),
-            Translation::ToPeer => self.addresses.peer_address_flows.report.last = Some(to),
+            Translation::Own => self.addresses.own_address_counts.report.last = Some(to),
+            Translation::ToPeer => self.addresses.peer_address_counts.report.last = Some(to),
             Translation::None | Translation::Dynamic => {}
         }
     }
@@ -120,7 +120,7 @@ impl Engine {
             Translation::Own
         };
         self.addresses
-            .own_address_flows
+            .own_address_counts
             .addresses
             .contains_key(&to)
             .then_some((how, to))
@@ -139,7 +139,7 @@ impl Engine {
     pub(super) fn tell_translated(&mut self, now_ns: u64) {
         let (flows, of) = (self.table.translated(Translation::Own), self.table.len());
         self.addresses
-            .own_address_flows
+            .own_address_counts
             .report
             .update(now_ns, flows, of);
         self.report_peer_address_flows(now_ns);
@@ -147,7 +147,7 @@ impl Engine {
 
     /// Returns the fault to report, on the active node while there is a peer to fail over to.
     pub(super) fn translation_trouble(&self) -> Option<Trouble> {
-        let told = self.addresses.own_address_flows.report.told.as_ref();
+        let told = self.addresses.own_address_counts.report.told.as_ref();
         let Told { flows, of, to } =
             told.filter(|_| self.roles.is_active() && self.peer.is_some())?;
         let show = |(is_ipv6, bytes): &Address| address(*is_ipv6, bytes);
@@ -155,7 +155,7 @@ impl Engine {
             1 => ("is", "ends"),
             _ => ("are", "end"),
         };
-        let instead = match self.addresses.own_address_flows.addresses.get(to) {
+        let instead = match self.addresses.own_address_counts.addresses.get(to) {
             // an address of another group may be on the other node
             _ if self.roles.are_several() => {
                 "`snat to` a virtual address of their group (`sparectl check` names the rule)"
