@@ -1,7 +1,7 @@
 //! E15: the own and the virtual identity of both nodes on a network, in each direction, as far as they are proven.
 
+use super::dropped_mac_memory::IdentityMemory;
 use super::group::{Group, State};
-use super::identity_memory::IdentityMemory;
 use super::port::Port;
 use super::unheard_port::Rating;
 use crate::wire::heartbeat::{self, HeartbeatPort, Identity};

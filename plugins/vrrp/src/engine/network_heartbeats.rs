@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 
 use super::conflict::Conflict;
+use super::dropped_mac_memory::IdentityMemory;
 use super::group::{Group, State};
 use super::heartbeat_targets::Neighbour;
-use super::identity_memory::IdentityMemory;
 use super::port::Port;
 use super::router::VirtualRouter;
 use super::senders::Sender;

@@ -1,6 +1,6 @@
 //! A group's view of one interface: whether it can send there, and what it hears.
 
-use super::identity_memory::IdentityMemory;
+use super::dropped_mac_memory::IdentityMemory;
 use super::interface::Interface;
 use super::one_way::OneWayLoss;
 use super::peer_silence::PeerSilence;

@@ -5,7 +5,7 @@
 //! addresses lets it pass, and still no client reaches the virtual addresses. A backup knows which adverts it hears on
 //! a network where heartbeats pass in both directions. If it hears none, it asks for an address of that virtual router,
 //! and the answer tells whether the MAC address or the protocol is filtered. What follows for the role is in
-//! `identity_memory`.
+//! `dropped_mac_memory`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
