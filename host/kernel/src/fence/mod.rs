@@ -32,6 +32,7 @@ mod error;
 #[allow(unsafe_code)] // calls of libnftnl and libmnl
 mod expression;
 mod key;
+mod lease_chains;
 mod leases;
 #[allow(unsafe_code)] // calls of libnftnl and libmnl
 mod object;

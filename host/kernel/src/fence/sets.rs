@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use spared_contract::Family;
 
 use super::LeaseKey;
+use super::lease_chains::{advert_chain_name, guard_chain_name};
 use super::object::{Element, SetKind, Type};
 use super::plan::{Guarded, Plan, is_link_local};
-use super::ruleset::{advert_chain_name, c_string, guard_chain_name};
+use super::ruleset::c_string;
 
 pub const LEASE: &CStr = c"lease";
 pub const CARRY: &CStr = c"carry";
