@@ -93,7 +93,12 @@ impl Plugin {
     /// Returns true if other plugins delay their start until this one is configured. A plugin that has ended on the way
     /// is no longer awaited: one that hangs or crashes repeatedly must not keep the elector from starting.
     fn is_awaited(&self) -> bool {
-        self.is_preparing() && self.restart_budget.is_full()
+        self.is_preparing() && !self.is_started_again()
+    }
+
+    /// Returns true if the plugin has ended or failed to start before, and is tried again.
+    fn is_started_again(&self) -> bool {
+        !self.restart_budget.is_full()
     }
 
     /// Rights that the starter grants the plugin. spared.toml may deny real-time priority.
@@ -181,7 +186,7 @@ impl Supervisor {
 
     fn is_started_again(&self, name: &str) -> bool {
         let plugin = self.plugins.get(name);
-        plugin.is_some_and(|plugin| !plugin.restart_budget.is_full())
+        plugin.is_some_and(Plugin::is_started_again)
     }
 
     fn spawn(&mut self, poller: &Poller, now: Instant, name: &str, check_only: bool) {
@@ -260,9 +265,9 @@ impl Supervisor {
                 );
                 return self.refuse_loaded(now, name, why);
             }
-            // the file could be read before: it is being replaced
-            Err(why) if plugin.state == State::Loading => {
-                return self.handle_ended(now, name, Some(why));
+            // the file could be read before: it is being replaced, or the machine lacks memory
+            Err(why) if plugin.state == State::Loading || plugin.is_started_again() => {
+                return self.handle_ended(now, name, Some(format!("does not start: {why}")));
             }
             Err(why) => return self.refuse_loaded(now, name, format!("{name}: {why}")),
         };

@@ -1,6 +1,7 @@
 //! Feeds any message that a worker can send to the supervisor and the parts behind it: nothing panics, and no invalid
 //! status reaches the groups.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -67,6 +68,38 @@ fn a_start_or_configure_that_times_out_is_repeated_for_ten_seconds_before_it_is_
         }
         assert!(worker.reported.contains(&"up"), "{}", worker.why());
     }
+}
+
+/// Simulates a file that is being written, or a machine without free memory, while a plugin that ran is started again.
+#[test]
+fn a_plugin_that_ran_and_cannot_be_loaded_again_is_tried_until_it_can() {
+    let mut worker = TestWorker::new("reloaded");
+    let unloadable = FromPlugin::Loaded(Err("rogue.so cannot be loaded".to_owned()));
+    worker.send_bytes(b"no message");
+    let wait = |worker: &mut TestWorker| {
+        // the killed process needs a moment to end
+        std::thread::sleep(Duration::from_millis(20));
+        worker.pass(Duration::from_millis(500));
+    };
+    let mut states = BTreeSet::new();
+    for _ in 0..3 {
+        wait(&mut worker);
+        worker.send(&unloadable);
+        states.insert(worker.state());
+    }
+    assert!(states.contains("restarting"), "{states:?}");
+    assert!(!states.contains("refused"), "{states:?}");
+    let why = worker.why();
+    assert!(
+        why.contains("rogue does not start: rogue.so cannot be loaded"),
+        "{why}"
+    );
+    let runs = |_| {
+        wait(&mut worker);
+        worker.answer_start(3, 0);
+        worker.state() == "running"
+    };
+    assert!((0..10).any(runs), "{}", worker.why());
 }
 
 #[test]

@@ -190,6 +190,12 @@ impl TestWorker {
         self.turn();
     }
 
+    /// State of the plugin, as `sparectl plugins` shows it.
+    pub fn state(&self) -> String {
+        let mut status = self.supervisor.status().into_iter();
+        status.next().map(|it| it.state).unwrap_or_default()
+    }
+
     pub fn why(&self) -> String {
         self.supervisor.why(NAME)
     }
