@@ -19,6 +19,8 @@ const ALIVE_NS: u64 = 50_000_000;
 const STALL_NS: u64 = 150_000_000;
 /// Upper limit of an offer's time in ms, whatever the peer sends.
 const WITHIN_MAX_MS: u64 = 10_000;
+/// Reason against an offer that has no time to wait until no release of the switchover before can arrive.
+const REVOKED: &str = "the switchover before was cancelled less than 1 s ago";
 
 /// A switchover from the peer that is being prepared.
 #[derive(Debug)]
@@ -28,6 +30,9 @@ pub(super) struct Successor {
     insistence: Insistence,
     stage: Stage,
     until_ns: u64,
+    /// Time until which nothing is prepared: a release of the switchover before, which the peer took back, may still
+    /// arrive.
+    held_until_ns: Option<u64>,
     /// Time at which this process was last known to run.
     alive_ns: u64,
 }
@@ -74,6 +79,10 @@ impl Groups {
         let epoch = self.epoch;
         let within_ns = offered.within_ms.min(WITHIN_MAX_MS) * 1_000_000;
         let until_ns = now_ns.saturating_add(plugins_ns(within_ns));
+        let held_until_ns = self.held_until_ns(now_ns, &name);
+        if held_until_ns.is_some_and(|held_ns| held_ns >= until_ns) {
+            return self.decline(id, REVOKED.to_owned());
+        }
         let settlers = self.settlers(&name);
         let marked = |plugin: &String| {
             offered.channels.contains(plugin)
@@ -94,12 +103,17 @@ impl Groups {
                 settling: settling.clone(),
             },
             until_ns,
+            held_until_ns,
             alive_ns: now_ns,
         });
         for plugin in settling {
             self.settle_for(&name, plugin, epoch, until_ns);
         }
         self.end_applying(&name);
+    }
+
+    fn held_until_ns(&self, now_ns: u64, name: &str) -> Option<u64> {
+        self.groups.get(name)?.ended.revoked_until_ns(now_ns)
     }
 
     /// Handles the peer's mark in a channel: everything sent before it is in the plugin's socket.
@@ -150,7 +164,7 @@ impl Groups {
         let Stage::Applying { marks, settling } = &successor.stage else {
             return;
         };
-        if marks.is_empty() && settling.is_empty() {
+        if marks.is_empty() && settling.is_empty() && successor.held_until_ns.is_none() {
             successor.stage = Stage::Preparing;
             self.kernel_step(name, KernelStep::Prepare);
         }
@@ -181,7 +195,10 @@ impl Groups {
     /// Handles an offer that the peer took back.
     pub(super) fn handle_cancelled(&mut self, now_ns: u64, id: u64, why: &str) {
         if let Some(name) = self.succession(id) {
-            self.revoke(now_ns, &name);
+            // A peer that was not told that this node is prepared has released nothing.
+            if self.groups.get(&name).is_some_and(Group::is_prepared) {
+                self.revoke(now_ns, &name);
+            }
             let text = format!("the peer takes its offer back: {why}");
             self.tell(
                 Notice::new(Kind::Switchover, text)
@@ -268,6 +285,10 @@ impl Groups {
             return self.drop_after_suspension(now_ns, name);
         }
         successor.alive_ns = now_ns;
+        let held = &mut successor.held_until_ns;
+        if held.take_if(|until_ns| now_ns >= *until_ns).is_some() {
+            return self.end_applying(name);
+        }
         if now_ns < successor.until_ns {
             return;
         }
@@ -345,7 +366,7 @@ impl Successor {
     pub(super) fn next_ns(&self) -> u64 {
         match self.stage {
             Stage::Prepared => self.until_ns.min(self.alive_ns.saturating_add(ALIVE_NS)),
-            _ => self.until_ns,
+            _ => self.until_ns.min(self.held_until_ns.unwrap_or(u64::MAX)),
         }
     }
 

@@ -52,7 +52,12 @@ impl EndedSwitchovers {
     }
 
     pub(crate) fn is_revoked(&self, now_ns: u64) -> bool {
-        now_ns < self.revoked_until_ns
+        self.revoked_until_ns(now_ns).is_some()
+    }
+
+    /// Returns the time from which a switchover may make the group active again, if it is still to come.
+    pub(crate) fn revoked_until_ns(&self, now_ns: u64) -> Option<u64> {
+        Some(self.revoked_until_ns).filter(|until_ns| now_ns < *until_ns)
     }
 
     #[cfg(test)]

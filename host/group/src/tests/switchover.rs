@@ -432,6 +432,77 @@ fn a_successor_that_was_stopped_takes_over_from_a_peer_that_is_dead() {
     assert!(lets_be_active(&mut pair, silent));
 }
 
+/// Lets 2 s pass, in which node 0 or node 1 answers, except for the moment of a release. Returns the time in ms until
+/// node 1 does.
+fn time_to_node_1(pair: &mut Pair) -> Option<usize> {
+    let answering = (0..2_000).map(|_| {
+        pair.run_for(MS);
+        [0, 1].map(|node| pair.answers(node, "office"))
+    });
+    let answering: Vec<[bool; 2]> = answering.collect();
+    let silent = answering.iter().filter(|it| **it == [false, false]);
+    let silent_ms = silent.count();
+    assert!(silent_ms <= 1, "{silent_ms} ms: {:?}", pair.nodes[1].told);
+    answering.iter().position(|[_, at_node_1]| *at_node_1)
+}
+
+/// Makes a switchover that node 0 cancels as soon as this is true.
+fn cancelled_when(is_so: impl Fn(&mut Pair) -> bool) -> Pair {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, Begin::Switch, &["office"]);
+    let end_ns = pair.now_ns() + 1_000 * MS;
+    while !is_so(&mut pair) {
+        assert!(pair.step(end_ns), "it is never so");
+    }
+    pair.nodes[0].groups.cancel_switchovers("a test says so");
+    pair.perform_all(0);
+    pair.run_for(300 * MS);
+    pair
+}
+
+fn cancelled_when_prepared() -> Pair {
+    cancelled_when(|pair| pair.elector(1, "office").successor)
+}
+
+#[test]
+fn a_switchover_after_one_that_was_cancelled_in_its_preparation_goes_at_once() {
+    let mut pair = cancelled_when(|pair| pair.nodes[1].groups.groups["office"].is_preparing());
+    begin(&mut pair, Begin::Switch, &["office"]);
+    let took_ms = time_to_node_1(&mut pair);
+    assert!(took_ms.is_some_and(|ms| ms < 50), "{took_ms:?}");
+}
+
+/// A release of the switchover before may still arrive.
+#[test]
+fn a_switchover_after_one_that_was_prepared_waits_before_the_group_is_released() {
+    let mut pair = cancelled_when_prepared();
+    begin(&mut pair, Begin::Switch, &["office"]);
+    let took_ms = time_to_node_1(&mut pair);
+    assert!(took_ms > Some(600), "{took_ms:?}");
+    for node in &pair.nodes {
+        assert!(!node.told.concat().contains("suspended"), "{:?}", node.told);
+    }
+}
+
+#[test]
+fn a_switchover_that_has_no_time_to_wait_for_the_end_of_the_one_before_is_declined() {
+    let mut pair = cancelled_when_prepared();
+    let ticket = Ticket {
+        plugin: "vrrp".to_owned(),
+        number: u64::MAX,
+        part: 0,
+    };
+    let (now_ns, hurt) = (pair.now_ns(), Cause::new(CauseKind::InterfaceHurt, "lan"));
+    let groups = &mut pair.nodes[0].groups;
+    groups.handle_switch_over(now_ns, ticket, "office", hurt);
+    pair.perform_all(0);
+    pair.run_for(500 * MS);
+    let why = "the peer declines: the switchover before was cancelled less than 1 s ago";
+    let told = pair.nodes[0].told.concat();
+    assert!(told.contains(why), "{told}");
+    assert!(pair.answers(0, "office"));
+}
+
 /// Makes a switchover that node 0 has released and node 1 has not confirmed yet.
 fn released() -> Pair {
     let mut pair = Pair::new(&["office"], Delays::default());
