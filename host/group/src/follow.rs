@@ -300,7 +300,8 @@ impl Groups {
         }
     }
 
-    // Sends the role backup to a plugin that no longer follows a group.
+    // Sends a plugin that no longer follows a group the farewell of a group that is withdrawn: for the plugin it is the
+    // same.
     fn notify_unfollowed(&mut self, name: &str, plugin: &str) {
         let follows = self
             .followers
@@ -313,10 +314,10 @@ impl Groups {
             return;
         }
         let delivery = group.deliveries.remove(plugin);
-        if delivery.is_some_and(|delivery| delivery.was_told(Role::Active)) {
+        if let Some(told) = delivery.and_then(|delivery| delivery.sent) {
             let why = format!("{plugin} no longer follows it");
-            let cause = Cause::new(CauseKind::Other, why);
-            self.send_farewell(name, plugin, Role::Active, cause);
+            let cause = Cause::new(CauseKind::Withdrawn, why);
+            self.send_farewell(name, plugin, told.role, cause);
         }
     }
 

@@ -705,6 +705,16 @@ fn a_withdrawn_group_that_is_active_is_closed_and_left_first() {
     );
 }
 
+/// Returns the farewell that a follower is sent: the role, that before, and the kind of the cause.
+fn farewell(fixture: &mut Fixture) -> Option<(Role, Option<Role>, CauseKind)> {
+    let actions = std::iter::from_fn(|| fixture.groups.poll_action());
+    let roles = actions.filter_map(|action| match action {
+        Action::Role { order, .. } => Some((order.role, order.before, order.cause.kind)),
+        _ => None,
+    });
+    roles.last()
+}
+
 #[test]
 fn a_follower_of_a_group_that_was_backup_is_told_that_it_is_gone() {
     let mut fixture = Fixture::new();
@@ -713,14 +723,30 @@ fn a_follower_of_a_group_that_was_backup_is_told_that_it_is_gone() {
     fixture
         .groups
         .handle_claim(ticket, "office".to_owned(), None);
-    let mut told = None;
-    while let Some(action) = fixture.groups.poll_action() {
-        if let Action::Role { order, .. } = action {
-            told = Some((order.role, order.before, order.cause.kind));
-        }
-    }
     let gone = (Role::Backup, Some(Role::Backup), CauseKind::Withdrawn);
-    assert_eq!(told, Some(gone));
+    assert_eq!(farewell(&mut fixture), Some(gone));
+}
+
+#[test]
+fn a_follower_that_follows_a_group_no_longer_is_told_that_it_is_gone_in_any_role() {
+    for role in [Role::Backup, Role::Active] {
+        let mut fixture = Fixture::new();
+        fixture.settled_follower("files", &[], false);
+        fixture.publish(role);
+        let follower = Follower {
+            follow: Some(Vec::new()),
+            has_role: true,
+            ..Follower::default()
+        };
+        let (groups, now_ns) = (&mut fixture.groups, fixture.now_ns);
+        groups.handle_follower_changed(now_ns, "files", follower);
+        let gone = (Role::Backup, Some(role), CauseKind::Withdrawn);
+        assert_eq!(farewell(&mut fixture), Some(gone));
+        // it was never told of the group since
+        let (groups, now_ns) = (&mut fixture.groups, fixture.now_ns);
+        groups.handle_follower_changed(now_ns, "files", Follower::default());
+        assert_eq!(farewell(&mut fixture), None);
+    }
 }
 
 #[test]

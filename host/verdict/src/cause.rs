@@ -148,7 +148,7 @@ impl Display for Clause<'_> {
             CauseKind::FenceBlocking => f.write_str("the daemon did not let the fence pass"),
             CauseKind::Cloned => f.write_str("another machine has sent this run's heartbeats"),
             CauseKind::Second => f.write_str("the peer hears another machine with this node's key"),
-            CauseKind::Withdrawn => f.write_str("the group is no longer configured"),
+            CauseKind::Withdrawn => f.write_str(or(text, "the group is no longer configured")),
             CauseKind::Shutdown => f.write_str("it shuts down"),
             CauseKind::Conflict if cause.for_ns == 0 => {
                 write!(f, "{peer} was active, too, and gave way")
