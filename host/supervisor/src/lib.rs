@@ -152,10 +152,13 @@ impl Supervisor {
         }
     }
 
-    /// Forgets a plugin that was stopped.
+    /// Forgets a plugin that was stopped. Its worker may still run.
     pub fn remove(&mut self, now: Instant, name: &str) {
-        if let Some(mut plugin) = self.plugins.remove(name) {
-            self.kill_worker(now, name, plugin.running.take());
+        let plugin = self.plugins.remove(name);
+        if let Some(running) = plugin.and_then(|plugin| plugin.running) {
+            let why = format!("the plugin {name} was removed");
+            self.report(name, PluginReport::Down(why));
+            self.kill_worker(now, name, Some(running));
         }
         self.report(name, PluginReport::Removed);
     }

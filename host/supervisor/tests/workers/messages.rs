@@ -103,6 +103,14 @@ fn a_plugin_that_ran_and_cannot_be_loaded_again_is_tried_until_it_can() {
 }
 
 #[test]
+fn a_plugin_that_is_removed_while_it_runs_is_down_first() {
+    let mut worker = TestWorker::new("removed");
+    worker.reported.clear();
+    worker.remove();
+    assert_eq!(worker.reported, ["down", "removed"]);
+}
+
+#[test]
 fn thousands_of_random_messages_end_nothing_but_their_worker() {
     let config = Config {
         cases: 48,

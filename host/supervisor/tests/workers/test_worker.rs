@@ -190,6 +190,11 @@ impl TestWorker {
         self.turn();
     }
 
+    pub fn remove(&mut self) {
+        self.supervisor.remove(self.now, NAME);
+        self.turn();
+    }
+
     /// State of the plugin, as `sparectl plugins` shows it.
     pub fn state(&self) -> String {
         let mut status = self.supervisor.status().into_iter();
@@ -287,6 +292,7 @@ impl TestWorker {
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
                 "down"
             }
+            PluginReport::Removed => "removed",
             PluginReport::Settled { group, epoch } => {
                 self.groups.handle_settled(now_ns, &plugin, &group, epoch);
                 "settled"
