@@ -311,6 +311,8 @@ impl Loop {
     fn handle_link_up(&mut self, now: Instant) {
         self.pair.handle_link_up();
         self.groups.handle_link_up();
+        // The peer's first offer may follow at once: it waits for the marks of the channels that are known.
+        self.sync_channels();
         // The peer may not have been reachable when the pair was frozen.
         if let Some(word) = self.orders.freeze_word() {
             self.link.say(now, word);

@@ -303,7 +303,7 @@ impl Loop {
     }
 
     /// Passes on to the groups which plugins are connected to their peers.
-    fn sync_channels(&mut self) {
+    pub(super) fn sync_channels(&mut self) {
         if self.groups.channels() != self.link.channels_up() {
             self.groups.set_channels(self.link.channels_up().clone());
         }

@@ -59,6 +59,7 @@ fn a_failure_of_another_day_is_an_event() {
         } else {
             pair.link_down();
             pair.link_up();
+            lacks(&mut pair, "sets");
         }
         pair.nodes[0].told.clear();
         ask(&mut pair, CauseKind::InterfaceHurt);

@@ -254,6 +254,7 @@ impl Pair {
         self.link = true;
         for node in [0, 1] {
             self.nodes[node].groups.handle_link_up();
+            self.nodes[node].groups.set_missing(Vec::new());
         }
         self.channels();
     }

@@ -211,6 +211,28 @@ fn who_is_not_ready_declines_in_a_sentence_unless_it_is_to_go_anyway() {
     assert!(pair.answers(1, "office"));
 }
 
+#[test]
+fn an_offer_is_not_judged_by_what_the_node_lacked_before_the_link_went_down() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    let now_ns = pair.now_ns();
+    let said = |groups: &mut Groups| {
+        let actions = std::iter::from_fn(|| groups.poll_action());
+        let words = actions.filter_map(|action| match action {
+            Action::Say(Word::Declined { why, .. }) => Some(why),
+            _ => None,
+        });
+        words.collect::<Vec<String>>()
+    };
+    let groups = &mut pair.nodes[1].groups;
+    groups.handle_link_down("a test cut it");
+    groups.handle_link_up();
+    groups.handle_peer_word(now_ns, offer(9));
+    assert_eq!(said(groups), ["not ready: the link went down"]);
+    groups.set_missing(Vec::new());
+    groups.handle_peer_word(now_ns, offer(10));
+    assert_eq!(said(groups), [""; 0]);
+}
+
 /// Makes the elector of node 0 ask for a switchover, and asserts that it is refused at once.
 fn refuses_a_switchover(pair: &mut Pair, status: i32) {
     let ticket = Ticket {
