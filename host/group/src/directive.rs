@@ -65,12 +65,18 @@ impl Groups {
             self.set_maintenance_anyway(false);
         }
         self.change(|condition| condition.maintenance = maintenance);
+        if maintenance {
+            self.drop_ordered_successions(&StandingOrder::Maintenance.sentence("it"));
+        }
         self.deliver_roles(now_ns);
     }
 
     /// Sets if this node is paired but not armed: then no group is ever active here.
     pub fn set_unarmed(&mut self, unarmed: bool) {
         self.change(|condition| condition.unarmed = unarmed);
+        if unarmed {
+            self.refuse_successions(UNARMED);
+        }
     }
 
     pub fn is_in_maintenance(&self) -> bool {
@@ -168,8 +174,9 @@ impl Groups {
 
     /// Handles the end of a plugin that was given up, if its file says `on_failure = "resign"`.
     pub fn handle_unfit(&mut self, plugin: &str, why: String) {
-        self.unfit.insert(plugin.to_owned(), why);
+        self.unfit.insert(plugin.to_owned(), why.clone());
         self.send_all_directives();
+        self.refuse_successions(&why);
     }
 
     /// Handles that a plugin of [`Self::handle_unfit`] runs again, or was removed.

@@ -242,6 +242,19 @@ impl Groups {
         }
     }
 
+    /// Gives up the successions that a new order forbids.
+    pub(super) fn drop_ordered_successions(&mut self, why: &str) {
+        let is_forbidden = |group: &Group| {
+            let successor = group.successor.as_ref();
+            successor.is_some_and(|it| !it.insistence.overrules_orders())
+        };
+        for name in self.names() {
+            if self.groups.get(&name).is_some_and(is_forbidden) {
+                self.drop_succession(&name, Some(why));
+            }
+        }
+    }
+
     /// Handles the end of a plugin that has settled for a succession, or was to.
     pub(super) fn drop_succession_without(&mut self, plugin: &str, why: &str) {
         for name in self.names() {

@@ -338,6 +338,48 @@ fn a_hurt_node_gives_its_peer_no_more_time_than_a_failover_would() {
     );
 }
 
+/// Change of node 1 at a time.
+type Change<'a> = &'a dyn Fn(&mut Groups, u64);
+
+/// Begins a switchover, and changes node 1 while it prepares. Returns true if node 1 takes over, and what node 0 told.
+fn goes_to_node_1(how: Begin, change: Change<'_>) -> (bool, String) {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, how, &["office"]);
+    pair.run_for(3 * MS);
+    let now_ns = pair.now_ns();
+    let groups = &mut pair.nodes[1].groups;
+    assert!(groups.groups["office"].is_preparing());
+    change(groups, now_ns);
+    pair.perform_all(1);
+    pair.run_for(100 * MS);
+    (pair.answers(1, "office"), pair.nodes[0].told.concat())
+}
+
+#[test]
+fn a_node_that_may_not_be_active_any_more_ends_what_it_prepares() {
+    let maintenance = |groups: &mut Groups, now_ns| groups.set_maintenance(now_ns, true);
+    let unarmed = |groups: &mut Groups, _| groups.set_unarmed(true);
+    let unfit = |groups: &mut Groups, _| groups.handle_unfit("ct", "ct was given up".to_owned());
+    let all: [(Change<'_>, &str); 3] = [
+        (
+            &maintenance,
+            "it is in maintenance: run `sparectl maintenance off` there first",
+        ),
+        (&unarmed, spared_verdict::UNARMED),
+        (&unfit, "ct was given up"),
+    ];
+    for (change, why) in all {
+        let (goes, told) = goes_to_node_1(Begin::Switch, change);
+        assert!(!goes, "{why}");
+        assert!(
+            told.contains(&format!("the peer declines: {why}")),
+            "{told}"
+        );
+    }
+    let (goes, told) = goes_to_node_1(Begin::Stop, &maintenance);
+    assert!(goes, "{told}");
+}
+
 /// A peer in maintenance is not ready, but takes the group, as no other node can.
 #[test]
 fn a_node_that_no_network_carries_gives_the_group_to_a_peer_that_is_not_ready() {
