@@ -78,6 +78,7 @@ impl Loop {
             }
             PluginReport::Stopped => self.handle_stopped(now, &plugin),
             PluginReport::Reconfigured(result) => self.handle_reconfigured(now, &plugin, result),
+            PluginReport::NotReconfigured(why) => self.handle_not_reconfigured(now, &plugin, &why),
             PluginReport::Validated(faults) => self.handle_validated(now, &plugin, faults),
             PluginReport::Check {
                 check,

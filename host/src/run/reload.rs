@@ -155,6 +155,12 @@ impl Loop {
         self.take_reload_steps(now);
     }
 
+    /// Handles a plugin that ended before it had taken its new file.
+    pub(super) fn handle_not_reconfigured(&mut self, now: Instant, name: &str, why: &str) {
+        self.reload.handle_ended(name, why);
+        self.take_reload_steps(now);
+    }
+
     /// Handles a plugin that has stopped, for a reload or because the host stops.
     pub(super) fn handle_stopped(&mut self, now: Instant, name: &str) {
         if self.process.is_stopping() {

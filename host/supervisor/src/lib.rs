@@ -377,15 +377,16 @@ impl Supervisor {
         }
     }
 
-    /// Gives a running plugin its new file; [`PluginReport::Reconfigured`] follows in any case.
+    /// Gives a running plugin its new file; [`PluginReport::Reconfigured`] or [`PluginReport::NotReconfigured`] follows in
+    /// any case.
     pub fn reconfigure(&mut self, now: Instant, name: &str) {
         let Some(plugin) = self.plugins.get(name) else {
             return;
         };
         let message = self.configure_message(plugin);
         if !self.ask(now, name, PendingCall::Reconfigure, message) {
-            let result = Err(vec![format!("{name} is not running")]);
-            self.report(name, PluginReport::Reconfigured(result));
+            let why = format!("{name} is not running");
+            self.report(name, PluginReport::NotReconfigured(why));
         }
     }
 

@@ -255,8 +255,8 @@ impl Supervisor {
                 self.report(name, PluginReport::Stopped);
             }
             PendingCall::Reconfigure => {
-                let result = Err(vec![format!("{name} {why}")]);
-                self.report(name, PluginReport::Reconfigured(result));
+                let why = format!("{name} {why}");
+                self.report(name, PluginReport::NotReconfigured(why));
             }
             // The end of the worker or the groups' own deadlines handle these.
             PendingCall::Configure

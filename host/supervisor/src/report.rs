@@ -55,6 +55,9 @@ pub enum PluginReport {
     },
     Stopped,
     Reconfigured(Result<Returned, Vec<String>>),
+    /// The plugin ended before it answered to its new file, or does not run, with the reason. Its next start is with that
+    /// file.
+    NotReconfigured(String),
     /// A check of a new configuration has ended.
     Validated(Vec<Fault>),
     /// Result of a check.

@@ -311,6 +311,17 @@ impl Reload {
         self.no_longer_wait_for(plugin);
     }
 
+    /// Handles a plugin that ended before it had taken its new file, with the reason. It starts again with that file.
+    pub fn handle_ended(&mut self, plugin: &str, why: &str) {
+        if let Stage::Applying(applying) = &mut self.stage {
+            if applying.waiting.remove(plugin) {
+                let line = format!("{why}: it is started again with its new file");
+                log::error!("{line}");
+                applying.faults.push(line);
+            }
+        }
+    }
+
     /// Handles a plugin that has stopped, to be removed or to be restarted with its new configuration. `configured` is
     /// the plugin's file, if there is one.
     pub fn handle_stopped(&mut self, plugin: &str, configured: Option<&Plugin>) {

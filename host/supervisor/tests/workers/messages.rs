@@ -111,6 +111,17 @@ fn a_plugin_that_is_removed_while_it_runs_is_down_first() {
 }
 
 #[test]
+fn a_plugin_that_dies_while_it_takes_a_new_file_has_not_refused_it() {
+    let mut worker = TestWorker::new("refile");
+    worker.reported.clear();
+    worker.ask(3);
+    worker.send_bytes(b"no message");
+    let reported = &worker.reported;
+    assert!(reported.contains(&"not reconfigured"), "{reported:?}");
+    assert!(!reported.contains(&"reconfigured"), "{reported:?}");
+}
+
+#[test]
 fn thousands_of_random_messages_end_nothing_but_their_worker() {
     let config = Config {
         cases: 48,

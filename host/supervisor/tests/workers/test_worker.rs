@@ -350,6 +350,7 @@ impl TestWorker {
                 "scopes"
             }
             PluginReport::Reconfigured(_) => "reconfigured",
+            PluginReport::NotReconfigured(_) => "not reconfigured",
             PluginReport::Refused(_) => "refused",
             _ => return,
         };

@@ -343,6 +343,19 @@ fn a_plugin_that_cannot_take_its_file_live_is_stopped_and_started_again() {
 }
 
 #[test]
+fn a_plugin_that_dies_while_it_takes_its_file_is_named_and_gets_the_file_again() {
+    let mut host = Host::new(&["sets", "vrrp"]);
+    host.write("sets", "a = 1\n");
+    host.reload(1);
+    host.reload.handle_ended("vrrp", "vrrp was not asked");
+    host.reload
+        .handle_ended("sets", "sets was killed by signal 11");
+    let line = "sets was killed by signal 11: it is started again with its new file";
+    let lines = vec![line.to_owned(), host.others("files")];
+    assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines));
+}
+
+#[test]
 fn a_plugin_is_restarted_if_what_its_process_may_do_has_changed() {
     for (text, why) in [
         ("allow = [\"net_admin\"]\n", "changed capabilities"),
