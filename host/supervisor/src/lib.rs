@@ -434,7 +434,7 @@ impl Supervisor {
         Ok(serial)
     }
 
-    /// Kills a worker, whose process is reaped when it has ended, and answers its queries with an error.
+    /// Kills a worker, whose process is reaped when it has ended, and ends the questions to it.
     fn kill_worker(&mut self, now: Instant, name: &str, running: Option<Running>) {
         let Some(running) = running else {
             return;
@@ -444,9 +444,7 @@ impl Supervisor {
         }
         self.discard(now, running.serial, running.worker);
         for call in running.pending.into_values() {
-            if matches!(call, PendingCall::Query { .. }) {
-                self.give_up(name, call, "was stopped");
-            }
+            self.give_up(name, call, "was stopped");
         }
     }
 

@@ -295,8 +295,8 @@ impl Supervisor {
             .plugins
             .get_mut(name)
             .and_then(|plugin| plugin.running.take());
-        self.kill_worker(now, name, running);
         self.refuse(name, vec![why]);
+        self.kill_worker(now, name, running);
     }
 
     fn configure_message_of(&self, name: &str) -> Option<impl FnOnce(u64) -> ToPlugin + use<>> {

@@ -377,10 +377,11 @@ impl Supervisor {
             .plugins
             .get_mut(name)
             .and_then(|plugin| plugin.running.take());
-        self.kill_worker(now, name, running);
         let why = format!("{name} has a wrong configuration");
         self.report(name, PluginReport::Down(why));
         self.refuse(name, lines);
+        // It may have been asked to stop: what follows from that must find it refused.
+        self.kill_worker(now, name, running);
     }
 
     pub(super) fn fault_lines(&self, name: &str, status: i32, failures: &[Failure]) -> Vec<String> {

@@ -122,6 +122,19 @@ fn a_plugin_that_dies_while_it_takes_a_new_file_has_not_refused_it() {
 }
 
 #[test]
+fn a_plugin_that_is_refused_while_it_is_to_stop_has_stopped() {
+    let mut worker = TestWorker::new("refused");
+    worker.begin_with(&FromPlugin::Loaded(Ok(descriptor())));
+    let configure = worker.token;
+    worker.ask(6);
+    worker.send(&returned(configure, -libc::EINVAL));
+    assert_eq!(worker.state(), "refused");
+    let is_stopped = |kind: &&&str| **kind == "stopped";
+    let count = worker.reported.iter().filter(is_stopped).count();
+    assert_eq!(count, 1, "{:?}", worker.reported);
+}
+
+#[test]
 fn thousands_of_random_messages_end_nothing_but_their_worker() {
     let config = Config {
         cases: 48,

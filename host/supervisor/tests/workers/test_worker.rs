@@ -293,6 +293,7 @@ impl TestWorker {
                 "down"
             }
             PluginReport::Removed => "removed",
+            PluginReport::Stopped => "stopped",
             PluginReport::Settled { group, epoch } => {
                 self.groups.handle_settled(now_ns, &plugin, &group, epoch);
                 "settled"
