@@ -135,8 +135,8 @@ impl Groups {
             ..
         } = &mut group.phase
         {
-            if *asked == epoch {
-                waiting.remove(plugin);
+            // The answers of others may wait in their sockets, however late it is: only the timer finds who is late.
+            if *asked == epoch && waiting.remove(plugin) && waiting.is_empty() {
                 self.end_settling(now_ns, name);
             }
         }

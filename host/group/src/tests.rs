@@ -275,6 +275,33 @@ fn a_follower_that_does_not_settle_in_time_is_no_veto() {
     assert_eq!(fixture.settle_done("conntrack"), [""; 0]);
 }
 
+/// Simulates a host that was suspended while the answers of its plugins came.
+#[test]
+fn a_follower_whose_answer_lay_in_the_socket_was_not_late() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("conntrack", &[], true);
+    fixture.settled_follower("sets", &[], true);
+    fixture.publish(Role::Active);
+    fixture.now_ns += 201 * MS;
+    let epoch = match fixture.group().phase {
+        Phase::Settling { epoch, .. } => epoch,
+        ref other => panic!("{other:?}"),
+    };
+    let mut told = Vec::new();
+    for plugin in ["conntrack", "sets"] {
+        let (groups, now_ns) = (&mut fixture.groups, fixture.now_ns);
+        groups.handle_settled(now_ns, plugin, "office", epoch);
+        while let Some(action) = fixture.groups.poll_action() {
+            match action {
+                Action::Tell(news) => told.push(news.text),
+                action => drop(fixture.perform(action)),
+            }
+        }
+    }
+    assert!(!told.concat().contains("continued without"), "{told:?}");
+    assert_eq!(fixture.group().phase, Phase::Installed);
+}
+
 #[test]
 fn a_follower_that_dies_while_settling_is_not_waited_for() {
     let mut fixture = Fixture::new();
