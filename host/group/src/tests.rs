@@ -677,13 +677,27 @@ fn the_next_elector_is_told_for_a_while_that_the_group_was_active_here() {
 fn so_it_is_of_a_group_that_was_active_when_the_daemon_before_died() {
     let mut fixture = Fixture::new();
     let inherited = ["attic", "office"].map(str::to_owned);
-    fixture.groups.set_inherited(inherited.into());
+    let now_ns = fixture.now_ns;
+    fixture.groups.set_inherited(now_ns, inherited.into());
     assert!(!is_held(&mut fixture));
     fixture.claim("office");
     assert!(is_held(&mut fixture));
     fixture.pass(11_000 * MS);
     fixture.claim("office");
     assert!(!is_held(&mut fixture), "once");
+}
+
+#[test]
+fn a_group_whose_elector_starts_a_minute_after_the_daemon_is_no_longer_inherited() {
+    for (after_ms, expected) in [(59_000, true), (61_000, false)] {
+        let mut fixture = Fixture::new();
+        let now_ns = fixture.now_ns;
+        let inherited = ["office".to_owned()];
+        fixture.groups.set_inherited(now_ns, inherited.into());
+        fixture.pass(after_ms * MS);
+        fixture.claim("office");
+        assert_eq!(is_held(&mut fixture), expected, "{after_ms} ms");
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Loop {
             boot: clock::boot_id(),
         };
         let mut history = HistoryKeeper::new(history::Store::open(&state), now, &start);
-        groups.set_inherited(history.take_inherited());
+        groups.set_inherited(clock::monotonic_ns(), history.take_inherited());
         let unarmed = UnarmedMark::new(&state);
         groups.set_unarmed(unarmed.is_set());
         Ok(Self {
