@@ -401,8 +401,10 @@ impl Groups {
         };
         let why = "the peer did not take over: the group is active here again".to_owned();
         self.warn(Kind::Switchover, name, "not-switched-over", why.as_str());
-        let client_requests = offer.map(|offer| offer.client_requests).unwrap_or_default();
-        self.report_result(client_requests, &Err(format!("{name}: {why}")));
+        if let Some(offer) = offer {
+            let there = "this node did not take over: the group is active there again";
+            self.tell_failed(name, offer, &why, there);
+        }
         self.actions
             .push_back(Action::Say(Word::Cancelled { switchover, why }));
     }
@@ -421,7 +423,19 @@ impl Groups {
         });
         let text = "released, but the peer does not confirm that it took over";
         self.warn(Kind::Switchover, name, "unheard", text);
-        self.report_result(offer.client_requests, &Err(format!("{name}: {text}")));
+        let there = "it released the group, but has not heard that this node took over";
+        self.tell_failed(name, offer, text, there);
+    }
+
+    /// Tells those who asked for a switchover why it failed: clients, and the peer in its own words.
+    fn tell_failed(&mut self, name: &str, offer: Offer, why: &str, there: &str) {
+        if offer.requested {
+            self.actions.push_back(Action::Say(Word::Refused {
+                group: name.to_owned(),
+                why: there.to_owned(),
+            }));
+        }
+        self.report_result(offer.client_requests, &Err(format!("{name}: {why}")));
     }
 
     fn forget_given(&mut self, id: u64) {

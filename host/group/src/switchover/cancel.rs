@@ -42,13 +42,7 @@ impl Groups {
             let notice = Notice::warn(Kind::Switchover, text).of_group(name);
             self.tell(notice.because("not-switched-over"));
         }
-        if offer.requested {
-            self.actions.push_back(Action::Say(Word::Refused {
-                group: name.to_owned(),
-                why: why.to_owned(),
-            }));
-        }
-        self.report_result(offer.client_requests, &Err(format!("{name}: {why}")));
+        self.tell_failed(name, offer, why, why);
     }
 
     /// Handles a plugin that ended or lost its channel, so that its peer plugin may lack records.

@@ -578,6 +578,40 @@ fn released() -> Pair {
     pair
 }
 
+/// Makes a switchover that the backup asked for, and that node 0 has released.
+fn released_on_request() -> Pair {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, Begin::Request, &["office"]);
+    let end_ns = pair.now_ns() + 1_000 * MS;
+    while pair.nodes[0].groups.groups["office"].role == Role::Active {
+        assert!(pair.step(end_ns), "it is never released");
+    }
+    pair
+}
+
+#[test]
+fn a_peer_that_asked_is_told_when_the_group_is_taken_back() {
+    let mut pair = released_on_request();
+    pair.inject(Fault::ForceBackup(1));
+    pair.run_for(900 * MS);
+    assert!(pair.answers(0, "office"));
+    let why =
+        "office: the peer refuses: this node did not take over: the group is active there again";
+    assert_eq!(pair.nodes[1].ended, [(REQUEST, Err(why.to_owned()))]);
+}
+
+#[test]
+fn a_peer_that_asked_is_told_when_its_confirmation_does_not_come() {
+    let mut pair = released_on_request();
+    let late_ns = pair.now_ns() + 1_001 * MS;
+    let groups = &mut pair.nodes[0].groups;
+    while groups.poll_action().is_some() {}
+    groups.handle_timeout(late_ns);
+    let actions = std::iter::from_fn(|| groups.poll_action());
+    let refused = actions.filter(|it| matches!(it, Action::Say(Word::Refused { .. })));
+    assert_eq!(refused.count(), 1);
+}
+
 #[test]
 fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
     let says = |pair: &Pair| {
