@@ -161,6 +161,9 @@
 //!                               ^----- REQUEST ---------'
 //! ```
 //!
+//! The tables are offered and walked one after another, in the order of the owner's list. A table that waits for the
+//! peer keeps none of the others back, as the peer may have another order.
+//!
 //! A record's [`Tag`] has a stamp and four flags. SHARED: the peer has acknowledged the record, or sent it.
 //! CHANGED: this node changed the record since both nodes had the same value. STRAY: a backup changed the record,
 //! and the change is to be undone. REFUSED: the peer has no room for the record.

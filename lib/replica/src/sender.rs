@@ -262,7 +262,7 @@ impl<S: Store> Replica<S> {
                 Phase::Walking(_) | Phase::Offering(_) => self.make_portion(now_ns, store, index),
                 _ => false,
             };
-            if made || self.tables[index].is_walking() {
+            if made || self.tables[index].has_walk() {
                 return made;
             }
         }

@@ -305,19 +305,26 @@ impl<S: Store> TableState<S> {
         )
     }
 
-    /// True if a later table has to wait with its walk.
-    pub fn is_walking(&self) -> bool {
+    /// True if a later table has to wait with its walk. A table that waits for the peer keeps none back: the peer may
+    /// have the tables in another order, and wait for a later one.
+    pub fn has_walk(&self) -> bool {
         matches!(
             self.pair.phase,
             Phase::Offering(_)
                 | Phase::OfferDue
-                | Phase::Offered
-                | Phase::Receiving
-                | Phase::AwaitingOffer
                 | Phase::BeginDue
                 | Phase::Walking(_)
                 | Phase::EndDue
         )
+    }
+
+    /// True if a drain has to wait for the table: its offer or its snapshot is not over.
+    pub fn is_walking(&self) -> bool {
+        let waits = matches!(
+            self.pair.phase,
+            Phase::Offered | Phase::Receiving | Phase::AwaitingOffer
+        );
+        waits || self.has_walk()
     }
 
     /// Sets the stamp of the next snapshot; never 0, the stamp of a new record.

@@ -2,7 +2,7 @@
 
 use super::lab::{Lab, MS, S};
 use crate::wire::kind;
-use crate::{Authority, CopyState, Drain, Store, Strays};
+use crate::{Authority, Config, CopyState, Drain, Replica, Store, Strays};
 
 fn both(lab: &Lab, key: u32) -> [Option<u32>; 2] {
     [0, 1].map(|node| lab.get(node, key))
@@ -576,6 +576,33 @@ fn tables_are_filled_in_their_order() {
         lab.run(MS);
     }
     assert_eq!(lab.records(1, 0).len(), 50);
+}
+
+#[test]
+fn the_same_tables_in_another_order_do_not_wait_for_each_other() {
+    for active in [0, 1] {
+        let mut lab = Lab::new(0);
+        // the lab compares tables by their place
+        lab.unseen = true;
+        lab.machine_mut(1).unwrap().replica =
+            Replica::new(Config::new(200, 2, ["second", "first"]));
+        lab.role(active, true);
+        for key in 0..5 {
+            lab.put(0, 0, key);
+            lab.put(1, 0, key);
+        }
+        lab.link();
+        lab.machine_mut(active).unwrap().replica.start_drain();
+        lab.run(S);
+        for node in [0, 1] {
+            let it = lab.machine(node);
+            assert_eq!(it.replica.in_sync(&it.store), Ok(()), "node {node}");
+            assert_eq!(lab.records(0, node), lab.records(1, 1 - node));
+            assert_eq!(lab.records(0, node).len(), 5);
+        }
+        let state = lab.machine(active).replica.drain_state();
+        assert_eq!(state, Drain::Done, "node {active} is active");
+    }
 }
 
 #[test]
