@@ -40,7 +40,9 @@ impl<S: Store> Replica<S> {
                         table.pair.is_snapshot_acked = true;
                         table.pair.had_snapshot = true;
                         table.offline = OfflineChanges::new();
-                        table.retry.reset();
+                        if table.counters.refused_here == 0 {
+                            table.retry.reset();
+                        }
                         self.garbage.handle_success();
                     }
                 }

@@ -370,6 +370,28 @@ fn what_finds_no_room_is_counted_tried_again_and_lost_nowhere() {
 }
 
 #[test]
+fn what_the_decider_has_no_room_for_is_tried_again_ever_more_rarely() {
+    let mut lab = filled();
+    lab.cut();
+    lab.store(0).capacity = 6;
+    lab.put(1, 0, 7);
+    lab.link();
+    let resyncs = |lab: &Lab| {
+        let it = lab.machine(0);
+        it.replica.status(lab.now_ns(), &it.store)[0].resyncs
+    };
+    let before = resyncs(&lab);
+    lab.run(120 * S);
+    let count = resyncs(&lab) - before;
+    assert!((3..12).contains(&count), "{count}");
+    assert_eq!((lab.records(0, 0).len(), lab.records(1, 0).len()), (6, 7));
+    lab.store(0).capacity = 7;
+    lab.run(70 * S);
+    assert_eq!(lab.records(0, 0).len(), 7);
+    lab.assert_in_sync();
+}
+
+#[test]
 fn an_acknowledgement_waits_for_the_verdict() {
     let mut lab = filled();
     lab.store(1).is_slow = true;
