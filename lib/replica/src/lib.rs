@@ -241,7 +241,8 @@
 //! - A backup's change counts as a stray only while the active node can be asked. A change made while the
 //!   nodes are apart is merged.
 //! - Keys that the decider deleted while the nodes were apart are remembered until a snapshot is
-//!   complete: a restarted follower offers their records as if they were new.
+//!   complete: a restarted follower offers their records as if they were new. So are deletions that are
+//!   still to be sent.
 //! - Up to 65 536 keys that the decider changed while the nodes were apart are sent as changes, before
 //!   the snapshot reaches them. A snapshot of a million records takes minutes on a busy machine, and a
 //!   channel that is lost each time before its end would delay these changes forever.

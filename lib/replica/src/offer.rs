@@ -40,11 +40,15 @@ impl<S: Store> Replica<S> {
         record: &Record<'_>,
     ) -> Result<Slot<S::Key>, Malformed> {
         let table = &mut self.tables[index];
-        let pending = table.changes.pending.get(key).map(|it| it.changed_ns);
+        let pending = table.changes.pending.get(key);
+        // a deletion that is still to be sent is not among those made while the nodes were apart
+        let is_deleted = pending.is_some_and(|it| it.why == SendReason::Deleted);
+        let pending = pending.map(|it| it.changed_ns);
         let changed_ns = pending.or_else(|| table.offline.changed_ns(key));
         let tag = store.tag(index, key).copied();
         let both = store.authority(index, key) == Authority::Both;
-        if tag.is_none() && both && !record.has(flag::CHANGED) && table.was_deleted(key) {
+        let is_deleted = is_deleted || table.was_deleted(key);
+        if tag.is_none() && both && !record.has(flag::CHANGED) && is_deleted {
             return Ok(Slot::Done);
         }
         let is_list = store.is_list(index);

@@ -237,6 +237,26 @@ fn what_is_deleted_while_the_other_is_restarted_is_deleted_on_both() {
 }
 
 #[test]
+fn what_is_deleted_before_a_restarted_backup_has_offered_it_is_deleted_on_both() {
+    for node in [0, 1] {
+        let mut lab = filled();
+        lab.role(0, node == 0);
+        lab.role(1, node == 1);
+        lab.run(S);
+        lab.restart(1 - node);
+        lab.link();
+        lab.delete(node, 0, 1);
+        lab.delete(node, 0, 2);
+        let value = lab.put(node, 0, 2);
+        lab.run(S);
+        assert_eq!(both(&lab, 1), [None; 2], "node {node}");
+        assert_eq!(both(&lab, 2), [Some(value); 2], "node {node}");
+        assert_eq!(lab.records(0, 0).len(), 5);
+        lab.assert_in_sync();
+    }
+}
+
+#[test]
 fn a_change_while_apart_outranks_a_deletion_and_the_younger_outranks_the_older() {
     let mut lab = filled();
     lab.cut();
