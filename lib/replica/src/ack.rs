@@ -69,6 +69,7 @@ impl<S: Store> Replica<S> {
     pub(crate) fn make_drain(&mut self) -> bool {
         let waits = |it: &TableState<S>| {
             it.is_common()
+                && !self.is_left_out(it)
                 && (it.is_walking()
                     || matches!(it.pair.phase, Phase::Idle)
                     || !it.changes.queue.is_empty()
@@ -81,6 +82,20 @@ impl<S: Store> Replica<S> {
         self.begin(kind::DRAIN, 0);
         self.out.put(&id.to_be_bytes());
         true
+    }
+
+    /// True if the peer has passed over a table, whose preface it does not accept: it offers its tables in their order,
+    /// and has offered a later one.
+    fn is_left_out(&self, table: &TableState<S>) -> bool {
+        let place = |it: &TableState<S>| it.peer.as_ref().map(|peer| peer.id);
+        let was_offered = |it: &TableState<S>| {
+            it.is_common()
+                && it.role.is_decider
+                && !matches!(it.pair.phase, Phase::Idle | Phase::AwaitingOffer)
+        };
+        let is_later = |it: &&TableState<S>| place(it) > place(table);
+        matches!(table.pair.phase, Phase::AwaitingOffer)
+            && self.tables.iter().filter(is_later).any(was_offered)
     }
 
     /// Answers the peer's drain once every record before it has its verdict.

@@ -240,6 +240,8 @@
 //! - A record that the decider has no room for stays on the follower: both miss records, nothing is lost.
 //! - A backup's change counts as a stray only while the active node can be asked. A change made while the
 //!   nodes are apart is merged.
+//! - Nothing says that the peer does not accept a table. The decider concludes it from the offer of a later
+//!   one, and its drain does not wait for the table that was left out.
 //! - Keys that the decider deleted while the nodes were apart are remembered until a snapshot is
 //!   complete: a restarted follower offers their records as if they were new. So are deletions that are
 //!   still to be sent.

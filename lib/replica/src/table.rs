@@ -318,12 +318,10 @@ impl<S: Store> TableState<S> {
         )
     }
 
-    /// True if a drain has to wait for the table: its offer or its snapshot is not over.
+    /// True if a drain has to wait for the table: its offer or its snapshot is not over. After the offer the peer has
+    /// all that this node has; a decider that does not accept the table answers with no snapshot.
     pub fn is_walking(&self) -> bool {
-        let waits = matches!(
-            self.pair.phase,
-            Phase::Offered | Phase::Receiving | Phase::AwaitingOffer
-        );
+        let waits = matches!(self.pair.phase, Phase::Receiving | Phase::AwaitingOffer);
         waits || self.has_walk()
     }
 

@@ -74,8 +74,8 @@ pub struct Toy {
     pub ours: Option<(u32, u32)>,
     /// True if the greater value is the later one.
     pub is_counting: bool,
-    /// Preface that has to match, and whether the peer's has to be the same.
-    pub preface: (u8, bool),
+    /// Preface of each table, and whether the peer's has to be the same.
+    pub prefaces: Vec<(u8, bool)>,
     /// Keys that the replica deleted, or gave a value, until the owner reads them.
     pub seen: Vec<(Table, Number, Option<u32>)>,
     /// True if `seen` is kept.
@@ -96,7 +96,7 @@ impl Toy {
             strays: Strays::Undo,
             ours: None,
             is_counting: false,
-            preface: (0, true),
+            prefaces: vec![(0, true); tables],
             seen: Vec::new(),
             is_watched: false,
             latest: HashMap::new(),
@@ -293,12 +293,12 @@ impl Store for Toy {
         false
     }
 
-    fn preface(&self, _table: Table, out: &mut ValueWriter<'_>) {
-        out.u8(self.preface.0);
+    fn preface(&self, table: Table, out: &mut ValueWriter<'_>) {
+        out.u8(self.prefaces[table].0);
     }
 
-    fn check_preface(&mut self, _table: Table, preface: &[u8]) -> Result<(), String> {
-        let (ours, matters) = self.preface;
+    fn check_preface(&mut self, table: Table, preface: &[u8]) -> Result<(), String> {
+        let (ours, matters) = self.prefaces[table];
         if matters && preface != [ours] {
             Err(format!(
                 "the peer's table is of type {preface:?}, ours of {ours}"

@@ -686,14 +686,18 @@ fn a_first_table_that_one_node_lacks_keeps_back_no_verdict_and_no_drain_of_the_o
 
 #[test]
 fn tables_that_do_not_fit_are_left_alone_and_named() {
-    for matters in [true, false] {
+    for (matters, active) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
         let mut lab = Lab::new(0);
         // the type matters to one node, to the other perhaps not
-        lab.store(0).preface = (5, matters);
-        lab.role(0, true);
+        lab.store(0).prefaces[0] = (5, matters);
+        lab.role(active, true);
         lab.link();
         lab.put(0, 0, 1);
         lab.put(1, 0, 2);
+        let value = lab.put(active, 1, 3);
+        for node in [0, 1] {
+            lab.machine_mut(node).unwrap().replica.start_drain();
+        }
         lab.run(10 * S);
         assert_eq!([lab.records(0, 0).len(), lab.records(1, 0).len()], [1, 1]);
         assert_eq!(lab.machine(0).replica.garbage(), (0, 0));
@@ -706,6 +710,12 @@ fn tables_that_do_not_fit_are_left_alone_and_named() {
                 .in_sync(&lab.machine(0).store)
                 .is_err()
         );
+        for node in [0, 1] {
+            let who = format!("node {node}, node {active} is active, {matters}");
+            assert_eq!(lab.records(node, 1), [(3, value)], "{who}");
+            let state = lab.machine(node).replica.drain_state();
+            assert_eq!(state, Drain::Done, "{who}");
+        }
     }
 }
 
@@ -713,14 +723,14 @@ fn tables_that_do_not_fit_are_left_alone_and_named() {
 fn a_table_that_is_made_anew_with_the_right_type_fits_again() {
     for node in [0, 1] {
         let mut lab = filled();
-        lab.store(node).preface = (5, true);
+        lab.store(node).prefaces[0] = (5, true);
         lab.flush(node, 0);
         lab.run(S);
         for one in [0, 1] {
             let it = lab.machine(one);
             assert!(it.replica.in_sync(&it.store).is_err(), "node {one}");
         }
-        lab.store(node).preface = (0, true);
+        lab.store(node).prefaces[0] = (0, true);
         lab.flush(node, 0);
         lab.run(S);
         assert_eq!(lab.records(node, 0).len(), 6, "node {node}");
