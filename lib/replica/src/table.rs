@@ -353,6 +353,8 @@ impl<S: Store> TableState<S> {
     pub fn end_pair(&mut self) {
         self.pair = PairState::new();
         self.transfer.end_pair();
+        // a COUNT may be lost with its pair
+        self.counters.sent_counts = None;
     }
 
     /// Index of the table that has this id at the peer, if there is one.

@@ -560,6 +560,24 @@ fn a_channel_that_takes_nothing_makes_no_timer_due_all_the_time() {
 }
 
 #[test]
+fn a_number_of_records_that_is_lost_with_its_pair_is_told_in_the_next() {
+    let mut lab = filled();
+    let now_ns = lab.now_ns() + 20 * S;
+    lab.unseen = true;
+    let it = lab.machine_mut(0).unwrap();
+    it.store.put(1, 0, 1);
+    it.replica.handle_timeout(now_ns, &mut it.store);
+    let message = it.replica.poll_message(now_ns, &mut it.store);
+    assert_eq!(message.map(|it| it[0]), Some(kind::COUNT));
+    // the message is in the channel when the pair ends
+    lab.role(1, true);
+    lab.run(30 * S);
+    let it = lab.machine(1);
+    let told = it.replica.status(lab.now_ns(), &it.store);
+    assert_eq!(told[1].there, Some(1));
+}
+
+#[test]
 fn the_newest_value_alone_waits_on_its_lane() {
     let mut lab = filled();
     let key = crate::toy::Number(1);
