@@ -1,7 +1,6 @@
 //! Verdicts of the peer on sent records, and the drain, which waits for all of them.
 
 use crate::Drain;
-use crate::offline::OfflineChanges;
 use crate::outbox::InFlight;
 use crate::session::Replica;
 use crate::store::{Store, Tag};
@@ -39,7 +38,7 @@ impl<S: Store> Replica<S> {
                     if number == table.number && matches!(table.pair.phase, Phase::Serving) {
                         table.pair.is_snapshot_acked = true;
                         table.pair.had_snapshot = true;
-                        table.offline = OfflineChanges::new();
+                        table.offline.end_snapshot();
                         if table.counters.refused_here == 0 {
                             table.retry.reset();
                         }

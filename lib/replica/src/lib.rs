@@ -235,8 +235,8 @@
 //!   incarnation of the peer is known: each node uses that knowledge itself.
 //! - The decider begins a snapshot when every offered record has its verdict, and a pair begins only after
 //!   the writes of the last one have theirs: records that are about to change cannot be compared.
-//! - A key that expired on the follower is remembered until the next snapshot; otherwise its absence
-//!   would delete the decider's record, which traffic may have refreshed.
+//! - A key that expired on the follower is remembered until a snapshot is complete that began later;
+//!   otherwise its absence would delete the decider's record, which traffic may have refreshed.
 //! - A record that the decider has no room for stays on the follower: both miss records, nothing is lost.
 //! - A backup's change counts as a stray only while the active node can be asked. A change made while the
 //!   nodes are apart is merged.

@@ -13,7 +13,14 @@ pub(crate) struct OfflineChanges<K> {
     changed_ns: HashMap<K, u64>,
     /// Keys that this node deleted.
     deleted: HashSet<K>,
-    /// Keys whose records expired: their absence is no deletion.
+    missing: Missing<K>,
+    /// What was noted of missing records since the present snapshot began: the next one still needs it.
+    recent: Missing<K>,
+}
+
+/// Records whose absence is no deletion.
+#[derive(Debug)]
+struct Missing<K> {
     expired: HashSet<K>,
     /// True if more records expired than can be remembered.
     is_incomplete: bool,
@@ -26,10 +33,24 @@ impl<K: Key> OfflineChanges<K> {
         Self {
             changed_ns: HashMap::new(),
             deleted: HashSet::new(),
-            expired: HashSet::new(),
-            is_incomplete: false,
-            has_strays: false,
+            missing: Missing::new(),
+            recent: Missing::new(),
         }
+    }
+
+    /// Handles the begin of a snapshot.
+    pub fn begin_snapshot(&mut self) {
+        self.recent = Missing::new();
+    }
+
+    /// Forgets what both nodes have agreed on by a snapshot that ended: all but the records missing since its begin,
+    /// because it may have named them before.
+    pub fn end_snapshot(&mut self) {
+        let recent = std::mem::replace(&mut self.recent, Missing::new());
+        *self = Self {
+            missing: recent,
+            ..Self::new()
+        };
     }
 
     pub fn note_change(&mut self, now_ns: u64, key: &K) {
@@ -58,22 +79,21 @@ impl<K: Key> OfflineChanges<K> {
     }
 
     pub fn note_expired(&mut self, key: K) {
-        if self.expired.len() < REMEMBERED {
-            self.expired.insert(key);
-        } else {
-            self.is_incomplete = true
-        }
+        self.recent.note_expired(key.clone());
+        self.missing.note_expired(key);
     }
 
     pub fn forget_expired(&mut self, key: &K) {
-        if !self.expired.is_empty() {
-            self.expired.remove(key);
+        for missing in [&mut self.missing, &mut self.recent] {
+            if !missing.expired.is_empty() {
+                missing.expired.remove(key);
+            }
         }
     }
 
     /// Notes that a backup deleted something.
     pub fn note_stray(&mut self) {
-        self.has_strays = true;
+        (self.missing.has_strays, self.recent.has_strays) = (true, true);
     }
 
     /// Time of the last change of a key.
@@ -95,6 +115,25 @@ impl<K: Key> OfflineChanges<K> {
 
     /// True if the absence of this key means that it was deleted.
     pub fn is_deletion(&self, key: &K) -> bool {
-        !self.has_strays && !self.is_incomplete && !self.expired.contains(key)
+        let missing = &self.missing;
+        !missing.has_strays && !missing.is_incomplete && !missing.expired.contains(key)
+    }
+}
+
+impl<K: Key> Missing<K> {
+    fn new() -> Self {
+        Self {
+            expired: HashSet::new(),
+            is_incomplete: false,
+            has_strays: false,
+        }
+    }
+
+    fn note_expired(&mut self, key: K) {
+        if self.expired.len() < REMEMBERED {
+            self.expired.insert(key);
+        } else {
+            self.is_incomplete = true
+        }
     }
 }

@@ -277,6 +277,7 @@ impl<S: Store> Replica<S> {
             table.pair.is_snapshot_acked,
             table.transfer.walk_sent_values,
         ) = (false, false);
+        table.offline.begin_snapshot();
         if std::mem::take(&mut table.pair.sends_values_next) {
             table.next_stamp();
             table.shared_flags.are_outdated = true;

@@ -2,7 +2,6 @@
 
 use crate::commit::ListRequest;
 use crate::inbox::Slot;
-use crate::offline::OfflineChanges;
 use crate::outbox::SendReason;
 use crate::planted_fault::PlantedFault;
 use crate::session::Replica;
@@ -41,6 +40,7 @@ impl<S: Store> Replica<S> {
             table.next_stamp()
         }
         table.stamp_own(store, index);
+        table.offline.begin_snapshot();
         table.counters.resyncs += 1;
         table.pair.had_snapshot &= table.counters.refused_here == 0;
         table.counters.refused_here = 0;
@@ -101,7 +101,7 @@ impl<S: Store> Replica<S> {
         if done {
             table.pair.phase = Phase::Following;
             table.pair.had_snapshot = true;
-            table.offline = OfflineChanges::new();
+            table.offline.end_snapshot();
             // of a whole state it is not known yet whether it will be refused
             if whole.is_none() && table.counters.refused_here == 0 {
                 table.retry.reset();

@@ -459,6 +459,33 @@ fn what_ran_out_is_no_deletion() {
 }
 
 #[test]
+fn what_expires_during_a_snapshot_is_no_deletion_in_the_next() {
+    for node in [0, 1] {
+        let mut lab = filled();
+        for key in 0..300 {
+            lab.put(0, 0, key);
+        }
+        lab.run(S);
+        lab.machine_mut(1).unwrap().replica.resync(0);
+        // the snapshot has named the first record, and is not over
+        lab.run(15 * MS);
+        let state = lab.machine(1).replica.copy_state(0);
+        assert_eq!(state, Some(CopyState::Received));
+        lab.end(node, 0, 0);
+        lab.run(S);
+        assert!(lab.get(node, 0).is_none(), "it was named before");
+        // the node where it expired follows
+        lab.role(0, node == 1);
+        lab.role(1, node == 0);
+        lab.machine_mut(1).unwrap().replica.resync(0);
+        lab.run(2 * S);
+        assert!(lab.get(1 - node, 0).is_some(), "node {node}");
+        assert_eq!(lab.get(0, 0), lab.get(1, 0), "node {node}");
+        lab.assert_in_sync();
+    }
+}
+
+#[test]
 fn a_resync_mends_what_changed_unseen() {
     let mut lab = filled();
     let value = lab.get(0, 4);
