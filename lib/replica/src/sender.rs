@@ -282,8 +282,10 @@ impl<S: Store> Replica<S> {
             table.next_stamp();
             table.shared_flags.are_outdated = true;
         }
-        table.pair.had_snapshot &= table.counters.refused_there == 0;
-        table.counters.refused_there = 0;
+        let lacks = table.counters.refused_there > 0 || table.counters.too_long > 0;
+        table.pair.had_snapshot &= !lacks;
+        // the walk counts them again
+        (table.counters.refused_there, table.counters.too_long) = (0, 0);
         table.counters.resyncs += 1;
         let number = table.number;
         self.begin(kind::BEGIN, index);

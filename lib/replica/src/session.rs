@@ -355,6 +355,7 @@ impl<S: Store> Replica<S> {
             table.changes.rewind();
             table.counters.refused_here = 0;
             table.counters.refused_there = 0;
+            table.counters.too_long = 0;
             if !table.is_common() {
                 continue;
             }

@@ -34,7 +34,7 @@ pub struct TableStatus {
     pub refused: (u32, u32),
     /// Number of the peer's changes to records that only this node may change.
     pub denied: u64,
-    /// Number of records too long to be sent.
+    /// Number of records too long to be sent, since the last snapshot.
     pub too_long: u64,
     /// Number of decisions by which a node lost its value.
     pub conflicts: u64,

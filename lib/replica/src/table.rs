@@ -201,8 +201,8 @@ impl<K: crate::Key> Requests<K> {
 pub(crate) struct Counters {
     pub resyncs: u64,
     pub denied: u64,
-    pub too_long: u64,
     /// Numbers since the last snapshot.
+    pub too_long: u64,
     pub refused_here: u32,
     pub refused_there: u32,
     pub expected: u64,

@@ -11,7 +11,7 @@ use std::ops::Bound;
 use crate::buffer::ValueWriter;
 use crate::sink::Sink;
 use crate::store::{Applied, Authority, Key, Stamp, Step, Store, Strays, Table, Tag, Token};
-use crate::wire::{Malformed, Reader};
+use crate::wire::{Malformed, Reader, VALUE_MAX};
 
 /// Number used as a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +72,8 @@ pub struct Toy {
     pub strays: Strays,
     /// Half-open range of keys that only this node may change.
     pub ours: Option<(u32, u32)>,
+    /// Key whose value is too long to be sent.
+    pub long: Option<u32>,
     /// True if the greater value is the later one.
     pub is_counting: bool,
     /// Preface of each table, and whether the peer's has to be the same.
@@ -95,6 +97,7 @@ impl Toy {
             writes: Vec::new(),
             strays: Strays::Undo,
             ours: None,
+            long: None,
             is_counting: false,
             prefaces: vec![(0, true); tables],
             seen: Vec::new(),
@@ -178,6 +181,13 @@ impl Toy {
     }
 }
 
+fn write_value(value: u32, is_long: bool, out: &mut ValueWriter<'_>) {
+    out.u32(value);
+    if is_long {
+        out.put(&[0; VALUE_MAX]);
+    }
+}
+
 fn digest(value: u32) -> u64 {
     u64::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -202,9 +212,9 @@ impl Store for Toy {
     ) -> Step {
         let begin = at.map_or(Bound::Unbounded, Bound::Excluded);
         for (key, entry) in self.tables[table].range_mut((begin, Bound::Unbounded)) {
-            let value = entry.value;
+            let (value, is_long) = (entry.value, self.long == Some(key.0));
             let taken = sink.record(key, &mut entry.tag, Some(digest(value)), |out| {
-                out.u32(value);
+                write_value(value, is_long, out);
             });
             if !taken {
                 return Step::More;
@@ -216,7 +226,10 @@ impl Store for Toy {
 
     fn encode(&mut self, table: Table, key: &Number, out: &mut ValueWriter<'_>) -> bool {
         let entry = self.tables[table].get(key);
-        entry.map(|entry| out.u32(entry.value)).is_some()
+        let is_long = self.long == Some(key.0);
+        entry
+            .map(|entry| write_value(entry.value, is_long, out))
+            .is_some()
     }
 
     fn apply(

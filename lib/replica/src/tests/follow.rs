@@ -412,6 +412,30 @@ fn what_the_decider_has_no_room_for_is_tried_again_ever_more_rarely() {
 }
 
 #[test]
+fn a_record_that_is_too_long_counts_once_and_no_more_when_it_is_short() {
+    let mut lab = filled();
+    let too_long = |lab: &Lab| {
+        let it = lab.machine(0);
+        it.replica.status(lab.now_ns(), &it.store)[0].too_long
+    };
+    lab.store(0).long = Some(1);
+    lab.put(0, 0, 1);
+    for _ in 0..3 {
+        lab.run(S);
+        let it = lab.machine(0);
+        let lack = it.replica.in_sync(&it.store).unwrap_err();
+        assert!(lack.contains("too long"), "{lack}");
+        assert_eq!(too_long(&lab), 1);
+        lab.machine_mut(0).unwrap().replica.resync(0);
+    }
+    lab.store(0).long = None;
+    lab.machine_mut(0).unwrap().replica.resync(0);
+    lab.run(S);
+    assert_eq!(too_long(&lab), 0);
+    lab.assert_in_sync();
+}
+
+#[test]
 fn an_acknowledgement_waits_for_the_verdict() {
     let mut lab = filled();
     lab.store(1).is_slow = true;
