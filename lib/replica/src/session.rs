@@ -177,7 +177,10 @@ impl<S: Store> Replica<S> {
     pub(crate) fn end_pair(&mut self) {
         self.serial_pair.end();
         // the decider has to know which table is a list, and must not be merged
-        let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_announced;
+        let is_news = |it: &TableState<S>| {
+            // a HELLO does not name a table that is absent: it would be news in each pair
+            it.incarnation.is_some() && it.transfer.is_list && !it.transfer.is_list_announced
+        };
         if self.channel.is_up && self.tables.iter().any(is_news) {
             self.channel.hello_due = true;
             // a HELLO ends the peer's pair, so a ROLE has to follow it

@@ -82,6 +82,8 @@ pub struct Toy {
     pub seen: Vec<(Table, Number, Option<u32>)>,
     /// True if `seen` is kept.
     pub is_watched: bool,
+    /// True if each table is one list as a whole.
+    pub is_list: bool,
     /// Values of the lane of newest values.
     pub latest: HashMap<Number, u32>,
 }
@@ -102,6 +104,7 @@ impl Toy {
             prefaces: vec![(0, true); tables],
             seen: Vec::new(),
             is_watched: false,
+            is_list: false,
             latest: HashMap::new(),
         }
     }
@@ -336,6 +339,10 @@ impl Store for Toy {
 
     fn strays(&self, _table: Table) -> Strays {
         self.strays
+    }
+
+    fn is_list(&self, _table: Table) -> bool {
+        self.is_list
     }
 
     fn encode_latest(&mut self, _table: Table, key: &Number, out: &mut ValueWriter<'_>) -> bool {

@@ -717,6 +717,28 @@ fn the_same_tables_in_another_order_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn a_list_that_one_node_lacks_from_the_start_is_not_announced_without_end() {
+    for lacking in [0, 1] {
+        let mut lab = Lab::new(0);
+        for node in [0, 1] {
+            lab.store(node).is_list = true;
+        }
+        lab.store(lacking).incarnations[0] = None;
+        lab.role(0, true);
+        lab.link();
+        lab.run(10 * S);
+        let sent: u64 = lab.sent.iter().flatten().sum();
+        assert!(sent < 100, "node {lacking} lacks it: {sent} messages");
+        lab.store(lacking).incarnations[0] = Some(7);
+        lab.run(S);
+        lab.put(0, 0, 1);
+        lab.run(S);
+        assert_eq!(lab.records(1, 0).len(), 1, "node {lacking}");
+        lab.assert_in_sync();
+    }
+}
+
+#[test]
 fn a_table_that_the_peer_lacks_is_named() {
     let mut lab = Lab::in_sync();
     lab.store(1).incarnations[1] = None;
