@@ -51,7 +51,7 @@ pub enum FromLink {
     },
     /// Word from the peer's host: well-formed, with untrusted contents.
     Heard(#[serde(with = "crate::word::as_json")] Word),
-    /// Agreed version of a plugin's messages, or a sentence why there is none.
+    /// Agreed version of a plugin's messages, or a sentence why there is none; empty once the peer's plugin is gone.
     Wire {
         plugin: String,
         agreed: Result<u32, String>,

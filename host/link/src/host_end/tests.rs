@@ -208,6 +208,20 @@ fn whoever_is_refused_takes_no_event_of_the_link_s_own() {
 
 /// Messages that waited for the process are not sent to its successor.
 #[test]
+fn a_refusal_of_versions_ends_with_the_peer_s_worker() {
+    let mut bed = Bed::new("wire");
+    let refused = |why: &str| FromLink::Wire {
+        plugin: "conntrack".to_owned(),
+        agreed: Err(why.to_owned()),
+    };
+    bed.hear(&refused("update the older one"));
+    let why = bed.link.wire_refusal("conntrack");
+    assert_eq!(why, Some("update the older one"));
+    bed.hear(&refused(""));
+    assert_eq!(bed.link.wire_refusal("conntrack"), None);
+}
+
+#[test]
 fn a_process_that_reads_nothing_and_answers_no_ping_is_started_anew_with_nothing_that_waited() {
     let mut bed = Bed::new("hung");
     while bed.link.say(bed.now, answer(1)) {}

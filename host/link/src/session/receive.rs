@@ -248,12 +248,7 @@ impl Session {
                 };
                 self.handle_offer(name, peer);
             }
-            Numbered::Withdraw { channel } => {
-                if let Some(channel) = self.channel_of(channel) {
-                    channel.go_down();
-                    channel.peer = None;
-                }
-            }
+            Numbered::Withdraw { channel } => self.handle_withdraw(channel),
             Numbered::Data {
                 channel,
                 epoch,
@@ -313,6 +308,23 @@ impl Session {
             channel.peer = Some(peer);
         }
         self.agree(name);
+    }
+
+    /// Handles the end of the peer's worker, and with it of the refusal, if there was one.
+    fn handle_withdraw(&mut self, number: u16) {
+        let names = self.association.as_ref().map(|it| &it.names);
+        let Some(plugin) = names.and_then(|names| names.get(&number)).cloned() else {
+            return;
+        };
+        let Some(channel) = self.channels.get_mut(&plugin) else {
+            return;
+        };
+        let was_refused = channel.own.is_some() && channel.wire.is_none();
+        channel.go_down();
+        if channel.peer.take().is_some() && was_refused {
+            let agreed = Err(String::new());
+            self.events.push_back(Event::Wire { plugin, agreed });
+        }
     }
 
     fn channel_of(&mut self, number: u16) -> Option<&mut Channel> {

@@ -313,6 +313,14 @@ fn wires_without_a_version_in_common_are_refused_in_a_sentence() {
         "r2's conntrack supports wire versions 3 to 4, this node's 1 to 2: update the older one";
     assert_eq!(agreed, Some(Err(sentence.to_owned())));
     assert!(net.worker(0, "messenger").up, "nothing else suffers");
+    net.sides[0].events.clear();
+    net.sides[1].session.remove_channel("conntrack");
+    net.run_for(20);
+    let taken_back = Event::Wire {
+        plugin: "conntrack".to_owned(),
+        agreed: Err(String::new()),
+    };
+    assert!(net.sides[0].events.contains(&taken_back));
 }
 
 #[test]
