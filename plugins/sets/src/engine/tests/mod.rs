@@ -1,5 +1,6 @@
 //! Two engines with a kernel each, one clock and two channels.
 
+mod absent_lists;
 mod drain;
 mod faults;
 mod follow;
