@@ -259,6 +259,11 @@ impl Kernel {
         }
     }
 
+    /// Returns the index of an interface; 0 if it does not exist. An interface that is created again has another one.
+    pub fn index(&self, name: &str) -> u32 {
+        self.interfaces.link(name).map_or(0, |link| link.index)
+    }
+
     /// Returns the MTU of an interface in bytes; 0 if it does not exist.
     pub fn mtu(&self, name: &str) -> u32 {
         self.interfaces.link(name).map_or(0, |link| link.mtu)

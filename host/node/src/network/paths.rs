@@ -14,14 +14,41 @@ use super::Network;
 pub struct Paths {
     /// Interfaces of the paths, which the host follows itself.
     interfaces: Vec<String>,
-    /// State of each path as last sent to the link's process: true if it is usable, and the MTU of its interface.
-    usable: Vec<(bool, u32)>,
+    /// State of each path as last sent to the link's process.
+    sent: Vec<PathState>,
+}
+
+/// State of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PathState {
+    usable: bool,
+    /// MTU of its interface.
+    mtu: u32,
+    /// Index of its interface, to which the sockets of the link's process are bound.
+    index: u32,
+}
+
+impl PathState {
+    /// Returns the states to send, in order. An interface that was created again is first reported as not usable, so
+    /// that no socket stays bound to the one that is gone.
+    fn news_since(self, sent: Option<Self>) -> Vec<Self> {
+        let is_other = |sent: Self| sent.usable && self.usable && sent.index != self.index;
+        let gone = Self {
+            usable: false,
+            ..self
+        };
+        match sent {
+            Some(sent) if sent == self => Vec::new(),
+            Some(sent) if is_other(sent) => vec![gone, self],
+            _ => vec![self],
+        }
+    }
 }
 
 impl Network {
     /// Forgets the path states that were sent, as the link's process is a new one.
     pub fn forget_usable_paths(&mut self) {
-        self.paths.usable.clear();
+        self.paths.sent.clear();
     }
 
     /// Sets the configuration at the start and after a reload. The host follows these interfaces itself, in case no
@@ -49,25 +76,61 @@ impl Network {
             return false;
         };
         let kernel = &self.kernel;
-        let usable = setup.paths.iter();
-        let usable = usable.map(|path| (kernel.is_link_usable(path), kernel.mtu(&path.interface)));
-        let usable: Vec<(bool, u32)> = usable.collect();
-        if usable == self.paths.usable {
+        let paths = setup.paths.iter();
+        let states = paths.map(|path| PathState {
+            usable: kernel.is_link_usable(path),
+            mtu: kernel.mtu(&path.interface),
+            index: kernel.index(&path.interface),
+        });
+        let states: Vec<PathState> = states.collect();
+        if states == self.paths.sent {
             return false;
         }
-        let old = std::mem::replace(&mut self.paths.usable, usable.clone());
-        for (index, (path, (usable, mtu))) in setup.paths.iter().zip(usable).enumerate() {
-            if old.get(index) == Some(&(usable, mtu)) {
-                continue;
-            }
-            let echo = kernel.echo_socket_on(path).filter(|_| usable);
-            let echo: Vec<_> = echo.iter().map(AsFd::as_fd).collect();
-            let message = ToLink::Path { index, usable, mtu };
-            link.set_obstacle(index, kernel.link_lacks(path));
-            if !link.send(now, &message, &echo) {
-                break;
+        let sent = std::mem::replace(&mut self.paths.sent, states.clone());
+        for (index, (path, state)) in setup.paths.iter().zip(states).enumerate() {
+            for PathState { usable, mtu, .. } in state.news_since(sent.get(index).copied()) {
+                let echo = kernel.echo_socket_on(path).filter(|_| usable);
+                let echo: Vec<_> = echo.iter().map(AsFd::as_fd).collect();
+                let message = ToLink::Path { index, usable, mtu };
+                link.set_obstacle(index, kernel.link_lacks(path));
+                if !link.send(now, &message, &echo) {
+                    return true;
+                }
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: PathState = PathState {
+        usable: true,
+        mtu: 1500,
+        index: 7,
+    };
+    const DOWN: PathState = PathState {
+        usable: false,
+        ..UP
+    };
+
+    #[test]
+    fn a_path_is_told_when_it_changes() {
+        assert_eq!(UP.news_since(None), [UP]);
+        assert_eq!(UP.news_since(Some(UP)), [UP; 0]);
+        assert_eq!(UP.news_since(Some(DOWN)), [UP]);
+        assert_eq!(DOWN.news_since(Some(UP)), [DOWN]);
+        let narrow = PathState { mtu: 1280, ..UP };
+        assert_eq!(narrow.news_since(Some(UP)), [narrow], "the session stays");
+    }
+
+    #[test]
+    fn an_interface_that_was_created_again_between_two_looks_was_not_usable() {
+        let new = PathState { index: 8, ..UP };
+        let gone = PathState { index: 8, ..DOWN };
+        assert_eq!(new.news_since(Some(UP)), [gone, new]);
+        assert_eq!(new.news_since(Some(DOWN)), [new]);
     }
 }
