@@ -2,8 +2,8 @@
 //!
 //! A change has a number, the time in ms at which it was noticed; a later one has a greater number. Of each finding the
 //! book keeps its last change, and those before it that a recipient is still to be told. For each recipient it notes the
-//! last change that was told, and when. Both only grow, so that the books of two nodes that did not hear each other are merged by
-//! taking the greater of each.
+//! last change that was told, and when. Numbers and these times only grow, also if the clock is set back, so that the books
+//! of two nodes that did not hear each other are merged by taking the greater of each.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub struct Change {
 /// one that told last is the one whom the recipient believes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ToldChange {
-    /// Time in ms at which it was told.
+    /// Time in ms at which it was told; after the one before, whatever the clock says.
     pub at_ms: u64,
     pub number: u64,
     pub begun: bool,
@@ -212,11 +212,13 @@ impl Book {
         *history != before
     }
 
-    /// Notes that a recipient was told a change.
+    /// Notes that a recipient was told a change. The time of the one before may be that of a clock that was ahead, of this
+    /// node or of the other one: this one would then never count as told, and be told again and again.
     pub fn tell(&mut self, key: &Key, recipient: &str, told: ToldChange) {
         if let Some(history) = self.histories.get_mut(key) {
             let known = history.told.entry(recipient.to_owned()).or_default();
-            *known = told.max(*known);
+            let at_ms = told.at_ms.max(known.at_ms.saturating_add(1));
+            *known = ToldChange { at_ms, ..told };
         }
     }
 

@@ -205,6 +205,52 @@ fn a_recipient_that_wants_no_ends_gets_each_begin() {
 }
 
 #[test]
+fn an_end_after_the_clock_was_set_back_is_told_once() {
+    let mut world = settled();
+    world.ahead_ms = [3_600_000; 2];
+    world.faults[1].insert("disk");
+    world.run(10 * S);
+    world.ahead_ms = [0; 2];
+    world.faults[1].remove("disk");
+    world.run(60 * S);
+    assert_eq!(world.words("mail"), ["r1 begin disk", "r1 end disk"]);
+}
+
+#[test]
+fn an_end_that_a_recipient_does_not_want_is_over_after_the_clock_was_set_back() {
+    let mut world = settled();
+    let mut with = settings("r1");
+    with.recipients[0].ends = false;
+    let now_ns = world.now_ns;
+    world.engine(0).configure(now_ns, with);
+    world.ahead_ms = [3_600_000; 2];
+    for _ in 0..2 {
+        world.faults[1].insert("disk");
+        world.run(10 * S);
+        world.faults[1].remove("disk");
+        world.ahead_ms = [0; 2];
+        world.run(10 * S);
+    }
+    assert_eq!(world.words("mail"), ["r1 begin disk", "r1 begin disk"]);
+}
+
+#[test]
+fn the_survivor_of_a_node_whose_clock_was_ahead_tells_an_end_once() {
+    let mut world = settled();
+    world.ahead_ms = [3_600_000, 0];
+    world.faults[1].insert("disk");
+    world.run(10 * S);
+    world.kill(0);
+    world.run(10 * S);
+    world.faults[1].remove("disk");
+    world.run(60 * S);
+    world.start(0);
+    world.run(60 * S);
+    let told = world.events("mail", &key("SP-0401", 1, "disk"));
+    assert_eq!(told, [Event::Begin, Event::End]);
+}
+
+#[test]
 fn the_book_has_bounds() {
     let mut book = Book::default();
     let all = [recipient("mail")];

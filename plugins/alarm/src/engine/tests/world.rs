@@ -50,6 +50,8 @@ pub struct World {
     agenda: Agenda<Due>,
     /// Faults of each node, which may have several.
     pub faults: [BTreeSet<&'static str>; 2],
+    /// Time in ms by which the clock of each node is ahead.
+    pub ahead_ms: [u64; 2],
     /// Recipients that a node cannot reach.
     pub unreached: BTreeSet<(usize, &'static str)>,
     pub got: Vec<Got>,
@@ -65,6 +67,7 @@ impl World {
             channels: 0,
             agenda: Agenda::default(),
             faults: Default::default(),
+            ahead_ms: [0; 2],
             unreached: BTreeSet::new(),
             got: Vec::new(),
         };
@@ -175,12 +178,15 @@ impl World {
             if now_ns % S == 0 {
                 self.tell_status();
             }
-            self.each(|engine| {
-                if engine.next_timeout(now_ns).is_some_and(|it| it <= now_ns) {
-                    engine.set_clock(now_ns, now_ns / 1_000_000);
+            for (node, ahead_ms) in self.nodes.iter_mut().zip(self.ahead_ms) {
+                let engine = node.engine.as_mut();
+                let is_due =
+                    |it: &&mut Engine| it.next_timeout(now_ns).is_some_and(|at_ns| at_ns <= now_ns);
+                if let Some(engine) = engine.filter(is_due) {
+                    engine.set_clock(now_ns, now_ns / 1_000_000 + ahead_ms);
                     engine.handle_timeout(now_ns);
                 }
-            });
+            }
             self.pump();
             self.assert_calm();
         }
@@ -208,12 +214,13 @@ impl World {
         let now_ns = self.now_ns;
         for node in 0..2 {
             let status = self.status(node);
+            let clock_ms = now_ns / 1_000_000 + self.ahead_ms[node];
             let state = &mut self.nodes[node];
             let Some(engine) = &mut state.engine else {
                 continue;
             };
             if state.told.as_ref() != Some(&status) {
-                engine.set_clock(now_ns, now_ns / 1_000_000);
+                engine.set_clock(now_ns, clock_ms);
                 engine.handle_status(now_ns, &status);
                 state.told = Some(status);
             }
