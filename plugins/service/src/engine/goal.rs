@@ -19,6 +19,23 @@ pub(super) enum Goal {
     Kept(Job),
 }
 
+impl Goal {
+    /// True if the goal is new at each change between active and not active, also if both have the same one. The same rules
+    /// and files are left alone: the state is that of the file already, and another load would empty sets of addresses.
+    pub(super) fn is_of_one_change(&self) -> bool {
+        matches!(self, Self::Once(Task::Reload | Task::Command(_)))
+    }
+
+    /// Text for the next worker, which does nothing for a goal with the same text.
+    pub(super) fn record(&self, is_active: bool) -> String {
+        match (self.is_of_one_change(), is_active) {
+            (false, _) => format!("{self:?}"),
+            (true, true) => format!("{self:?} while active"),
+            (true, false) => format!("{self:?} while not active"),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Task {
     Reload,

@@ -195,8 +195,8 @@ impl Engine {
     fn remember_results(&mut self) {
         for item in &self.items {
             if item.is_to_remember() {
-                self.carry_over
-                    .set(&item.spec.name, format!("{:?}", item.pursuit.goal()));
+                let done = item.pursuit.goal().record(item.membership.is_active());
+                self.carry_over.set(&item.spec.name, done);
             }
         }
     }

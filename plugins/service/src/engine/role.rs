@@ -148,16 +148,19 @@ impl Engine {
     fn set_goal(&mut self, now_ns: u64, item: &mut Item) {
         let role = self.find_role(item);
         let is_first = item.membership.role().is_none();
+        let was_active = item.membership.is_active();
         if item.membership.role() != role {
             item.note_active_failure(now_ns, role);
             item.test_after_role(now_ns);
             item.handle_role(role);
         }
         let goal = goal::goal(&item.spec, role);
-        if item.pursuit.is_for(&goal) {
+        let is_active = item.membership.is_active();
+        let is_again = goal.is_of_one_change() && was_active != is_active;
+        if item.pursuit.is_for(&goal) && !is_again {
             return;
         }
-        let done = format!("{goal:?}");
+        let done = goal.record(is_active);
         let known = is_first && self.carry_over.has(&item.spec.name, &done);
         if !known {
             self.carry_over.forget(&item.spec.name);

@@ -170,6 +170,32 @@ fn commands_and_reloads_run_once_at_each_change() {
 }
 
 #[test]
+fn a_reload_or_a_command_that_is_the_same_in_both_roles_runs_at_each_change() {
+    let reload = "units = [\"unbound\"]\nwhile_active = \"reload\"\nwhile_backup = \"reload\"\n";
+    let command = "name = \"p\"\nstart = [\"/p\"]\nstop = [\"/p\"]\n\
+        while_active = [\"/p\", \"x\"]\nwhile_backup = [\"/p\", \"x\"]\n";
+    for (keys, job) in [(reload, "reload unbound"), (command, "run /p x")] {
+        let mut lab = Lab::new(&format!("[[service]]\n{keys}"));
+        for role in [Role::Backup, Role::Active, Role::Fault, Role::Backup] {
+            lab.role("office", role);
+            lab.pass(60 * S);
+        }
+        assert_eq!(lab.jobs(), [job; 3], "a backup that fails is no change");
+        // the second role comes while the job for the first one runs
+        lab.active();
+        lab.backup();
+        lab.pass(60 * S);
+        assert_eq!(lab.jobs(), [job; 5]);
+        // a worker that was dead meanwhile does what was missed, once
+        for (role, count) in [(Role::Backup, 0), (Role::Active, 1), (Role::Active, 0)] {
+            lab.restart(&[("office", role)]);
+            lab.pass(60 * S);
+            assert_eq!(lab.count(job), count, "{role}");
+        }
+    }
+}
+
+#[test]
 fn what_is_to_be_left_is_left() {
     let text = "[[service]]\nunits = [\"squid\"]\nwhile_backup = \"leave\"\n\
                 [[interface]]\nname = \"lan\"\nwhile_active = \"leave\"\nwhile_backup = \"leave\"\n";
