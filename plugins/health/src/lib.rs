@@ -20,8 +20,8 @@ use std::path::PathBuf;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Applied, Checks, Engine as _, Error, Host, InterfaceEvent, InterfaceHandle, Io, OpenSockets,
-    Ready, Runner, Sockets,
+    Applied, CauseKind, Checks, Engine as _, Error, Host, InterfaceEvent, InterfaceHandle, Io,
+    OpenSockets, Progress, Ready, RoleEvent, Runner, Sockets, Token,
 };
 
 use config::Settings;
@@ -115,6 +115,20 @@ impl Io for Health {
         };
         conclude(engine, now_ns, ended);
         true
+    }
+
+    fn role(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        event: &RoleEvent,
+        _token: Token,
+    ) -> Result<Progress, Error> {
+        match event.cause.kind {
+            CauseKind::Withdrawn => engine.handle_group_gone(now_ns, &event.group),
+            _ => engine.handle_role(now_ns, &event.group, event.role),
+        }
+        Ok(Progress::Done)
     }
 
     fn changed(

@@ -2,9 +2,9 @@
 //!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_interface`](Engine::handle_interface), [`handle_result`](Engine::handle_result),
-//! [`handle_heard`](Engine::handle_heard), [`handle_unsent`](Engine::handle_unsent) and
-//! [`handle_timeout`](Engine::handle_timeout), at the time of [`next_timeout`](Engine::next_timeout); drained by
-//! [`poll_action`](Engine::poll_action).
+//! [`handle_heard`](Engine::handle_heard), [`handle_unsent`](Engine::handle_unsent),
+//! [`handle_group_gone`](Engine::handle_group_gone) and [`handle_timeout`](Engine::handle_timeout), at the time of
+//! [`next_timeout`](Engine::next_timeout); drained by [`poll_action`](Engine::poll_action).
 
 mod damped_state;
 mod item;

@@ -1,5 +1,5 @@
-//! Checks of groups whose role nobody reports, most likely because of a wrong name in the file. They never run, and are
-//! reported.
+//! Checks of groups whose role nobody reports, most likely because of a wrong name in the file, or because the group was
+//! taken out of the configuration. They never run, and are reported.
 
 use super::{Action, Engine};
 use crate::config::Check;
@@ -26,6 +26,14 @@ impl Engine {
         self.unknown_group_due_ns = is_any.then(|| now_ns.saturating_add(ALL_ROLES_NS));
     }
 
+    /// Handles that a group is no longer configured: as if its role had never been reported.
+    pub fn handle_group_gone(&mut self, now_ns: u64, group: &str) {
+        self.roles.remove(group);
+        self.plan_unknown_groups(now_ns);
+        self.pause_and_resume(now_ns);
+        self.report(now_ns);
+    }
+
     pub(super) fn find_unknown_groups(&mut self, now_ns: u64) {
         if self
             .unknown_group_due_ns
@@ -38,7 +46,8 @@ impl Engine {
         for item in &mut items {
             if self.has_no_role(&item.check) && !item.is_group_unknown {
                 item.is_group_unknown = true;
-                // the known results belong to another group
+                // the known results belong to another group, or to one that is gone
+                item.forget_ns = None;
                 let names = item.forget().into_iter();
                 self.actions.extend(names.map(Action::Forget));
             }

@@ -145,6 +145,9 @@ impl Item {
             );
             return (needed, Some(0), why);
         }
+        if let Some(why) = self.unknown_group_reason() {
+            return (needed, None, why);
+        }
         if self.membership.role().is_none() {
             let why = self.no_role_reason();
             return (needed, None, why.unwrap_or("no role is known".to_owned()));

@@ -14,6 +14,8 @@ pub struct RoleChange {
     pub maintenance: bool,
     /// True if the role is unchanged, but a conflict that this node won has ended: its hooks run again.
     pub is_conflict_won: bool,
+    /// True if the group is no longer configured.
+    pub is_withdrawn: bool,
 }
 
 impl From<&RoleEvent> for RoleChange {
@@ -25,6 +27,7 @@ impl From<&RoleEvent> for RoleChange {
             maintenance: event.maintenance,
             is_conflict_won: event.cause.kind == CauseKind::Conflict
                 && event.before == Some(event.role),
+            is_withdrawn: event.cause.kind == CauseKind::Withdrawn,
         }
     }
 }
@@ -36,6 +39,8 @@ const INCOMPLETE: &str = "cut";
 pub(super) struct Group {
     pub(super) role: Role,
     pub(super) why: String,
+    /// True if the group is no longer configured. Its last role, backup, stays that of the items that it had.
+    pub(super) is_withdrawn: bool,
     /// Ticket of the role: the daemon waits for its end.
     pub(super) ticket: Option<u64>,
     pub(super) since_ns: u64,
@@ -90,6 +95,7 @@ impl Group {
         Self {
             role: change.role,
             why: change.why.clone(),
+            is_withdrawn: change.is_withdrawn,
             ticket: None,
             since_ns: now_ns,
             is_outcome_due: true,
@@ -99,6 +105,7 @@ impl Group {
 
     pub(super) fn handle_role(&mut self, now_ns: u64, change: &RoleChange) {
         self.why.clone_from(&change.why);
+        self.is_withdrawn = change.is_withdrawn;
         if self.role == change.role {
             // if they are running, they run again from the first one on
             self.hooks.is_due |= change.is_conflict_won;

@@ -154,9 +154,9 @@ impl Engine {
     ) -> Vec<(String, String)> {
         // for an item of all groups: the first group that has this role
         let decides = || {
-            let mut groups = self.groups.iter();
-            let same = groups.find(|(_, group)| group.role == role);
-            same.map_or("", |(name, _)| name.as_str())
+            let same = self.groups.iter().filter(|(_, group)| group.role == role);
+            let first = same.min_by_key(|(_, group)| group.is_withdrawn);
+            first.map_or("", |(name, _)| name.as_str())
         };
         let group = group.unwrap_or_else(decides);
         let why = self.groups.get(group).map_or("", |group| &group.why);

@@ -98,8 +98,10 @@ impl Engine {
         self.actions.extend(done.map(Action::Done));
         self.carry_over
             .set(&role_key(&change.group), change.role.to_string());
-        if is_new {
+        if is_new || change.is_withdrawn {
             self.plan_unknown_groups(now_ns);
+        }
+        if is_new {
             self.wait_for_roles(now_ns);
         }
         self.look_at_all();
@@ -183,7 +185,8 @@ impl Engine {
             found
         };
         let group = item.spec.group.as_ref();
-        let is_group_known = group.is_none_or(|group| self.groups.contains_key(group));
+        let is_known = |group| self.groups.get(group).is_some_and(|it| !it.is_withdrawn);
+        let is_group_known = group.is_none_or(is_known);
         match role.filter(|_| is_kept_in_maintenance) {
             Some(role) => self.carry_over.set(&key, role.to_string()),
             None if reported.is_some() => self.carry_over.forget(&key),
@@ -203,13 +206,23 @@ impl Engine {
 
     fn reported_role(&self, item: &Item) -> Option<Role> {
         match &item.spec.group {
-            Some(group) => self.groups.get(group).map(|group| group.role),
+            Some(group) => {
+                let group = self.groups.get(group)?;
+                // an item without a role came later, and is one of an unknown group
+                let has_item = !group.is_withdrawn || item.membership.role().is_some();
+                has_item.then_some(group.role)
+            }
             None => self.any_role(),
         }
     }
 
     fn any_role(&self) -> Option<Role> {
-        let has = |role| self.groups.values().any(|group| group.role == role);
+        // a group that is no longer configured decides nothing, unless it was the last one: the node became backup then
+        let are_withdrawn = self.groups.values().all(|group| group.is_withdrawn);
+        let has = |role| {
+            let mut groups = self.groups.values();
+            groups.any(|group| group.role == role && group.is_withdrawn == are_withdrawn)
+        };
         if has(Role::Active) {
             return Some(Role::Active);
         }

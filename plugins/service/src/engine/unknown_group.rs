@@ -1,4 +1,5 @@
-//! Items without a role: their group is unknown, or a maintenance has kept them since before this worker.
+//! Items without a role: their group is unknown, or a maintenance has kept them since before this worker. Items of a group
+//! that is no longer configured keep its last role, backup.
 
 use super::Engine;
 use super::event_limiter::Topic;
@@ -27,14 +28,26 @@ impl Engine {
 impl Item {
     /// Reason why the item has no role; None: it has one, or will soon have one.
     pub(super) fn no_role_reason(&self) -> Option<String> {
-        match self.unknown_group() {
-            _ if self.membership.role().is_some() => None,
-            Some(group) => Some(format!("the role of group {group:?} is not known")),
-            None if self.membership.is_kept_in_maintenance() => {
-                Some("kept as it is: this node is in maintenance".to_owned())
-            }
-            None => None,
+        if self.membership.role().is_some() {
+            return None;
         }
+        let is_kept = self.membership.is_kept_in_maintenance();
+        let kept = || is_kept.then(|| "kept as it is: this node is in maintenance".to_owned());
+        self.unknown_group_reason().or_else(kept)
+    }
+
+    /// Reason why its group tells no role. The item may have the last one nevertheless; None if a maintenance keeps another.
+    pub(super) fn unknown_group_reason(&self) -> Option<String> {
+        self.unknown_role().filter(|_| !self.has_kept_role())
+    }
+
+    fn unknown_role(&self) -> Option<String> {
+        let group = self.unknown_group()?;
+        Some(format!("the role of group {group:?} is not known"))
+    }
+
+    fn has_kept_role(&self) -> bool {
+        self.membership.role().is_some() && self.membership.is_kept_in_maintenance()
     }
 
     /// Group whose role was not reported, most likely because of a wrong name in the file.
@@ -44,11 +57,12 @@ impl Item {
     }
 
     fn report_unknown_group(&mut self, now_ns: u64) {
-        if let Some(group) = self.unknown_group() {
-            let text = format!(
-                "{} is left as it is: the role of group {group:?} is not known",
-                self.spec.name
-            );
+        if let Some(why) = self.unknown_role() {
+            let state = match self.membership.role() {
+                Some(_) if !self.has_kept_role() => "stays as on a backup",
+                _ => "is left as it is",
+            };
+            let text = format!("{} {state}: {why}", self.spec.name);
             self.queue_event(now_ns, Topic::UnknownGroup, text);
         }
     }

@@ -91,3 +91,23 @@ fn a_check_of_a_group_that_nobody_knows_is_not_known() {
     lab.pass(20 * S);
     assert!(lab.unknown.is_empty());
 }
+
+#[test]
+fn a_check_of_a_group_that_is_taken_out_of_the_configuration_is_not_known() {
+    const WHY: &str = "the role of group \"x\" is not known";
+    let mut lab = Lab::new(&format!("{UNIT}only = \"active\"\ngroup = \"x\"\n"));
+    lab.role("office", false);
+    lab.role("x", true);
+    lab.conclude(Finding::good("active"));
+    lab.withdraw("x");
+    lab.pass(14 * S);
+    assert_eq!(lab.state("a"), Some(100), "it may come back");
+    lab.pass(S);
+    assert_eq!((lab.state("a"), lab.unknown["a"].as_str()), (None, WHY));
+    let later = lab.engine.next_timeout(lab.now_ns());
+    assert_eq!(later, None, "no result is left to be forgotten");
+    lab.role("x", true);
+    assert_ne!(lab.unknown.get("a").map(String::as_str), Some(WHY));
+    lab.conclude(Finding::good("active"));
+    assert_eq!(lab.state("a"), Some(100));
+}

@@ -142,6 +142,12 @@ impl Lab {
         self.act();
     }
 
+    /// Reports that a group is no longer configured.
+    fn withdraw(&mut self, group: &str) {
+        self.engine.handle_group_gone(self.now_ns(), group);
+        self.act();
+    }
+
     fn link(&mut self, name: &str, carrier: bool) {
         let link = Link {
             present: true,

@@ -267,31 +267,32 @@ impl Lab {
     }
 
     fn report_role(&mut self, group: &str, role: Role, maintenance: bool) -> u64 {
-        let ticket = self.tickets.last_key_value().map_or(0, |(last, _)| *last) + 1;
-        self.tickets.insert(ticket, 0);
-        let change = RoleChange {
-            group: group.to_owned(),
-            role,
-            why: format!("{group} is {role}"),
+        self.report(RoleChange {
             maintenance,
-            is_conflict_won: false,
-        };
-        self.engine.handle_role(self.now_ns, ticket, &change);
-        self.act();
-        ticket
+            ..change(group, role)
+        })
     }
 
     /// Reports that the node is still active, and that a conflict has ended.
     fn win(&mut self, group: &str) -> u64 {
+        self.report(RoleChange {
+            why: "r2 was active, too".to_owned(),
+            is_conflict_won: true,
+            ..change(group, Role::Active)
+        })
+    }
+
+    /// Reports that a group is no longer configured.
+    fn withdraw(&mut self, group: &str) -> u64 {
+        self.report(RoleChange {
+            is_withdrawn: true,
+            ..change(group, Role::Backup)
+        })
+    }
+
+    fn report(&mut self, change: RoleChange) -> u64 {
         let ticket = self.tickets.last_key_value().map_or(0, |(last, _)| *last) + 1;
         self.tickets.insert(ticket, 0);
-        let change = RoleChange {
-            group: group.to_owned(),
-            role: Role::Active,
-            why: "r2 was active, too".to_owned(),
-            maintenance: false,
-            is_conflict_won: true,
-        };
         self.engine.handle_role(self.now_ns, ticket, &change);
         self.act();
         ticket
@@ -348,6 +349,17 @@ impl Lab {
             _ => None,
         });
         found.expect("it ran").into_iter().collect()
+    }
+}
+
+fn change(group: &str, role: Role) -> RoleChange {
+    RoleChange {
+        group: group.to_owned(),
+        role,
+        why: format!("{group} is {role}"),
+        maintenance: false,
+        is_conflict_won: false,
+        is_withdrawn: false,
     }
 }
 

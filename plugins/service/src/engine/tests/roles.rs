@@ -142,6 +142,58 @@ fn a_group_that_nobody_knows_is_told() {
 }
 
 #[test]
+fn a_group_that_is_taken_out_of_the_configuration_is_not_known() {
+    let text =
+        "[[service]]\nunits = [\"squid\"]\ngroup = \"guests\"\n[[service]]\nunits = [\"kea\"]\n";
+    let mut lab = Lab::new(text);
+    lab.role("guests", Role::Backup);
+    let mut lab = lab.rested();
+    lab.role("guests", Role::Active);
+    lab.pass(2 * S);
+    assert_eq!(lab.runs(), ["kea", "squid"]);
+    lab.events.clear();
+    let ticket = lab.withdraw("guests");
+    lab.pass(2 * S);
+    assert!(lab.runs().is_empty() && lab.is_done(ticket));
+    let why = "the role of group \"guests\" is not known";
+    assert_eq!(lab.checks["service.squid"], (UNKNOWN, why.to_owned()));
+    assert_eq!(lab.row("squid.wish"), super::text("stopped"));
+    lab.events.clear();
+    lab.pass(20 * S);
+    assert_eq!(lab.events, [format!("squid stays as on a backup: {why}")]);
+
+    // an item that was added to it later is that of an unknown group
+    lab.sim("unbound").running = true;
+    lab.configure(&format!(
+        "{text}[[service]]\nunits = [\"unbound\"]\ngroup = \"guests\"\n"
+    ));
+    lab.pass(20 * S);
+    assert_eq!(lab.runs(), ["unbound"]);
+
+    // back in the configuration
+    lab.role("guests", Role::Active);
+    lab.pass(2 * S);
+    assert_eq!(lab.runs(), ["kea", "squid", "unbound"]);
+    assert_eq!(lab.checks["service.squid"], (100, "running".to_owned()));
+}
+
+#[test]
+fn a_group_that_is_taken_out_of_the_configuration_decides_only_if_there_is_no_other() {
+    let text = "[[service]]\nunits = [\"kea\"]\nwhile_active = \"leave\"\nwhile_backup = \"start\"\nwhile_fault = \"stop\"\n";
+    let mut lab = Lab::new(text);
+    lab.role("a", Role::Fault);
+    lab.role("b", Role::Backup);
+    lab.pass(3 * S);
+    assert_eq!(lab.runs(), ["kea"]);
+    lab.withdraw("b");
+    lab.pass(3 * S);
+    assert!(lab.runs().is_empty());
+    lab.withdraw("a");
+    lab.pass(3 * S);
+    assert_eq!(lab.runs(), ["kea"], "the daemon said backup");
+}
+
+#[test]
 fn the_first_roles_keep_nobody_waiting_for_the_roles_of_other_groups() {
     let mut lab = Lab::on(THREE, Manager::Systemd, &["kea", "squid", "postfix"]);
     lab.sim("postfix").stop = Course::Hangs;
