@@ -3,7 +3,7 @@
 use spared_sdk::Role;
 
 use crate::config::{self, Kind, Target, Wish};
-use crate::job::{Job, Manager, Service};
+use crate::job::{Job, Manager, Route, Service};
 
 /// Intended state of an item.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,7 +69,8 @@ impl JobKind {
     }
 }
 
-pub(super) fn goal(item: &config::Item, role: Option<Role>) -> Goal {
+/// Goal of an item. `routes` are those that some item wants now, perhaps this one.
+pub(super) fn goal(item: &config::Item, role: Option<Role>, routes: &[Route]) -> Goal {
     let Some(role) = role else {
         return Goal::Leave;
     };
@@ -91,12 +92,9 @@ pub(super) fn goal(item: &config::Item, role: Option<Role>) -> Goal {
             key: key.clone(),
             value,
         })),
-        Kind::Route {
-            route,
-            role: wanted,
-        } => Goal::Kept(Job::Route {
+        Kind::Route { route, .. } => Goal::Kept(Job::Route {
             route: route.clone(),
-            present: role == *wanted,
+            present: routes.contains(route),
         }),
         Kind::Rules { files } => once(files.of(role).clone().map(|file| Job::Rules { file })),
         Kind::File { path, sources } => once(sources.of(role).clone().map(|from| Job::Copy {

@@ -8,6 +8,8 @@ use super::item::Item;
 use super::pursuit::Pursuit;
 use super::unknown_group::UNKNOWN_GROUP_NS;
 use super::{Action, Engine, goal};
+use crate::config::Kind;
+use crate::job::Route;
 
 /// Time in ns to wait for the roles of all groups after a start. The daemon reports them at once, except active ones
 /// for which other plugins come first. An item of all groups becomes backup only when all roles are known.
@@ -141,13 +143,25 @@ impl Engine {
     /// Gives every item the goal of its role.
     pub(super) fn set_goals(&mut self, now_ns: u64) {
         let mut items = std::mem::take(&mut self.items);
+        let routes = self.wanted_routes(&items);
         for item in &mut items {
-            self.set_goal(now_ns, item);
+            self.set_goal(now_ns, item, &routes);
         }
         self.items = items;
     }
 
-    fn set_goal(&mut self, now_ns: u64, item: &mut Item) {
+    /// Routes that some item wants now. Another one may have the same route for another role or group, and must not delete it.
+    fn wanted_routes(&self, items: &[Item]) -> Vec<Route> {
+        let wanted = items.iter().filter_map(|item| match &item.spec.kind {
+            Kind::Route { route, role } => {
+                (self.role_from_groups(item) == Some(*role)).then(|| route.clone())
+            }
+            _ => None,
+        });
+        wanted.collect()
+    }
+
+    fn set_goal(&mut self, now_ns: u64, item: &mut Item, routes: &[Route]) {
         let role = self.find_role(item);
         let is_first = item.membership.role().is_none();
         let was_active = item.membership.is_active();
@@ -156,7 +170,7 @@ impl Engine {
             item.test_after_role(now_ns);
             item.handle_role(role);
         }
-        let goal = goal::goal(&item.spec, role);
+        let goal = goal::goal(&item.spec, role, routes);
         let is_active = item.membership.is_active();
         let is_again = goal.is_of_one_change() && was_active != is_active;
         if item.pursuit.is_for(&goal) && !is_again {

@@ -196,6 +196,51 @@ fn a_reload_or_a_command_that_is_the_same_in_both_roles_runs_at_each_change() {
 }
 
 #[test]
+fn a_route_that_is_wanted_in_two_roles_exists_in_both() {
+    let route =
+        |role| format!("[[route]]\nwhile = \"{role}\"\nto = \"default\"\nvia = \"192.0.2.1\"\n");
+    let mut lab = Lab::new(&(route("backup") + &route("fault")));
+    for (role, job) in [
+        (Role::Backup, "route add"),
+        (Role::Fault, "route add"),
+        (Role::Active, "route del"),
+        (Role::Backup, "route add"),
+    ] {
+        lab.begun.clear();
+        lab.role("office", role);
+        lab.pass(20 * S);
+        let jobs = lab.jobs();
+        assert!(jobs.contains(&job), "{role}: {jobs:?}");
+        assert!(jobs.iter().all(|it| *it == job), "{role}: {jobs:?}");
+    }
+}
+
+#[test]
+fn a_route_of_two_groups_exists_while_one_of_them_wants_it() {
+    let route = |group| {
+        format!(
+            "[[route]]\nwhile = \"active\"\nto = \"192.0.2.0/24\"\nvia = \"10.0.0.1\"\ngroup = \"{group}\"\n"
+        )
+    };
+    let mut lab = Lab::new(&(route("a") + &route("b")));
+    lab.role("b", Role::Backup);
+    for (group, role, job) in [
+        ("a", Role::Backup, "route del"),
+        ("a", Role::Active, "route add"),
+        ("b", Role::Active, "route add"),
+        ("a", Role::Backup, "route add"),
+        ("b", Role::Fault, "route del"),
+    ] {
+        lab.begun.clear();
+        lab.role(group, role);
+        lab.pass(20 * S);
+        let jobs = lab.jobs();
+        assert!(jobs.contains(&job), "{group} {role}: {jobs:?}");
+        assert!(jobs.iter().all(|it| *it == job), "{group} {role}: {jobs:?}");
+    }
+}
+
+#[test]
 fn what_is_to_be_left_is_left() {
     let text = "[[service]]\nunits = [\"squid\"]\nwhile_backup = \"leave\"\n\
                 [[interface]]\nname = \"lan\"\nwhile_active = \"leave\"\nwhile_backup = \"leave\"\n";
