@@ -32,14 +32,10 @@ impl ItemCheck {
     }
 
     /// Handles a change of the role: a failure while active is remembered.
-    fn handle_role(&mut self, now_ns: u64, was_active: bool, is_active: bool) {
-        let failed = self
-            .last
-            .as_ref()
-            .is_some_and(|(_, state, _)| *state == Some(0));
+    fn handle_role(&mut self, now_ns: u64, has_failed_while_active: bool, is_active: bool) {
         if is_active {
             self.failure_counts_until_ns = None;
-        } else if failed && was_active {
+        } else if has_failed_while_active {
             self.failure_counts_until_ns = Some(now_ns.saturating_add(FAILURE_COUNTS_NS));
         }
     }
@@ -76,8 +72,15 @@ impl Item {
     /// Notes a failure while active when the role changes.
     pub(super) fn note_active_failure(&mut self, now_ns: u64, role: Option<Role>) {
         let is_active = role == Some(Role::Active);
-        let was_active = self.membership.is_active();
-        self.check.handle_role(now_ns, was_active, is_active);
+        let has_failed = self.membership.is_active() && self.has_failed();
+        self.check.handle_role(now_ns, has_failed, is_active);
+    }
+
+    /// True if the item is known to have failed. The check may be failed without that: a service that runs would not start
+    /// again, or nobody can tell whether it runs.
+    fn has_failed(&self) -> bool {
+        let is_missing = matches!(self.observation.status(), Some(Status::Missing(_)));
+        is_missing || self.pursuit.fault().is_some()
     }
 
     fn poll_report(&mut self) -> Option<Action> {

@@ -415,6 +415,34 @@ fn what_failed_while_active_counts_no_longer_when_somebody_says_that_it_is_repai
 }
 
 #[test]
+fn a_service_of_which_nobody_could_tell_how_it_is_has_not_failed_while_active() {
+    let mut lab = Lab::new(ONE).rested();
+    lab.active();
+    lab.pass(10 * S);
+    lab.sim("squid").is_unanswered = true;
+    lab.pass(30 * S);
+    assert_eq!(check(&lab).map(|it| it.0), Some(0));
+    lab.backup();
+    lab.sim("squid").is_unanswered = false;
+    lab.pass(10 * S);
+    assert_eq!(check(&lab), Some((100, "stopped")));
+}
+
+#[test]
+fn a_unit_that_is_missing_while_active_counts_as_failed_after_it() {
+    let mut lab = Lab::new(ONE).rested();
+    lab.active();
+    lab.pass(10 * S);
+    lab.sim("squid").missing = true;
+    lab.pass(10 * S);
+    lab.backup();
+    lab.sim("squid").missing = false;
+    lab.pass(10 * S);
+    let why = "failed here while active: unit is not there; counts as failed for 5m after it was active, or until `sparectl service retry`";
+    assert_eq!(check(&lab), Some((0, why)));
+}
+
+#[test]
 fn a_service_of_which_nobody_could_tell_how_it_is_is_looked_at_soon_again() {
     let mut lab = Lab::new(&format!("poll_interval = \"1m\"\n{ONE}")).rested();
     lab.sim("squid").is_unanswered = true;

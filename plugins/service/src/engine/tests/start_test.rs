@@ -73,6 +73,22 @@ fn what_runs_is_no_less_fit_because_it_would_not_start_again() {
 }
 
 #[test]
+fn a_service_that_ran_and_would_not_start_again_has_not_failed_while_active() {
+    let mut lab = Lab::new(TESTED).rested();
+    lab.active();
+    lab.pass(5 * S);
+    breaks(&mut lab);
+    lab.stamp = 2;
+    lab.pass(6 * S);
+    assert_eq!(check(&lab).0, 0);
+    lab.backup();
+    mends(&mut lab);
+    lab.stamp = 3;
+    lab.pass(6 * S);
+    assert_eq!(check(&lab), (100, "stopped"));
+}
+
+#[test]
 fn a_test_that_hangs_has_failed_after_its_time_and_holds_up_no_role() {
     let mut lab = Lab::new(TESTED);
     lab.machine.courses.insert(TEST.to_owned(), Course::Hangs);
