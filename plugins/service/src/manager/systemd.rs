@@ -28,8 +28,9 @@ const KINDS: [&str; 11] = [
 #[derive(Debug, Default)]
 pub struct Triggers {
     by_unit: BTreeMap<String, Vec<Trigger>>,
-    /// Triggers that were stopped here, and so are started again here.
-    stopped: BTreeMap<String, BTreeSet<String>>,
+    /// Triggers that ran without being enabled when they were stopped here, and so are started again here. True after that
+    /// start, until an answer shows that they run.
+    stopped: BTreeMap<String, BTreeMap<String, bool>>,
     restarts: BTreeMap<String, u64>,
 }
 
@@ -54,21 +55,33 @@ impl Triggers {
 
     fn stop(&mut self, unit: &str) -> Vec<String> {
         let known = self.by_unit.get(unit).cloned().unwrap_or_default();
-        let active = known.iter().filter(|trigger| trigger.active);
-        let active: BTreeSet<String> = active.map(|trigger| trigger.name.clone()).collect();
-        if !active.is_empty() {
-            let stopped = self.stopped.entry(unit.to_owned()).or_default();
-            stopped.extend(active);
-        }
+        let stopped = self.stopped.entry(unit.to_owned()).or_default();
+        // answers to come may be older than this stop
+        stopped.values_mut().for_each(|started| *started = false);
+        // whether an enabled one is started again is up to the administrator, who may disable it meanwhile
+        let others = known.iter().filter(|it| it.active && !it.enabled);
+        stopped.extend(others.map(|it| (it.name.clone(), false)));
         known.into_iter().map(|trigger| trigger.name).collect()
     }
 
-    fn start(&self, unit: &str) -> BTreeSet<String> {
+    fn start(&mut self, unit: &str) -> BTreeSet<String> {
         let known = self.by_unit.get(unit).into_iter().flatten();
         let enabled = known.filter(|trigger| trigger.enabled);
-        let stopped = self.stopped.get(unit).into_iter().flatten();
-        let names = enabled.map(|trigger| &trigger.name).chain(stopped);
-        names.cloned().collect()
+        let mut names: BTreeSet<String> = enabled.map(|trigger| trigger.name.clone()).collect();
+        for (name, started) in self.stopped.get_mut(unit).into_iter().flatten() {
+            *started = true;
+            names.insert(name.clone());
+        }
+        names
+    }
+
+    /// Takes the triggers of a unit from an answer. One that runs since it was started here is as before the stop.
+    fn update(&mut self, unit: String, known: Vec<Trigger>) {
+        let runs = |name: &str| known.iter().any(|it| it.active && it.name == name);
+        if let Some(stopped) = self.stopped.get_mut(&unit) {
+            stopped.retain(|name, started| !(*started && runs(name)));
+        }
+        self.by_unit.insert(unit, known);
     }
 }
 
@@ -251,7 +264,7 @@ pub(super) fn parse_answer(
         let starters = found(&name).into_iter();
         let starters = starters.flat_map(|block| words(block, "TriggeredBy"));
         let starters = starters.map(|starter| trigger(starter, found(starter)));
-        triggers.by_unit.insert(name, starters.collect());
+        triggers.update(name, starters.collect());
     }
     let next = self::query(query.services.clone(), triggers);
     let unseen = next.argv.iter().any(|word| !query.argv.contains(word));

@@ -259,6 +259,69 @@ fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
     );
 }
 
+/// Takes an answer about a service and its socket, with these properties of the socket.
+fn take_socket(triggers: &mut Triggers, socket: &str) {
+    let cups = [unit(Manager::Systemd, "cups")];
+    let answer = [
+        block("cups.service", "TriggeredBy=cups.socket"),
+        block("cups.socket", socket),
+    ];
+    let (queries, _) = manager::queries(Path::new("/"), &cups, triggers);
+    let _ = manager::parse_answer(&queries[0], Some(0), &answer.join("\n"), true, triggers);
+}
+
+/// Starts the service; true if its socket is started before it.
+fn starts_socket(triggers: &mut Triggers) -> bool {
+    let commands = commands(&unit(Manager::Systemd, "cups"), Verb::Start, triggers);
+    let mut commands = commands.lines();
+    commands.any(|it| it.ends_with("start -- cups.socket"))
+}
+
+fn stop(triggers: &mut Triggers) {
+    commands(&unit(Manager::Systemd, "cups"), Verb::Stop, triggers);
+}
+
+#[test]
+fn a_socket_that_was_stopped_here_is_started_again_until_it_runs() {
+    const RUNS: &str = "ActiveState=active";
+    let mut triggers = Triggers::default();
+    take_socket(&mut triggers, "");
+    assert!(
+        !starts_socket(&mut triggers),
+        "it neither ran nor is enabled"
+    );
+    take_socket(&mut triggers, RUNS);
+    stop(&mut triggers);
+    // the answer to a question from before the stop
+    take_socket(&mut triggers, RUNS);
+    take_socket(&mut triggers, "");
+    assert!(starts_socket(&mut triggers));
+    // the role has gone before an answer shows the start
+    stop(&mut triggers);
+    take_socket(&mut triggers, RUNS);
+    take_socket(&mut triggers, "");
+    assert!(starts_socket(&mut triggers));
+    take_socket(&mut triggers, RUNS);
+    // stopped by the administrator
+    take_socket(&mut triggers, "");
+    stop(&mut triggers);
+    assert!(!starts_socket(&mut triggers));
+}
+
+#[test]
+fn a_socket_that_was_disabled_after_its_stop_is_not_started_again() {
+    const RUNS: &str = "ActiveState=active; UnitFileState=enabled";
+    let mut triggers = Triggers::default();
+    take_socket(&mut triggers, RUNS);
+    stop(&mut triggers);
+    take_socket(&mut triggers, "UnitFileState=enabled");
+    assert!(starts_socket(&mut triggers));
+    take_socket(&mut triggers, RUNS);
+    stop(&mut triggers);
+    take_socket(&mut triggers, "UnitFileState=disabled");
+    assert!(!starts_socket(&mut triggers));
+}
+
 #[test]
 fn a_unit_that_systemd_has_started_anew_is_told_from_one_that_runs_on() {
     let services = [unit(Manager::Systemd, "squid")];
