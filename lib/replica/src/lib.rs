@@ -200,6 +200,7 @@
 //! |---|---|
 //! | the decider, for a list that replaced another | are dropped: the decider's next COMMIT has the decider's digest |
 //! | the decider, for single records | are put in force |
+//! | the decider, for single records that were offered before it knew of its list, or sent while the follower waits for it | are dropped |
 //! | the follower, while it waits for requested records, has changed single records, or reads its store | wait for the next COMMIT |
 //! | the follower otherwise | are dropped, and so is a list of its own that the decider may not have; it requests everything by value |
 //!
