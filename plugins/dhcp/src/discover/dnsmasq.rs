@@ -1,7 +1,6 @@
 //! Reads dnsmasq's configuration, and the defaults of Debian's service.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str;
@@ -19,10 +18,11 @@ pub fn read(files: &mut Files, path: &Path, defaults: Option<&Path>) -> Result<P
         places: Places::of(LEASES),
         read_only: None,
     };
-    // the file need not exist: the service starts without it
-    let defaults = defaults.filter(|defaults| defaults.exists());
     let defaults = match defaults {
-        Some(defaults) => Defaults::parse(&String::from_utf8_lossy(&files.read(defaults)?)),
+        // the service starts without it
+        Some(defaults) => {
+            Defaults::parse(&String::from_utf8_lossy(&files.read_optional(defaults)?))
+        }
         None => Defaults::default(),
     };
     let mut main = path.to_owned();
@@ -131,13 +131,7 @@ impl Options {
         let (wanted, unwanted): (Vec<_>, Vec<_>) = words
             .filter(|end| !end.is_empty())
             .partition(|end| end.starts_with(b"*"));
-        let entries = fs::read_dir(&folder);
-        let entries =
-            entries.map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
-        let paths = entries.flatten().map(|entry| entry.path());
-        let mut paths: Vec<_> = paths.filter(|path| path.is_file()).collect();
-        paths.sort();
-        for path in paths {
+        for path in files.in_folder(&folder)? {
             let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
             let mut among = wanted.iter().map(|end| end.get(1..).unwrap_or_default());
             let taken = wanted.is_empty() || among.any(|end| name.ends_with(end));
@@ -174,7 +168,10 @@ fn path_of(text: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::discover::Source;
 
     #[test]
     fn debians_defaults_name_a_folder_and_options() {
@@ -190,9 +187,19 @@ mod tests {
         fs::write(&conf, "").unwrap();
         fs::write(folder.join("d/x"), "dhcp-leasefile=/x\n").unwrap();
         fs::write(folder.join("d/y.dpkg-old"), "dhcp-leasefile=/y\n").unwrap();
-        let places = read(&mut Files::default(), &conf, Some(&defaults));
+        let mut files = Files::default();
+        let places = read(&mut files, &conf, Some(&defaults));
         fs::remove_dir_all(&folder).unwrap();
         let places = places.unwrap();
+        let taken = [&defaults, &conf, &folder.join("d/x")].map(|path| Source::File(path.clone()));
+        let wanted = [Source::Folder(folder.join("d"))].into_iter().chain(taken);
+        assert_eq!(files.sources, wanted.collect());
+        let mut files = Files::default();
+        let _ = read(&mut files, &conf, Some(&defaults));
+        assert!(
+            files.sources.contains(&Source::File(defaults)),
+            "it may come"
+        );
         assert_eq!(places.leases, Path::new("/x"));
         assert_eq!(places.bus_name.as_deref(), Some("a.b"));
     }

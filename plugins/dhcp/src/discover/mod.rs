@@ -1,9 +1,10 @@
-//! Reads a server's own configuration: the location of its leases, and its pools.
+//! Reads a server's own configuration: the location of its leases, its pools, and the files that it consists of.
 
 mod dhcpd;
 mod dnsmasq;
 mod kea;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,23 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 pub const LEASES_MAX: usize = 1000;
 /// Limit of nested includes, which also ends a file that includes itself.
 const DEEPEST: u32 = 10;
+
+/// Result of reading a configuration.
+#[derive(Debug)]
+pub struct Configuration {
+    /// Locations, or the reason why it cannot be read, or why the leases cannot be replicated (a database).
+    pub places: Result<Places, String>,
+    /// Files and folders that were read or looked for: a change of one may be a change of the configuration.
+    pub sources: BTreeSet<Source>,
+}
+
+/// Part of a configuration, which need not exist.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    File(PathBuf),
+    /// Folder whose files all count.
+    Folder(PathBuf),
+}
 
 /// Locations of a server's leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,20 +68,25 @@ impl Places {
 }
 
 /// Reads the configuration at `path` and what it includes.
-///
-/// # Errors
-/// Text: it cannot be read, or the leases are where they cannot be replicated (a database).
-pub fn read(format: Format, path: &Path) -> Result<Places, String> {
+pub fn read(format: Format, path: &Path) -> Configuration {
     let mut files = Files::default();
+    let places = read_places(&mut files, format, path);
+    Configuration {
+        places,
+        sources: files.sources,
+    }
+}
+
+fn read_places(files: &mut Files, format: Format, path: &Path) -> Result<Places, String> {
     let read = match format {
-        Format::Kea4 => kea::read(&mut files, path, kea::Family::V4),
-        Format::Kea6 => kea::read(&mut files, path, kea::Family::V6),
+        Format::Kea4 => kea::read(files, path, kea::Family::V4),
+        Format::Kea6 => kea::read(files, path, kea::Family::V6),
         Format::Dnsmasq if path == default_path(format) => {
-            dnsmasq::read(&mut files, path, Some(Path::new(dnsmasq::DEFAULTS)))
+            dnsmasq::read(files, path, Some(Path::new(dnsmasq::DEFAULTS)))
         }
-        Format::Dnsmasq => dnsmasq::read(&mut files, path, None),
-        Format::Dhcpd4 => dhcpd::read(&mut files, path, dhcpd::Family::V4),
-        Format::Dhcpd6 => dhcpd::read(&mut files, path, dhcpd::Family::V6),
+        Format::Dnsmasq => dnsmasq::read(files, path, None),
+        Format::Dhcpd4 => dhcpd::read(files, path, dhcpd::Family::V4),
+        Format::Dhcpd6 => dhcpd::read(files, path, dhcpd::Family::V6),
     };
     let mut found = read?;
     found.pools.sort();
@@ -85,12 +108,14 @@ pub fn default_path(format: Format) -> &'static Path {
 /// Files read so far, with limits that end recursive includes.
 #[derive(Default)]
 struct Files {
+    sources: BTreeSet<Source>,
     bytes: u64,
     depth: u32,
 }
 
 impl Files {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        self.sources.insert(Source::File(path.to_owned()));
         let mut bytes = Vec::new();
         let left = LONGEST.saturating_sub(self.bytes);
         let read = fs::File::open(path)
@@ -104,6 +129,26 @@ impl Files {
             ));
         }
         Ok(bytes)
+    }
+
+    /// Reads a file that need not exist: no bytes then.
+    fn read_optional(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        if path.exists() {
+            return self.read(path);
+        }
+        self.sources.insert(Source::File(path.to_owned()));
+        Ok(Vec::new())
+    }
+
+    /// Returns the paths of the files in a folder, in order.
+    fn in_folder(&mut self, folder: &Path) -> Result<Vec<PathBuf>, String> {
+        self.sources.insert(Source::Folder(folder.to_owned()));
+        let entries = fs::read_dir(folder)
+            .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+        let paths = entries.flatten().map(|entry| entry.path());
+        let mut paths: Vec<_> = paths.filter(|path| path.is_file()).collect();
+        paths.sort();
+        Ok(paths)
     }
 
     /// Runs `inner` for files that a file includes.

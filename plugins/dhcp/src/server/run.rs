@@ -29,6 +29,9 @@ pub use channel::Channel;
 
 /// Interval between retries.
 const RETRY: Duration = Duration::from_secs(3);
+/// Interval between readings of the server's configuration without a reason. Some changes are not heard of: of what a
+/// symbolic link leads to, or in a folder whose own folder was not there.
+const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Time for which no process must write the file before the server counts as ended: Kea's cleaning
 /// closes one file before it opens the next.
 const ENDED: Duration = Duration::from_millis(50);
@@ -147,6 +150,9 @@ impl Thread {
         if take_due(&mut self.due.open, now) {
             self.try_again();
         }
+        if take_due(&mut self.due.setup, now) {
+            self.read_setup();
+        }
         if take_due(&mut self.due.look, now) {
             let is_quiet = mem::take(&mut self.due.is_quiet);
             self.look(false, is_quiet);
@@ -207,13 +213,18 @@ impl Thread {
             self.due.open.get_or_insert(Instant::now() + RETRY);
             return;
         }
-        self.due = Due::default();
+        self.due = Due {
+            setup: Some(Instant::now() + READ_AGAIN),
+            ..Due::default()
+        };
         let mut before = self.files.take();
         match ServerFiles::open(&self.settings, self.channel.end(), &mut before) {
             Ok(files) => {
                 let leases = files.places.leases.clone();
                 self.files = Some(files);
                 self.is_unwatched = false;
+                // the new watch has no part of the configuration yet
+                self.tell_setup();
                 self.emit(Event::Place(Some(leases)));
                 self.server.runs = None;
                 self.look(false, false);

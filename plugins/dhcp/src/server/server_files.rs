@@ -54,11 +54,10 @@ impl ServerFiles {
             added.map_err(|error| format!("the folder of {}: {error}", path.display()))
         };
         add(&places.leases, Which::Leases)?;
-        // this plugin may lack access to these two
         if let Some(server_id) = &places.server_id {
+            // this plugin may lack access to it
             let _ = add(server_id, Which::Identity);
         }
-        let _ = add(&settings.config, Which::Config);
         let before = before.take_if(|before| before.places.leases == places.leases);
         let new = || Tail::new(settings.format, &places.leases, end.clone());
         Ok(Self {
@@ -165,7 +164,7 @@ impl ServerFiles {
 
 pub fn places(settings: &config::Server) -> Result<Places, String> {
     let found = match (
-        discover::read(settings.format, &settings.config),
+        discover::read(settings.format, &settings.config).places,
         &settings.leases,
     ) {
         (Ok(found), _) => found,

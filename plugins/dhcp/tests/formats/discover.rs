@@ -23,7 +23,7 @@ impl Folder {
     }
 
     fn read(&self, format: Format) -> Result<Places, String> {
-        read(format, &self.0.join("conf"))
+        read(format, &self.0.join("conf")).places
     }
 }
 

@@ -178,6 +178,40 @@ fn dnsmasq_gets_no_more_leases_than_it_is_configured_to_take() {
     fixture.quiet();
 }
 
+#[test]
+fn dnsmasq_is_followed_to_a_file_that_its_folder_of_configurations_names() {
+    let Some(dnsmasq) = Dnsmasq::new("") else {
+        return;
+    };
+    let (main, inner) = (dnsmasq.path("dnsmasq.conf"), dnsmasq.path("d"));
+    fs::create_dir(&inner).unwrap();
+    let text = fs::read_to_string(&main).unwrap();
+    let line = |leases: &Path| format!("dhcp-leasefile={}\n", leases.display());
+    let leases = dnsmasq.path("leases");
+    let included = format!("conf-dir={}\n", inner.display());
+    fs::write(&main, text.replace(&line(&leases), &included)).unwrap();
+    let name = |leases: &Path| fs::write(inner.join("lan.conf"), line(leases)).unwrap();
+    name(&leases);
+    let server = dnsmasq.start();
+    let fixture = Fixture::open(config::Server {
+        leases: None,
+        ..dnsmasq.settings()
+    });
+    wait_until_ready(&fixture);
+    let moved = dnsmasq.path("moved");
+    name(&moved);
+    fixture.rest();
+    server.stop();
+    let server = dnsmasq.start();
+    fixture.until(|event| (event == Event::Place(Some(moved.clone()))).then_some(()));
+    wait_until_ready(&fixture);
+    let client = dnsmasq.lab.ask(1, &dnsmasq.path("client"));
+    assert!(matches!(fixture.signs_behind(&[])[..], [10..100]));
+    client.stop();
+    server.stop();
+    fixture.runs((false, false));
+}
+
 /// Lease whose DUID has 10 bytes: among the arguments this length follows its name, as a line feed.
 fn lease6() -> Lease {
     Lease {

@@ -72,6 +72,72 @@ fn a_configuration_that_changes_breaks_or_goes_is_told() {
 }
 
 #[test]
+fn pools_in_included_files_and_folders_are_told_when_they_change() {
+    let (folder, other) = (Folder::new("setup"), Folder::new("included"));
+    let mut settings = kea(&folder);
+    settings.format = Format::Dnsmasq;
+    fs::write(folder.path("leases.csv"), "").unwrap();
+    fs::create_dir(other.path("d")).unwrap();
+    let main = format!(
+        "dhcp-leasefile={}\nconf-dir={}\nconf-file={}\n",
+        folder.path("leases.csv").display(),
+        other.path("d").display(),
+        other.path("one").display(),
+    );
+    fs::write(other.path("one"), "dhcp-range=1\n").unwrap();
+    fs::write(&settings.config, main).unwrap();
+    let fixture = Fixture::open(settings);
+    let told = |wanted: &[&str]| {
+        until(&fixture, |fault, pools| {
+            fault.is_none() && pools.is_some_and(|pools| pools == wanted)
+        })
+    };
+    told(&["1"]);
+    let next = format!("dhcp-range=1\nconf-file={}\n", folder.path("two").display());
+    fs::write(folder.path("two"), "dhcp-range=2\n").unwrap();
+    appear(&other.path("one"), &next);
+    told(&["1", "2"]);
+    fs::write(folder.path("two"), "dhcp-range=3\n").unwrap();
+    told(&["1", "3"]);
+    fs::write(other.path("d/lan.conf"), "dhcp-range=4\n").unwrap();
+    told(&["1", "3", "4"]);
+    fs::remove_dir_all(other.path("d")).unwrap();
+    until(&fixture, |fault, _| {
+        fault.is_some_and(|why| why.starts_with("cannot read"))
+    });
+    fs::create_dir(other.path("d")).unwrap();
+    told(&["1", "3"]);
+    fs::write(other.path("d/lan.conf"), "dhcp-range=5\n").unwrap();
+    told(&["1", "3", "5"]);
+}
+
+#[test]
+fn a_change_that_was_not_heard_of_is_told_when_the_server_starts_or_ends() {
+    let (folder, other) = (Folder::new("setup"), Folder::new("target"));
+    let settings = kea(&folder);
+    let (leases, target) = (folder.path("leases.csv"), other.path("kea.conf"));
+    let write = |pool: &str| fs::write(&target, conf(&leases, pool)).unwrap();
+    write("192.0.2.10-192.0.2.19");
+    std::os::unix::fs::symlink(&target, &settings.config).unwrap();
+    let fixture = Fixture::open(settings);
+    let told = |pool: &str| {
+        let wanted = format!("192.0.2.0/24: {pool}");
+        until(&fixture, |_, pools| {
+            pools.is_some_and(|all| all == [wanted.clone()])
+        })
+    };
+    told("192.0.2.10-192.0.2.19");
+    fixture.rest();
+    write("192.0.2.10-192.0.2.29");
+    let server = fs::File::options().append(true).open(&leases).unwrap();
+    told("192.0.2.10-192.0.2.29");
+    fixture.rest();
+    write("192.0.2.10-192.0.2.39");
+    drop(server);
+    told("192.0.2.10-192.0.2.39");
+}
+
+#[test]
 fn another_lease_file_than_that_of_keas_configuration_is_told() {
     let folder = Folder::new("setup");
     let mut settings = kea(&folder);

@@ -6,6 +6,8 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub struct Due {
     pub open: Option<Instant>,
+    /// Time of the next reading of the server's configuration.
+    pub setup: Option<Instant>,
     pub look: Option<Instant>,
     /// The next look finds a file that was left alone.
     pub is_quiet: bool,
@@ -20,6 +22,7 @@ impl Due {
     pub fn first(&self) -> Option<Instant> {
         let all = [
             self.open,
+            self.setup,
             self.look,
             self.server,
             self.server_late,

@@ -51,6 +51,10 @@ impl Thread {
         }
         let is_new = std::mem::take(&mut self.server.may_be_new) || before != Some(true);
         self.server.runs = Some(runs);
+        if before != Some(runs) || runs && is_new {
+            // it has read its configuration, or has closed a file that this no longer names
+            self.due.setup = Some(Instant::now());
+        }
         if runs && is_new {
             self.server.live &= before == Some(true);
             self.server.probe_after = PROBE_FIRST;
