@@ -33,16 +33,21 @@ impl Echoes {
         self.expected.remove(&key);
     }
 
-    pub fn is_echo(&mut self, change: &Change) -> bool {
-        let Some((_, expected)) = self.expected.get(&change.key()) else {
+    pub fn is_echo(&mut self, change: &Change, now: Instant) -> bool {
+        let Some((since, expected)) = self.expected.get(&change.key()) else {
             return false;
         };
-        let is_echo = match (expected, change) {
-            (Change::Gone { .. }, Change::Gone { .. }) => true,
-            (Change::Put(a), Change::Put(b)) => is_same(a, b),
-            _ => false,
-        };
-        if is_echo {
+        let is_old = now.duration_since(*since) >= FOR;
+        let is_echo = !is_old
+            && match (expected, change) {
+                (Change::Gone { .. }, Change::Gone { .. }) => true,
+                (Change::Put(a), Change::Put(b)) => is_same(a, b),
+                _ => false,
+            };
+        // a client has the address again: the next deletion is its release. A server writes nothing of the deletion of
+        // a lease that it does not have
+        let is_over = matches!((expected, change), (Change::Gone { .. }, Change::Put(_)));
+        if is_echo || is_old || is_over {
             self.expected.remove(&change.key());
         }
         is_echo
@@ -98,25 +103,30 @@ mod tests {
     #[test]
     fn what_was_given_is_recognised_once() {
         let mut echoes = Echoes::default();
+        let now = Instant::now();
         let given = [Change::Put(lease(1, 10_000)), gone(2)];
-        echoes.expect(&given, Instant::now());
-        assert!(echoes.is_echo(&Change::Put(lease(1, 11_900))));
-        assert!(echoes.is_echo(&gone(2)));
-        assert!(!echoes.is_echo(&Change::Put(lease(1, 11_900))));
-        assert!(!echoes.is_echo(&gone(2)));
+        echoes.expect(&given, now);
+        assert!(echoes.is_echo(&Change::Put(lease(1, 11_900)), now));
+        assert!(echoes.is_echo(&gone(2), now));
+        assert!(!echoes.is_echo(&Change::Put(lease(1, 11_900)), now));
+        assert!(!echoes.is_echo(&gone(2), now));
     }
 
     #[test]
     fn what_a_client_did_to_the_same_address_is_not_an_echo() {
         let mut echoes = Echoes::default();
+        let now = Instant::now();
         let given = [Change::Put(lease(1, 10_000))];
-        echoes.expect(&given, Instant::now());
-        assert!(!echoes.is_echo(&Change::Put(lease(1, 12_000))));
-        assert!(!echoes.is_echo(&gone(1)));
+        echoes.expect(&given, now);
+        assert!(!echoes.is_echo(&Change::Put(lease(1, 12_000)), now));
+        assert!(!echoes.is_echo(&gone(1), now));
         let mut other = lease(1, 10_000);
         other.client.iaid = 7;
-        assert!(!echoes.is_echo(&Change::Put(other)));
-        assert!(echoes.is_echo(&given[0]), "it comes behind the client's");
+        assert!(!echoes.is_echo(&Change::Put(other), now));
+        assert!(
+            echoes.is_echo(&given[0], now),
+            "it comes behind the client's"
+        );
     }
 
     #[test]
@@ -126,9 +136,21 @@ mod tests {
         let given = [Change::Put(lease(1, 10_000))];
         echoes.expect(&given, now);
         echoes.forget(lease(1, 0).key);
-        assert!(!echoes.is_echo(&given[0]));
+        assert!(!echoes.is_echo(&given[0], now));
         echoes.expect(&given, now);
         echoes.expect(&[], now + FOR);
-        assert!(!echoes.is_echo(&given[0]));
+        assert!(!echoes.is_echo(&given[0], now));
+    }
+
+    #[test]
+    fn a_deletion_without_an_echo_hides_no_later_release() {
+        let mut echoes = Echoes::default();
+        let now = Instant::now();
+        echoes.expect(&[gone(1)], now);
+        assert!(!echoes.is_echo(&gone(1), now + FOR + Duration::from_secs(1)));
+        assert!(!echoes.is_echo(&gone(1), now), "it is no longer expected");
+        echoes.expect(&[gone(1)], now);
+        assert!(!echoes.is_echo(&Change::Put(lease(1, 10_000)), now));
+        assert!(!echoes.is_echo(&gone(1), now));
     }
 }

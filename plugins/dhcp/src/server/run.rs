@@ -347,8 +347,9 @@ impl Thread {
             self.told.note_identity(set.identity.clone());
             return self.emit(Event::Reading { set, broken });
         }
+        let now = Instant::now();
         let mut changes = news.changes;
-        changes.retain(|change| !self.echoes.is_echo(change));
+        changes.retain(|change| !self.echoes.is_echo(change, now));
         if !changes.is_empty() {
             self.emit(Event::Changes(changes));
         }
