@@ -378,6 +378,8 @@ impl Leases {
                 }
             }
             (Doing::Silencing(silent), Ok(())) => self.save.silence.handle_done(silent),
+            // a server that has stopped is told when it starts again
+            (Doing::Silencing(_), Err(_)) if !self.facts.runs => {}
             (Doing::Silencing(silent), Err(why)) => {
                 let silence = &mut self.save.silence;
                 silence.handle_failure(now_ns, silent, why, retry_ns);

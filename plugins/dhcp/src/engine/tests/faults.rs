@@ -2,6 +2,7 @@
 
 use spared_replica::Change as Changed;
 
+use super::files::warm_pair;
 use super::*;
 use crate::wire::{self, Listed, RecordKey};
 
@@ -450,6 +451,22 @@ fn a_comparison_without_a_peer_fails_at_once_and_with_a_mute_one_in_time() {
     lab.settle();
     let found = lab.nodes[0].answers.pop().expect("an answer");
     assert_eq!(found, Err("the peer is not connected".to_owned()));
+}
+
+#[test]
+fn a_warm_server_that_stops_before_it_is_silenced_is_no_fault() {
+    let mut lab = warm_pair();
+    let fake = &mut lab.nodes[0].servers[0];
+    (fake.hangs, fake.loses_answers) = (true, true);
+    lab.tell_role(0, false);
+    lab.stop(0, 0);
+    let fake = &mut lab.nodes[0].servers[0];
+    (fake.hangs, fake.loses_answers) = (false, false);
+    fake.events.append(&mut fake.held);
+    lab.run(S);
+    assert_eq!(lab.nodes[0].engine.faults(), []);
+    lab.start(0, 0);
+    assert!(lab.nodes[0].servers[0].silent);
 }
 
 #[test]

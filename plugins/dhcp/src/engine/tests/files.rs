@@ -13,7 +13,7 @@ fn warm() -> Settings {
 }
 
 /// A pair whose servers both run and accept changes; the backup's is silent.
-fn warm_pair() -> Lab {
+pub(super) fn warm_pair() -> Lab {
     let mut lab = Lab::new(warm());
     for node in [0, 1] {
         lab.nodes[node].servers[0].live = true;
