@@ -8,7 +8,7 @@ use crate::discover::Places;
 use crate::lease::{Change, Key, Set};
 
 use super::End;
-use super::dnsmasq::Dnsmasq;
+use super::dnsmasq::{self, Dnsmasq};
 use super::kea::Kea;
 
 #[derive(Debug)]
@@ -75,6 +75,14 @@ impl Control {
     pub fn note(&mut self, known: Option<&Set>) {
         if let (Self::Dnsmasq(dnsmasq), Some(known)) = (self, known) {
             dnsmasq.note(known);
+        }
+    }
+
+    /// Returns a change as the server can take it, which it will write into its file.
+    pub fn as_taken(&self, change: Change) -> Change {
+        match self {
+            Self::Dnsmasq(_) => dnsmasq::as_taken(change),
+            _ => change,
         }
     }
 

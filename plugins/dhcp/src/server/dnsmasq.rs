@@ -74,9 +74,10 @@ impl Dnsmasq {
         let known = known.ok_or("its leases were not read yet")?;
         let count = changes.len().min(AT_ONCE);
         for change in changes.drain(..count) {
-            let (member, body) = match &change {
-                Change::Put(lease) if lease.state == State::Leased => {
-                    match self.make_room(known, lease.key).and_then(|()| add(lease)) {
+            let (member, body) = match living(&change) {
+                Some((lease, left_s)) => {
+                    let has_room = self.make_room(known, lease.key);
+                    match has_room.and_then(|()| add(lease, left_s)) {
                         Ok(body) => ("AddDhcpLease", body),
                         Err(why) => {
                             refused.push((lease.key, why));
@@ -84,7 +85,7 @@ impl Dnsmasq {
                         }
                     }
                 }
-                _ => {
+                None => {
                     self.given.remove(&change.key());
                     let mut body = Body::default();
                     body.text(&change.key().address.to_string());
@@ -137,7 +138,28 @@ impl Dnsmasq {
     }
 }
 
-fn add(lease: &Lease) -> Result<Body, String> {
+/// Returns a change as dnsmasq can take it.
+pub fn as_taken(change: Change) -> Change {
+    match &change {
+        Change::Put(lease) if living(&change).is_none() => Change::Gone {
+            key: lease.key,
+            committed_ns: lease.committed_ns,
+        },
+        _ => change,
+    }
+}
+
+/// Returns a lease that a client has, and the seconds that are left. A lease that is over is deleted instead: dnsmasq
+/// 2.90 makes one without end of 0 seconds.
+fn living(change: &Change) -> Option<(&Lease, u32)> {
+    let Change::Put(lease) = change else {
+        return None;
+    };
+    let left_s = left_s(lease);
+    (lease.state == State::Leased && left_s > 0).then_some((lease, left_s))
+}
+
+fn add(lease: &Lease, left_s: u32) -> Result<Body, String> {
     let (iaid, is_temporary) = match lease.key.kind {
         Kind::V4 => (0, false),
         Kind::Na => (lease.client.iaid, false),
@@ -149,7 +171,7 @@ fn add(lease: &Lease) -> Result<Body, String> {
     body.text(&hardware(lease));
     body.bytes(&hostname(lease));
     body.bytes(&lease.client.id);
-    body.number(left_s(lease));
+    body.number(left_s);
     body.number(iaid);
     body.flag(is_temporary);
     Ok(body)

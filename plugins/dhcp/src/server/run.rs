@@ -188,7 +188,11 @@ impl Thread {
                 self.done(serial, result, Vec::new());
             }
             Command::Apply { serial, changes } => {
-                let changes = last_of_each(changes);
+                let mut changes = last_of_each(changes);
+                if let Some(files) = &self.files {
+                    let taken = changes.into_iter().map(|it| files.control.as_taken(it));
+                    changes = taken.collect();
+                }
                 self.echoes.expect(&changes, Instant::now());
                 self.job = Some(Job {
                     serial,

@@ -10,7 +10,7 @@ use spared_dhcp::config;
 use spared_dhcp::lease::{Change, Client, Key, Kind, Lease};
 use spared_dhcp::server::Event;
 
-use crate::fixture::{Fixture, key4, lease4, set_of, settings};
+use crate::fixture::{Fixture, key4, lease4, monotonic_ns, set_of, settings};
 use crate::lab::{Lab, Process, wait_for, wait_for_text};
 use crate::scratch::Folder;
 
@@ -210,6 +210,36 @@ fn dnsmasq_is_followed_to_a_file_that_its_folder_of_configurations_names() {
     client.stop();
     server.stop();
     fixture.runs((false, false));
+}
+
+#[test]
+fn a_lease_that_is_over_when_it_comes_does_not_live_in_dnsmasq() {
+    let Some(dnsmasq) = Dnsmasq::new("") else {
+        return;
+    };
+    let _server = dnsmasq.start();
+    let mut fixture = Fixture::open(dnsmasq.settings());
+    wait_until_ready(&fixture);
+    let put = |host, left_s: i64| {
+        let mut lease = lease4(key4(host), 500);
+        lease.extra.clear();
+        lease.expires_ns = Some(monotonic_ns() + left_s * 1_000_000_000);
+        Change::Put(lease)
+    };
+    let mut apply = |changes| {
+        let answer = fixture.apply(changes);
+        assert_eq!((answer.result, answer.refused), (Ok(()), vec![]));
+        assert_eq!(answer.before, []);
+        fixture.quiet();
+        fs::read_to_string(dnsmasq.path("leases")).unwrap()
+    };
+    // a file that is half as long would be taken for one that is being written
+    let others = [151, 152, 153].map(|host| put(host, 500));
+    let text = apply([vec![put(150, -100)], others.to_vec()].concat());
+    assert!(!text.contains("192.0.2.150"), "{text}");
+    assert!(text.contains("192.0.2.151"), "{text}");
+    let text = apply(vec![put(151, 0)]);
+    assert!(!text.contains("192.0.2.151"), "{text}");
 }
 
 /// Lease whose DUID has 10 bytes: among the arguments this length follows its name, as a line feed.

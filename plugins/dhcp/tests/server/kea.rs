@@ -10,7 +10,7 @@ use spared_dhcp::config;
 use spared_dhcp::lease::{Change, Client, Key, Kind, Lease, Set};
 use spared_dhcp::server::{Command, Event};
 
-use crate::fixture::{Fixture, hosts, key4, lease4, set_of, settings};
+use crate::fixture::{Fixture, hosts, key4, lease4, monotonic_ns, set_of, settings};
 use crate::lab::{Lab, Process, kea, wait_for, wait_for_text};
 use crate::scratch::Folder;
 
@@ -190,6 +190,27 @@ fn kea4_is_heard_served_silenced_and_started_with_other_leases() {
     fixture.quiet();
     server.stop();
     assert_eq!(hosts(&Fixture::open(kea.settings()).reading().0), [200]);
+}
+
+#[test]
+fn a_lease_that_is_over_when_it_comes_does_not_live_in_kea() {
+    let subnet = r#""subnet": "192.0.2.0/24", "pools": [{ "pool": "192.0.2.10 - 192.0.2.99" }]"#;
+    let Some(kea) = Kea::new(4, subnet) else {
+        return;
+    };
+    let _server = kea.start();
+    let mut fixture = Fixture::open(kea.settings());
+    fixture.runs((true, true));
+    let mut lease = lease4(key4(150), 500);
+    lease.expires_ns = Some(monotonic_ns() - 100_000_000_000);
+    let answer = fixture.apply(vec![Change::Put(lease)]);
+    assert_eq!((answer.result, answer.refused), (Ok(()), vec![]));
+    let set = Fixture::open(kea.settings()).reading().0;
+    let ends_ns = set.leases.get(&key4(150)).map(|it| it.expires_ns);
+    assert!(
+        ends_ns.is_some_and(|it| it < Some(monotonic_ns())),
+        "{set:?}"
+    );
 }
 
 fn replacement(set: &Set) -> impl Fn(u64) -> Command {
