@@ -67,7 +67,7 @@ impl Groups {
             let text = format!("its claim is not in the kernel: {why}");
             self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
         }
-        if self.inherited.remove(name) && now_ns < self.inherited_until_ns {
+        if self.inherited.take(now_ns, name) {
             self.note_was_active(now_ns, name);
         }
         self.send_directive(name);

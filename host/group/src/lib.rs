@@ -21,6 +21,7 @@ mod calls;
 mod directive;
 mod eligibility;
 mod follow;
+mod inherited;
 mod leaving;
 mod orders;
 mod refusal;
@@ -48,6 +49,7 @@ pub use refusal::{Candidate, Giver, Insistence, Refusal, StandingOrder, judge};
 use directive::Condition;
 use eligibility::Eligibility;
 use follow::Delivery;
+use inherited::Inherited;
 use orders::GroupOrders;
 use role_changes::RoleChanges;
 use session::PeerSession;
@@ -58,8 +60,6 @@ use switchover::{EndedSwitchovers, Offer};
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
 /// Time that a follower may take for a role before the host continues without it.
 pub const ROLE_DEADLINE_NS: u64 = 10_000_000_000;
-/// Time in ns after the daemon's start in which the first claim of a group inherits the role that it had before.
-const INHERITED_NS: u64 = 60_000_000_000;
 
 const ENOENT: i32 = -libc::ENOENT;
 const EBUSY: i32 = -libc::EBUSY;
@@ -94,8 +94,7 @@ pub struct Groups {
     /// Groups that the peer was asked to switch over.
     peer_requests: BTreeMap<String, PeerRequest>,
     /// Groups that were active here when the previous daemon ended, and are not claimed yet.
-    inherited: BTreeSet<String>,
-    inherited_until_ns: u64,
+    inherited: Inherited,
 }
 
 /// State of one group.
@@ -162,8 +161,7 @@ impl Groups {
             session: PeerSession::default(),
             switchover: 0,
             peer_requests: BTreeMap::new(),
-            inherited: BTreeSet::new(),
-            inherited_until_ns: 0,
+            inherited: Inherited::default(),
         }
     }
 
@@ -180,8 +178,7 @@ impl Groups {
     /// Sets the groups that were active here when the previous daemon ended in the same boot of the machine. Their
     /// elector need not wait as after a boot, unless it starts so late that the networks may have changed since.
     pub fn set_inherited(&mut self, now_ns: u64, groups: BTreeSet<String>) {
-        self.inherited = groups;
-        self.inherited_until_ns = now_ns.saturating_add(INHERITED_NS);
+        self.inherited = Inherited::new(now_ns, groups);
     }
 
     /// Returns the time limit of followers that begin to settle now.

@@ -196,7 +196,7 @@ impl Groups {
     /// successor stays prepared for a while, because the peer may have released the group already.
     pub fn handle_link_down(&mut self, why: &str) {
         self.session = PeerSession::default();
-        // What the node lacks is not known until it is computed for the next session.
+        // the next session is not judged by what this one knew
         self.set_missing(vec!["the link went down".to_owned()]);
         for name in self.names() {
             self.cancel(&name, &format!("the link went down: {why}"));

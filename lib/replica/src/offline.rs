@@ -14,7 +14,7 @@ pub(crate) struct OfflineChanges<K> {
     /// Keys that this node deleted.
     deleted: HashSet<K>,
     missing: Missing<K>,
-    /// What was noted of missing records since the present snapshot began: the next one still needs it.
+    /// Missing records since the present snapshot began: the next one still needs them.
     recent: Missing<K>,
 }
 

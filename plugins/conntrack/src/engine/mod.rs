@@ -33,6 +33,7 @@ mod compare;
 mod conflict;
 mod counters;
 mod evidence;
+mod failover_walk;
 mod full_table;
 mod gone;
 mod group_roles;
@@ -59,7 +60,6 @@ mod session;
 mod status;
 mod synchrony;
 pub mod table;
-mod takeover_walk;
 #[cfg(test)]
 mod tests;
 mod tidy;

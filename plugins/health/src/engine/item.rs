@@ -296,6 +296,7 @@ impl Item {
 
     /// Drops all states; returns the names that the daemon knows.
     pub(super) fn forget(&mut self) -> Vec<String> {
+        self.forget_ns = None;
         let states = std::mem::take(&mut self.states).into_iter();
         let unknown = self.unknown.take().map(|_| self.check.name.clone());
         let reported = states.filter(|(_, state)| state.was_reported());

@@ -421,7 +421,6 @@ impl spared_sdk::Engine for Engine {
         self.start_due_runs(now_ns);
         for item in &mut self.items {
             if item.forget_ns.is_some_and(|forget_ns| now_ns >= forget_ns) {
-                item.forget_ns = None;
                 let names = item.forget();
                 let gone = names.into_iter().map(Action::Forget);
                 self.actions.extend(gone);

@@ -47,7 +47,6 @@ impl Engine {
             if self.has_no_role(&item.check) && !item.is_group_unknown {
                 item.is_group_unknown = true;
                 // the known results belong to another group, or to one that is gone
-                item.forget_ns = None;
                 let names = item.forget().into_iter();
                 self.actions.extend(names.map(Action::Forget));
             }

@@ -1,6 +1,7 @@
 //! Test bed: two nodes with a simulated kernel each, a channel between them, and a clock that only
 //! tests advance.
 
+mod failover_walk;
 mod follow;
 mod groups;
 mod kernel;
@@ -14,7 +15,6 @@ mod random;
 mod random_both;
 mod roles;
 mod states;
-mod takeover_walk;
 mod there_and_back;
 mod times;
 
