@@ -14,6 +14,7 @@ use spared_contract::{Descriptor, FromPlugin, Verb};
 mod choices;
 // of the host's tests, where a folder that cannot be made ends the test
 #[allow(clippy::unwrap_used)]
+#[allow(dead_code, reason = "the host's tests need more of it")]
 #[path = "../../../host/supervisor/tests/workers/test_worker.rs"]
 mod test_worker;
 
