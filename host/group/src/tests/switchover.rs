@@ -568,20 +568,9 @@ fn a_switchover_that_has_no_time_to_wait_for_the_end_of_the_one_before_is_declin
 }
 
 /// Makes a switchover that node 0 has released and node 1 has not confirmed yet.
-fn released() -> Pair {
+fn released(by: Begin) -> Pair {
     let mut pair = Pair::new(&["office"], Delays::default());
-    begin(&mut pair, Begin::Switch, &["office"]);
-    let end_ns = pair.now_ns() + 1_000 * MS;
-    while pair.nodes[0].groups.groups["office"].role == Role::Active {
-        assert!(pair.step(end_ns), "it is never released");
-    }
-    pair
-}
-
-/// Makes a switchover that the backup asked for, and that node 0 has released.
-fn released_on_request() -> Pair {
-    let mut pair = Pair::new(&["office"], Delays::default());
-    begin(&mut pair, Begin::Request, &["office"]);
+    begin(&mut pair, by, &["office"]);
     let end_ns = pair.now_ns() + 1_000 * MS;
     while pair.nodes[0].groups.groups["office"].role == Role::Active {
         assert!(pair.step(end_ns), "it is never released");
@@ -591,7 +580,7 @@ fn released_on_request() -> Pair {
 
 #[test]
 fn a_peer_that_asked_is_told_when_the_group_is_taken_back() {
-    let mut pair = released_on_request();
+    let mut pair = released(Begin::Request);
     pair.inject(Fault::ForceBackup(1));
     pair.run_for(900 * MS);
     assert!(pair.answers(0, "office"));
@@ -602,7 +591,7 @@ fn a_peer_that_asked_is_told_when_the_group_is_taken_back() {
 
 #[test]
 fn a_peer_that_asked_is_told_when_its_confirmation_does_not_come() {
-    let mut pair = released_on_request();
+    let mut pair = released(Begin::Request);
     let late_ns = pair.now_ns() + 1_001 * MS;
     let groups = &mut pair.nodes[0].groups;
     while groups.poll_action().is_some() {}
@@ -619,7 +608,7 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
         told.any(|text| text.starts_with("the peer did not take over"))
     };
     // node 1 is active, and dies
-    let mut pair = released();
+    let mut pair = released(Begin::Switch);
     pair.inject(Fault::LinkDown);
     pair.run_for(60_000 * MS);
     assert!(pair.answers(1, "office"));
@@ -629,7 +618,7 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
     assert!(!says(&pair), "{:?}", pair.nodes[0].told);
 
     // node 1 confirms late that it is active, or switches the group back at once
-    let mut pair = released();
+    let mut pair = released(Begin::Switch);
     pair.inject(Fault::LinkDown);
     let given = |pair: &Pair| pair.nodes[0].groups.groups["office"].ended.unconfirmed();
     let id = given(&pair).expect("not confirmed").id;
@@ -638,7 +627,7 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
     pair.nodes[0].groups.handle_peer_word(now_ns, took);
     assert_eq!(given(&pair), None);
 
-    let mut pair = released();
+    let mut pair = released(Begin::Switch);
     pair.inject(Fault::LinkDown);
     pair.run_for(1_500 * MS);
     pair.link_up();
@@ -654,7 +643,10 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
 
 #[test]
 fn whoever_wished_a_switchover_of_a_group_that_is_withdrawn_is_told_its_end() {
-    for mut pair in [released(), Pair::new(&["office"], Delays::default())] {
+    for mut pair in [
+        released(Begin::Switch),
+        Pair::new(&["office"], Delays::default()),
+    ] {
         let now_ns = pair.now_ns();
         let groups = &mut pair.nodes[0].groups;
         if groups.groups["office"].offer.is_none() {
