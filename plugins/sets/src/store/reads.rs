@@ -323,13 +323,20 @@ mod tests {
 
     #[test]
     fn a_reading_in_calm_ends_all_doubt_unless_it_went_on_when_notifications_were_lost() {
-        let mut reads = Reads::new(0);
-        reads.begin();
-        reads.touch(0, true);
-        read_ends(&mut reads);
-        assert!(reads.is_doubted());
-        read(&mut reads, false);
-        assert!(!reads.is_doubted());
+        for is_complete in [false, true] {
+            let mut reads = Reads::new(0);
+            reads.begin();
+            reads.touch(0, true);
+            if is_complete {
+                read_ends(&mut reads);
+            } else {
+                reads.end(None);
+                reads.plan(0, SECOND, false);
+            }
+            assert!(reads.is_doubted());
+            read(&mut reads, false);
+            assert!(!reads.is_doubted());
+        }
     }
 
     #[test]

@@ -1,12 +1,7 @@
 //! Lists that one node does not have: the nodes rest, and the list is there again when the set is.
 
 use super::lab::*;
-use crate::element::Element;
-
-fn list(numbers: impl IntoIterator<Item = u32>) -> Vec<Element> {
-    let numbers = numbers.into_iter();
-    numbers.map(|number| element(number, None)).collect()
-}
+use super::lists::with_lists;
 
 /// Lets a span pass; returns in how many of its milliseconds a message was on its way.
 fn busy_ms(lab: &mut Lab, span_ns: u64) -> u64 {
@@ -22,12 +17,7 @@ fn busy_ms(lab: &mut Lab, span_ns: u64) -> u64 {
 #[test]
 fn a_list_that_one_node_loses_is_not_announced_without_end() {
     for node in [0, 1] {
-        let mut lab = Lab::in_sync();
-        lab.replace(0, &list(0..10));
-        lab.run(S);
-        lab.replace(0, &list(5..20));
-        lab.run(S);
-        lab.assert_in_sync();
+        let mut lab = with_lists();
         lab.kernel(node).remove();
         let busy = busy_ms(&mut lab, 10 * S);
         assert!(busy < 500, "node {node}: {busy} ms of 10 s");

@@ -19,7 +19,7 @@ fn list(numbers: impl IntoIterator<Item = u32>) -> Vec<Element> {
 }
 
 /// Both nodes have a list that replaced another.
-fn with_lists() -> Lab {
+pub fn with_lists() -> Lab {
     let mut lab = Lab::in_sync();
     lab.replace(0, &list(0..10));
     lab.run(S);
@@ -34,6 +34,14 @@ fn with_lists() -> Lab {
 
 fn keys(numbers: impl IntoIterator<Item = u32>) -> Vec<Key> {
     numbers.into_iter().map(key).collect()
+}
+
+/// Each node has had these lists only, since they are kept.
+fn assert_whole(lab: &mut Lab, whole: &[Vec<Key>]) {
+    for node in [0, 1] {
+        let lists = lab.kernel(node).lists.take().expect("kept");
+        assert!(lists.iter().all(|it| whole.contains(it)), "{lists:?}");
+    }
 }
 
 #[test]
@@ -448,11 +456,7 @@ fn a_list_loaded_just_after_the_role_has_moved_is_not_added_to_the_peers() {
         lab.run(20 * S);
         lab.assert_in_sync();
         assert_eq!(lab.keys(0), keys(5..20));
-        for node in [0, 1] {
-            let lists = lab.kernel(node).lists.take().expect("kept");
-            let whole = [keys(5..20), keys(30..50)];
-            assert!(lists.iter().all(|it| whole.contains(it)), "{lists:?}");
-        }
+        assert_whole(&mut lab, &[keys(5..20), keys(30..50)]);
     }
 }
 
@@ -470,11 +474,7 @@ fn lists_of_two_workers_that_were_restarted_while_apart_are_not_merged() {
     lab.run(5 * S);
     lab.assert_in_sync();
     assert_eq!(lab.keys(0), keys(30..50));
-    for node in [0, 1] {
-        let lists = lab.kernel(node).lists.take().expect("kept");
-        let whole = [keys(5..20), keys(30..50)];
-        assert!(lists.iter().all(|it| whole.contains(it)), "{lists:?}");
-    }
+    assert_whole(&mut lab, &[keys(5..20), keys(30..50)]);
 }
 
 #[test]
