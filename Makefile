@@ -13,7 +13,7 @@ vendor_programs := $(wildcard plugins/exec/examples/*.py)
 
 # what the demo starts; all else that the release builds would take longer than the demo
 demo_crates := spared sparectl spared-vrrp spared-conntrack spared-sets spared-dhcp spared-ipsec spared-service spared-web spared-tests
-demo_build := cargo build --locked --profile demo $(addprefix -p ,$(demo_crates)) --lib --bin demo --bin spared --bin sparectl
+demo_build := cargo build --locked --profile demo $(addprefix -p ,$(demo_crates)) --lib --bin demo --bin machine-console --bin spared --bin sparectl
 
 # all but the benches beside other programs: building them takes minutes, and no test runs one
 suite := --workspace --exclude spared-bench

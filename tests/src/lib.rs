@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod ask;
 pub mod clock;
 pub mod conntrackd;
 pub mod dashboard;

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::Result;
 
 /// Time after a command's own time limit in which its answer may still arrive.
@@ -86,6 +88,26 @@ impl Console {
 
     /// Runs a command. Returns its exit code and output; the code is 124 if it took too long.
     pub fn run(&mut self, line: &str, limit: Duration) -> Result<(i32, String)> {
+        self.obey("run", line, line, limit)
+    }
+
+    /// Asks the daemon of a folder. Returns its answer.
+    pub fn ask(&mut self, runtime_dir: &Path, words: &str, limit: Duration) -> Result<Value> {
+        let command = format!("{}\n{words}\n", runtime_dir.display());
+        match self.obey("ask", words, &command, limit)? {
+            (0, text) => Ok(serde_json::from_str(&text)?),
+            (_, why) => Err(format!("{}: {words}: {why}", self.name).into()),
+        }
+    }
+
+    /// Has `machine-console` do what is in `command`, which people call `line`.
+    fn obey(
+        &mut self,
+        kind: &str,
+        line: &str,
+        command: &str,
+        limit: Duration,
+    ) -> Result<(i32, String)> {
         self.number += 1;
         self.last = Some(Last {
             line: line.to_owned(),
@@ -94,18 +116,18 @@ impl Console {
         });
         // The name has the token, so that no later machine of the same name reads this file.
         let stem = format!("{}-{}", self.token, self.number);
-        let [command, output] =
+        let [input, output] =
             ["command", "output"].map(|end| self.dir.join(format!("{stem}.{end}")));
-        fs::write(&command, line)?;
+        fs::write(&input, command)?;
         let limit_s = limit.as_secs().max(1);
-        writeln!(self.input, "{stem} {limit_s}")
+        writeln!(self.input, "{kind} {stem} {limit_s}")
             .map_err(|error| format!("{}: its console: {error}", self.name))?;
         let code = self.wait(&stem, Duration::from_secs(limit_s) + GRACE)?;
         if let Some(last) = &mut self.last {
             last.is_answered = true;
         }
         let text = fs::read(&output)?;
-        for file in [command, output] {
+        for file in [input, output] {
             fs::remove_file(file)?;
         }
         let text = String::from_utf8_lossy(&text).into_owned();

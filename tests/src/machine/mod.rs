@@ -23,7 +23,7 @@ use rustix::process::Signal;
 
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::{Daemon, Lab, Wire, is_alive, maps_one_user, signal_to, skipped};
+use crate::lab::{Daemon, Lab, Wire, is_alive, maps_one_user, own_dir, signal_to, skipped};
 use console::{Boot, Console};
 use hardware::Hardware;
 use kernel::Printed;
@@ -45,7 +45,7 @@ const LAST_BOOT: Patience = Patience {
 };
 /// First output of init.
 const INIT_SPEAKS: &str = "init: starts";
-/// Pause between two queries of a machine. A command in it takes 0.1 s of a processor, which the machines need
+/// Pause between two queries of a machine. A command in it takes up to 0.1 s of a processor, which the machines need
 /// themselves.
 pub const STEP: Duration = Duration::from_millis(250);
 const BOOT_STEP: Duration = Duration::from_millis(20);
@@ -167,7 +167,8 @@ impl Machine {
         let token = console::token()?;
         let init = dir.join("init");
         fs::write(dir.join("addresses"), addresses(parts))?;
-        fs::write(&init, init_script(parts, &hardware, &dir, &token))?;
+        fs::write(dir.join("mounts"), mounts(&hardware, &lab.dir))?;
+        fs::write(&init, init_script(parts, &hardware, &dir, &token)?)?;
         fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
         let log = lab.dir.join(format!("{}-machine.log", parts.name));
         let log_start = fs::metadata(&log).map_or(0, |about| about.len() as usize);
@@ -283,6 +284,12 @@ impl Machine {
 
     pub fn run_within(&self, line: &str, limit: Duration) -> Result<(i32, String)> {
         let done = self.console().run(line, limit);
+        done.map_err(|why| format!("{why}{}", self.activity()).into())
+    }
+
+    /// Asks the daemon of a folder in the machine for the status or for words of a plugin.
+    pub fn ask(&self, runtime_dir: &Path, words: &str) -> Result<serde_json::Value> {
+        let done = self.console().ask(runtime_dir, words, COMMAND_LIMIT);
         done.map_err(|why| format!("{why}{}", self.activity()).into())
     }
 
@@ -470,7 +477,7 @@ fn plug_in(lab: &Lab, parts: &Parts) -> Result<()> {
     lab.sw.ip(&lines)
 }
 
-fn init_script(parts: &Parts, hardware: &Hardware, dir: &Path, token: &str) -> String {
+fn init_script(parts: &Parts, hardware: &Hardware, dir: &Path, token: &str) -> Result<String> {
     let mut text = format!(
         "#!/bin/sh\nNAME={} DIR={} TOKEN={token} HARDWARE={}\n",
         parts.name,
@@ -482,8 +489,34 @@ fn init_script(parts: &Parts, hardware: &Hardware, dir: &Path, token: &str) -> S
         Init::Shell => "shell",
         Init::Systemd => "systemd",
     };
-    text += &format!("CARDS='{}' INIT={init}\n", names.join(" "));
-    text + include_str!("init.sh")
+    let console = own_dir()?.join("machine-console");
+    text += &format!(
+        "CARDS='{}' INIT={init} CONSOLE={}\n",
+        names.join(" "),
+        console.display()
+    );
+    Ok(text + include_str!("init.sh"))
+}
+
+/// Lines of fstab(5) for the file systems of its own, and for the lab's folder.
+fn mounts(hardware: &Hardware, lab: &Path) -> String {
+    let mut lines = "sys /sys sysfs defaults
+cgroup /sys/fs/cgroup cgroup2 defaults
+devpts /dev/pts devpts defaults
+tmpfs /dev/shm tmpfs defaults
+"
+    .to_owned();
+    let own = ["/run", "/tmp", "/var/tmp", "/var/lib", "/var/log", "/mnt"];
+    for folder in own.iter().filter(|it| !lab.starts_with(it)) {
+        // Daemons refuse a /run that everybody may write.
+        let mode = if folder.ends_with("/tmp") { 1777 } else { 755 };
+        lines += &format!("tmpfs {folder} tmpfs mode={mode}\n");
+    }
+    // The initramfs of qemu has done this.
+    if matches!(hardware, Hardware::Uml(_)) {
+        lines += &format!("none {0} hostfs {0}\n", lab.display());
+    }
+    lines
 }
 
 /// Lines for the addresses on the networks. Programs in the machine set those of the links.

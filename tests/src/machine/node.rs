@@ -9,6 +9,7 @@ use spared_message::control::{Answer, GroupStatus, RoleChange, Status};
 use super::Machine;
 use super::STEP;
 use crate::Result;
+use crate::ask;
 use crate::clock::poll;
 use crate::lab::build_dir;
 use crate::router::{Files, Plan};
@@ -95,9 +96,8 @@ impl Node<'_> {
     }
 
     pub fn status(&self) -> Result<Status> {
-        // The exit code is the verdict, which does not matter here.
-        let (_, text) = self.sparectl("status --json 2>/dev/null")?;
-        Ok(serde_json::from_str(&text)?)
+        let answer = self.0.ask(Path::new(RUNTIME), "status")?;
+        Ok(serde_json::from_value(answer)?)
     }
 
     /// Returns the only group; the default if there is none, or no answer.
@@ -120,12 +120,7 @@ impl Node<'_> {
 
     /// Returns a plugin's answer as JSON, such as that of `ipsec status`.
     pub fn rows(&self, words: &str) -> Result<serde_json::Value> {
-        let (_, text) = self.sparectl(&format!("--json {words} 2>/dev/null"))?;
-        let mut answer: serde_json::Value = serde_json::from_str(&text)?;
-        Ok(match answer.get_mut("rows") {
-            Some(rows) => rows.take(),
-            None => answer,
-        })
+        Ok(ask::rows(self.0.ask(Path::new(RUNTIME), words)?))
     }
 
     /// Returns the role changes of both nodes that this node knows.

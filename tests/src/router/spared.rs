@@ -14,6 +14,7 @@ use spared_message::control::Status;
 
 use super::{Clock, Plan, Router, VirtualRouter, link};
 use crate::Result;
+use crate::ask;
 use crate::clock::poll;
 use crate::hostile;
 use crate::lab::{Daemon, Site, build_dir, own_dir};
@@ -356,11 +357,8 @@ impl Spared<'_> {
     }
 
     pub fn status(&self) -> Result<Status> {
-        let output = self.sparectl(&["status", "--json"])?;
-        serde_json::from_slice(&output.stdout).map_err(|error| {
-            let why = String::from_utf8_lossy(&output.stderr);
-            format!("sparectl status --json: {error}: {why}").into()
-        })
+        let answer = ask::answer(&self.runtime_dir(), &["status"]);
+        Ok(serde_json::from_value(answer)?)
     }
 
     /// Returns the role of the only group; "" if there is none.
@@ -388,14 +386,10 @@ impl Spared<'_> {
 
     /// Returns a row of a plugin's answer, such as a counter of vrrp.
     pub fn row(&self, plugin: &[&str], key: &str) -> Result<serde_json::Value> {
-        let words = [&["--json"], plugin].concat();
-        let output = self.sparectl(&words)?;
-        let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        Ok(answer
-            .get("rows")
-            .unwrap_or(&answer)
-            .get(key)
-            .cloned()
+        let mut rows = ask::rows(ask::answer(&self.runtime_dir(), plugin));
+        Ok(rows
+            .get_mut(key)
+            .map(serde_json::Value::take)
             .unwrap_or_default())
     }
 

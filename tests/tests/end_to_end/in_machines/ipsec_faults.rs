@@ -338,9 +338,9 @@ fn keys_are_in_no_text_and_in_no_core_dump() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         for router in &tunnelled.routers {
-            // Limits and a place for core dumps that every process there inherits.
+            // Limits and a place for core dumps that every later command there inherits.
             router.ok(
-                "mkdir -m 777 /run/cores; prlimit --pid 1 --core=unlimited:unlimited; \
+                "mkdir -m 777 /run/cores; prlimit --pid $PPID --core=unlimited:unlimited; \
                        echo /run/cores/%e >/proc/sys/kernel/core_pattern",
             )?;
         }

@@ -125,7 +125,7 @@ fn a_machine_that_stands_still_is_noticed_with_what_it_did_last() {
     // It answers a command, and then computes with the signals of its clock and its devices blocked.
     const STANDS: &str = "own=\"${0%/*}/stands\"\n\
         token=$(sed -n 's/.* TOKEN=\\([^ ]*\\).*/\\1/p' \"$own/init\")\n\
-        echo \"$token up\"; read -r number seconds; : >\"$own/$number.output\"\n\
+        echo \"$token up\"; read -r kind number seconds; : >\"$own/$number.output\"\n\
         echo last words >&2; echo \"$token $number 0\"\n\
         exec env --block-signal=ALRM --block-signal=IO sh -c 'while :; do :; done'";
     scenario(0, |lab| {
