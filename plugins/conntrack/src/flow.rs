@@ -34,7 +34,7 @@ pub struct Tuple {
     pub source: [u8; 16],
     pub destination: [u8; 16],
     /// Ports of source and destination; for ICMP type, code and id; zero for other protocols.
-    pub ends: [u8; 4],
+    pub ports: [u8; 4],
 }
 
 impl Tuple {
@@ -52,7 +52,7 @@ impl Tuple {
     }
 
     pub fn ports(&self) -> (u16, u16) {
-        let [a, b, c, d] = self.ends;
+        let [a, b, c, d] = self.ports;
         (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
     }
 
@@ -66,8 +66,8 @@ impl Tuple {
 
     /// Returns the tuple of the other direction, if the connection is not translated.
     pub fn inverse(&self) -> Self {
-        let [a, b, c, d] = self.ends;
-        let ends = match self.protocol {
+        let [a, b, c, d] = self.ports;
+        let ports = match self.protocol {
             ICMP => [icmp_reply(a), b, c, d],
             ICMPV6 => [icmpv6_reply(a), b, c, d],
             _ => [c, d, a, b],
@@ -75,7 +75,7 @@ impl Tuple {
         Self {
             source: self.destination,
             destination: self.source,
-            ends,
+            ports,
             ..*self
         }
     }
@@ -129,7 +129,7 @@ impl fmt::Display for Tuple {
         }
         write!(f, " {} > {}", self.source(), self.destination())?;
         if self.is_icmp() {
-            let [kind, code, ..] = self.ends;
+            let [kind, code, ..] = self.ports;
             write!(f, " type {kind} code {code} id {}", self.ports().1)?;
         }
         Ok(())
@@ -232,7 +232,8 @@ impl Flow {
     /// Returns true if a port was translated. `place` is its place in the reply; ICMP's id counts as the source's port.
     fn translated_end(&self, place: usize) -> bool {
         let plain = self.original.inverse();
-        let end = |tuple: &Tuple, place: usize| [tuple.ends[2 * place], tuple.ends[2 * place + 1]];
+        let end =
+            |tuple: &Tuple, place: usize| [tuple.ports[2 * place], tuple.ports[2 * place + 1]];
         if plain.is_icmp() {
             place == 1 && end(&plain, 1) != end(&self.reply, 1)
         } else {
@@ -294,7 +295,7 @@ pub fn hash(original: &Tuple, zone: Zone, key: Key) -> u64 {
     bytes[..width].copy_from_slice(&original.source[..width]);
     bytes[width..2 * width].copy_from_slice(&original.destination[..width]);
     let at = 2 * width;
-    bytes[at..at + 4].copy_from_slice(&original.ends);
+    bytes[at..at + 4].copy_from_slice(&original.ports);
     bytes[at + 4] = original.protocol;
     // including the zone of the reply alone is not needed to distinguish flows, but does no harm
     bytes[at + 5..at + 7].copy_from_slice(&zone.id.to_be_bytes());

@@ -152,7 +152,7 @@ impl Conntrack {
                 }
             }
             Action::StopDump => kernel.stop_dump(),
-            Action::ReadTimeouts => engine.handle_timeouts(kernel::timeouts()),
+            Action::ReadTimeouts => engine.handle_kernel_timeouts(kernel::timeouts()),
             Action::Compared(rows) => self.waiting.end_comparison(rows),
             Action::Listed(rows) => self.waiting.end_list(rows),
             Action::Warn(text) => log::warn!("{text}"),

@@ -1,7 +1,7 @@
 //! Keeps the kernel's connections equal on both nodes, so that a failover has nothing left to write.
 //!
 //! This file, `io` and `kernel` do all I/O; `engine` decides; `wire` encodes messages between the peers, `codec`
-//! messages of the kernel; `config` reads the file. `README.md` is the manual.
+//! messages of the kernel; `config` reads the file. `README.md` explains the design: read it first.
 #![forbid(unsafe_code)]
 
 pub mod codec;
@@ -153,7 +153,7 @@ impl Io for Conntrack {
     ) -> Result<Progress, Error> {
         let active = event.role == Role::Active;
         if active {
-            engine.handle_timeouts(kernel::timeouts());
+            engine.handle_kernel_timeouts(kernel::timeouts());
         }
         self.learn_addresses(engine);
         engine.handle_role(now_ns, &event.group, active);

@@ -22,10 +22,10 @@
 //! record:
 //!     0          1          2
 //!   +----------+----------+---------+---------+---------+
-//!   | head     | protocol | source  | destin. | ends    |  addresses of 4 or 16 bytes, ends of 4
+//!   | head     | protocol | source  | destin. | ports   |  addresses of 4 or 16 bytes, ports of 4
 //!   +----------+----------+---------+---------+---------+
 //!   head: bits 0-1 kind (whole, part, gone), then IPv6, translated, zone, mark, TCP, extra
-//!   zone: of, id (2)              translated: source, destination, ends of the reply
+//!   zone: of, id (2)              translated: source, destination, ports of the reply
 //!   gone: why (4 bits low), incarnation (3 bits above)
 //!   the others: status (4 bits low), incarnation (3 bits above), policy (the highest bit), time left in s (LEB128;
 //!   0 unknown, else plus one), policy: timeout that packets give it by a policy (LEB128; not 0),
@@ -340,7 +340,7 @@ fn state(out: &mut Vec<u8>, flow: &Flow) -> u8 {
 fn tuple(out: &mut Vec<u8>, tuple: &Tuple) {
     out.extend_from_slice(&tuple.source[..tuple.width()]);
     out.extend_from_slice(&tuple.destination[..tuple.width()]);
-    out.extend_from_slice(&tuple.ends);
+    out.extend_from_slice(&tuple.ports);
 }
 
 fn put_addresses(out: &mut Vec<u8>, kind: u8, addresses: &[Address]) {

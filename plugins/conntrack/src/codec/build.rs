@@ -138,7 +138,7 @@ fn zone_of(zone: Zone, direction: Direction) -> Option<u16> {
 fn tuple(out: &mut Vec<u8>, kind: u16, tuple: &Tuple, zone: Option<u16>) {
     nest(out, kind, |out| {
         nest(out, c::CTA_TUPLE_IP, |out| addresses(out, tuple));
-        nest(out, c::CTA_TUPLE_PROTO, |out| ends(out, tuple));
+        nest(out, c::CTA_TUPLE_PROTO, |out| ports(out, tuple));
         if let Some(zone) = zone {
             be16(out, c::CTA_TUPLE_ZONE, zone);
         }
@@ -155,9 +155,9 @@ fn addresses(out: &mut Vec<u8>, tuple: &Tuple) {
     put(out, destination, &tuple.destination[..tuple.width()]);
 }
 
-fn ends(out: &mut Vec<u8>, tuple: &Tuple) {
+fn ports(out: &mut Vec<u8>, tuple: &Tuple) {
     put(out, c::CTA_PROTO_NUM, &[tuple.protocol]);
-    let [a, b, x, y] = tuple.ends;
+    let [a, b, x, y] = tuple.ports;
     match tuple.protocol {
         TCP | UDP | UDPLITE | SCTP | DCCP | GRE => {
             put(out, c::CTA_PROTO_SRC_PORT, &[a, b]);
@@ -205,7 +205,7 @@ fn tcp(out: &mut Vec<u8>, tcp: Option<Tcp>) {
 /// its destination.
 fn translation(out: &mut Vec<u8>, kind: u16, reply: &Tuple, address: [u8; 16], place: usize) {
     let place = if reply.is_icmp() { 1 } else { place };
-    let port = [reply.ends[2 * place], reply.ends[2 * place + 1]];
+    let port = [reply.ports[2 * place], reply.ports[2 * place + 1]];
     let (least, most) = if reply.is_ipv6 {
         (c::CTA_NAT_V6_MINIP, c::CTA_NAT_V6_MAXIP)
     } else {

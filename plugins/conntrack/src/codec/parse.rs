@@ -62,7 +62,7 @@ pub(super) fn tuple(
     for (kind, value) in attributes(bytes) {
         match kind {
             c::CTA_TUPLE_IP => addresses(value, &mut tuple),
-            c::CTA_TUPLE_PROTO => ends(value, &mut tuple),
+            c::CTA_TUPLE_PROTO => ports(value, &mut tuple),
             c::CTA_TUPLE_ZONE => {
                 *zone = Zone {
                     id: be16(value)?,
@@ -88,16 +88,16 @@ fn addresses(bytes: &[u8], tuple: &mut Tuple) {
     }
 }
 
-fn ends(bytes: &[u8], tuple: &mut Tuple) {
+fn ports(bytes: &[u8], tuple: &mut Tuple) {
     for (kind, value) in attributes(bytes) {
         match (kind, value) {
             (c::CTA_PROTO_NUM, [number]) => tuple.protocol = *number,
-            (c::CTA_PROTO_SRC_PORT, [a, b]) => tuple.ends[..2].copy_from_slice(&[*a, *b]),
+            (c::CTA_PROTO_SRC_PORT, [a, b]) => tuple.ports[..2].copy_from_slice(&[*a, *b]),
             (c::CTA_PROTO_DST_PORT | c::CTA_PROTO_ICMP_ID | c::CTA_PROTO_ICMPV6_ID, [a, b]) => {
-                tuple.ends[2..].copy_from_slice(&[*a, *b]);
+                tuple.ports[2..].copy_from_slice(&[*a, *b]);
             }
-            (c::CTA_PROTO_ICMP_TYPE | c::CTA_PROTO_ICMPV6_TYPE, [kind]) => tuple.ends[0] = *kind,
-            (c::CTA_PROTO_ICMP_CODE | c::CTA_PROTO_ICMPV6_CODE, [code]) => tuple.ends[1] = *code,
+            (c::CTA_PROTO_ICMP_TYPE | c::CTA_PROTO_ICMPV6_TYPE, [kind]) => tuple.ports[0] = *kind,
+            (c::CTA_PROTO_ICMP_CODE | c::CTA_PROTO_ICMPV6_CODE, [code]) => tuple.ports[1] = *code,
             _ => {}
         }
     }

@@ -20,7 +20,7 @@ const TRIES_MAX: u8 = 3;
 impl Engine {
     /// Counts a change that the kernel accepted.
     pub fn handle_written(&mut self, change: &KernelChange) {
-        self.full.see_written(change);
+        self.kernel_room.see_written(change);
         if !self.channel.orphans.has_no_flow() {
             // what waits is older
             let hash = self.table.hash(&change.flow);
@@ -43,10 +43,10 @@ impl Engine {
             let hash = self.table.hash(&change.flow);
             match change.how {
                 How::Create { .. } | How::Update { .. } if self.table.find(hash).is_some() => {
-                    self.drop_entry(hash);
+                    self.forget_entry(hash);
                     self.request_missing(now_ns, hash);
                 }
-                // the flow may be there still
+                // the flow may be there still: the next walk that prunes deletes it
                 How::Delete | How::DeleteReply => self.walks.request(Due::Strays),
                 // a flow of this node alone would keep the short time of a copy
                 How::Refresh if self.is_sole() => self.walks.request_later(now_ns, Due::Restore),
@@ -54,8 +54,9 @@ impl Engine {
                 _ => {}
             }
         }
-        self.full.wait_at_least(now_ns.saturating_add(SECOND_NS));
-        self.tell_synchrony(now_ns);
+        self.kernel_room
+            .wait_at_least(now_ns.saturating_add(SECOND_NS));
+        self.update_synchrony(now_ns);
     }
 
     /// Handles questions that the kernel did not answer. A node that carries flows finds their state by its next
@@ -143,7 +144,7 @@ impl Engine {
     pub(super) fn handle_missing(&mut self, now_ns: u64, change: &KernelChange) {
         let hash = self.table.hash(&change.flow);
         if self.table.find(hash).is_some() {
-            self.drop_entry(hash);
+            self.forget_entry(hash);
             self.counters.lost += 1;
             self.request_missing(now_ns, hash);
         }
@@ -159,9 +160,9 @@ impl Engine {
         }
         let hash = self.table.hash(&change.flow);
         let is_known = self.table.find(hash).is_some();
-        self.drop_entry(hash);
+        self.forget_entry(hash);
         if errno == ENOMEM {
-            self.full.note_refused(now_ns, &change.flow);
+            self.kernel_room.note_refused(now_ns, &change.flow);
             self.note_missing(now_ns, hash);
             return self.wait_for_resync(now_ns);
         }
@@ -175,8 +176,9 @@ impl Engine {
     /// peer a resync.
     fn wait_for_resync(&mut self, now_ns: u64) {
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
-        self.full.wait_until(now_ns.saturating_add(interval_ns));
-        self.tell_synchrony(now_ns);
+        self.kernel_room
+            .wait_until(now_ns.saturating_add(interval_ns));
+        self.update_synchrony(now_ns);
     }
 }
 

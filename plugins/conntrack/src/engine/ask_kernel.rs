@@ -54,7 +54,7 @@ impl Engine {
             (Some(why), Some(found)) => self.judge_end(now_ns, change, &before, why, &found),
             (Some(_), None) => {
                 if self.ended_slot(&before).is_some() {
-                    self.drop_entry(before.hash);
+                    self.forget_entry(before.hash);
                 }
                 None
             }
@@ -90,7 +90,7 @@ impl Engine {
             return None;
         }
         self.walks.note_destroyed(before.hash);
-        self.drop_entry(before.hash);
+        self.forget_entry(before.hash);
         Some(change)
     }
 
@@ -138,7 +138,7 @@ impl Engine {
         entry.learn(&flow);
         entry.set(flag::NEEDS_WHOLE, is_untold || entry.has(flag::NEEDS_WHOLE));
         if change.whole {
-            entry.extra = super::table::digest(&flow);
+            entry.digest = super::table::digest(&flow);
         }
         self.own_if_sole(slot);
         self.counters.applied.merged += 1;
@@ -228,23 +228,23 @@ fn put_ends_together(
 ) -> bool {
     let reported_s = change.flow.timeout_s;
     let written_s = now_s.saturating_add(change.timeout_s);
-    let ends_s = found
+    let expires_s = found
         .timeout_s
         .map_or(u32::MAX, |left_s| now_s.saturating_add(left_s));
-    let is_longer = reported_s.is_some() && written_s >= ends_s.saturating_add(ROUNDING_S);
+    let is_longer = reported_s.is_some() && written_s >= expires_s.saturating_add(ROUNDING_S);
     let writes_time = (is_closing || is_longer) && found.status & status::FIXED_TIMEOUT == 0;
     if is_closing {
         // the end here belongs to a state that is over
         let heard_s = now_s.saturating_add(reported_s.unwrap_or(0));
-        entry.own_s = entry.own_s.min(heard_s);
+        entry.own_expiry_s = entry.own_expiry_s.min(heard_s);
     }
     // store the end that is in the kernel, or the next walk takes it for the work of a packet
-    entry.peer_s = if writes_time {
+    entry.peer_expiry_s = if writes_time {
         written_s
-    } else if ends_s.abs_diff(before.peer_s) < ROUNDING_S {
-        before.peer_s
+    } else if expires_s.abs_diff(before.peer_expiry_s) < ROUNDING_S {
+        before.peer_expiry_s
     } else {
-        entry.peer_s.min(ends_s)
+        entry.peer_expiry_s.min(expires_s)
     };
     writes_time
 }

@@ -316,7 +316,7 @@ impl Comparison {
 /// as one kernel may track it liberally and the other not.
 fn digest(flow: &Flow) -> Digest {
     let mut hasher = DefaultHasher::new();
-    (flow.reply.source, flow.reply.destination, flow.reply.ends).hash(&mut hasher);
+    (flow.reply.source, flow.reply.destination, flow.reply.ports).hash(&mut hasher);
     (flow.mark, flow.state()).hash(&mut hasher);
     super::table::status_byte(flow.status).hash(&mut hasher);
     if let (TCP, Some(Tcp { scales, .. })) = (flow.original.protocol, flow.tcp) {

@@ -16,7 +16,7 @@ impl Engine {
     pub(super) fn decide_conflict(&mut self, change: KernelChange) -> Option<KernelChange> {
         self.counters.conflicts += 1;
         if self.roles.is_active() && self.decides(&change.flow) {
-            self.drop_entry(self.table.hash(&change.flow));
+            self.forget_entry(self.table.hash(&change.flow));
             return None;
         }
         self.replace(change, How::DeleteReply);

@@ -18,11 +18,11 @@ impl Engine {
             .is_none()
             .then(|| self.reports.timeouts.of(flow));
         let left_s = flow.timeout_s.or(offloaded_s).unwrap_or(0);
-        let ends_s = now_s.saturating_add(left_s);
-        let moved = offloaded_s.is_some() || before.is_moved(ends_s);
+        let expires_s = now_s.saturating_add(left_s);
+        let moved = offloaded_s.is_some() || before.is_moved(expires_s);
         let entry = self.table.get_mut(slot);
-        if moved || ends_s.abs_diff(before.own_s) < ROUNDING_S {
-            entry.own_s = ends_s;
+        if moved || expires_s.abs_diff(before.own_expiry_s) < ROUNDING_S {
+            entry.own_expiry_s = expires_s;
         }
         entry.set(
             flag::PACKET_THIS_RESYNC,
@@ -40,7 +40,7 @@ impl Engine {
             .timeout_s
             .unwrap_or_else(|| self.reports.timeouts.of(flow));
         let entry = self.table.get_mut(slot);
-        entry.own_s = seconds(now_ns).saturating_add(left_s);
+        entry.own_expiry_s = seconds(now_ns).saturating_add(left_s);
         entry.flags |= flag::PACKET_THIS_RESYNC;
         self.note_translation(now_ns, slot, flow, false);
     }

@@ -11,7 +11,7 @@ impl Engine {
     /// Restores one flow of the kernel's table.
     pub(super) fn restore(&mut self, now_ns: u64, flow: Flow) {
         if self.settle_end_there(now_ns, &flow) {
-            return self.delete_flow(flow);
+            return self.delete_here(flow);
         }
         if !self.filter.admits(&flow) {
             return;
@@ -19,14 +19,14 @@ impl Engine {
         if self.is_translated_elsewhere(&flow) {
             self.counters.applied.dropped += 1;
             self.walks.count_dropped();
-            return self.delete_flow(flow);
+            return self.delete_here(flow);
         }
         let Some(left_s) = flow.timeout_s else { return };
         // the dump may be older than what gave the flow its time
         if flow.status & status::FIXED_TIMEOUT != 0 || self.is_fresh(&flow) {
             return;
         }
-        let wanted_s = self.full_s(&flow);
+        let wanted_s = self.whole_timeout_s(&flow);
         // A time longer than the lease may come from a rule of the administrator: it is not shortened.
         let wanted_s = if left_s > self.renewal.lease_s() {
             left_s.max(wanted_s)
@@ -52,8 +52,8 @@ impl Engine {
         let Some(left_s) = flow.timeout_s.filter(|_| self.walks.has_restored()) else {
             return;
         };
-        let ends_s = seconds(now_ns).saturating_add(left_s);
-        if self.table.get(slot).ends_s() >= ends_s.saturating_add(ROUNDING_S) {
+        let expires_s = seconds(now_ns).saturating_add(left_s);
+        if self.table.get(slot).expires_s() >= expires_s.saturating_add(ROUNDING_S) {
             self.write(How::Refresh, flow.clone(), left_s);
         }
     }
@@ -83,14 +83,14 @@ impl Engine {
 
     /// Stores the end of a flow whose time a failover restores or leaves.
     fn note_end(&mut self, now_ns: u64, flow: &Flow, left_s: u32) {
-        let ends_s = seconds(now_ns).saturating_add(left_s);
+        let expires_s = seconds(now_ns).saturating_add(left_s);
         let is_sole = self.is_sole();
         if let Some(slot) = self.table.find(self.table.hash(flow)) {
             let entry = self.table.get_mut(slot);
             if is_sole || entry.is_own(seconds(now_ns)) {
-                entry.own_s = ends_s
+                entry.own_expiry_s = expires_s
             } else {
-                entry.peer_s = ends_s
+                entry.peer_expiry_s = expires_s
             }
         }
     }

@@ -146,28 +146,28 @@ impl Engine {
     /// Returns the time at which a refused flow is tried again. The next timeout handles the result, and a time that
     /// passed while the peer was not active.
     pub(super) fn next_try_ns(&self, now_ns: u64) -> Option<u64> {
-        let room = &self.full.room;
+        let room = &self.kernel_room.room;
         let due_ns = room.next_ns.filter(|due_ns| *due_ns > now_ns);
         due_ns.filter(|_| !room.is_there && self.lacks_flows())
     }
 
     /// Tries one flow to learn if the kernel has room: a resync for that purpose would name all flows.
     pub(super) fn try_for_room(&mut self, now_ns: u64) {
-        if self.has_all_flows() && self.full.room.refused.is_some() {
-            self.full.room = Room::default();
+        if self.has_all_flows() && self.kernel_room.room.refused.is_some() {
+            self.kernel_room.room = Room::default();
         }
-        if self.full.room.is_there && self.lacks_flows() {
+        if self.kernel_room.room.is_there && self.lacks_flows() {
             return self.request_the_rest(now_ns);
         }
         let is_due = self
-            .full
+            .kernel_room
             .room
             .next_ns
             .is_some_and(|due_ns| now_ns >= due_ns);
         if !is_due || !self.lacks_flows() {
             return;
         }
-        let Some(flow) = self.full.room.begin(now_ns) else {
+        let Some(flow) = self.kernel_room.room.begin(now_ns) else {
             return;
         };
         let hash = self.table.hash(&flow);
@@ -185,7 +185,7 @@ impl Engine {
     /// Forgets the refused flow if the peer's resync did not name it.
     pub(super) fn forget_unnamed_refused(&mut self) {
         let hash = self
-            .full
+            .kernel_room
             .room
             .refused
             .as_ref()
@@ -193,7 +193,7 @@ impl Engine {
         let is_named =
             |hash| self.table.find(hash).is_some() || self.channel.missing.may_have(hash);
         if hash.is_some_and(|hash| !is_named(hash)) {
-            self.full.room.forget();
+            self.kernel_room.room.forget();
         }
     }
 
@@ -204,9 +204,9 @@ impl Engine {
     /// Requests the missing flows: the peer answers the request for one flow by a resync, which names all.
     fn request_the_rest(&mut self, now_ns: u64) {
         let longest_ns = self.resync_interval_ns();
-        self.full.room.end(longest_ns);
-        self.full.until_ns = 0;
-        let refused = self.full.room.refused.as_ref();
+        self.kernel_room.room.end(longest_ns);
+        self.kernel_room.until_ns = 0;
+        let refused = self.kernel_room.room.refused.as_ref();
         let tried = refused.map(|flow| self.table.hash(flow));
         // it may have ended since
         if let Some(hash) = tried.or_else(|| self.channel.missing.any()) {
@@ -217,7 +217,7 @@ impl Engine {
 
     pub(super) fn warn_of_full_table(&mut self, now_ns: u64) {
         let missing = self.channel.missing.count();
-        if !self.full.is_warning_due(now_ns, missing) {
+        if !self.kernel_room.is_warning_due(now_ns, missing) {
             return;
         }
         let are = if missing == 1 { "is" } else { "are" };

@@ -2,7 +2,10 @@
 //!
 //! The kernel's last event of a flow has its remaining time, if any, and the state of TCP. That
 //! distinguishes flows that expired, were closed, were deleted by somebody, or were dropped by the
-//! kernel because of a full table or a new connection with the same ends.
+//! kernel because of a full table or a new connection with the same ports.
+//!
+//! Three methods take a flow away: [`Engine::forget_entry`] from the table alone, [`Engine::delete_here`] from the table and the
+//! kernel, and [`Engine::end_and_report`] from the table, with a report to the peer.
 
 use std::collections::VecDeque;
 
@@ -14,9 +17,9 @@ use super::{Engine, How, SECOND_NS, seconds};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::Why;
 
-/// Time within which a new flow of the same ends follows, if at all.
+/// Time within which a new flow of the same addresses and ports follows, if at all.
 const WAIT_NS: u64 = SECOND_NS;
-/// Time for which an end is held back after a group moved to the peer while this node stays active: packets may pass
+/// Time for which the report of an end is held back after a group moved to the peer while this node stays active: packets may pass
 /// there until then.
 const WAIT_OF_MOVED_NS: u64 = 40 * SECOND_NS;
 /// Number of waiting ends whose flows are kept. Of further ones only hashes are kept, and the peer learns of their end
@@ -100,7 +103,7 @@ impl Engine {
         }
         if !self.informs_peer(now_ns) {
             // The peer assumes that the flow is here. If it still has it, it sends it again.
-            self.drop_entry(hash);
+            self.forget_entry(hash);
             if self.peer_is_active() {
                 self.counters.lost += 1;
                 self.request_missing(now_ns, hash);
@@ -111,12 +114,12 @@ impl Engine {
         if may_return {
             self.wait_for_another(now_ns, slot, flow, why)
         } else {
-            self.forget_flow(now_ns, slot, flow, why)
+            self.end_and_report(now_ns, slot, flow, why)
         }
     }
 
-    /// Removes an entry that is gone, and its waiting changes.
-    pub(super) fn drop_entry(&mut self, hash: u64) {
+    /// Removes an entry and its waiting changes from the table. Neither the kernel nor the peer is told.
+    pub(super) fn forget_entry(&mut self, hash: u64) {
         self.channel.orphans.remove(hash);
         let Some(slot) = self.table.find(hash) else {
             return;
@@ -126,9 +129,9 @@ impl Engine {
         self.table.remove(slot);
     }
 
-    /// Deletes a flow that is not to be here, from the table and from the kernel.
-    pub(super) fn delete_flow(&mut self, flow: Flow) {
-        self.drop_entry(self.table.hash(&flow));
+    /// Deletes a flow that is not to be here, from the table and from the kernel. The peer is not told.
+    pub(super) fn delete_here(&mut self, flow: Flow) {
+        self.forget_entry(self.table.hash(&flow));
         self.write(How::Delete, flow, 0);
     }
 
@@ -157,10 +160,10 @@ impl Engine {
         };
         match dropped.last.map(|last| *last) {
             Some((flow, why)) if flow.incarnation == self.table.get(slot).incarnation() => {
-                self.forget_flow(now_ns, slot, flow, why);
+                self.end_and_report(now_ns, slot, flow, why);
             }
             Some(_) => {}
-            None => self.drop_entry(dropped.hash),
+            None => self.forget_entry(dropped.hash),
         }
     }
 
@@ -190,7 +193,7 @@ impl Engine {
 
     /// Requests a flow from the peer that this node carried and dropped, and that the peer now carries.
     fn request_dropped_flow(&mut self, now_ns: u64, hash: u64) {
-        self.drop_entry(hash);
+        self.forget_entry(hash);
         if self.peer.is_some() {
             self.counters.lost += 1;
             self.request_missing(now_ns, hash);
@@ -202,7 +205,7 @@ impl Engine {
         let mut dropped_flows = std::mem::take(&mut self.channel.dropped_flows);
         for hash in dropped_flows.take_hashes() {
             if self.dropped_slot(hash).is_some() {
-                self.drop_entry(hash);
+                self.forget_entry(hash);
             }
         }
     }

@@ -42,7 +42,7 @@ pub(super) struct Roles {
     /// Something was sent while no group was active here.
     has_sent_as_backup: bool,
     /// Times were restored, and the peer has not been active since.
-    is_restored: bool,
+    is_restore_requested: bool,
 }
 
 impl Roles {
@@ -138,7 +138,7 @@ impl Roles {
 
     // ---- restored times
 
-    pub(super) fn set_restored(&mut self, is_restored: bool) -> bool {
-        std::mem::replace(&mut self.is_restored, is_restored)
+    pub(super) fn set_restore_requested(&mut self, is_restore_requested: bool) -> bool {
+        std::mem::replace(&mut self.is_restore_requested, is_restore_requested)
     }
 }

@@ -53,9 +53,9 @@ impl Engine {
         let Some(entry) = entry.filter(|_| self.peer_is_active()) else {
             return;
         };
-        if entry.extra != digest(&flow) {
+        if entry.digest != digest(&flow) {
             // a report takes no attribute away, so the copy is created again
-            self.drop_entry(entry.hash);
+            self.forget_entry(entry.hash);
             self.write(How::Delete, flow, 0);
             self.request_missing(now_ns, entry.hash);
         } else if differs_beside_attributes(&entry, &flow) {
@@ -141,7 +141,7 @@ impl Engine {
         let entry = self.table.get_mut(slot);
         if entry.has(flag::DROPPED_HERE) || is_ending(flow.original.protocol, entry.state()) {
             entry.set_incarnation(entry.incarnation() + 1);
-            (entry.peer_s, entry.state_and_status) = (0, 0);
+            (entry.peer_expiry_s, entry.state_and_status) = (0, 0);
             entry.set(flag::DROPPED_HERE, false);
         }
         self.witness(now_ns, slot, &flow);
@@ -232,13 +232,13 @@ impl Engine {
         };
         let flow = waiting.flow.clone();
         self.counters.local.excluded += 1;
-        self.forget_flow(now_ns, slot, flow, Why::Ended);
+        self.end_and_report(now_ns, slot, flow, Why::Ended);
     }
 
     /// Removes a flow that has ended or is no longer replicated, and reports it.
-    pub(super) fn forget_flow(&mut self, now_ns: u64, slot: u32, mut flow: Flow, why: Why) {
+    pub(super) fn end_and_report(&mut self, now_ns: u64, slot: u32, mut flow: Flow, why: Why) {
         let entry = *self.table.get(slot);
-        self.drop_entry(entry.hash);
+        self.forget_entry(entry.hash);
         self.walks.note_gone();
         if !entry.has(flag::KNOWN_TO_PEER) {
             return; // it began and ended between two messages
@@ -258,7 +258,7 @@ impl Engine {
         let slot = self.table.find(self.table.hash(&flow));
         if let Some(slot) = slot.filter(|slot| self.table.get(*slot).is_own(seconds(now_ns))) {
             self.counters.local.excluded += 1;
-            self.forget_flow(now_ns, slot, flow, Why::Ended);
+            self.end_and_report(now_ns, slot, flow, Why::Ended);
         }
     }
 
@@ -345,7 +345,7 @@ pub(super) fn differs(entry: &Entry, flow: &Flow) -> bool {
 
 /// Returns true if a whole flow, with attributes and translation, differs from the entry.
 pub(super) fn differs_as_a_whole(entry: &Entry, flow: &Flow) -> bool {
-    entry.extra != digest(flow) || differs_beside_attributes(entry, flow)
+    entry.digest != digest(flow) || differs_beside_attributes(entry, flow)
 }
 
 fn differs_beside_attributes(entry: &Entry, flow: &Flow) -> bool {

@@ -26,7 +26,7 @@ impl Engine {
         if !complete {
             self.walks.request(Due::Loosen);
         }
-        self.tell_synchrony(now_ns);
+        self.update_synchrony(now_ns);
     }
 
     /// Makes TCP tracking liberal while both nodes are active, since packets may take the other router at any time.

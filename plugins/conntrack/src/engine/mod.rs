@@ -22,9 +22,11 @@
 //! Methods that drain it: [`poll_action`](Engine::poll_action) until there is none, then [`go_on`](Engine::go_on), which
 //! begins what is due, and [`poll_message`](Engine::poll_message) until the channel is full.
 //!
-//! Both nodes identify a flow by a hash, and neither owns it. Each flow has two ends: one by the packets that passed
+//! Both nodes identify a flow by a hash, and neither owns it. Each flow has two expiry times: one by the packets that passed
 //! here (`evidence.rs`), which is sent to the peer, and one by the peer's reports (`peer_reports.rs`), which is never
 //! sent back. A flow is kept until both have passed. With one node active, its reports alone count on the other.
+//!
+//! `../../README.md` explains the design, and lists the parts of the engine with their lifetimes: read it first.
 
 mod addresses;
 mod apply;
@@ -125,7 +127,7 @@ pub enum Action {
     /// `handle_dump_piece`, at last `handle_dump_end`.
     Dump(Source),
     StopDump,
-    /// Reads the kernel's timeouts; `handle_timeouts` follows.
+    /// Reads the kernel's timeouts; `handle_kernel_timeouts` follows.
     ReadTimeouts,
     /// Ends a comparison, with a row for each difference.
     Compared(Result<Rows, Fault>),
@@ -264,7 +266,8 @@ pub struct Engine {
     table: Table,
     walks: WalkQueue,
     renewal: CopyRenewal,
-    full: FullTable,
+    /// Room in the kernel's table.
+    kernel_room: FullTable,
     reports: Reports,
     addresses: Addresses,
     listing: Option<Listing>,
@@ -286,7 +289,7 @@ impl Engine {
             table: Table::new(own_key),
             walks: WalkQueue::default(),
             renewal: CopyRenewal::default(),
-            full: FullTable::default(),
+            kernel_room: FullTable::default(),
             reports: Reports::default(),
             addresses: Addresses::default(),
             listing: None,
@@ -386,7 +389,7 @@ impl Engine {
             return;
         }
         self.counters.measure(now_ns);
-        self.tell_synchrony(now_ns);
+        self.update_synchrony(now_ns);
         self.warn_of_full_table(now_ns);
         self.tell_translated(now_ns);
     }
@@ -404,7 +407,7 @@ impl Engine {
         !self.actions.is_empty()
     }
 
-    fn tell(&mut self, text: String) {
+    fn log(&mut self, text: String) {
         self.actions.push_back(Action::Info(text));
     }
 

@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// Returns the time that a packet gives the flow, as far as it is known.
-    pub(super) fn full_s(&self, flow: &Flow) -> u32 {
+    pub(super) fn whole_timeout_s(&self, flow: &Flow) -> u32 {
         match self.table.policy_timeout_s(self.table.hash(flow)) {
             0 => self.reports.timeouts.of(flow),
             policy_timeout_s => policy_timeout_s,

@@ -84,7 +84,7 @@ impl Engine {
         let hash = self.table.hash(&flow);
         let slot = self.table.find(hash).or_else(|| self.recall(hash, &flow));
         if matches!(kind, Kind::Gone(_)) {
-            self.full.handle_gone(&flow);
+            self.kernel_room.handle_gone(&flow);
             self.channel.missing.remove(hash);
         }
         match (kind, slot) {
@@ -92,7 +92,7 @@ impl Engine {
             (Kind::Gone(_), None) => {}
             (_, Some(slot)) if self.table.get(slot).has(flag::DROPPED_HERE) => {
                 // the kernel here has dropped it, and the peer's kernel has not
-                self.drop_entry(hash);
+                self.forget_entry(hash);
                 self.apply_unknown(now_ns, hash, kind, flow);
             }
             (_, Some(slot)) => self.apply_known(now_ns, slot, kind, flow),
@@ -112,7 +112,7 @@ impl Engine {
         self.channel.missing.remove(hash);
         let slot = self.table.insert(Entry::new(hash, 0));
         self.store_report(now_ns, slot, &flow);
-        self.table.get_mut(slot).extra = digest(&flow);
+        self.table.get_mut(slot).digest = digest(&flow);
         let timeout_s = self.copy_time_s(&flow);
         let exclusive = self.roles.is_active();
         self.write_record(How::Create { exclusive }, flow, timeout_s, true);
@@ -142,7 +142,7 @@ impl Engine {
         self.store_report(now_ns, slot, &flow);
         let change = self.change(How::Update { with_status: true }, flow, whole);
         if whole && self.may_be_another(&before, &change.flow) {
-            self.table.get_mut(slot).extra = digest(&change.flow);
+            self.table.get_mut(slot).digest = digest(&change.flow);
             return self.question(change, before, None);
         }
         self.actions.push_back(Action::Write(change));
@@ -151,7 +151,7 @@ impl Engine {
     /// Returns true if the flow may have ended and begun again with another translation, unreported.
     fn may_be_another(&self, before: &Entry, flow: &Flow) -> bool {
         let has_resynced = self.peer.as_ref().is_some_and(|peer| peer.has_resynced);
-        before.extra != digest(flow) || !has_resynced && !flow.is_plain()
+        before.digest != digest(flow) || !has_resynced && !flow.is_plain()
     }
 
     /// Sends the whole flow to the peer, which knows less of it.
@@ -164,7 +164,7 @@ impl Engine {
     /// Replaces a flow whose tuple is used again: the entry in the kernel belongs to the earlier one.
     pub(super) fn begin_anew(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
         let hash = self.table.get(slot).hash;
-        self.drop_entry(hash);
+        self.forget_entry(hash);
         if kind != Kind::Whole {
             return self.request_missing(now_ns, hash);
         }
@@ -182,7 +182,7 @@ impl Engine {
             return self.resend_whole(slot, flow); // a peer that carries nothing cannot end a flow
         }
         if !self.roles.is_active() || why == Why::Deleted || is_dropped_here {
-            self.drop_entry(before.hash);
+            self.forget_entry(before.hash);
             if !is_dropped_here {
                 self.write(How::Delete, flow, 0);
             }
@@ -231,8 +231,8 @@ impl Engine {
         entry.flags &= !flag::ENDED_AT_PEER;
         entry.set_round(round);
         if let Some(left_s) = flow.timeout_s {
-            entry.peer_s = now_s.saturating_add(written_s);
-            entry.tell(entry.told_s().max(now_s.saturating_add(left_s)));
+            entry.peer_expiry_s = now_s.saturating_add(written_s);
+            entry.note_told(entry.told_expiry_s().max(now_s.saturating_add(left_s)));
         }
         self.store_policy_timeout(now_ns, slot, flow.policy_timeout_s);
     }
@@ -242,8 +242,8 @@ impl Engine {
     pub(super) fn own_if_sole(&mut self, slot: u32) {
         if self.is_sole() {
             let entry = self.table.get_mut(slot);
-            entry.own_s = entry.ends_s();
-            entry.peer_s = 0;
+            entry.own_expiry_s = entry.expires_s();
+            entry.peer_expiry_s = 0;
         }
     }
 
@@ -273,10 +273,10 @@ impl Engine {
                 let entry = self.table.get_mut(slot);
                 entry.set_round(round);
                 entry.flags &= !flag::ENDED_AT_PEER;
-                if entry.peer_s == 0 && peer_carries {
+                if entry.peer_expiry_s == 0 && peer_carries {
                     // The flow ends at this time at the earliest, or the peer would have sent more. Nothing is written:
                     // with any other time, a packet that sets the same one would not be noticed.
-                    entry.peer_s = entry.own_s.max(1);
+                    entry.peer_expiry_s = entry.own_expiry_s.max(1);
                     // This node offered it, and from now on no event may report its end here. A walk verifies that it
                     // is still in the kernel, unless one is under way.
                     if !looks {

@@ -41,6 +41,6 @@ impl Engine {
         if doomed || self.walks.is_due(Due::Strays) && !carries {
             self.walks.request(Due::Prune);
         }
-        self.tell_synchrony(now_ns);
+        self.update_synchrony(now_ns);
     }
 }

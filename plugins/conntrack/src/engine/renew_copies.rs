@@ -16,7 +16,8 @@ const RENEWAL_NS: u64 = 3600 * SECOND_NS;
 pub(super) struct CopyRenewal {
     next_ns: u64,
     until_ns: u64,
-    /// Lifetime of a copy here without a report in s, by the last peer's latest resync.
+    /// Lifetime of a copy here without a report in s, by the last peer's latest resync. With a peer it is the time that
+    /// reports give to a copy.
     lease_s: u32,
 }
 
@@ -91,19 +92,19 @@ impl Engine {
         let before = *self.table.get(slot);
         let now_s = seconds(now_ns);
         self.observe(now_ns, slot, &before, flow);
-        let full_s = self.full_s(flow).saturating_sub(self.apart_s());
+        let whole_timeout_s = self.whole_timeout_s(flow).saturating_sub(self.apart_s());
         let entry = self.table.get_mut(slot);
-        let is_peers = entry.peer_s > 0 && !entry.has(flag::ENDED_AT_PEER);
+        let is_peers = entry.peer_expiry_s > 0 && !entry.has(flag::ENDED_AT_PEER);
         let Some(left_s) = flow.timeout_s.filter(|_| is_peers) else {
             return;
         };
         if flow.status & status::FIXED_TIMEOUT != 0 {
             return;
         }
-        let full_s = full_s.max(self.renewal.lease_s);
-        if left_s < full_s {
-            entry.peer_s = now_s.saturating_add(full_s);
-            self.write(How::Refresh, flow.clone(), full_s);
+        let whole_timeout_s = whole_timeout_s.max(self.renewal.lease_s);
+        if left_s < whole_timeout_s {
+            entry.peer_expiry_s = now_s.saturating_add(whole_timeout_s);
+            self.write(How::Refresh, flow.clone(), whole_timeout_s);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Engine {
         if entry.waiting() != NOT_WAITING {
             if !admitted {
                 self.counters.local.excluded += 1;
-                return self.forget_flow(now_ns, slot, flow, Why::Ended);
+                return self.end_and_report(now_ns, slot, flow, Why::Ended);
             }
             if !is_fresh {
                 self.renew_waiting(&entry, flow);
@@ -86,17 +86,17 @@ impl Engine {
         let Some(left_s) = flow.timeout_s.filter(|left_s| *left_s < two_resyncs_s) else {
             return;
         };
-        let ends_s = seconds(now_ns).saturating_add(left_s);
+        let expires_s = seconds(now_ns).saturating_add(left_s);
         let is_fixed = flow.status & status::FIXED_TIMEOUT != 0;
         let is_ending = is_ending(flow.original.protocol, flow.state().unwrap_or(0));
         if is_fixed
             || is_ending
             || entry.has(flag::ENDED_AT_PEER)
-            || entry.peer_s < ends_s.saturating_add(ROUNDING_S)
+            || entry.peer_expiry_s < expires_s.saturating_add(ROUNDING_S)
         {
             return;
         }
-        let wanted_s = entry.peer_s - seconds(now_ns);
+        let wanted_s = entry.peer_expiry_s - seconds(now_ns);
         self.write(How::Refresh, flow.clone(), wanted_s);
     }
 
@@ -111,7 +111,7 @@ impl Engine {
             && known.state() == flow.state();
         let is_whole = match waiting.kind {
             Kind::Whole => digest(known) == digest(&flow),
-            _ => entry.extra == digest(&flow),
+            _ => entry.digest == digest(&flow),
         };
         if !(is_known && is_whole) {
             (waiting.kind, waiting.flow) = (Kind::Whole, flow);
@@ -149,16 +149,16 @@ impl Engine {
 
     /// Returns true if the peer's copy would expire before the resync after the next one.
     fn is_short(&self, now_ns: u64, entry: &Entry) -> bool {
-        entry.told_s().saturating_sub(seconds(now_ns)) < self.two_resyncs_s()
+        entry.told_expiry_s().saturating_sub(seconds(now_ns)) < self.two_resyncs_s()
     }
 
     /// Assumes an end for the peer's copy: it has the time that the last packet there gave it, and an idle connection
     /// has at least this part of it left. If less is left, the peer requests the flow again.
     fn assume_told(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         const PART: u32 = 8;
-        if self.table.get(slot).told_s() == 0 {
-            let ends_s = seconds(now_ns).saturating_add(self.full_s(flow) / PART);
-            self.table.get_mut(slot).tell(ends_s);
+        if self.table.get(slot).told_expiry_s() == 0 {
+            let expires_s = seconds(now_ns).saturating_add(self.whole_timeout_s(flow) / PART);
+            self.table.get_mut(slot).note_told(expires_s);
         }
     }
 

@@ -22,13 +22,13 @@ impl Engine {
         self.table.disconnect();
         self.channel = self.channel.next(now_ns, wire);
         self.roles.forget_lingering();
-        self.full.handle_session();
+        self.kernel_room.handle_session();
         self.roles.note_peer_may_lack();
         self.stop_walk_if(Work::needs_peer);
         self.walks.cancel_those_for_the_peer();
         self.channel.synchrony.set_complete(self.roles.is_active());
         self.replica.handle_up();
-        self.tell_synchrony(now_ns);
+        self.update_synchrony(now_ns);
     }
 
     /// Handles the loss of the channel. The peer's flows stay: they may be needed now.
@@ -63,7 +63,7 @@ impl Engine {
             Some(Move::More) => self.take_over_flows(now_ns),
             Some(Move::Fewer) => {
                 // its flows may return, and their windows will be outdated
-                self.roles.set_restored(false);
+                self.roles.set_restore_requested(false);
                 self.hold_dropped_flows_of_moved_group(now_ns);
                 self.begin_loosening();
             }
@@ -72,7 +72,7 @@ impl Engine {
         if is_changed {
             self.note_move(now_ns);
         }
-        self.tell_synchrony(now_ns);
+        self.update_synchrony(now_ns);
     }
 
     /// Removes a group that is no longer configured, after its last role: no node is active for it.
@@ -99,7 +99,7 @@ impl Engine {
             self.end_renewal();
             self.channel.missing.clear();
             // a switchover restores them once, although both the role and the peer's report arrive
-            if !self.roles.set_restored(true) {
+            if !self.roles.set_restore_requested(true) {
                 self.request_restore();
                 self.walks.end_pause();
             }
@@ -138,7 +138,7 @@ impl Engine {
             let heard = heard.map_or(String::new(), |ms| {
                 format!(", its last message {ms} ms ago")
             });
-            self.tell(format!(
+            self.log(format!(
                 "{flows} flows of the other node are in the kernel{heard}"
             ));
         }
@@ -149,7 +149,7 @@ impl Engine {
         if !self.peer_is_active() {
             self.channel.synchrony.set_complete(true);
         }
-        self.roles.set_restored(self.roles.has_all());
+        self.roles.set_restore_requested(self.roles.has_all());
         self.take_over_flows(now_ns);
         self.subscribe(now_ns);
         self.request_resync(now_ns);
@@ -158,7 +158,7 @@ impl Engine {
     fn step_down(&mut self, now_ns: u64) {
         self.stop_walk();
         self.walks.cancel(Due::Restore);
-        self.roles.set_restored(false);
+        self.roles.set_restore_requested(false);
         // The other node carries all flows: those that it does not know do not exist any more.
         self.walks.request(Due::Strays);
         self.begin_loosening();
@@ -197,7 +197,7 @@ impl Engine {
             self.end_renewal();
         }
         if active {
-            self.roles.set_restored(false);
+            self.roles.set_restore_requested(false);
         }
         if is_first {
             self.channel
@@ -214,7 +214,7 @@ impl Engine {
         if ended {
             self.stop_walk_if(|work| matches!(work, Work::Resync { .. }));
             // packets there set other ends than this node reported
-            self.table.forget_told();
+            self.table.forget_told_expiry();
         }
         // Changes that this node made alone may be what the peer needs, whichever node wins. And a resync is useful to
         // a peer only if it knows the peer's role.
@@ -232,6 +232,8 @@ impl Engine {
         Some(slot)
     }
 
+    /// Subscribes to the events that the present role needs. A lingering time that is over ends first, and the session
+    /// with it.
     pub(super) fn subscribe(&mut self, now_ns: u64) {
         self.end_lingering(now_ns);
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());

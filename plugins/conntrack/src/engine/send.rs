@@ -84,7 +84,7 @@ impl Engine {
         let mut change = change;
         if let Some(entry) = slot.map(|slot| self.table.get(slot)) {
             change.flow.incarnation = entry.incarnation();
-            let left_s = entry.own_s.saturating_sub(seconds(now_ns));
+            let left_s = entry.own_expiry_s.saturating_sub(seconds(now_ns));
             change.flow.timeout_s = Some(left_s);
             change.flow.policy_timeout_s =
                 if self.channel.outbox.wire() >= wire::WITH_POLICY_TIMEOUTS {
@@ -101,7 +101,7 @@ impl Engine {
         entry.stop_waiting();
         entry.flags = entry.flags & !flag::NEEDS_WHOLE | flag::KNOWN_TO_PEER;
         match change.kind {
-            Kind::Whole => entry.extra = digest(&change.flow),
+            Kind::Whole => entry.digest = digest(&change.flow),
             // an event names the present attributes, but not the earlier ones
             _ if !change.flow.extra.is_empty() => entry.flags |= flag::NEEDS_WHOLE,
             _ => {}
@@ -109,7 +109,7 @@ impl Engine {
         entry.learn(&change.flow);
         let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
         let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
-        entry.tell(if fixed {
+        entry.note_told(if fixed {
             // it expires there when it expires here
             u32::MAX
         } else {
@@ -206,7 +206,7 @@ impl Engine {
 
     pub(super) fn request_flow(&mut self, now_ns: u64, hash: u64) {
         // there is no room for it either: a later resync may find some
-        if self.is_congested() || self.full.is_full(now_ns) {
+        if self.is_congested() || self.kernel_room.is_full(now_ns) {
             return;
         }
         if self.channel.outbox.push_request(hash) {

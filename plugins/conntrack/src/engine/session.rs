@@ -55,7 +55,7 @@ impl Engine {
             // its role follows, and the resync that answers it
             self.table.clear_flag(flag::KNOWN_TO_PEER);
             self.roles.note_peer_may_lack();
-            // it has passed flows that the peer lacks, and its end would count as a report of them
+            // a resync under way has passed flows that the peer lacks, and its end would report these as gone
             self.stop_walk_if(|work| matches!(work, Work::Resync { .. }));
         }
         let role = self.replica.replica().peer_role();
@@ -67,7 +67,7 @@ impl Engine {
                 self.handle_peer_role(now_ns, before, active);
             }
         }
-        self.tell_synchrony(now_ns);
+        self.update_synchrony(now_ns);
     }
 
     pub(super) fn tell_role(&mut self, group: &str, active: bool) {

@@ -49,7 +49,7 @@ impl Engine {
             let is_first = self.has_all_flows();
             self.channel.missing.insert(hash);
             if is_first {
-                self.tell_synchrony(now_ns);
+                self.update_synchrony(now_ns);
             }
         }
     }
@@ -57,7 +57,7 @@ impl Engine {
     /// Takes note that flows of the peer may be missing here: only its next resync shows which.
     pub(super) fn note_incomplete(&mut self, now_ns: u64) {
         if !self.is_sole() && self.channel.synchrony.set_complete(false) {
-            self.tell_synchrony(now_ns);
+            self.update_synchrony(now_ns);
         }
     }
 
@@ -66,7 +66,7 @@ impl Engine {
         self.channel.synchrony.is_complete && self.channel.missing.count() == 0
     }
 
-    pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
+    pub(super) fn update_synchrony(&mut self, now_ns: u64) {
         if let Some(state) = self.sync_state() {
             self.channel.synchrony.report(now_ns, state);
         }

@@ -212,8 +212,8 @@ impl Table {
     pub fn take_all(&mut self, now_s: u32) {
         let lives = |entry: &&mut Entry| !entry.is_doomed(now_s);
         for entry in self.entries.iter_mut().filter(lives) {
-            entry.own_s = entry.ends_s();
-            entry.peer_s = 0;
+            entry.own_expiry_s = entry.expires_s();
+            entry.peer_expiry_s = 0;
             entry.flags &= !flag::ENDED_AT_PEER;
         }
     }
@@ -221,16 +221,16 @@ impl Table {
     /// Gives up all flows, since the peer carries them: packets that passed here before no longer count.
     pub fn give_all(&mut self) {
         for entry in &mut self.entries {
-            entry.peer_s = entry.ends_s();
-            entry.own_s = 0;
+            entry.peer_expiry_s = entry.expires_s();
+            entry.own_expiry_s = 0;
             entry.flags &= !(flag::PACKET_THIS_RESYNC | flag::PACKET_LAST_RESYNC);
         }
     }
 
     /// Forgets when the peer's copies end.
-    pub fn forget_told(&mut self) {
+    pub fn forget_told_expiry(&mut self) {
         for slot in &self.index {
-            self.entries[*slot as usize].forget_told();
+            self.entries[*slot as usize].forget_told_expiry();
         }
     }
 
@@ -249,7 +249,7 @@ impl Table {
         let mut doomed = false;
         for slot in &self.index {
             let entry = &mut self.entries[*slot as usize];
-            if entry.peer_s > 0 && entry.round() != self.round {
+            if entry.peer_expiry_s > 0 && entry.round() != self.round {
                 entry.flags |= flag::ENDED_AT_PEER;
             }
             doomed |= entry.is_doomed(now_s);
@@ -266,7 +266,7 @@ impl Table {
 
     /// Returns true if the peer reported any flow.
     pub fn has_peer_reports(&self) -> bool {
-        self.iter().any(|(_, entry)| entry.peer_s > 0)
+        self.iter().any(|(_, entry)| entry.peer_expiry_s > 0)
     }
 
     /// Returns the number of flows that live by the peer's report alone.

@@ -29,7 +29,7 @@ impl Engine {
                 return self.tell_again(now_ns, slot, flow, Kind::Whole);
             }
         }
-        self.delete_flow(flow);
+        self.delete_here(flow);
     }
 
     pub(super) fn end_tidy(&mut self, now_ns: u64, prune: bool, verify: bool) {
@@ -39,9 +39,9 @@ impl Engine {
         } else if prune {
             let mut ended = self.table.absent();
             ended.retain(|entry| entry.is_doomed(now_s));
-            ended.iter().for_each(|entry| self.drop_entry(entry.hash));
+            ended.iter().for_each(|entry| self.forget_entry(entry.hash));
         }
-        self.tell_synchrony(now_ns);
+        self.update_synchrony(now_ns);
     }
 
     /// Drops flows that a walk did not find: they have ended without an event. Those that live at the peer are
@@ -49,7 +49,7 @@ impl Engine {
     pub(super) fn drop_absent(&mut self, now_ns: u64, is_known: impl Fn(&Entry) -> bool) {
         let now_s = seconds(now_ns);
         for entry in self.table.absent() {
-            self.drop_entry(entry.hash);
+            self.forget_entry(entry.hash);
             if entry.is_peers(now_s) && !is_known(&entry) {
                 self.counters.lost += 1;
                 self.request_missing(now_ns, entry.hash);

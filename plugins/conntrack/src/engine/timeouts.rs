@@ -98,7 +98,7 @@ impl Timeouts {
 
 impl Engine {
     /// Takes the kernel's present timeouts.
-    pub fn handle_timeouts(&mut self, timeouts: Timeouts) {
+    pub fn handle_kernel_timeouts(&mut self, timeouts: Timeouts) {
         self.reports.timeouts = timeouts;
     }
 }

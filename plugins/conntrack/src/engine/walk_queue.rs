@@ -7,7 +7,7 @@ use super::{SECOND_NS, Source};
 use crate::flow::{Flow, status};
 use crate::wire::HASHES_MAX;
 
-/// Reason for a walk, in the order in which they are served.
+/// Reasons for walks, in the order in which they are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
     Restore,
@@ -17,7 +17,7 @@ pub(super) enum Due {
     Loosen,
     /// Flows that no node reports as alive are deleted.
     Prune,
-    /// Flows that no node knows are deleted as well, by a walk that prunes; not a reason by itself.
+    /// Flows that no node knows are deleted as well, by the next walk that prunes. Alone it begins no walk.
     Strays,
     /// The kernel here may have dropped flows without an event.
     Verify,
@@ -188,8 +188,9 @@ impl WalkQueue {
         self.due.contains(&due)
     }
 
-    /// Cancels the walks that only the peer needs, as it has gone or another one has come. A walk that deletes knows what to delete by what
-    /// the peer reported alone: without it a node deletes flows that carry traffic now.
+    /// Cancels the walks that have no use without this peer, as it has gone or another one has come. A walk that
+    /// deletes flows compares them with the reports of this peer: without these it would delete flows that carry
+    /// traffic now.
     pub(super) fn cancel_those_for_the_peer(&mut self) {
         self.due.retain(|due| !due.needs_peer());
         self.deferred.retain(|due| !due.needs_peer());

@@ -34,7 +34,7 @@ pub fn tuple(protocol: u8, source: &str, destination: &str) -> Tuple {
         protocol,
         source: bytes_of(source.ip()).1,
         destination: bytes_of(destination.ip()).1,
-        ends: [a, b, c, d],
+        ports: [a, b, c, d],
     }
 }
 
@@ -114,7 +114,7 @@ pub fn any_flow() -> impl Strategy<Value = Flow> {
 
 fn a_tuple(is_ipv6: bool, protocol: u8) -> impl Strategy<Value = Tuple> {
     (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<[u8; 4]>()).prop_map(
-        move |(mut source, mut destination, ends)| {
+        move |(mut source, mut destination, ports)| {
             let width = if is_ipv6 { 16 } else { 4 };
             source[width..].fill(0);
             destination[width..].fill(0);
@@ -123,7 +123,7 @@ fn a_tuple(is_ipv6: bool, protocol: u8) -> impl Strategy<Value = Tuple> {
                 protocol,
                 source,
                 destination,
-                ends,
+                ports,
             }
         },
     )

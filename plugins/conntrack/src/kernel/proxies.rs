@@ -114,7 +114,7 @@ fn tuple(payload: &[u8]) -> Option<Tuple> {
         protocol: TCP,
         source: address(ADDRESSES)?,
         destination: address(ADDRESSES + 16)?,
-        ends: payload.get(PORTS..PORTS + 4)?.try_into().ok()?,
+        ports: payload.get(PORTS..PORTS + 4)?.try_into().ok()?,
     };
     // IPv4 connection on a socket for both families
     if is_ipv6 && tuple.source.starts_with(&mapped) && tuple.destination.starts_with(&mapped) {

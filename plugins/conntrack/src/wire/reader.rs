@@ -55,7 +55,7 @@ fn tuple(read: &mut Reader<'_>, protocol: u8, is_ipv6: bool) -> Result<Tuple, Ma
         protocol,
         source: address(read, width)?,
         destination: address(read, width)?,
-        ends: read.array()?,
+        ports: read.array()?,
     })
 }
 

@@ -239,7 +239,7 @@ proptest! {
         let read = parse::flow(&created(&flow, 60)).expect("a flow");
         let mut original = flow.original;
         if !original.has_ports() && !original.is_icmp() {
-            original.ends = [0; 4];
+            original.ports = [0; 4];
         }
         prop_assert_eq!(read.original, original);
         prop_assert_eq!(read.timeout_s, Some(60));

@@ -22,14 +22,14 @@ pub mod flag {
     pub const PACKET_LAST_RESYNC: u8 = 32;
     /// The kernel here dropped it before its time: a new one may follow at once.
     pub const DROPPED_HERE: u8 = 64;
-    /// The peer no longer has it: the peer's end is the one that was written, without a report behind it.
+    /// The peer no longer has it: the peer's time of expiry is the one that was written, without a report behind it.
     pub const ENDED_AT_PEER: u8 = 128;
 }
 
 /// Difference that rounding of two clocks to a second may cause.
 pub const ROUNDING_S: u32 = 2;
 /// Seconds by which this node writes a shorter time than a packet would set, for a flow that the peer knows: a later
-/// packet then sets another end. With the usual times both are 120 s, and the packet would not be noticed.
+/// packet then sets another time of expiry. With the usual times both are 120 s, and the packet would not be noticed.
 pub const APART_S: u32 = ROUNDING_S + 1;
 /// Bit of [`Entry::outbound`], above the numbers of changes and the seconds of an engine's life.
 const WAITS: u32 = 1 << 31;
@@ -38,24 +38,24 @@ pub(super) const ROUNDS: u8 = 8;
 /// Place of the [`Translation`] in [`Entry::life`], above incarnation and round.
 pub(super) const TRANSLATION_AT: u8 = 6;
 
-/// A flow. Times are seconds of the engine's clock; 0 is none. Two of them are ends: one by this kernel, from packets
+/// A flow. Times are seconds of the engine's clock; 0 is none. It has two expiry times: one by this kernel, from packets
 /// that passed it, and one by the peer's reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(Rust, packed(4))]
 pub struct Entry {
     pub hash: u64,
     pub mark: u32,
-    /// Number of the change that waits to be sent, with [`WAITS`]; else the end of the peer's copy by the last report.
+    /// Number of the change that waits to be sent, with [`WAITS`]; else the time at which the peer's copy expires by the last report.
     /// In a free slot, the next free slot.
     pub(super) outbound: u32,
-    /// End by the packets that passed here, as the kernel last showed it.
-    pub own_s: u32,
-    /// End by the peer's report, as it was written to the kernel here.
-    pub peer_s: u32,
+    /// Time of expiry by the packets that passed here, as the kernel last showed it.
+    pub own_expiry_s: u32,
+    /// Time of expiry by the peer's report, as it was written to the kernel here.
+    pub peer_expiry_s: u32,
     /// State and status, four bits each: see [`Entry::learn`].
     pub state_and_status: u8,
     /// [`digest`] of the last whole record.
-    pub extra: u8,
+    pub digest: u8,
     /// Incarnation (three bits), round of the peer's resync that named it last (three), [`Translation`] (two).
     pub(super) life: u8,
     pub flags: u8,
@@ -96,9 +96,9 @@ impl Entry {
         }
     }
 
-    /// Returns the end of the peer's copy by the last report; 0 if it is unknown, or while a change waits that reports
+    /// Returns when the peer's copy expires by the last report; 0 if it is unknown, or while a change waits that reports
     /// it.
-    pub fn told_s(&self) -> u32 {
+    pub fn told_expiry_s(&self) -> u32 {
         match self.outbound & WAITS {
             0 => self.outbound,
             _ => 0,
@@ -112,19 +112,19 @@ impl Entry {
     /// Ends the wait of a change that was sent or dropped; returns the number that it had.
     pub fn stop_waiting(&mut self) -> u32 {
         let number = self.waiting();
-        self.outbound = self.told_s();
+        self.outbound = self.told_expiry_s();
         number
     }
 
-    /// Stores the end of the peer's copy; does nothing while a change waits.
-    pub fn tell(&mut self, end_s: u32) {
+    /// Stores when the peer's copy expires; does nothing while a change waits.
+    pub fn note_told(&mut self, expires_s: u32) {
         if self.outbound & WAITS == 0 {
-            self.outbound = end_s.min(!WAITS);
+            self.outbound = expires_s.min(!WAITS);
         }
     }
 
-    /// Forgets the end of the peer's copy. A waiting change will report it, and a fixed time does not change.
-    pub fn forget_told(&mut self) {
+    /// Forgets when the peer's copy expires. A waiting change will report it, and a fixed time does not change.
+    pub fn forget_told_expiry(&mut self) {
         let is_fixed = status_bits(self.status()) & status::FIXED_TIMEOUT != 0;
         if self.waiting() == NOT_WAITING && !is_fixed {
             self.outbound = 0;
@@ -143,31 +143,31 @@ impl Entry {
         }
     }
 
-    /// Returns the end of the entry in the kernel, unless a packet has moved it since.
-    pub fn ends_s(&self) -> u32 {
-        self.own_s.max(self.peer_s)
+    /// Returns when the flow expires in the kernel, unless a packet has moved that time since.
+    pub fn expires_s(&self) -> u32 {
+        self.own_expiry_s.max(self.peer_expiry_s)
     }
 
     /// Returns true if packets that passed here keep it alive.
     pub fn is_own(&self, now_s: u32) -> bool {
-        self.own_s > now_s
+        self.own_expiry_s > now_s
     }
 
     /// Returns true if the peer's report keeps it alive.
     pub fn is_peers(&self, now_s: u32) -> bool {
-        self.peer_s > now_s && !self.has(flag::ENDED_AT_PEER)
+        self.peer_expiry_s > now_s && !self.has(flag::ENDED_AT_PEER)
     }
 
-    /// Returns the entry without the end that was written.
+    /// Returns the entry without the time of expiry that was written.
     pub fn unwritten(mut self) -> Self {
-        self.peer_s = 0;
+        self.peer_expiry_s = 0;
         self
     }
 
-    /// Returns true if a packet set this end in the kernel: it is neither node's.
-    pub fn is_moved(&self, end_s: u32) -> bool {
-        let far = |known_s: u32| end_s.abs_diff(known_s) >= ROUNDING_S;
-        far(self.own_s) && far(self.peer_s)
+    /// Returns true if a packet set this time of expiry in the kernel: it is neither node's.
+    pub fn is_moved(&self, expires_s: u32) -> bool {
+        let far = |known_s: u32| expires_s.abs_diff(known_s) >= ROUNDING_S;
+        far(self.own_expiry_s) && far(self.peer_expiry_s)
     }
 
     /// Returns true if neither packets here nor the peer keep it alive.
@@ -221,7 +221,7 @@ pub fn digest(flow: &Flow) -> u8 {
         return 0;
     }
     let reply = [flow.reply.source, flow.reply.destination];
-    let reply = reply.iter().flatten().chain(&flow.reply.ends);
+    let reply = reply.iter().flatten().chain(&flow.reply.ports);
     let reply = reply.filter(|_| !flow.is_plain());
     (reply.chain(&flow.extra).fold(0x811c_9dc5, mix) >> 24).max(1) as u8
 }

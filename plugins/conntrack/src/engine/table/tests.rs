@@ -15,7 +15,7 @@ fn slots_are_used_again_and_counts_hold() {
     let slots: Vec<u32> = (0..5000).map(|n| table.insert(entry(spread(n)))).collect();
     assert_eq!((table.len(), table.count_peer_only(9)), (5000, 5000));
     for slot in &slots[..2500] {
-        table.get_mut(*slot).own_s = 10;
+        table.get_mut(*slot).own_expiry_s = 10;
     }
     slots.iter().step_by(2).for_each(|slot| table.remove(*slot));
     assert_eq!((table.len(), table.count_peer_only(9)), (2500, 1250));
@@ -34,16 +34,16 @@ fn an_entry_is_28_bytes_as_the_memory_promised_wants() {
 #[test]
 fn an_entry_waits_or_knows_until_when_the_peer_has_it() {
     let mut entry = Entry::default();
-    entry.tell(77);
-    assert_eq!((entry.waiting(), entry.told_s()), (NOT_WAITING, 77));
+    entry.note_told(77);
+    assert_eq!((entry.waiting(), entry.told_expiry_s()), (NOT_WAITING, 77));
     entry.wait(5);
-    entry.tell(88);
-    assert_eq!((entry.waiting(), entry.told_s()), (5, 0));
+    entry.note_told(88);
+    assert_eq!((entry.waiting(), entry.told_expiry_s()), (5, 0));
     assert_eq!(entry.stop_waiting(), 5);
     assert_eq!(entry.stop_waiting(), NOT_WAITING);
-    entry.tell(u32::MAX);
+    entry.note_told(u32::MAX);
     assert_eq!(
-        (entry.waiting(), entry.told_s()),
+        (entry.waiting(), entry.told_expiry_s()),
         (NOT_WAITING, u32::MAX >> 1)
     );
 }
@@ -71,8 +71,8 @@ fn incarnation_round_and_translation_share_a_byte() {
 #[test]
 fn a_packet_moves_the_end_to_where_no_node_put_it() {
     let entry = Entry {
-        own_s: 100,
-        peer_s: 200,
+        own_expiry_s: 100,
+        peer_expiry_s: 200,
         ..Entry::default()
     };
     for written in [99, 100, 101, 199, 200, 201] {

@@ -34,8 +34,8 @@ fn assert_times(pair: &mut Pair, longest_s: u64) {
     pair.role(0, false);
     pair.settle();
     let now_s = pair.now_s();
-    for (flow, ends_s) in pair.nodes[1].kernel.flows.values() {
-        let left_s = ends_s - now_s;
+    for (flow, expires_s) in pair.nodes[1].kernel.flows.values() {
+        let left_s = expires_s - now_s;
         let is_closing = flow.state() != Some(3);
         let range = if is_closing {
             0..=longest_s
@@ -100,8 +100,10 @@ fn a_mark_that_somebody_sets_while_times_are_restored_keeps_no_time_from_its_flo
         ..in_state(0, 3, 300)
     };
     let kernel = &mut pair.nodes[1].kernel;
-    let ends_s = kernel.flows[&name(&marked)].1;
-    kernel.update(&marked, ends_s, false).expect("it is there");
+    let expires_s = kernel.flows[&name(&marked)].1;
+    kernel
+        .update(&marked, expires_s, false)
+        .expect("it is there");
     kernel.tell(Event::Changed(marked), By::Request);
     pair.nodes[1].hear(pair.now_ns);
     assert_times(&mut pair, 0);
@@ -124,7 +126,10 @@ fn times_that_the_kernel_did_not_take_are_restored_a_second_later() {
     pair.pass_ms(1500);
     let now_s = pair.now_s();
     let ends = pair.nodes[1].kernel.flows.values().map(|it| it.1);
-    assert!(ends.into_iter().all(|ends_s| ends_s > now_s + 400_000));
+    assert!(
+        ends.into_iter()
+            .all(|expires_s| expires_s > now_s + 400_000)
+    );
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Kernel {
 
     /// Handles a packet: the flow is created or changed, or only its time.
     pub(super) fn traffic(&mut self, now_s: u64, flow: &Flow) {
-        let ends_s = now_s + u64::from(flow.timeout_s.unwrap_or(0));
+        let expires_s = now_s + u64::from(flow.timeout_s.unwrap_or(0));
         let mut flow = flow.clone();
         if let Some((there, _)) = self.flows.get(&name(&flow)) {
             // a liberal entry stays liberal, and a packet that changes nothing causes no event
@@ -121,7 +121,7 @@ impl Kernel {
                 .for_each(|tcp| tcp.flags = flags.unwrap_or(tcp.flags));
         }
         let flow = &flow;
-        let before = self.flows.insert(name(flow), (flow.clone(), ends_s));
+        let before = self.flows.insert(name(flow), (flow.clone(), expires_s));
         let whole = Flow {
             timeout_s: None,
             ..flow.clone()
@@ -147,9 +147,9 @@ impl Kernel {
 
     /// Destroys a flow, now or at its end.
     pub(super) fn destroy(&mut self, now_s: Option<u64>, flow: &Flow, by: By) {
-        if let Some((flow, ends_s)) = self.flows.remove(&name(flow)) {
+        if let Some((flow, expires_s)) = self.flows.remove(&name(flow)) {
             let last = Flow {
-                timeout_s: now_s.map(|now_s| ends_s.saturating_sub(now_s) as u32),
+                timeout_s: now_s.map(|now_s| expires_s.saturating_sub(now_s) as u32),
                 ..flow
             };
             self.tell(Event::Gone(last), by);
@@ -157,7 +157,7 @@ impl Kernel {
     }
 
     pub(super) fn expire(&mut self, now_s: u64) {
-        let ended = |(_, ends_s): &(Flow, u64)| *ends_s <= now_s;
+        let ended = |(_, expires_s): &(Flow, u64)| *expires_s <= now_s;
         let flows: Vec<Flow> = self
             .flows
             .values()
@@ -171,7 +171,7 @@ impl Kernel {
 
     pub(super) fn write(&mut self, now_s: u64, change: &KernelChange) -> Result<(), i32> {
         let (key, flow) = (name(&change.flow), &change.flow);
-        let ends_s = now_s + u64::from(change.timeout_s);
+        let expires_s = now_s + u64::from(change.timeout_s);
         match &change.how {
             How::Create { exclusive } => {
                 if let Some((there, _)) = self.flows.get(&key) {
@@ -179,7 +179,7 @@ impl Kernel {
                         () if *exclusive => Err(EEXIST),
                         () if !flow.is_plain() => Err(EOPNOTSUPP),
                         () if there.status & !flow.status & status::ASSURED != 0 => Err(EBUSY),
-                        () => self.update(flow, ends_s, true),
+                        () => self.update(flow, expires_s, true),
                     };
                 }
                 let same = |(there, _): &(Flow, u64)| there.reply == flow.reply;
@@ -203,13 +203,13 @@ impl Kernel {
                     policy_timeout_s: 0,
                     ..flow.clone()
                 };
-                self.flows.insert(key, (flow, ends_s));
+                self.flows.insert(key, (flow, expires_s));
                 Ok(())
             }
-            How::Update { with_status } => self.update(flow, ends_s, *with_status),
+            How::Update { with_status } => self.update(flow, expires_s, *with_status),
             How::Refresh => match self.flows.get_mut(&key) {
                 Some((_, ends)) => {
-                    *ends = ends_s;
+                    *ends = expires_s;
                     Ok(())
                 }
                 None => Err(ENOENT),
@@ -254,7 +254,7 @@ impl Kernel {
     pub(super) fn update(
         &mut self,
         flow: &Flow,
-        ends_s: u64,
+        expires_s: u64,
         with_status: bool,
     ) -> Result<(), i32> {
         let (there, ends) = self.flows.get_mut(&name(flow)).ok_or(ENOENT)?;
@@ -268,22 +268,22 @@ impl Kernel {
         there.mark = flow.mark;
         there.tcp = flow.tcp.or(there.tcp);
         if flow.timeout_s.is_some() {
-            *ends = ends_s;
+            *ends = expires_s;
         }
         Ok(())
     }
 
     pub(super) fn find(&self, now_s: u64, flow: &Flow) -> Option<Flow> {
-        let (flow, ends_s) = self.flows.get(&name(flow))?;
+        let (flow, expires_s) = self.flows.get(&name(flow))?;
         Some(Flow {
-            timeout_s: Some(ends_s.saturating_sub(now_s) as u32),
+            timeout_s: Some(expires_s.saturating_sub(now_s) as u32),
             ..flow.clone()
         })
     }
 
     pub(super) fn listed(&self, now_s: u64) -> Vec<Flow> {
-        let flows = self.flows.values().map(|(flow, ends_s)| Flow {
-            timeout_s: Some(ends_s.saturating_sub(now_s) as u32),
+        let flows = self.flows.values().map(|(flow, expires_s)| Flow {
+            timeout_s: Some(expires_s.saturating_sub(now_s) as u32),
             ..flow.clone()
         });
         flows.collect()

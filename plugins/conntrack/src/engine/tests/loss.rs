@@ -201,8 +201,10 @@ fn a_mark_that_the_peer_reports_while_a_dump_is_read_is_not_set_back() {
     pair.nodes[0].perform(now_ns);
     let marked = Flow { mark: 5, ..udp(1) };
     let kernel = &mut pair.nodes[1].kernel;
-    let ends_s = kernel.flows[&name(&marked)].1;
-    kernel.update(&marked, ends_s, false).expect("it is there");
+    let expires_s = kernel.flows[&name(&marked)].1;
+    kernel
+        .update(&marked, expires_s, false)
+        .expect("it is there");
     kernel.tell(Event::Changed(marked), By::Request);
     pair.nodes[1].hear(now_ns);
     while let Some(message) = pair.nodes[1].engine.poll_message(now_ns) {
@@ -394,7 +396,7 @@ fn a_record_that_waits_goes_with_a_flow_that_a_walk_does_not_find() {
     node.kernel.flows.clear();
     let table = &mut node.engine.table;
     let slot = table.find(table.hash(&udp(1))).expect("it is known");
-    table.get_mut(slot).own_s = 0;
+    table.get_mut(slot).own_expiry_s = 0;
     table.set_flag(slot, flag::ENDED_AT_PEER, true);
     let waiting = table.get(slot).waiting();
     node.engine.walks.request(Due::Prune);
@@ -581,7 +583,7 @@ fn another_flow_in_the_place_gives_way() {
     let mut pair = Pair::started();
     let now_s = pair.now_s();
     let mut stale = translated(5);
-    stale.reply.ends = [0, 80, 9, 9];
+    stale.reply.ports = [0, 80, 9, 9];
     let mut conflict = tcp(6);
     conflict.original.source[..4].copy_from_slice(&[10, 9, 9, 9]);
     conflict.reply = translated(6).reply;
@@ -907,7 +909,7 @@ fn strays_are_dropped_though_the_walk_for_them_fails_at_first() {
 /// Flow with the same ends, translated to another port.
 fn translated_anew(number: u32) -> Flow {
     let mut flow = translated(number);
-    flow.reply.ends = [0, 80, 9, number as u8];
+    flow.reply.ports = [0, 80, 9, number as u8];
     flow
 }
 

@@ -439,8 +439,8 @@ fn fill(rest: &mut VecDeque<Vec<u8>>, flows: &Flows, now_ns: u64) -> Vec<Flow> {
     let now_s = now_ns / SECOND_NS;
     let piece = rest.drain(..rest.len().min(PIECE));
     let there = piece.filter_map(|name| flows.get(&name));
-    let flows = there.map(|(flow, ends_s)| Flow {
-        timeout_s: Some(ends_s.saturating_sub(now_s) as u32),
+    let flows = there.map(|(flow, expires_s)| Flow {
+        timeout_s: Some(expires_s.saturating_sub(now_s) as u32),
         ..flow.clone()
     });
     flows.collect()
@@ -451,7 +451,7 @@ fn flow(protocol: u8, number: u32) -> Flow {
     let [a, b, c, d] = number.to_be_bytes();
     let mut original = Tuple {
         protocol,
-        ends: [c, d, 0, 80],
+        ports: [c, d, 0, 80],
         ..Tuple::default()
     };
     original.source[..4].copy_from_slice(&[10, 1, a, b]);

@@ -74,7 +74,7 @@ fn shape(number: u32, mark: u32) -> Flow {
 /// Flow with this number, translated to one of some ports of its own.
 fn through(port: u8, number: u32) -> Flow {
     let mut flow = translated(number);
-    flow.reply.ends = [0, 80, port, number as u8];
+    flow.reply.ports = [0, 80, port, number as u8];
     flow
 }
 

@@ -49,7 +49,7 @@ struct Span {
     /// End on each node by the other node's reports; while they are linked, each queries the other.
     kept_s: [u64; 2],
     /// End by reports that certainly arrived: of a new flow, and of a resync that passed it.
-    told_s: [u64; 2],
+    told_expiry_s: [u64; 2],
     last_s: [u64; 2],
     is_new: bool,
     /// Time at which a packet passed unnoticed.
@@ -126,7 +126,7 @@ impl World {
             let before_s = kernel
                 .flows
                 .get(&name(&flow))
-                .map_or(0, |(_, ends_s)| *ends_s);
+                .map_or(0, |(_, expires_s)| *expires_s);
             // a packet that sets the written end again is not noticed
             if before_s.abs_diff(until_s) >= u64::from(ROUNDING_S) {
                 span.until_s[at] = until_s;
@@ -148,9 +148,9 @@ impl World {
         moved.for_each(|span| span.first_s = now_s);
         for (number, span) in self.spans.iter_mut().filter(|_| !self.pair.up) {
             // a failover gives each flow its protocol's time, once
-            let full_s = u64::from(shape(*number).timeout_s.unwrap_or(0));
+            let whole_timeout_s = u64::from(shape(*number).timeout_s.unwrap_or(0));
             let kept_s = &mut span.kept_s[to];
-            *kept_s = (*kept_s).min(now_s + full_s);
+            *kept_s = (*kept_s).min(now_s + whole_timeout_s);
         }
         if self.at == [to; 2] {
             // it carries all of them: they are its own
@@ -170,10 +170,10 @@ impl World {
             for at in [0, 1] {
                 // the peer does not report flows that this node carries, and a backup carried none
                 let is_peers = self.at.contains(&(1 - at)) && span.until_s[at] == 0;
-                span.kept_s[at] = if is_peers && span.told_s[at] > now_s {
+                span.kept_s[at] = if is_peers && span.told_expiry_s[at] > now_s {
                     now_s + KEPT_S
                 } else {
-                    span.told_s[at]
+                    span.told_expiry_s[at]
                 };
             }
         }
@@ -195,7 +195,7 @@ impl World {
             let survives = span.until_s[1 - at].max(span.kept_s[1 - at]) > now_s;
             span.until_s[at] = 0;
             span.kept_s[at] = 0;
-            span.told_s[at] = 0;
+            span.told_expiry_s[at] = 0;
             if !survives {
                 *span = Span::default();
             }
@@ -224,7 +224,7 @@ impl World {
                 span.kept_s[at] = until_s;
                 let resynced_s = span.last_s[1 - at].max(self.connected_s) + RESYNC_S;
                 if span.is_new || now_s >= resynced_s {
-                    span.told_s[at] = span.told_s[at].max(span.until_s[1 - at]);
+                    span.told_expiry_s[at] = span.told_expiry_s[at].max(span.until_s[1 - at]);
                 }
             }
         }

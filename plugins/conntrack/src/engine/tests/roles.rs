@@ -31,7 +31,7 @@ fn a_failover_writes_no_flow_before_its_addresses_and_restores_times_after() {
         kernel
             .flows
             .get(&name(flow))
-            .map(|(_, ends_s)| ends_s - now_s)
+            .map(|(_, expires_s)| expires_s - now_s)
     };
     assert_eq!(left_s(&young), Some(30), "not its lease");
     assert_eq!(left_s(&busy), Some(432_000));
@@ -255,13 +255,13 @@ fn flows_translated_to_an_address_that_went_are_dropped_at_failover() {
     };
     let link_local = (true, [0xfe; 16]);
     // the node dies, or its line fails first: the addresses go one by one, and one may return for a moment
-    let ends: [&[Vec<Address>]; 4] = [
+    let losses: [&[Vec<Address>]; 4] = [
         &[],
         &[vec![]],
         &[vec![link_local], vec![]],
         &[vec![], vec![address(1)], vec![]],
     ];
-    for end in ends {
+    for end in losses {
         let mut pair = Pair::started_with(&Settings {
             dynamic_nat: vec!["wan0".to_owned()],
             ..Settings::default()
@@ -468,8 +468,8 @@ fn what_a_node_does_for_its_own_kernel_goes_on_when_a_peer_comes() {
     pair.settle();
     let now_s = pair.now_s();
     let [old, new] = &pair.nodes;
-    let is_restored = |(_, ends_s): &(Flow, u64)| *ends_s > now_s + 400_000;
-    assert!(new.kernel.flows.values().all(is_restored));
+    let has_full_time = |(_, expires_s): &(Flow, u64)| *expires_s > now_s + 400_000;
+    assert!(new.kernel.flows.values().all(has_full_time));
     assert_eq!(old.kernel.loosened, 20);
     assert_eq!(old.in_sync, Some(true));
 }
@@ -578,8 +578,8 @@ fn mark(pair: &mut Pair, at: usize, mark: u32) {
     for flow in (0..5).map(udp) {
         let flow = Flow { mark, ..flow };
         let kernel = &mut pair.nodes[at].kernel;
-        let ends_s = kernel.flows[&name(&flow)].1;
-        kernel.update(&flow, ends_s, false).expect("it is there");
+        let expires_s = kernel.flows[&name(&flow)].1;
+        kernel.update(&flow, expires_s, false).expect("it is there");
         kernel.tell(Event::Changed(flow), By::Request);
     }
     pair.step();

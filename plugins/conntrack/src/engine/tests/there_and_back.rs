@@ -72,7 +72,7 @@ fn shape(number: u32, state: u8) -> Flow {
         flow.reply = flow.original.inverse();
     }
     if number % 5 == 2 {
-        flow.reply.ends = [0, 80, 1, number as u8];
+        flow.reply.ports = [0, 80, 1, number as u8];
     }
     let (at, timeout_s) = [(3, 432_000), (2, 60), (7, 120)][usize::from(state)];
     if let Some(tcp) = &mut flow.tcp {
@@ -270,7 +270,7 @@ fn a_flow_that_is_missing_counts_once_and_only_until_it_comes() {
     let (now_ns, key) = (pair.now_ns, pair.nodes[1].engine.table.key);
     let engine = &mut pair.nodes[1].engine;
     for hash in [0, 0, 1].map(|number| tcp(number).hash(key)) {
-        engine.drop_entry(hash);
+        engine.forget_entry(hash);
         engine.request_missing(now_ns, hash);
     }
     assert_eq!(engine.channel.missing.count(), 2);
@@ -340,7 +340,7 @@ fn what_ends_on_both_nodes_during_a_resync_is_not_missing_until_the_next_one() {
     // no event reports it here: it was never sent
     pair.nodes[0]
         .engine
-        .drop_entry(gone.hash(pair.nodes[0].engine.table.key));
+        .forget_entry(gone.hash(pair.nodes[0].engine.table.key));
     pair.expire(0, &gone);
     pair.expire(1, &gone);
     pair.turn(1);

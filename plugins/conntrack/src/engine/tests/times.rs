@@ -96,8 +96,8 @@ fn a_connection_that_closes_on_its_new_path_keeps_the_time_of_its_state() {
         segment(&mut pair, 1, 1, state);
     }
     for _ in 0..13 {
-        if let Some((_, ends_s)) = pair.nodes[1].kernel.flows.get(&name(&flow)) {
-            let left_s = ends_s - pair.now_s();
+        if let Some((_, expires_s)) = pair.nodes[1].kernel.flows.get(&name(&flow)) {
+            let left_s = expires_s - pair.now_s();
             assert!(left_s <= 120, "{left_s} s");
         }
         pair.pass_ms(10_000);
@@ -146,7 +146,7 @@ fn a_packet_shortly_before_the_peer_first_names_its_flow_is_seen() {
         pair.traffic(1, &flow);
         pair.pass_ms(1000 * (10 - before_s));
         pair.traffic(0, &flow);
-        let ends_s = pair.now_s() as u32 + 120;
+        let expires_s = pair.now_s() as u32 + 120;
         pair.pass_ms(1000 * before_s);
         for at in [1, 0] {
             let now_ns = pair.now_ns;
@@ -155,7 +155,11 @@ fn a_packet_shortly_before_the_peer_first_names_its_flow_is_seen() {
         }
         let table = &pair.nodes[0].engine.table;
         let slot = table.find(table.hash(&flow)).expect("it is there");
-        assert_eq!(table.get(slot).own_s, ends_s, "{before_s} s before");
+        assert_eq!(
+            table.get(slot).own_expiry_s,
+            expires_s,
+            "{before_s} s before"
+        );
     }
 }
 
@@ -328,15 +332,15 @@ fn ten_minutes_without_a_link_and_then_a_death_lose_nothing() {
             0,
             "all is its own"
         );
-        for (flow, ends_s) in pair.nodes[1].kernel.flows.values() {
-            let left_s = ends_s - pair.now_s();
-            let full_s = match flow.original.protocol {
+        for (flow, expires_s) in pair.nodes[1].kernel.flows.values() {
+            let left_s = expires_s - pair.now_s();
+            let whole_timeout_s = match flow.original.protocol {
                 // by a policy
                 _ if flow.original == brief(2).original => 59,
                 TCP => 431_990,
                 _ => 29,
             };
-            assert!(left_s >= full_s, "{}: {left_s} s", flow.original);
+            assert!(left_s >= whole_timeout_s, "{}: {left_s} s", flow.original);
         }
     }
 }
@@ -401,8 +405,8 @@ fn what_ended_while_the_link_was_cut_is_gone_when_it_is_back() {
 /// Two flows that leave from one address and port, as two nodes may choose independently.
 fn of_one_port() -> [Flow; 2] {
     let mut flows = [translated(1), translated(2)];
-    let ends = flows[0].reply.ends;
-    flows[1].reply.ends = ends;
+    let ends = flows[0].reply.ports;
+    flows[1].reply.ports = ends;
     flows
 }
 
