@@ -263,7 +263,8 @@ pub trait Store {
     }
 
     /// Number of records that may be applied now. Below [`RECORDS_MAX`](crate::wire::RECORDS_MAX) the owner stops
-    /// reading ([`can_receive`](crate::Replica::can_receive)), and the full channel slows the peer down.
+    /// reading ([`can_receive`](crate::Replica::can_receive)), and the full channel slows the peer down. This delays
+    /// messages and bounds no rate: the SDK delivers one that has waited for 40 ms.
     fn room(&self) -> usize {
         usize::MAX
     }

@@ -122,7 +122,8 @@ impl PeerNumbers {
         self.exact_ns = all.exact.then_some(now_ns);
     }
 
-    /// The peer has reported something else since.
+    /// The peer has reported an SA since. A switchover then adds its jump to all numbers, so nothing may call this after
+    /// the report of exact numbers but a message of the peer.
     pub fn handle_change(&mut self) {
         self.exact_ns = None;
     }

@@ -575,7 +575,8 @@ impl Pair {
         panic!("it never comes to rest");
     }
 
-    /// Puts a node's messages into the channel, and delivers the first.
+    /// Puts a node's messages into the channel, and delivers the first. The other node is not asked whether it has room,
+    /// unlike the host: a test of that has to ask.
     fn carry_message(&mut self, from: usize) -> bool {
         let now_ns = self.now_ns;
         for message in std::mem::take(&mut self.nodes[from].sent) {
