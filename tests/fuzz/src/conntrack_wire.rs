@@ -325,7 +325,7 @@ fn sample(number: u8) -> Flow {
         protocol,
         source: end(number + 1),
         destination: end(9),
-        ends: [0x9c, 0x41, 0, 80],
+        ports: [0x9c, 0x41, 0, 80],
     };
     let translated = Tuple {
         destination: end(7),
