@@ -247,7 +247,7 @@ soak-versions: build ## pairs of this build and of each release in tests/version
 
 soak-upgrade: build ## `sparectl upgrade` there and back, SPARED_ROUNDS (20) times from either node in turns, under UDP and connections through NAT: nothing may be lost
 	@$(needs) test
-	$(soak) upgrade $(in_lab) end_to_end $(alone) upgrade::alone::upgrades_there
+	$(soak) upgrade $(in_lab) end_to_end $(alone) upgrade::timed::upgrades_there
 
 soak-truth: build ## every broken state that takes longer than `make test` may
 	@$(needs) test

@@ -16,7 +16,7 @@ use spared_tests::lab::{Lab, Wire, scenario};
 use spared_tests::router::{Kind as Daemon, Router};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest};
 
-use crate::alone::hostile_peer::speaker::{Channel, Speaker};
+use crate::timed::hostile_peer::speaker::{Channel, Speaker};
 use crate::files::{FW, TREE, own, plan, rule};
 
 const LIMIT: Duration = Duration::from_secs(30);

@@ -14,7 +14,7 @@ use spared_tests::linked::{INTERVAL, peer};
 use spared_tests::probe::Watch;
 use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
 
-use crate::alone::hostile_peer::speaker::{Channel, HELLO, Speaker, hello};
+use crate::timed::hostile_peer::speaker::{Channel, HELLO, Speaker, hello};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);

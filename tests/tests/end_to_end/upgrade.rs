@@ -150,7 +150,7 @@ fn an_upgrade_that_was_stopped_goes_on_where_it_was() {
     });
 }
 
-mod alone {
+mod timed {
     use super::*;
 
     #[test]
