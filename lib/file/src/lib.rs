@@ -13,8 +13,8 @@ pub mod starter;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use disk_operations::{Disk, Kernel};
@@ -55,6 +55,22 @@ pub fn replace(
     may: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
     replace_on(&Kernel, path, content, access, may)
+}
+
+/// Replaces a private file atomically, without a flush: for what a process leaves to the next one, and for which
+/// nothing may wait for a disk. After a power cut the file may be empty or absent.
+///
+/// # Errors
+/// The error of the kernel; the old file is unchanged then.
+pub fn replace_unflushed(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (_, new) = beside(path).ok_or(ErrorKind::IsADirectory)?;
+    let mut options = fs::OpenOptions::new();
+    // a file left by a process that was killed has the same mode
+    let open = options.write(true).create(true).truncate(true).mode(0o600);
+    let written = open.open(&new).and_then(|mut it| it.write_all(content));
+    written
+        .and_then(|()| fs::rename(&new, path))
+        .inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
 /// Removes files of one folder durably; missing files are not an error. Afterwards no power cut brings any of

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use spared_file::remove;
+use spared_file::{remove, replace_unflushed};
 
 use crate::config::Settings;
 use crate::engine::CompleteCopy;
@@ -131,11 +131,10 @@ fn write_down(file: &Path, copy: Option<CompleteCopy>) {
 /// Writes at once and without a flush, as a role may wait for the next write. If a power cut damages the file, it reads
 /// as empty, and leases are only offered once more than needed.
 fn write(file: &Path, copy: CompleteCopy) -> io::Result<()> {
-    let new = file.with_extension("new");
     let CompleteCopy { incarnation, stamp } = copy;
     let (inode, size, written_ns) = (stamp.inode, stamp.size, stamp.written_ns);
-    fs::write(&new, format!("{incarnation} {inode} {size} {written_ns}\n"))?;
-    fs::rename(&new, file)
+    let text = format!("{incarnation} {inode} {size} {written_ns}\n");
+    replace_unflushed(file, text.as_bytes())
 }
 
 /// Parses a note; None if it was truncated, or is of a version that noted less.
@@ -222,7 +221,7 @@ mod tests {
         memory.remember(0, Some(of(1)));
         assert!(memory.wait());
         // opening a pipe for writing waits for its reader
-        let pipe = folder.path("kea4.new");
+        let pipe = folder.path(".kea4.follows.spared");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
         let begun = Instant::now();
         memory.remember(0, Some(of(2)));

@@ -1,9 +1,10 @@
 //! Files in the plugin's folder that outlive a run of the plugin, until the next boot.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use spared_file::replace_unflushed;
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -61,7 +62,7 @@ impl StateFile {
         let done = if bytes.is_empty() {
             remove(file)
         } else {
-            replace(file, &[&self.boot, bytes].concat())
+            replace_unflushed(file, &[&self.boot, bytes].concat())
         };
         if let Err(error) = done {
             log::warn!(
@@ -78,14 +79,6 @@ fn remove(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
     }
-}
-
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = file.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let open = options.write(true).create(true).truncate(true).mode(0o600);
-    open.open(&new)?.write_all(bytes)?;
-    fs::rename(&new, file)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Record that is carried over to the next worker of this boot, in a file of the plugin's folder.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use spared_file::replace_unflushed;
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -47,18 +48,11 @@ impl CarryOverFile {
         let Some(file) = &self.file else {
             return;
         };
-        if let Err(error) = replace(file, &format!("{}\n{text}", self.boot)) {
+        let text = format!("{}\n{text}", self.boot);
+        if let Err(error) = replace_unflushed(file, text.as_bytes()) {
             log::warn!("{}: {error}", file.display());
         }
     }
-}
-
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let new = file.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let open = options.write(true).create(true).truncate(true).mode(0o600);
-    open.open(&new)?.write_all(text.as_bytes())?;
-    fs::rename(&new, file)
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use spared_file::replace_unflushed;
 
 const NAME: &str = "lists";
 
@@ -40,19 +42,13 @@ impl ListsFile {
             return;
         };
         let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
-        if let Err(error) = replace(path, &lines) {
+        if let Err(error) = replace_unflushed(path, lines.as_bytes()) {
             log::warn!(
                 "{}: {error}; two lists may be merged if this plugin is restarted on both nodes",
                 path.display()
             );
         }
     }
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    fs::write(&new, text)?;
-    fs::rename(&new, path)
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use spared_tests::lab::{Lab, Wire, scenario};
 use spared_tests::router::{Kind as Daemon, Router};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest};
 
-use crate::timed::hostile_peer::speaker::{Channel, Speaker};
 use crate::files::{FW, TREE, own, plan, rule};
+use crate::timed::hostile_peer::speaker::{Channel, Speaker};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(30);

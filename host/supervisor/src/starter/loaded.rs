@@ -3,13 +3,11 @@
 //! next starter, if a file was changed and the host continues with what it has loaded.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use spared_config::on_disk::{HOST_FILE, Texts, kept_texts, path_of};
 use spared_config::{Plugin, Setup};
+use spared_file::replace_unflushed;
 use spared_file::starter::LOADED;
 
 /// Reads the texts that were written last, by their path below the folder of spared.toml. None are returned if they
@@ -41,15 +39,6 @@ fn try_write(state: &Path, setup: &Setup) -> std::io::Result<()> {
         texts.insert(path_of(&plugin.name), &plugin.text);
     }
     std::fs::create_dir_all(state)?;
-    let new = state.join(format!(".{LOADED}.spared"));
-    // left by an earlier run, perhaps with other rights
-    let _ = std::fs::remove_file(&new);
-    let mut options = File::options();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(serde_json::to_string(&texts)?.as_bytes())?;
-    std::fs::rename(&new, state.join(LOADED))
+    let texts = serde_json::to_string(&texts)?;
+    replace_unflushed(&state.join(LOADED), texts.as_bytes())
 }
