@@ -226,7 +226,10 @@ impl Peer {
             .filter(|(name, _)| named(name))
             .take(FILES_MAX)
             .collect();
-        self.theirs.retain(|name, _| files.contains_key(name));
+        // Keys of another digest are outdated: the file may differ again in other keys, or not at all.
+        let is_of = |digest: &String, keys: &Keys| *digest == keys::digest(keys);
+        self.theirs
+            .retain(|name, keys| files.get(name).is_some_and(|digest| is_of(digest, keys)));
         self.digests = Some(files);
         self.want_keys();
         self.compare();

@@ -119,6 +119,21 @@ fn a_reload_ends_a_difference_on_both() {
 }
 
 #[test]
+fn a_difference_that_has_ended_is_not_told_again_when_the_files_differ_in_another_key() {
+    let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
+    pair.nodes[1].set_files(read(&[("vrrp.toml", "a = 1")]));
+    pair.deliver();
+    assert!(pair.differences().iter().all(Vec::is_empty));
+    pair.nodes[0].set_files(read(&[("vrrp.toml", "a = 1\nb = 2")]));
+    assert!(!pair.nodes[0].is_compared());
+    assert_eq!(pair.differences()[0], [""; 0]);
+    pair.deliver();
+    let expected = ["vrrp.toml: b: here 2, peer absent"];
+    assert_eq!(pair.differences()[0], expected);
+    assert!(pair.nodes[0].is_compared());
+}
+
+#[test]
 fn a_reload_of_equal_files_makes_a_difference_on_both() {
     let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 1")]]);
     pair.nodes[0].set_files(read(&[("vrrp.toml", "a = 3")]));
