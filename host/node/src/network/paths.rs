@@ -22,6 +22,8 @@ pub struct Paths {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PathState {
     usable: bool,
+    /// Reason why it is not usable, which is shown but not sent.
+    lack: Option<&'static str>,
     /// MTU of its interface.
     mtu: u32,
     /// Index of its interface, to which the sockets of the link's process are bound.
@@ -33,12 +35,16 @@ impl PathState {
     /// that no socket stays bound to the one that is gone.
     fn news_since(self, sent: Option<Self>) -> Vec<Self> {
         let is_other = |sent: Self| sent.usable && self.usable && sent.index != self.index;
+        let is_same = |sent: Self| {
+            let lack = self.lack;
+            Self { lack, ..sent } == self
+        };
         let gone = Self {
             usable: false,
             ..self
         };
         match sent {
-            Some(sent) if sent == self => Vec::new(),
+            Some(sent) if is_same(sent) => Vec::new(),
             Some(sent) if is_other(sent) => vec![gone, self],
             _ => vec![self],
         }
@@ -79,6 +85,7 @@ impl Network {
         let paths = setup.paths.iter();
         let states = paths.map(|path| PathState {
             usable: kernel.is_link_usable(path),
+            lack: kernel.link_lacks(path),
             mtu: kernel.mtu(&path.interface),
             index: kernel.index(&path.interface),
         });
@@ -88,11 +95,11 @@ impl Network {
         }
         let sent = std::mem::replace(&mut self.paths.sent, states.clone());
         for (index, (path, state)) in setup.paths.iter().zip(states).enumerate() {
+            link.set_obstacle(index, state.lack);
             for PathState { usable, mtu, .. } in state.news_since(sent.get(index).copied()) {
                 let echo = kernel.echo_socket_on(path).filter(|_| usable);
                 let echo: Vec<_> = echo.iter().map(AsFd::as_fd).collect();
                 let message = ToLink::Path { index, usable, mtu };
-                link.set_obstacle(index, kernel.link_lacks(path));
                 if !link.send(now, &message, &echo) {
                     return true;
                 }
@@ -108,11 +115,13 @@ mod tests {
 
     const UP: PathState = PathState {
         usable: true,
+        lack: None,
         mtu: 1500,
         index: 7,
     };
     const DOWN: PathState = PathState {
         usable: false,
+        lack: Some("no carrier"),
         ..UP
     };
 
@@ -127,9 +136,18 @@ mod tests {
     }
 
     #[test]
+    fn another_reason_why_a_path_is_down_is_a_change_that_is_not_sent() {
+        let lack = Some("its interface is down");
+        let other = PathState { lack, ..DOWN };
+        assert_ne!(other, DOWN);
+        assert_eq!(other.news_since(Some(DOWN)), [DOWN; 0]);
+    }
+
+    #[test]
     fn an_interface_that_was_created_again_between_two_looks_was_not_usable() {
         let new = PathState { index: 8, ..UP };
-        let gone = PathState { index: 8, ..DOWN };
+        let usable = false;
+        let gone = PathState { usable, ..new };
         assert_eq!(new.news_since(Some(UP)), [gone, new]);
         assert_eq!(new.news_since(Some(DOWN)), [new]);
     }
