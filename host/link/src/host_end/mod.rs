@@ -163,7 +163,7 @@ impl Link {
         if self.process.is_due(now) {
             self.start(poller, now);
         }
-        if self.flush_at.is_some_and(|at| now >= at) {
+        if self.flush_at.take_if(|at| now >= *at).is_some() {
             let flushed = self.outbox.flush(&self.process);
             self.handle_send_result(now, flushed);
         }
@@ -278,7 +278,12 @@ impl Link {
             self.handle_ended(now, &error.predicate());
             return false;
         }
-        self.flush_at = (!self.outbox.is_empty()).then(|| now + FLUSH_EVERY);
+        // A time that is planned stays, or messages that follow each other faster would delay it for ever.
+        self.flush_at = if self.outbox.is_empty() {
+            None
+        } else {
+            self.flush_at.or(Some(now + FLUSH_EVERY))
+        };
         let lost = self.outbox.take_lost();
         if lost > 0 {
             log::warn!("link: {lost} messages to the peer's daemon were lost: the link was busy");

@@ -187,6 +187,41 @@ fn words_that_the_process_has_no_room_for_wait_and_beyond_a_bound_are_dropped_an
     assert!(!std::iter::from_fn(|| bed.link.poll_report()).any(ended));
 }
 
+/// Words that come faster than the outbox is flushed, each of which finds the process without room.
+#[test]
+fn what_waits_is_flushed_however_fast_more_is_said() {
+    let mut bed = Bed::new("fast");
+    let mut id = 0;
+    while bed.link.outbox.is_empty() {
+        assert!(bed.link.say(bed.now, answer(id)));
+        id += 1;
+    }
+    let in_socket = id - 1;
+    let (mut taken, mut is_pinged) = (Vec::new(), false);
+    for _ in 0..2000 {
+        bed.now += Duration::from_millis(1);
+        match bed.take() {
+            Some(ToLink::Say(Word::Answer { id, .. })) => taken.push(id),
+            Some(ToLink::Ping { number }) => {
+                is_pinged = true;
+                bed.hear(&FromLink::Pong { number });
+            }
+            _ => {}
+        }
+        if bed.link.say(bed.now, answer(id)) {
+            id += 1;
+        }
+        bed.link.handle_timeout(&bed.poller, bed.now);
+    }
+    let count = taken.len() as u64;
+    assert!(
+        count > in_socket + 100,
+        "{count} words, {in_socket} at once"
+    );
+    assert!(taken.is_sorted() && is_pinged);
+    assert_eq!(bed.starts(), 1);
+}
+
 #[test]
 fn whoever_is_refused_takes_no_event_of_the_link_s_own() {
     let mut bed = Bed::new("refused");
