@@ -33,7 +33,7 @@ pub struct MtuProbe {
     asked: Vec<u32>,
     /// Number of rounds in a row in which nothing was answered.
     silent_rounds: u32,
-    /// Largest size that passes, if the MTU does not.
+    /// Largest size that passes, if the MTU does not. It stays while a wider path is measured.
     passes: Option<u32>,
 }
 
@@ -46,7 +46,7 @@ enum Step {
     Suspect { short: u32 },
     /// The largest size is searched: `low` passes, `high` does not.
     Measure { low: u32, high: u32 },
-    /// The largest size is known.
+    /// The largest size is known. One byte more is asked for, too: if that is answered, the path has become wider.
     Reduced,
 }
 
@@ -104,6 +104,10 @@ impl MtuProbe {
         match &mut self.step {
             Step::Suspect { short } => *short += 1,
             Step::Measure { low, .. } => *low = (*low).max(size),
+            Step::Reduced if self.passes.is_some_and(|passes| size > passes) => {
+                let (low, high) = (size, self.mtu);
+                self.step = Step::Measure { low, high };
+            }
             Step::Full | Step::Reduced => {}
         }
     }
@@ -118,7 +122,11 @@ impl MtuProbe {
                 low: SHORT,
                 high: mtu,
             },
-            Step::Measure { .. } if self.silent_rounds > ROUNDS_MAX => Step::Suspect { short: 0 },
+            // the path has become narrower, or nobody answers any longer
+            Step::Measure { .. } | Step::Reduced if self.silent_rounds > ROUNDS_MAX => {
+                self.passes = None;
+                Step::Suspect { short: 0 }
+            }
             Step::Measure { low, high } => {
                 let lost = self.asked.iter().copied().filter(|size| *size > low);
                 let high = lost.min().unwrap_or(high).min(high);
@@ -128,11 +136,6 @@ impl MtuProbe {
                 } else {
                     Step::Measure { low, high }
                 }
-            }
-            // the path has become even narrower, or nobody answers any longer
-            Step::Reduced if self.silent_rounds > ROUNDS_MAX => {
-                self.passes = None;
-                Step::Suspect { short: 0 }
             }
             step => step,
         };
@@ -149,7 +152,12 @@ impl MtuProbe {
                 let twice = between.flat_map(|size| [size, size]);
                 [self.mtu, low].into_iter().chain(twice).collect()
             }
-            Step::Reduced => vec![self.mtu, self.passes.unwrap_or(SHORT)],
+            Step::Reduced => {
+                let passes = self.passes.unwrap_or(SHORT);
+                let wider = Some(passes + 1).filter(|size| *size < self.mtu);
+                let sizes = [Some(self.mtu), wider, Some(passes)];
+                sizes.into_iter().flatten().collect()
+            }
         }
     }
 
@@ -223,6 +231,32 @@ mod tests {
         run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= 1400);
         run(&mut probe, &mut now_ns, 20 * SECOND, |size| size <= 1000);
         assert_eq!(probe.narrow(), Some((1500, 1000)));
+    }
+
+    #[test]
+    fn a_path_that_becomes_wider_but_not_as_wide_as_the_mtu_is_measured_again() {
+        let (mut probe, mut now_ns) = (of(1500), 0);
+        run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= 1000);
+        assert_eq!(probe.narrow(), Some((1500, 1000)));
+        run(&mut probe, &mut now_ns, SECOND, |size| size <= 1400);
+        let (_, passes) = probe.narrow().expect("a size, also while it is measured");
+        assert!((1000..=1400).contains(&passes), "{passes}");
+        run(&mut probe, &mut now_ns, 20 * SECOND, |size| size <= 1400);
+        assert_eq!(probe.narrow(), Some((1500, 1400)));
+        run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= 1499);
+        assert_eq!(probe.narrow(), Some((1500, 1499)));
+        run(&mut probe, &mut now_ns, SECOND, |size| size <= 1500);
+        assert_eq!(probe.narrow(), None);
+    }
+
+    #[test]
+    fn a_peer_that_answers_no_ping_while_a_wider_path_is_measured_says_nothing_of_sizes() {
+        let (mut probe, mut now_ns) = (of(1500), 0);
+        run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= 1000);
+        run(&mut probe, &mut now_ns, SECOND / 2, |size| size <= 1400);
+        assert!(matches!(probe.step, Step::Measure { .. }));
+        run(&mut probe, &mut now_ns, 10 * SECOND, |_| false);
+        assert_eq!(probe.narrow(), None);
     }
 
     #[test]
