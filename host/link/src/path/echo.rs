@@ -32,11 +32,12 @@ pub struct Echo {
     identifier: u16,
     number: u16,
     /// Number of the newest request that does not test a size. An answer to an earlier one is outdated.
-    pinged: u16,
+    pinged: Option<u16>,
     /// Number and size of the newest requests that test a size.
     sizes: VecDeque<(u16, u32)>,
     next_ns: u64,
-    asked: bool,
+    /// Time of the first request that does not test a size.
+    asked_ns: Option<u64>,
     answered_ns: Option<u64>,
 }
 
@@ -46,10 +47,10 @@ impl Echo {
             socket,
             identifier: identifier & !OF_SIZE,
             number: 0,
-            pinged: 0,
+            pinged: None,
             sizes: VecDeque::new(),
             next_ns: 0,
-            asked: false,
+            asked_ns: None,
             answered_ns: None,
         }
     }
@@ -58,10 +59,19 @@ impl Echo {
         self.next_ns
     }
 
-    /// Returns true if the machine answers; None before the first request.
+    /// Returns true if the machine answers; None before the first answer, for as long as one may take.
     pub fn answers(&self, now_ns: u64) -> Option<bool> {
-        let fresh = |at: u64| now_ns.saturating_sub(at) < FRESH_NS;
-        self.asked.then(|| self.answered_ns.is_some_and(fresh))
+        let age_ns = |at: u64| now_ns.saturating_sub(at);
+        if let Some(at) = self.answered_ns {
+            return Some(age_ns(at) < FRESH_NS);
+        }
+        let is_late = self.asked_ns.is_some_and(|at| age_ns(at) >= EVERY_NS);
+        is_late.then_some(false)
+    }
+
+    /// Forgets what was asked and answered before a session, so that it counts for nothing when the session ends.
+    pub fn forget(&mut self) {
+        (self.pinged, self.asked_ns, self.answered_ns) = (None, None, None);
     }
 
     pub fn handle_timeout(&mut self, now_ns: u64, setup: &PathSetup) {
@@ -70,9 +80,11 @@ impl Echo {
         }
         self.next_ns = now_ns + EVERY_NS;
         self.number = self.number.wrapping_add(1);
-        self.pinged = self.number;
+        self.pinged = Some(self.number);
         let request = request(setup.peer, self.identifier, self.number);
-        self.asked |= self.send(setup, &request);
+        if self.send(setup, &request) {
+            self.asked_ns.get_or_insert(now_ns);
+        }
     }
 
     /// Sends a ping in an IP packet of this size in bytes.
@@ -120,7 +132,7 @@ impl Echo {
             }
             match reply_of(setup.peer, packet) {
                 // an answer that was left unread during a session is outdated
-                Some(of) if of == (self.identifier, self.pinged) => {
+                Some((id, number)) if id == self.identifier && self.pinged == Some(number) => {
                     self.answered_ns = Some(now_ns);
                 }
                 Some((id, number)) if id == self.identifier | OF_SIZE => {
@@ -204,6 +216,73 @@ mod tests {
             .map(|word| u32::from(word[0]) * 256 + u32::from(word[1]))
             .sum();
         assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff);
+    }
+
+    /// An echo whose socket receives packets of this computer, and a way to answer its newest ping.
+    struct Bed {
+        echo: Echo,
+        setup: PathSetup,
+        to: SocketAddr,
+    }
+
+    impl Bed {
+        fn new() -> Self {
+            let socket = std::net::UdpSocket::bind((V4, 0)).unwrap();
+            let to = socket.local_addr().unwrap();
+            let setup = PathSetup {
+                interface: "lo".to_owned(),
+                own: V4,
+                peer: V4,
+            };
+            let echo = Echo::new(socket.into(), 7);
+            Self { echo, setup, to }
+        }
+
+        fn ask(&mut self, now_ns: u64) {
+            self.echo.handle_timeout(now_ns, &self.setup);
+        }
+
+        /// Answers the newest ping. Packets on the loopback device arrive at once.
+        fn answer(&mut self, now_ns: u64) {
+            let mut packet = vec![0x45; 20];
+            packet.extend([REPLY_V4, 0, 0, 0]);
+            packet.extend(self.echo.identifier.to_be_bytes());
+            packet.extend(self.echo.number.to_be_bytes());
+            let socket = std::net::UdpSocket::bind((V4, 0)).unwrap();
+            socket.send_to(&packet, self.to).unwrap();
+            self.echo.handle_readable(now_ns, &self.setup, |_| {});
+        }
+    }
+
+    #[test]
+    fn a_machine_answers_no_ping_when_one_is_a_second_old_and_not_before() {
+        let mut bed = Bed::new();
+        assert_eq!(bed.echo.answers(0), None);
+        bed.ask(0);
+        assert_eq!(bed.echo.answers(EVERY_NS - 1), None);
+        bed.ask(EVERY_NS);
+        assert_eq!(bed.echo.answers(EVERY_NS), Some(false));
+        bed.answer(EVERY_NS);
+        assert_eq!(bed.echo.answers(EVERY_NS + FRESH_NS - 1), Some(true));
+        assert_eq!(bed.echo.answers(EVERY_NS + FRESH_NS), Some(false));
+    }
+
+    #[test]
+    fn what_was_asked_and_answered_before_a_session_counts_for_nothing_after_it() {
+        let hour_ns = 3600 * EVERY_NS;
+        let mut bed = Bed::new();
+        bed.ask(0);
+        bed.answer(0);
+        assert_eq!(bed.echo.answers(0), Some(true));
+        bed.echo.forget();
+        assert_eq!(bed.echo.answers(hour_ns), None);
+        // an answer that was left unread
+        bed.answer(hour_ns);
+        assert_eq!(bed.echo.answers(hour_ns), None);
+        bed.ask(hour_ns);
+        assert_eq!(bed.echo.answers(hour_ns), None);
+        bed.answer(hour_ns);
+        assert_eq!(bed.echo.answers(hour_ns), Some(true));
     }
 
     #[test]

@@ -178,12 +178,12 @@ impl Path {
     }
 
     pub fn handle_timeout(&mut self, session: &Session, now: Now, tls: &Tls) {
-        if !session.is_up() {
-            if let Some(echo) = &mut self.echo {
+        if let Some(echo) = &mut self.echo {
+            if session.is_up() {
+                echo.forget();
+            } else {
                 echo.handle_timeout(now.ns, &self.setup);
             }
-        }
-        if let Some(echo) = &mut self.echo {
             for size in self.mtu_probe.poll_sizes(now.ns) {
                 echo.ask(&self.setup, size);
             }

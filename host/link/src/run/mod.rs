@@ -89,6 +89,8 @@ struct Link {
     state_at_ns: u64,
     /// Paths that were silent when the state was last reported.
     silent: Vec<usize>,
+    /// Value of the last report: true if the peer's machine answers a ping.
+    answers_ping: Option<bool>,
     /// True if a path has more data to send than one turn handled.
     hurried: bool,
 }
@@ -118,6 +120,7 @@ impl Link {
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             state_at_ns: 0,
             silent: Vec::new(),
+            answers_ping: None,
             hurried: false,
         }
     }
@@ -141,8 +144,10 @@ impl Link {
             self.hurried = peering.transmit(now);
             let changed = peering.drain_events(&mut self.host, now) || events;
             let silent = peering.session.silent_paths(now);
-            if changed || silent != self.silent || now.ns >= self.state_at_ns {
-                self.silent = silent;
+            let answers_ping = peering.answers_ping(now);
+            let changed = changed || silent != self.silent || answers_ping != self.answers_ping;
+            if changed || now.ns >= self.state_at_ns {
+                (self.silent, self.answers_ping) = (silent, answers_ping);
                 self.state_at_ns = now.ns + STATE_NS;
                 self.host.tell_state(peering.state(now));
             }

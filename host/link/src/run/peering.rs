@@ -189,10 +189,13 @@ impl Peering {
                 path.silent = true;
             }
         }
-        if !self.session.is_up() {
-            let answers = self.paths.iter().filter_map(|path| path.answers_ping(now));
-            state.answers_ping = answers.max();
-        }
+        state.answers_ping = self.answers_ping(now);
         state
+    }
+
+    /// Returns true if the peer's machine answers a ping on any path; None during a session.
+    pub fn answers_ping(&self, now: Now) -> Option<bool> {
+        let paths = self.paths.iter().filter(|_| !self.session.is_up());
+        paths.filter_map(|path| path.answers_ping(now)).max()
     }
 }
