@@ -35,11 +35,16 @@ impl Retries {
     }
 
     pub(super) fn retry_routes(&mut self, now: Instant) {
-        self.routes_at = Some(now + ROUTES_RETRY);
+        self.retry_routes_at(now + ROUTES_RETRY);
     }
+    /// Retries routes after a pause, or earlier if that is planned.
 
     pub(super) fn retry_routes_at_once(&mut self, now: Instant) {
-        self.routes_at = Some(now);
+        self.retry_routes_at(now);
+    }
+
+    fn retry_routes_at(&mut self, at: Instant) {
+        self.routes_at = Some(self.routes_at.map_or(at, |planned| planned.min(at)));
     }
 
     /// Returns true if addresses may be moved now, at most once in a pause. Otherwise a retry follows.
@@ -83,3 +88,14 @@ mod tests {
         assert!(!retries.take_due(now + 2 * RETRY), "once");
     }
 }
+
+    #[test]
+    fn routes_that_are_to_be_retried_at_once_are_also_if_others_are_refused_meanwhile() {
+        let now = Instant::now();
+        let mut retries = Retries::default();
+        retries.retry_routes_at_once(now);
+        retries.retry_routes(now);
+        assert_eq!(retries.next(), Some(now));
+        assert!(retries.take_routes_due(now));
+        assert!(!retries.take_routes_due(now + 2 * ROUTES_RETRY), "once");
+    }
