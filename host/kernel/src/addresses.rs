@@ -99,8 +99,8 @@ impl Kernel {
             let routes = std::mem::take(&mut state.routes);
             let rules = std::mem::take(&mut state.rules);
             gone.push((*group, state.placed(&self.interfaces)));
-            failures.extend(rules::delete(&mut self.requests, &rules));
-            failures.extend(routes::delete(&mut self.requests, &routes));
+            failures.extend(self.delete_rules(&rules));
+            failures.extend(self.delete_routes(&routes));
         }
         failures.extend(self.delete_addresses_of(&gone));
         // Addresses may be on a device that has another name now than the claimed one.
@@ -257,7 +257,7 @@ impl Kernel {
             .filter(|route| !wanted.contains(route))
             .copied()
             .collect();
-        let mut failures = routes::delete(&mut self.requests, &stale);
+        let mut failures = self.delete_routes(&stale);
         // All routes are added, as the kernel removes the routes of an interface that goes down without an event.
         let refused = routes::add(&mut self.requests, &wanted);
         if refused.failures.iter().any(KernelError::is_for_now) {
@@ -286,7 +286,7 @@ impl Kernel {
         let wanted = rules::desired(&state.claims);
         let stale = state.rules.iter().filter(|rule| !wanted.contains(rule));
         let stale: Vec<_> = stale.cloned().collect();
-        let mut failures = rules::delete(&mut self.requests, &stale);
+        let mut failures = self.delete_rules(&stale);
         let refused = rules::add(&mut self.requests, &wanted);
         if !refused.objects.is_empty() {
             self.retries.retry_routes(Instant::now());

@@ -34,6 +34,7 @@ impl Kernel {
                 self.read_again(now);
             }
             self.remove_misplaced();
+            self.delete_again();
             self.reconcile_structure(now);
             self.reinstall(now);
             self.reorder_behind_own_addresses(now);

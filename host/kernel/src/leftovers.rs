@@ -87,7 +87,8 @@ impl Kernel {
             .into_iter()
             .filter(|rule| rule.protocol == ROUTE_PROTOCOL)
             .collect();
-        match rules::delete(&mut self.requests, &left).into_iter().next() {
+        let refused = rules::delete(&mut self.requests, &left);
+        match refused.failures.into_iter().next() {
             Some(error) => Err(error),
             None => Ok(left
                 .iter()
@@ -101,7 +102,8 @@ impl Kernel {
             .requests
             .routes(Some(ROUTE_PROTOCOL), None)
             .map_err(|error| KernelError::new("routes", "read what an earlier run left", error))?;
-        match routes::delete(&mut self.requests, &left).into_iter().next() {
+        let refused = routes::delete(&mut self.requests, &left);
+        match refused.failures.into_iter().next() {
             Some(error) => Err(error),
             None => Ok(left
                 .iter()

@@ -43,6 +43,7 @@ mod sockets;
 mod status;
 mod switchover;
 mod sysctl;
+mod undeleted;
 mod vmac;
 
 use std::collections::{BTreeMap, BTreeSet};

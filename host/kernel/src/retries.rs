@@ -1,6 +1,8 @@
-//! Decides when failed operations are retried.
+//! Decides when failed operations are retried, and stores what is still to be deleted.
 
 use std::time::{Duration, Instant};
+
+use super::undeleted::Undeleted;
 
 /// Pause before a failed operation is retried.
 const RETRY: Duration = Duration::from_secs(1);
@@ -18,6 +20,7 @@ pub(super) struct Retries {
     routes_at: Option<Instant>,
     /// Time at which virtual addresses were last moved behind the node's own addresses.
     reordered_at: Option<Instant>,
+    undeleted: Undeleted,
 }
 
 impl Retries {
@@ -34,10 +37,10 @@ impl Retries {
         self.at = Some(self.at.map_or(at, |planned| planned.min(at)));
     }
 
+    /// Retries routes after a pause, or earlier if that is planned.
     pub(super) fn retry_routes(&mut self, now: Instant) {
         self.retry_routes_at(now + ROUTES_RETRY);
     }
-    /// Retries routes after a pause, or earlier if that is planned.
 
     pub(super) fn retry_routes_at_once(&mut self, now: Instant) {
         self.retry_routes_at(now);
@@ -55,6 +58,11 @@ impl Retries {
         }
         self.reordered_at = Some(now);
         true
+    }
+
+    /// Returns the routes and rules that are still to be deleted.
+    pub(super) fn undeleted(&mut self) -> &mut Undeleted {
+        &mut self.undeleted
     }
 
     /// Returns true if a retry is due, and forgets it.
@@ -87,7 +95,6 @@ mod tests {
         assert!(retries.take_due(now + URGENT_RETRY));
         assert!(!retries.take_due(now + 2 * RETRY), "once");
     }
-}
 
     #[test]
     fn routes_that_are_to_be_retried_at_once_are_also_if_others_are_refused_meanwhile() {
@@ -99,3 +106,4 @@ mod tests {
         assert!(retries.take_routes_due(now));
         assert!(!retries.take_routes_due(now + 2 * ROUTES_RETRY), "once");
     }
+}

@@ -8,7 +8,6 @@ use spared_netlink::constants::ROUTE_PROTOCOL;
 use spared_netlink::{Message, Requests, Route};
 use spared_verdict::MissingRoute;
 
-use super::KernelError;
 use super::group_claims::Group;
 use super::interfaces::Interfaces;
 use super::refused::{Batch, Refused};
@@ -190,10 +189,10 @@ pub fn add(requests: &mut Requests, routes: &[Route]) -> Refused<Route> {
 }
 
 /// Deletes routes, in reverse order. A missing route is no error.
-pub fn delete(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
+pub fn delete(requests: &mut Requests, routes: &[Route]) -> Refused<Route> {
     let reversed: Vec<Route> = routes.iter().rev().copied().collect();
     let batch = batch("delete", Message::delete_route, libc::ESRCH);
-    batch.run(requests, &reversed).failures
+    batch.run(requests, &reversed)
 }
 
 fn batch(

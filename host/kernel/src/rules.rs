@@ -10,7 +10,6 @@ use spared_netlink::constants::ROUTE_PROTOCOL;
 use spared_netlink::{FR_ACT_TO_TBL, FRA_FWMARK, FRA_FWMASK, Message, Requests, Rule};
 use spared_verdict::MissingRoute;
 
-use super::KernelError;
 use super::refused::{Batch, Refused};
 
 /// Returns the rules that an active group has. A rule that names an absent interface waits in the kernel for it.
@@ -54,10 +53,10 @@ pub fn add(requests: &mut Requests, rules: &[Rule]) -> Refused<Rule> {
 }
 
 /// Deletes rules of spared. A missing rule is no error.
-pub fn delete(requests: &mut Requests, rules: &[Rule]) -> Vec<KernelError> {
+pub fn delete(requests: &mut Requests, rules: &[Rule]) -> Refused<Rule> {
     let encode = |rule: &Rule| Ok(Message::delete_rule(rule));
     let batch = batch("delete", encode, libc::ENOENT);
-    batch.run(requests, rules).failures
+    batch.run(requests, rules)
 }
 
 fn batch(

@@ -1,8 +1,8 @@
 //! Tests policy rules of groups: added, kept, put back, removed; those of others stay.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use spared_contract::{Claims, Family, RuleClaim};
+use spared_contract::{Claims, Family, RouteClaim, RuleClaim};
 use spared_kernel::Kernel;
 
 use crate::lab::*;
@@ -143,4 +143,46 @@ fn a_start_removes_the_rules_of_a_killed_run_and_no_others() {
         net.output("ip", "rule")
             .contains("from 203.0.113.0/24 lookup 100")
     );
+}
+
+#[test]
+fn rules_and_routes_that_could_not_be_deleted_with_the_role_are_deleted_later() {
+    let Some(net) = Net::new() else { return };
+    let mut claims = with_rules(&[rule(100, "192.0.2.0/24"), rule(120, "2001:db8::/32")]);
+    claims.routes.push(RouteClaim {
+        destination: [198, 51, 100, 0].into(),
+        prefix: 24,
+        gateway: Some([10, 0, 0, 9].into()),
+        interface: Some("lan2".to_owned()),
+        source: None,
+        metric: 0,
+        table: 0,
+    });
+    let routes = |net: &Net| net.output("ip", "route show proto 213");
+    let mut kernel = active(&net, claims);
+    let all = (ours(&net), routes(&net));
+    assert_eq!((all.0.len(), all.1.lines().count()), (2, 1), "{all:?}");
+    let retry = |kernel: &mut Kernel| {
+        kernel.handle_timeout(Instant::now() + Duration::from_secs(2));
+    };
+
+    assert!(!while_refused(|| kernel.remove("office")).is_empty());
+    assert_eq!((ours(&net), routes(&net)), all);
+    retry(&mut kernel);
+    assert_eq!((ours(&net), routes(&net)), (Vec::new(), String::new()));
+
+    // a group that is active again by then keeps them
+    kernel.install("office").unwrap();
+    while_refused(|| kernel.remove("office"));
+    kernel.install("office").unwrap();
+    retry(&mut kernel);
+    assert_eq!((ours(&net), routes(&net)), all);
+
+    // a group that is not there any longer leaves nothing
+    while_refused(|| kernel.release_all(&["office"]));
+    assert_eq!((ours(&net), routes(&net)), all);
+    while_refused(|| retry(&mut kernel));
+    assert_eq!((ours(&net), routes(&net)), all);
+    retry(&mut kernel);
+    assert_eq!((ours(&net), routes(&net)), (Vec::new(), String::new()));
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub use frames::*;
 pub use one::OneGroup;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use spared_contract::{AddressClaim, Claims, Family, VirtualRouterClaim};
 use spared_kernel::{Kernel, KernelEvent};
 use spared_netlink::PacketSocket;
@@ -210,6 +211,17 @@ pub fn wait(descriptors: &[std::os::fd::BorrowedFd<'_>], time: Duration) {
         tv_nsec: time.subsec_nanos().into(),
     };
     let _ = poll(&mut list, Some(&timeout));
+}
+
+/// Does something while the kernel refuses every change of its network that this thread requests.
+pub fn while_refused<T>(work: impl FnOnce() -> T) -> T {
+    let had = capabilities(None).unwrap();
+    let mut fewer = had;
+    fewer.effective.remove(CapabilitySet::NET_ADMIN);
+    set_capabilities(None, fewer).unwrap();
+    let done = work();
+    set_capabilities(None, had).unwrap();
+    done
 }
 
 pub fn index_of(interface: &str) -> u32 {
