@@ -14,14 +14,24 @@ const OLD_KEPT: Duration = Duration::from_secs(60);
 pub(super) struct FenceKeeper {
     /// The fence; None if the administrator switched it off. Addresses are then installed only while they may answer.
     fence: Option<Fence>,
-    /// Contents of the fence; None before the first claim, empty if unknown.
-    plan: Option<Plan>,
+    contents: Contents,
     /// Time at which the fence of an earlier run is removed if nothing has been claimed by then.
     old_until: Option<Instant>,
     missing_since: Option<Instant>,
     /// Total time for which the fence was known to be missing, until it was last restored.
     missing_for: Duration,
     restored: u64,
+}
+
+/// Contents of the fence.
+#[derive(Debug, Default, PartialEq)]
+enum Contents {
+    /// Nothing was applied since the start.
+    #[default]
+    Untouched,
+    /// The last plan was refused: there may be anything.
+    Unknown,
+    Planned(Plan),
 }
 
 /// Change of the fence by others.
@@ -35,7 +45,7 @@ impl FenceKeeper {
     pub(super) fn new(fence: Option<Fence>) -> Self {
         Self {
             fence,
-            plan: None,
+            contents: Contents::default(),
             old_until: None,
             missing_since: None,
             missing_for: Duration::ZERO,
@@ -58,10 +68,10 @@ impl FenceKeeper {
             return Ok(None);
         };
         if let Err(error) = fence.apply(&plan, open) {
-            self.plan = Some(Plan::default());
+            self.contents = Contents::Unknown;
             return Err(error);
         }
-        self.plan = Some(plan);
+        self.contents = Contents::Planned(plan);
         let missing = self.missing_since.take().map(|since| since.elapsed());
         if let Some(missing) = missing {
             self.restored += 1;
@@ -102,7 +112,7 @@ impl FenceKeeper {
     /// Keeps the fence of an earlier run until the first claims. If the fence is off now, that fence is removed, as it
     /// would block forever, and true is returned. Also detects if the kernel has no nftables.
     pub(super) fn handle_start(&mut self) -> Result<bool, FenceError> {
-        self.plan = None;
+        self.contents = Contents::Untouched;
         match &mut self.fence {
             Some(fence) if fence.is_there() => self.old_until = Some(Instant::now() + OLD_KEPT),
             Some(fence) => {
@@ -139,12 +149,16 @@ impl FenceKeeper {
 
     /// Returns true if the fence was applied since the start, or was to be.
     pub(super) fn is_planned(&self) -> bool {
-        self.plan.is_some()
+        self.contents != Contents::Untouched
     }
 
     /// Returns true if the fence is as planned. An empty plan needs no fence.
     pub(super) fn matches(&self, plan: &Plan) -> bool {
-        self.plan.as_ref() == Some(plan) || (self.plan.is_none() && *plan == Plan::default())
+        match &self.contents {
+            Contents::Untouched => *plan == Plan::default(),
+            Contents::Unknown => false,
+            Contents::Planned(contents) => contents == plan,
+        }
     }
 
     pub(super) fn is_missing(&self) -> bool {

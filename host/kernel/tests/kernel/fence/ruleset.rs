@@ -192,6 +192,18 @@ fn tables_of_others_are_nobody_of_ours_business() {
 }
 
 #[test]
+fn a_fence_that_could_not_be_emptied_with_the_last_group_is_emptied_later() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    let is_guarded = || net.output("nft", "list ruleset").contains("10.0.0.1");
+    while_refused(|| kernel.release_all(&["office"]));
+    assert!(is_guarded());
+    kernel.handle_timeout(Instant::now() + Duration::from_secs(2));
+    assert!(!is_guarded(), "{}", net.output("nft", "list ruleset"));
+}
+
+#[test]
 fn nft_lists_the_whole_ruleset_in_words() {
     let mut claims = claims(&["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"], LONG);
     claims.routers[0].vmac = true;
