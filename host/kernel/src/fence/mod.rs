@@ -92,7 +92,8 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tampering {
     None,
-    /// The kernel removed a chain with its device, or notifications were lost.
+    /// The kernel removed a chain with its device, another program changed the guards for unknown devices, or
+    /// notifications were lost.
     Unsure,
     /// Another program changed the table.
     Foreign,
@@ -139,15 +140,16 @@ impl Fence {
             if header.kind >> 8 != NFNL_SUBSYS_NFTABLES || header.port == own_port {
                 return;
             }
-            if touches_fence(header.kind & 0xff, payload) {
-                let found = if header.port == 0 {
-                    Tampering::Unsure
-                } else {
-                    Tampering::Foreign
-                };
-                if worst != Tampering::Foreign {
-                    worst = found;
-                }
+            let (kind, is_kernel) = (header.kind & 0xff, header.port == 0);
+            let found = match is_kernel {
+                true if touches_fence(kind, payload) => Tampering::Unsure,
+                false if touches_fence(kind, payload) => Tampering::Foreign,
+                // the fence itself still passes and drops what it has to
+                false if touches_guards(kind, payload) => Tampering::Unsure,
+                _ => return,
+            };
+            if worst != Tampering::Foreign {
+                worst = found;
             }
         });
         if worst == Tampering::None && !matches!(read, Ok(Ok(()))) {
@@ -417,23 +419,33 @@ impl Fence {
 
 // Returns true if a message is about the fence. Keys that somebody adds or removes by hand do not count.
 fn touches_fence(message: u16, payload: &[u8]) -> bool {
-    // The name of the table is attribute 1 of all messages. The name of a set is attribute 2 in messages about
-    // elements.
-    let name = |kind| {
-        let attributes = payload.get(4..).unwrap_or_default();
-        attributes_of(attributes, kind)
-    };
     payload.first() == Some(&NFPROTO_NETDEV)
-        && name(NFTA_TABLE_NAME).as_deref() == Some(TABLE_NAME)
-        && !(matches!(message, NFT_MSG_NEWSETELEM | NFT_MSG_DELSETELEM)
-            && matches!(
-                name(NFTA_SET_ELEM_LIST_SET).as_deref(),
-                Some("lease" | "carry")
-            ))
+        && name_in(payload, NFTA_TABLE_NAME).as_deref() == Some(TABLE_NAME)
+        && !matches!(
+            set_of_elements(message, payload).as_deref(),
+            Some("lease" | "carry")
+        )
 }
 
-fn attributes_of(payload: &[u8], kind: u16) -> Option<String> {
-    attributes(payload)
-        .find(|(found, _)| *found == kind)
-        .map(|(_, value)| text(value))
+// Returns true if a message is about the guards for unknown devices.
+fn touches_guards(message: u16, payload: &[u8]) -> bool {
+    let table = name_in(payload, NFTA_TABLE_NAME);
+    let is_theirs = payload.first().zip(table);
+    is_theirs.is_some_and(|(family, table)| unknown::is_of_us(*family, &table))
+        && !set_of_elements(message, payload).is_some_and(|set| unknown::is_dynamic(&set))
+}
+
+// Returns the set of a message about elements.
+fn set_of_elements(message: u16, payload: &[u8]) -> Option<String> {
+    let is_of_elements = matches!(message, NFT_MSG_NEWSETELEM | NFT_MSG_DELSETELEM);
+    is_of_elements.then(|| name_in(payload, NFTA_SET_ELEM_LIST_SET))?
+}
+
+// Returns a name in a message: that of the table is attribute 1 of all messages, that of a set attribute 2 of those about
+// elements.
+fn name_in(payload: &[u8], kind: u16) -> Option<String> {
+    let all = payload.get(4..).unwrap_or_default();
+    let mut all = attributes(all);
+    let found = all.find(|(found, _)| *found == kind);
+    found.map(|(_, value)| text(value))
 }

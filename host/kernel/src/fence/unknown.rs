@@ -51,6 +51,19 @@ const fn set(name: &'static std::ffi::CStr, key: &'static [Type]) -> SetKind {
     }
 }
 
+/// Returns true if a table is one of both.
+pub fn is_of_us(family: u8, name: &str) -> bool {
+    let is_it = |table: &Table| {
+        table.family as u16 == u16::from(family) && table.name.to_bytes() == name.as_bytes()
+    };
+    TABLES.iter().any(is_it)
+}
+
+/// Returns true if the kernel adds elements to a set by itself.
+pub fn is_dynamic(set: &str) -> bool {
+    RENAMED.name.to_bytes() == set.as_bytes()
+}
+
 /// Replaces both tables.
 pub fn replace(transaction: &mut Transaction, plan: &Plan) {
     remove(transaction);

@@ -191,6 +191,51 @@ fn tables_of_others_are_nobody_of_ours_business() {
     );
 }
 
+/// Tables for unknown devices, without what changes by itself.
+fn guards(net: &Net) -> String {
+    ["arp", "inet"]
+        .map(|family| net.output("nft", &format!("-s list table {family} spared-unknown")))
+        .concat()
+}
+
+#[test]
+fn the_guards_for_unknown_devices_that_somebody_flushes_come_back_and_no_role_is_lost() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    kernel.grant_lease("office").unwrap();
+    drive_for(&mut kernel, Duration::from_millis(50));
+    let before = guards(&net);
+    assert!(before.contains("10.0.0.1"), "{before}");
+    for tampering in [
+        "flush ruleset inet",
+        "flush ruleset arp",
+        "delete table inet spared-unknown",
+        "flush chain arp spared-unknown input",
+    ] {
+        assert_eq!(net.output("nft", tampering), "", "{tampering}");
+        assert_ne!(guards(&net), before, "{tampering}");
+        let mut told = Vec::new();
+        drive_until(&mut kernel, |_, events| {
+            told = events.to_vec();
+            guards(&net) == before
+        });
+        assert_eq!(told, [], "{tampering}");
+        assert_eq!(
+            kernel.fence_status("office"),
+            FenceState::Passing,
+            "{tampering}"
+        );
+    }
+    assert!(net.pings("10.0.0.1"));
+    // elements that the kernel adds itself, as if another program did
+    net.output("nft", "add element inet spared-unknown renamed { \"lo\" }");
+    let listed = || net.output("nft", "list set inet spared-unknown renamed");
+    let there = listed();
+    drive_for(&mut kernel, Duration::from_millis(100));
+    assert_eq!(listed(), there);
+}
+
 #[test]
 fn a_fence_that_could_not_be_emptied_with_the_last_group_is_emptied_later() {
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
