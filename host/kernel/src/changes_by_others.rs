@@ -118,7 +118,14 @@ impl Kernel {
                         self.followed.rejoin(&name);
                         self.report(&name);
                     }
-                    Change::AddressGone { index, address } => deleted.push((index, address)),
+                    Change::AddressGone { index, address } => {
+                        // The kernel itself deletes the IPv6 addresses of an interface that goes down. The event of the
+                        // interface comes before theirs.
+                        let link = self.interfaces.link_of(index);
+                        if link.is_some_and(|link| link.up) {
+                            deleted.push((index, address));
+                        }
+                    }
                 }
             }
         }
@@ -256,7 +263,7 @@ impl Kernel {
     }
 
     fn handle_deletions(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
-        // Ignores addresses that are back already, and those that went because their interface went down.
+        // Ignores addresses that are back already, and those of interfaces that went down since.
         let up: BTreeSet<u32> = self
             .interfaces
             .links()

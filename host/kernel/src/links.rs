@@ -90,11 +90,13 @@ impl Kernel {
         echo_socket(path.own.is_ipv6(), Some(&path.interface)).ok()
     }
 
-    /// Sets the link addresses that are missing.
+    /// Sets the link addresses that are missing on interfaces that are up. The IPv6 addresses of an interface go when it
+    /// goes down; whoever set one sets it again when the interface is up, and so does this.
     pub(super) fn sync_links(&mut self) {
         let mut failures = Vec::new();
         for path in self.links.paths.clone() {
-            let Some(index) = self.interfaces.link(&path.interface).map(|link| link.index) else {
+            let link = self.interfaces.link(&path.interface);
+            let Some(index) = link.filter(|link| link.up).map(|link| link.index) else {
                 continue;
             };
             if self.interfaces.has_address(index, path.own) {
@@ -156,7 +158,7 @@ impl Kernel {
     pub(super) fn restore_links(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
         let hurt = |path: &&LinkPath| {
             let link = self.interfaces.link(&path.interface);
-            link.is_some_and(|link| deleted.contains(&(link.index, path.own)))
+            link.is_some_and(|link| link.up && deleted.contains(&(link.index, path.own)))
         };
         let hurt: Vec<LinkPath> = self.links.paths.iter().filter(hurt).cloned().collect();
         let due = self.links.restore_at.is_some_and(|at| at <= now);

@@ -168,6 +168,33 @@ fn a_path_follows_its_interface() {
     assert_ne!(before.generation, after.generation);
 }
 
+/// The kernel deletes the IPv6 addresses of an interface that goes down.
+#[test]
+fn an_ipv6_address_that_goes_with_its_interface_is_deleted_by_nobody_and_back_with_it() {
+    let Some(net) = Net::new() else { return };
+    let path = path("fd08::1/64", "fd08::2");
+    net.ip("addr add fd08::1/64 dev lan2 nodad");
+    let mut kernel = linked(&net, &path);
+    net.ip("link set lan2 down");
+    let mut events = drive_until(&mut kernel, |kernel, _| !kernel.is_link_usable(&path));
+    events.extend(drive_for(&mut kernel, Duration::from_millis(200)));
+    assert!(!addresses(&net).contains("fd08::1"), "{}", addresses(&net));
+    assert_eq!(kernel.link_lacks(&path), Some("its interface is down"));
+    net.ip("link set lan2 up");
+    events.extend(drive_until(&mut kernel, |kernel, _| {
+        kernel.is_link_usable(&path)
+    }));
+    assert!(addresses(&net).contains("fd08::1/64"));
+    // down and up, before the first event is read
+    net.ip("link set lan2 down");
+    net.ip("link set lan2 up");
+    events.extend(drive_for(&mut kernel, Duration::from_millis(200)));
+    drive_until(&mut kernel, |kernel, _| kernel.is_link_usable(&path));
+    assert!(addresses(&net).contains("fd08::1/64"));
+    let is_warning = |event: &KernelEvent| matches!(event, KernelEvent::Warning(_));
+    assert!(!events.iter().any(is_warning), "{events:?}");
+}
+
 #[test]
 fn heartbeats_are_heard_from_the_peer_alone_before_any_firewall() {
     let Some(net) = Net::new() else { return };
