@@ -369,7 +369,8 @@ impl Kernel {
     /// Announces the addresses of the groups that are due.
     pub(super) fn announce_due(&mut self, now: Instant) {
         for state in self.groups.values_mut() {
-            if !state.installed || state.carried || !state.schedule.take_due(now) {
+            // An announcement of a carried group is dropped: the other node announces the addresses.
+            if !state.schedule.take_due(now) || !state.installed || state.carried {
                 continue;
             }
             for claim in &state.claims.addresses {

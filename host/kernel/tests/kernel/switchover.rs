@@ -107,6 +107,23 @@ fn after_a_release_the_resignation_passes_and_nothing_else_of_vrrp() {
 }
 
 #[test]
+fn an_announcement_that_is_due_while_a_group_is_carried_is_dropped() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    kernel.grant_lease("office").unwrap();
+    kernel.carry_lease("office").unwrap();
+    drive_for(&mut kernel, Duration::from_millis(50));
+    let tap = net.tap();
+    kernel.announce("office");
+    let now = Instant::now();
+    assert_eq!(kernel.handle_timeout(now), []);
+    let next = kernel.next_timeout();
+    assert!(next.is_none_or(|at| at > now), "the loop would spin");
+    assert!(!tap.hears(|frame| frame[12..14] == [8, 6]), "announced");
+}
+
+#[test]
 fn a_released_virtual_mac_carries_what_comes_and_sends_nothing_that_a_switch_learns_from() {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
     claims.routers[0].vmac = true;
