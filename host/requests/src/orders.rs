@@ -109,26 +109,27 @@ impl View<'_> {
             matches!(answer, Answer::Error { code, .. } if *code == refused)
         };
         match (here, there) {
-            (here, Some(there)) if is_idle(&here) => match there {
-                Answer::Done { .. } => there,
-                _ => here,
-            },
-            (Answer::Done { mut lines }, None) => {
-                lines.push(format!(
-                    "{peer} is not heard: a reload that waits there has to be confirmed there"
-                ));
-                Answer::Done { lines }
+            (here, None) => {
+                let why = if self.is_peer_up {
+                    "does not answer"
+                } else {
+                    "is not heard"
+                };
+                let line =
+                    format!("{peer} {why}: a reload that waits there has to be confirmed there");
+                with_lines(here, vec![line])
             }
-            (Answer::Done { lines }, Some(Answer::Done { lines: more })) => Answer::Done {
-                lines: [lines, more].concat(),
-            },
-            (Answer::Done { lines }, Some(Answer::Error { code, lines: more }))
-                if code == ErrorCode::Failed =>
-            {
+            (here, Some(there)) if is_idle(&there) => here,
+            (here, Some(there @ Answer::Done { .. })) if is_idle(&here) => there,
+            (here, Some(Answer::Done { lines })) => with_lines(here, lines),
+            (
+                Answer::Done { lines } | Answer::Error { lines, .. },
+                Some(Answer::Error { code, lines: more }),
+            ) => {
                 let lines = [lines, more].concat();
                 Answer::Error { code, lines }
             }
-            (here, _) => here,
+            (here, Some(_)) => here,
         }
     }
 
@@ -138,6 +139,20 @@ impl View<'_> {
             Some(peer) => format!("{group}: {own} switches it over to {peer}"),
             None => format!("{group}: {own} gives up being active"),
         }
+    }
+}
+
+/// The answer with further lines.
+fn with_lines(answer: Answer, more: Vec<String>) -> Answer {
+    match answer {
+        Answer::Done { lines } => Answer::Done {
+            lines: [lines, more].concat(),
+        },
+        Answer::Error { code, lines } => Answer::Error {
+            code,
+            lines: [lines, more].concat(),
+        },
+        other => other,
     }
 }
 

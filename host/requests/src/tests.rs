@@ -369,19 +369,38 @@ fn one_command_confirms_what_waits_on_either_node() {
     let idle = Some(refused("nothing waits on r2"));
     assert_eq!(view.confirmed(here.clone(), idle.clone()), here);
     assert_eq!(view.confirmed(nothing.clone(), idle), nothing);
-    assert_eq!(view.confirmed(nothing.clone(), None), nothing);
-    let unheard = "r2 is not heard: a reload that waits there has to be confirmed there";
+    let error = |code, lines: [&str; 2]| Answer::Error {
+        code,
+        lines: lines.map(str::to_owned).to_vec(),
+    };
+    let deaf = View {
+        is_peer_up: false,
+        ..self::view(&groups, &there)
+    };
+    let todo = "a reload that waits there has to be confirmed there";
+    for (view, why) in [(&view, "does not answer"), (&deaf, "is not heard")] {
+        let unasked = format!("r2 {why}: {todo}");
+        assert_eq!(
+            view.confirmed(here.clone(), None),
+            done(&["r1: confirmed", &unasked])
+        );
+        assert_eq!(
+            view.confirmed(nothing.clone(), None),
+            error(ErrorCode::Refused, ["nothing waits on r1", &unasked])
+        );
+    }
+    let failure = "r2: a full disk";
+    let failed = || Some(spared_message::control::refusal(ErrorCode::Failed, failure));
+    for (answer, line) in [(here, "r1: confirmed"), (nothing, "nothing waits on r1")] {
+        assert_eq!(
+            view.confirmed(answer, failed()),
+            error(ErrorCode::Failed, [line, failure])
+        );
+    }
+    let failed = spared_message::control::refusal(ErrorCode::Failed, "r1: a full disk");
     assert_eq!(
-        view.confirmed(here.clone(), None),
-        done(&["r1: confirmed", unheard])
-    );
-    let failed = spared_message::control::refusal(ErrorCode::Failed, "r2: a full disk");
-    assert_eq!(
-        view.confirmed(here, Some(failed)),
-        Answer::Error {
-            code: ErrorCode::Failed,
-            lines: vec!["r1: confirmed".to_owned(), "r2: a full disk".to_owned()],
-        }
+        view.confirmed(failed, Some(peer)),
+        error(ErrorCode::Failed, ["r1: a full disk", "r2: confirmed"])
     );
 }
 
