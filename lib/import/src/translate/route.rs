@@ -120,7 +120,9 @@ impl Translation<'_> {
                     let why =
                         "spared's routes have no such option; the route itself is in the files";
                     self.advise_on(entry, &what, why, LOOK);
-                    if !OPTIONS_ALONE.contains(&option) {
+                    let value = (!OPTIONS_ALONE.contains(&option)).then(|| words.next());
+                    // `mtu lock 1400`: the kernel may not lower the value
+                    if value.flatten() == Some("lock") {
                         words.next();
                     }
                     true
@@ -202,7 +204,7 @@ impl Translation<'_> {
 }
 
 /// Options of a route without a value.
-const OPTIONS_ALONE: [&str; 3] = ["add", "append", "pervasive"];
+const OPTIONS_ALONE: [&str; 4] = ["add", "append", "prepend", "pervasive"];
 
 /// True for an entry with a word of IPv6.
 fn is_ipv6(statement: &Statement) -> bool {

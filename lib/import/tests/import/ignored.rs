@@ -127,6 +127,31 @@ fn rules_and_routes_that_keepalived_drops_are_in_no_file() {
 }
 
 #[test]
+fn an_option_of_a_route_takes_its_own_words_alone() {
+    for option in [
+        "mtu 1400",
+        "mtu lock 1400",
+        "advmss lock 1300",
+        "rttvar lock 5ms",
+        "prepend",
+    ] {
+        let route = format!("10.7.0.0/16 {option} via 10.0.1.9 {option} table 100");
+        let import = imported(&instance(
+            "a",
+            1,
+            &format!("virtual_routes {{\n{route}\n}}"),
+        ));
+        let vrrp = &import.texts["plugins/vrrp.toml"];
+        let expected = "destination = \"10.7.0.0/16\"\ngateway = \"10.0.1.9\"\ntable = 100\n";
+        assert!(vrrp.contains(expected), "{option}: {vrrp}");
+        let word = option.split(' ').next().unwrap_or_default();
+        let list = told(&import);
+        assert!(list.contains(&format!("{word} of a route")), "{list}");
+        assert!(!list.contains("lock of a route"), "{list}");
+    }
+}
+
+#[test]
 fn an_address_with_a_peer_has_no_prefix_and_a_rule_may_be_from_any() {
     let lines = "virtual_ipaddress_excluded {\n10.0.1.8/24 peer 10.0.1.9\n}\nvirtual_rules {\nfrom any table 9 priority 6\n}";
     let vrrp = &imported(&instance("a", 1, lines)).texts["plugins/vrrp.toml"];
