@@ -89,6 +89,7 @@ fn block(
     found: &mut Replication,
     filters: &mut Filters,
 ) {
+    let first = first_link(tree);
     for statement in tree {
         let word = statement.word(0);
         let Some(row) = find(Block::Conntrackd, word) else {
@@ -110,7 +111,14 @@ fn block(
             "Sync" | "General" | "Options" | "Filter" => {
                 block(sources, statement.block(), own, found, filters)
             }
-            "Multicast" | "UDP" | "TCP" => link(sources, statement, found),
+            "Multicast" | "UDP" | "TCP" => {
+                let is_first = first.is_some_and(|it| std::ptr::eq(it, statement));
+                if is_first && found.link.is_none() {
+                    link(sources, statement, found);
+                } else {
+                    further_link(sources, statement);
+                }
+            }
             "ExpectationSync" => {
                 filters.has_expectations =
                     !matches!(statement.word(1), "Off" | "off" | "No" | "no");
@@ -133,6 +141,30 @@ fn block(
     }
 }
 
+/// The dedicated link that conntrackd uses first: the block marked `Default`, or the first one with an interface.
+fn first_link(tree: &[Statement]) -> Option<&Statement> {
+    let is_link = |it: &&Statement| matches!(it.word(0), "Multicast" | "UDP" | "TCP");
+    let links: Vec<&Statement> = tree.iter().filter(is_link).collect();
+    let is_default = |it: &&&Statement| it.word(1).eq_ignore_ascii_case("default");
+    let has_interface = |it: &&&Statement| it.child("Interface").is_some();
+    let found = links.iter().find(is_default);
+    let found = found.or_else(|| links.iter().find(has_interface));
+    found.or(links.first()).copied()
+}
+
+/// A dedicated link beside the first one.
+fn further_link(sources: &mut Sources, statement: &Statement) {
+    let interface = statement.child("Interface");
+    let what = match interface {
+        Some(interface) => format!("{} on {}", statement.word(0), interface.word(1)),
+        None => statement.word(0).to_owned(),
+    };
+    let why = "it is another dedicated link, and the steps make one";
+    let todo =
+        "write it into spared.toml of both nodes as a second `[[link]]`, below the first one";
+    sources.list_all(statement, &what, why, todo);
+}
+
 /// The dedicated link: its interface and addresses. All else about it is needless.
 fn link(sources: &mut Sources, statement: &Statement, found: &mut Replication) {
     let (mut interface, mut own, mut other) = (String::new(), String::new(), String::new());
@@ -153,7 +185,7 @@ fn link(sources: &mut Sources, statement: &Statement, found: &mut Replication) {
         }
         sources.translated(key.place);
     }
-    if found.link.is_none() && !interface.is_empty() {
+    if !interface.is_empty() {
         found.link = Some((interface, own, other));
     }
 }

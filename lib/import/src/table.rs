@@ -229,7 +229,7 @@ pub const ROWS: &[Row] = &[
     needless(Conntrackd, &["DisableExternalCache", "DisableInternalCache"], "always: flows are in both kernels"),
     needless(Conntrackd, &["StartupResync"], "always; the backup is ready when it has all flows"),
     needless(Conntrackd, &["PurgeTimeout", "CommitTimeout", "GracePeriod"], "replicated flows expire after three resync intervals without a refresh (117 s by default, at least 15 s); their times are restored after a failover"),
-    becomes(Conntrackd, &["Multicast", "UDP", "TCP"], "`[[link]]` in `spared.toml`", "encrypted, with pinned keys; a second link takes over"),
+    becomes(Conntrackd, &["Multicast", "UDP", "TCP"], "`[[link]]` in `spared.toml`", "encrypted, with pinned keys; a second block is listed, for a second `[[link]]` that takes over"),
     needless(Conntrackd, &["TCPWindowTracking"], "replicated flows are tracked liberally"),
     becomes(Conntrackd, &["Options"], "the settings in it", ""),
     becomes(Conntrackd, &["ExpectationSync"], "`expectations`", "on by default, for every helper"),

@@ -168,6 +168,40 @@ fn what_this_machine_knows_of_its_link_is_in_the_command() {
 }
 
 #[test]
+fn a_second_dedicated_link_is_listed_and_the_default_is_the_first() {
+    let block = |mark: &str, last: u8, interface: &str| {
+        format!(
+            "UDP {mark} {{\nIPv4_address 10.9.{last}.2\nIPv4_Destination_Address 10.9.{last}.1\nPort 3780\nInterface {interface}\n}}\n"
+        )
+    };
+    for (marks, first, second, lines) in [
+        (["", "Default"], ["hot1", "10.9.1"], "hot0", 2..=7),
+        (["Default", ""], ["hot0", "10.9.0"], "hot1", 8..=13),
+        (["", ""], ["hot0", "10.9.0"], "hot1", 8..=13),
+    ] {
+        let [a, b] = marks;
+        let file = format!(
+            "Sync {{\n{}{}}}\n",
+            block(a, 0, "hot0"),
+            block(b, 1, "hot1")
+        );
+        let import = of_conntrackd(&instance("a", 1, ""), &file, None);
+        let [interface, network] = first;
+        let expected = format!(
+            "sparectl init --link {interface} --link-addresses {network}.2/LEN,{network}.1/LEN"
+        );
+        assert_eq!(step(&import, "write the link").commands, [expected]);
+        let list = crate::common::told(&import);
+        let lines: Vec<String> = lines.map(|it| format!("c:{it}")).collect();
+        let lines = lines.join(", ");
+        let expected = format!("{lines}: UDP on {second}: it is another dedicated link");
+        assert!(list.contains(&expected), "{list}");
+        assert!(list.contains("as a second `[[link]]`"), "{list}");
+        assert!(!list.contains(&format!("UDP on {interface}")), "{list}");
+    }
+}
+
+#[test]
 fn each_step_says_what_is_seen() {
     let import = imported("conntrackd-alone", None);
     let said = |words| step(&import, words).then.clone();
