@@ -29,6 +29,7 @@ mod nagios;
 mod nearest;
 mod output;
 mod pair;
+mod refusal;
 mod render;
 mod report;
 mod since;

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use spared_message::control::{Answer, PeerStatus, Request, Status};
 
 use crate::args::Args;
+use crate::refusal::Refusal;
 use crate::{ask, output};
-use plugin::{ChangeOutcome, CommandResult, ConfigTree, Refusal, files, status};
+use plugin::{ChangeOutcome, CommandResult, ConfigTree, files, status};
 use worse::worse;
 
 const PAUSE: Duration = Duration::from_millis(500);

@@ -1,12 +1,12 @@
 //! Requests to the plugin files, and the meaning of its rows.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use spared_message::control::{Answer, AskError, Request, Status, Value};
+use spared_message::control::{Answer, Request, Status, Value};
 
 use crate::args::Args;
-use crate::{EXIT_FAILED, ask, exit_code, exit_code_down};
+use crate::ask;
+use crate::refusal::Refusal;
 
 type Rows = BTreeMap<String, Value>;
 
@@ -29,14 +29,6 @@ pub struct CommandResult {
     /// Result; None for a word that this program does not know.
     pub outcome: Option<ChangeOutcome>,
     pub text: String,
-}
-
-/// Reason why something was not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub why: String,
-    /// Exit code, with the same meaning for every verb.
-    pub code: u8,
 }
 
 /// State of the configuration's tree, from its rows.
@@ -88,48 +80,6 @@ impl ConfigTree {
 
     pub fn is_same(&self) -> bool {
         self.is_known() && self.digest == self.digest_of_peer
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
-    }
-}
-
-impl From<String> for Refusal {
-    fn from(why: String) -> Self {
-        let code = EXIT_FAILED;
-        Self { why, code }
-    }
-}
-
-impl From<&str> for Refusal {
-    fn from(why: &str) -> Self {
-        why.to_owned().into()
-    }
-}
-
-impl From<AskError> for Refusal {
-    fn from(error: AskError) -> Self {
-        Self {
-            why: error.to_string(),
-            code: exit_code_down(&error),
-        }
-    }
-}
-
-impl From<Answer> for Refusal {
-    /// Converts an answer of the wrong kind.
-    fn from(answer: Answer) -> Self {
-        let code = exit_code(&answer);
-        match answer {
-            Answer::Error { lines, .. } => Self {
-                why: lines.join("\n"),
-                code,
-            },
-            _ => "the daemon answered something else".into(),
-        }
     }
 }
 
