@@ -13,16 +13,15 @@ use similar::TextDiff;
 use spared_file::{Access, remove, replace};
 use spared_pairing::Texts;
 
-use crate::check;
 use crate::line::Files;
+use crate::refusal::Refusal;
+use crate::{EXIT_CONFIG, check};
 
 /// Name of the daemon's own file.
 pub const HOST_FILE: &str = "spared.toml";
 /// Beginning of the names of hooks, which are programs.
 const HOOKS: &str = "hooks/";
 const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
-/// Exit code of `spared check` for files that no daemon takes.
-const WRONG: i32 = 78;
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
 /// Maximum bytes of a file of the configuration.
@@ -130,7 +129,7 @@ impl Folder {
     ///
     /// # Errors
     /// The lines of the faults.
-    pub fn check(&self, texts: &Texts) -> Result<String, String> {
+    pub fn check(&self, texts: &Texts) -> Result<String, Refusal> {
         let staged = Staged::new(self, texts).map_err(|error| {
             format!(
                 "{}: the new files cannot be tried: {error}",
@@ -148,11 +147,14 @@ impl Folder {
         }
         let output = command.stdin(Stdio::null()).output();
         let output = output.map_err(|error| format!("{}: {error}", check::program().display()))?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if output.status.code() == Some(WRONG) {
-            return Err(said.trim_end().to_owned());
+        let said = String::from_utf8_lossy(&output.stdout);
+        let said = said.trim_end().to_owned();
+        // files that no daemon takes
+        if output.status.code() == Some(EXIT_CONFIG.into()) {
+            let code = EXIT_CONFIG;
+            return Err(Refusal { why: said, code });
         }
-        Ok(said.trim_end().to_owned())
+        Ok(said)
     }
 
     /// Shows what the new files change, as `diff -u` does; empty if nothing.

@@ -14,6 +14,14 @@ pub struct Refusal {
     pub code: u8,
 }
 
+impl Refusal {
+    /// Refusal with a further line for the reader.
+    pub fn with_line(self, line: &str) -> Self {
+        let why = format!("{}\n{line}", self.why);
+        Self { why, ..self }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)

@@ -18,6 +18,7 @@ use crate::folder::{Folder, HOST_FILE, host_text, last_line};
 use crate::line::{Files, Identity};
 use crate::output::say;
 use crate::pair::service;
+use crate::refusal::Refusal;
 use crate::{as_root, pair, used};
 use archive::{Entries, Entry, pack, unpack};
 
@@ -32,7 +33,7 @@ pub fn run(args: &Args, identity: &Identity) -> u8 {
     )
 }
 
-fn save(args: &Args, out: &Path, files: &Files) -> Result<(), String> {
+fn save(args: &Args, out: &Path, files: &Files) -> Result<(), Refusal> {
     let folder = Folder::new(files, &args.runtime_dir)?;
     let texts = folder.read()?;
     let mut entries = Entries::new();
@@ -87,7 +88,7 @@ fn add(entries: &mut Entries, folder: &Folder, name: &str) -> Result<(), String>
     Ok(())
 }
 
-fn restore(args: &Args, from: &Path, yes: bool, files: &Files) -> Result<(), String> {
+fn restore(args: &Args, from: &Path, yes: bool, files: &Files) -> Result<(), Refusal> {
     let folder = Folder::new(files, &args.runtime_dir)?;
     let _claim = folder.claim()?;
     let shown = from.display();
@@ -99,7 +100,8 @@ fn restore(args: &Args, from: &Path, yes: bool, files: &Files) -> Result<(), Str
         return Err(format!(
             "this node is active for {}: `sparectl switch` first, or stop the daemon",
             active.join(", ")
-        ));
+        )
+        .into());
     }
     let key = entries.remove("key").ok_or("no key")?;
     let text = Zeroizing::new(String::from_utf8_lossy(&key.content).into_owned());

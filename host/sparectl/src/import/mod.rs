@@ -19,6 +19,7 @@ use crate::folder::{Folder, HOST_FILE, host_text};
 use crate::init::other_name;
 use crate::line::Import;
 use crate::output::say;
+use crate::refusal::Refusal;
 use crate::{as_root, keygen, pair, used};
 use disk::Disk;
 
@@ -33,7 +34,7 @@ pub fn run(args: &Args, import: &Import) -> u8 {
     as_root::ended(try_run(args, import))
 }
 
-fn try_run(args: &Args, import: &Import) -> Result<(), String> {
+fn try_run(args: &Args, import: &Import) -> Result<(), Refusal> {
     let folder = Folder::new(&import.files, &args.runtime_dir)?;
     let claim = || {
         is_there(&folder)?;
@@ -136,7 +137,7 @@ fn name_hooks(folder: &Folder, texts: &mut Texts) {
 }
 
 /// Has the new files checked, shows what changes, and writes them.
-fn write(import: &Import, folder: &Folder, old: &Texts, new: &Texts) -> Result<(), String> {
+fn write(import: &Import, folder: &Folder, old: &Texts, new: &Texts) -> Result<(), Refusal> {
     keygen::own_key(&folder.key())?;
     let plugins = new.iter().filter(|it| !it.0.starts_with("hooks/"));
     let plugins: Texts = plugins

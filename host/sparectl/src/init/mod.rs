@@ -15,6 +15,7 @@ use crate::consent::{agree, is_lossy};
 use crate::folder::{Folder, HOST_FILE, host_text};
 use crate::line::Init;
 use crate::output::say;
+use crate::refusal::Refusal;
 use crate::{as_root, keygen, pair};
 pub use proposal::other_name;
 use proposal::{Wishes, propose};
@@ -28,7 +29,7 @@ pub fn run(args: &Args, init: &Init) -> u8 {
     )
 }
 
-fn try_run(args: &Args, init: &Init) -> Result<(), String> {
+fn try_run(args: &Args, init: &Init) -> Result<(), Refusal> {
     pair::service::no_reload_waits(args)?;
     let folder = Folder::new(&init.files, &args.runtime_dir)?;
     let _claim = folder.claim()?;

@@ -14,6 +14,7 @@ use super::{PERSON, STEP, code_dialogue, compose, service};
 use crate::consent::{agree, removes};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
+use crate::refusal::Refusal;
 use crate::used;
 
 /// Time for the hello of a connection that has proved nothing. The second node waits for several strangers who connected
@@ -30,7 +31,7 @@ impl First<'_> {
     ///
     /// # Errors
     /// A sentence that says what to do.
-    pub fn invite(&self) -> Result<(), String> {
+    pub fn invite(&self) -> Result<(), Refusal> {
         let port = Port::of(&self.interface()?)?;
         let listener = Listener::open(&port)?;
         let code = Code::generate().map_err(|error| error.to_string())?;
@@ -42,7 +43,7 @@ impl First<'_> {
         loop {
             let left = invite.left(since_boot());
             if left.is_zero() {
-                return Err(self.unused(&port));
+                return Err(self.unused(&port).into());
             }
             // a machine that was suspended meanwhile notices it soon
             let Some(stream) = listener.accept(left.min(Duration::from_secs(1))) else {
@@ -76,9 +77,9 @@ impl First<'_> {
     ///
     /// # Errors
     /// A sentence that says what to do.
-    pub fn over_ssh(&self, machine: &str) -> Result<(), String> {
+    pub fn over_ssh(&self, machine: &str) -> Result<(), Refusal> {
         if machine.starts_with('-') {
-            return Err(format!("--ssh: \"{machine}\" is no machine"));
+            return Err(format!("--ssh: \"{machine}\" is no machine").into());
         }
         let mut command = Command::new("ssh");
         command.args(["-T", "--", machine, "sparectl", "pair", "--stdio"]);
@@ -89,17 +90,17 @@ impl First<'_> {
         let ended = child.wait();
         match (result, ended) {
             (Ok(()), _) => Ok(()),
-            (Err(_), Ok(status)) if status.code() == Some(127) => Err(format!(
-                "{machine} has no sparectl: install the package there"
-            )),
-            (Err(_), Ok(status)) if status.code() == Some(255) => Err(format!(
-                "ssh does not reach {machine}: try `ssh {machine} true`"
-            )),
+            (Err(_), Ok(status)) if status.code() == Some(127) => {
+                Err(format!("{machine} has no sparectl: install the package there").into())
+            }
+            (Err(_), Ok(status)) if status.code() == Some(255) => {
+                Err(format!("ssh does not reach {machine}: try `ssh {machine} true`").into())
+            }
             (Err(why), _) => Err(why),
         }
     }
 
-    fn through(&self, child: &mut Child) -> Result<(), String> {
+    fn through(&self, child: &mut Child) -> Result<(), Refusal> {
         let pipes = child.stdout.take().zip(child.stdin.take());
         let (output, mut input) = pipes.ok_or("ssh has no pipes")?;
         let code = Code::generate().map_err(|error| error.to_string())?;
@@ -131,12 +132,12 @@ impl First<'_> {
         mut channel: Channel,
         own: &Introduction,
         asks_here: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         wire.set_patience(PERSON);
         let peer = channel.peer.clone();
         say(&format!("{} knows the code", peer.node));
         let both = compose::for_both(&self.here.texts, own, &peer, self.here.pair.replace);
-        let checked = both.and_then(|both| {
+        let checked = both.map_err(Refusal::from).and_then(|both| {
             let checked = self.here.folder.check(&both)?;
             say(&format!("{}: {}", self.here.name, last_line(&checked)));
             Ok(both)
@@ -149,7 +150,7 @@ impl First<'_> {
         let used = used::present(self.here.folder, &both);
         wire.tell(&mut channel, &Message::Configuration { files, used })?;
         let Message::Ready { changes, missing } = wire.hear(&mut channel)? else {
-            return Err("the other node does not answer with what it would change".to_owned());
+            return Err("the other node does not answer with what it would change".into());
         };
         let own_changes = self.here.folder.changes(&self.here.texts, &both);
         show(&self.here.name, &own_changes);
@@ -167,7 +168,7 @@ impl First<'_> {
         }
         wire.tell(&mut channel, &Message::Go)?;
         let Message::Written = wire.hear(&mut channel)? else {
-            return Err("the other node does not say that it has the files".to_owned());
+            return Err("the other node does not say that it has the files".into());
         };
         let was_active = !service::active_groups(self.here.args).is_empty();
         if !was_active && !own_changes.is_empty() {

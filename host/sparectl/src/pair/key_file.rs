@@ -13,6 +13,7 @@ use crate::consent::{agree, is_lossy};
 use crate::folder::{Folder, last_line};
 use crate::line::Pair;
 use crate::output::say;
+use crate::refusal::Refusal;
 
 /// Puts the keys of both nodes into this node's file, and has the daemon read it.
 ///
@@ -25,7 +26,7 @@ pub fn pair(
     texts: &Texts,
     key: &PrivateKey,
     file: &Path,
-) -> Result<(), String> {
+) -> Result<(), Refusal> {
     let shown = file.display();
     let lines = fs::read_to_string(file).map_err(|error| format!("{shown}: {error}"))?;
     let own = introduction(own_name(texts), key.public());

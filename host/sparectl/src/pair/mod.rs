@@ -19,6 +19,7 @@ use spared_pairing::{Texts, spared_toml};
 use crate::args::Args;
 use crate::folder::{Folder, host_text};
 use crate::line::{Pair, Unpair};
+use crate::refusal::Refusal;
 use crate::{as_root, keygen};
 use first::First;
 use own_node::OwnNode;
@@ -45,9 +46,9 @@ pub fn leave(args: &Args, unpair: &Unpair) -> u8 {
     )
 }
 
-fn try_run(args: &Args, pair: &Pair) -> Result<(), String> {
+fn try_run(args: &Args, pair: &Pair) -> Result<(), Refusal> {
     if !pair.code.is_empty() {
-        return Err(code_dialogue::start_again(args, pair));
+        return Err(code_dialogue::start_again(args, pair).into());
     }
     service::no_reload_waits(args)?;
     let folder = Folder::new(&pair.files, &args.runtime_dir)?;

@@ -12,6 +12,7 @@ use super::{PERSON, STEP, code_dialogue, compose, service};
 use crate::consent::{agree, is_lossy};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
+use crate::refusal::Refusal;
 use crate::used;
 
 /// Time for which the first node is looked for.
@@ -27,7 +28,7 @@ impl Second<'_> {
     ///
     /// # Errors
     /// A sentence that says what to do.
-    pub fn join(&self) -> Result<(), String> {
+    pub fn join(&self) -> Result<(), Refusal> {
         self.may_join()?;
         let code = code_dialogue::read_code(self.here.pair)?;
         let ports = match &self.here.pair.interface {
@@ -59,7 +60,7 @@ impl Second<'_> {
     ///
     /// # Errors
     /// A sentence that says what to do.
-    pub fn join_by_pipes(&self) -> Result<(), String> {
+    pub fn join_by_pipes(&self) -> Result<(), Refusal> {
         self.may_join()?;
         let code = code_dialogue::read_code(self.here.pair)?;
         let mut wire = Wire::of_pipes(io::stdin(), io::stdout());
@@ -87,11 +88,11 @@ impl Second<'_> {
         mut wire: Wire,
         mut channel: Channel,
         agrees_there: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         wire.set_patience(PERSON);
         let peer = channel.peer.node.clone();
         let Message::Configuration { files, used } = wire.hear(&mut channel)? else {
-            return Err(format!("{peer} does not send its configuration"));
+            return Err(format!("{peer} does not send its configuration").into());
         };
         let prepared = self.prepare(&files, agrees_there);
         let (new, changes) = match prepared {
@@ -101,7 +102,7 @@ impl Second<'_> {
         let missing = used::missing(self.here.folder, used);
         wire.tell(&mut channel, &Message::Ready { changes, missing })?;
         let Message::Go = wire.hear(&mut channel)? else {
-            return Err(format!("{peer} does not go on"));
+            return Err(format!("{peer} does not go on").into());
         };
         // first of all: from here on this node does not become active by itself
         service::disarm(self.here.args)?;
@@ -114,7 +115,8 @@ impl Second<'_> {
         if !is_pair {
             return Err(format!(
                 "this node has the files, and {peer} may not have them: run `sparectl pair` there again, and `sparectl pair --join` here"
-            ));
+            )
+            .into());
         }
         if agrees_there {
             return Ok(());
@@ -129,7 +131,7 @@ impl Second<'_> {
     }
 
     /// Checks the files, and has a person agree to what they change. Returns them, and what they change.
-    fn prepare(&self, files: &Texts, agrees_there: bool) -> Result<(Texts, String), String> {
+    fn prepare(&self, files: &Texts, agrees_there: bool) -> Result<(Texts, String), Refusal> {
         let new = compose::for_second(files, &self.here.name, &spared_key::default_name())?;
         let checked = self.here.folder.check(&new)?;
         let changes = self.here.folder.changes(&self.here.texts, &new);

@@ -12,6 +12,7 @@ use spared_message::control::{Answer, Request, Status, UNARMED_MARK, state_dir};
 use crate::args::Args;
 use crate::ask;
 use crate::folder::Folder;
+use crate::refusal::Refusal;
 
 /// Maximum wait for the daemon and for the link.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,12 +60,12 @@ pub fn disarm(args: &Args) -> Result<(), String> {
 ///
 /// # Errors
 /// The daemon refuses the files, or nothing can start it.
-pub fn bring_up(args: &Args, folder: &Folder) -> Result<String, String> {
+pub fn bring_up(args: &Args, folder: &Folder) -> Result<String, Refusal> {
     match ask(args, &Request::Reload { anyway: false }) {
-        Ok(Answer::Error { lines, .. }) => Err(lines.join("\n")),
+        Ok(answer @ Answer::Error { .. }) => Err(answer.into()),
         Ok(_) => Ok("the daemon has the configuration in force".to_owned()),
-        Err(error) if error.is_down() => start(folder),
-        Err(error) => Err(error.to_string()),
+        Err(error) if error.is_down() => Ok(start(folder)?),
+        Err(error) => Err(error.into()),
     }
 }
 

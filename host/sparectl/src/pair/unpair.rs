@@ -11,10 +11,11 @@ use crate::consent::agree;
 use crate::folder::{Folder, HOST_FILE, host_text};
 use crate::line::Unpair;
 use crate::output::say;
+use crate::refusal::Refusal;
 
 /// # Errors
 /// This node is active, or somebody does not agree; a sentence says what to do.
-pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), String> {
+pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), Refusal> {
     service::no_reload_waits(args)?;
     let folder = Folder::new(&unpair.files, &args.runtime_dir)?;
     let _claim = folder.claim()?;
@@ -23,16 +24,15 @@ pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), String> {
     let node = own_name(&old);
     let others = spared_toml::nodes(text)?.into_iter().map(|(name, _)| name);
     let Some(peer) = others.into_iter().find(|it| *it != node) else {
-        return Err(
-            "this node is in no pair: [nodes] of spared.toml names no other node".to_owned(),
-        );
+        return Err("this node is in no pair: [nodes] of spared.toml names no other node".into());
     };
     let active = service::active_groups(args);
     if !active.is_empty() {
         return Err(format!(
             "this node is active for {}: run `sparectl switch` first, or `sparectl unpair` on {peer}, which then leaves",
             active.join(", ")
-        ));
+        )
+        .into());
     }
     let new = left(text, &node)?;
     say(&format!(
@@ -45,8 +45,8 @@ pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), String> {
     folder.write(&old, &new, || Ok(()))?;
     remove(&[folder.key()])?;
     let reloaded = ask(args, &Request::Reload { anyway: true });
-    if let Ok(Answer::Error { lines, .. }) = reloaded {
-        return Err(lines.join("\n"));
+    if let Ok(answer @ Answer::Error { .. }) = reloaded {
+        return Err(answer.into());
     }
     say(&format!(
         "{node} has nothing configured. {peer} serves alone until another machine takes the place: \

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use spared_pairing::{Channel, FRAME_MAX, Message};
 
+use crate::refusal::Refusal;
+
 /// Connection to the other node, before and after the code is proved.
 pub struct Wire {
     input: Box<dyn Read>,
@@ -106,9 +108,11 @@ impl Wire {
     }
 
     /// Tells the other node why nothing is done, and returns it.
-    pub fn refuse(&mut self, channel: &mut Channel, why: String) -> String {
-        let _ = self.tell(channel, &Message::Refused { why: why.clone() });
-        why
+    pub fn refuse(&mut self, channel: &mut Channel, refusal: impl Into<Refusal>) -> Refusal {
+        let refusal = refusal.into();
+        let why = refusal.why.clone();
+        let _ = self.tell(channel, &Message::Refused { why });
+        refusal
     }
 
     /// # Errors

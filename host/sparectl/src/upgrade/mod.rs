@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use spared_message::control::{Answer, Request};
 
 use crate::args::Args;
+use crate::refusal::Refusal;
 use crate::{as_root, ask, output};
 use run::Run;
 
@@ -43,7 +44,7 @@ pub fn run(args: &Args, upgrade: Upgrade) -> u8 {
 /// The pair that is upgraded: questions, orders, and a place for progress.
 trait Pair {
     /// Asks the daemon of this node.
-    fn ask(&self, request: &Request) -> Result<Answer, String>;
+    fn ask(&self, request: &Request) -> Result<Answer, Refusal>;
 
     /// Boots this machine again.
     fn boot(&self) -> Result<(), String>;
@@ -62,8 +63,8 @@ struct Daemon<'a> {
 }
 
 impl Pair for Daemon<'_> {
-    fn ask(&self, request: &Request) -> Result<Answer, String> {
-        ask(self.args, request).map_err(|error| error.to_string())
+    fn ask(&self, request: &Request) -> Result<Answer, Refusal> {
+        Ok(ask(self.args, request)?)
     }
 
     fn boot(&self) -> Result<(), String> {

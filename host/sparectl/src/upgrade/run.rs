@@ -9,6 +9,7 @@ use spared_verdict::{Id, time};
 
 use super::plan::{Node, Step, all, next};
 use super::{Pair, Upgrade};
+use crate::refusal::Refusal;
 
 /// Maximum time until the pair is OK after a step.
 const STEP_MAX: Duration = Duration::from_secs(120);
@@ -40,7 +41,7 @@ impl<P: Pair> Run<P> {
     }
 
     /// Takes every step that is left. The error says where it stopped, and how to go on or back.
-    pub(super) fn run(mut self) -> Result<(), String> {
+    pub(super) fn run(mut self) -> Result<(), Refusal> {
         let mut status = self.status()?;
         let peer = both(&status).ok_or(
             "the other node is not heard over the link, and is not upgraded: \
@@ -59,7 +60,7 @@ impl<P: Pair> Run<P> {
             return Ok(());
         }
         self.hold(&status)
-            .map_err(|why| format!("{why}\nnot begun: roles are not held"))?;
+            .map_err(|refusal| refusal.with_line("not begun: roles are not held"))?;
         let mut nodes = self.nodes(&status)?;
         status = self
             .wait(|_| true)
@@ -74,13 +75,13 @@ impl<P: Pair> Run<P> {
         }
         let end = format!("{names} run what is installed");
         self.release()
-            .map_err(|why| format!("{why}\n{end}, but roles {HELD}"))?;
+            .map_err(|refusal| refusal.with_line(&format!("{end}, but roles {HELD}")))?;
         self.pair.say(&end);
         Ok(())
     }
 
     // Ends without a step. After the last reboot roles are still held.
-    fn end(&self, names: &str, status: &Status) -> Result<(), String> {
+    fn end(&self, names: &str, status: &Status) -> Result<(), Refusal> {
         if !self.upgrade.reboot {
             self.pair.say(&format!(
                 "{names} run what is installed: there is nothing to do"
@@ -154,7 +155,7 @@ impl<P: Pair> Run<P> {
 
     /// Keeps roles from moving because of quality or preference. The freeze also tells later runs when a series of
     /// reboots has begun.
-    fn hold(&self, status: &Status) -> Result<(), String> {
+    fn hold(&self, status: &Status) -> Result<(), Refusal> {
         if self.upgrade.reboot && status.orders.frozen_until.is_some() {
             return Ok(());
         }
@@ -162,7 +163,7 @@ impl<P: Pair> Run<P> {
         self.order(None, Request::Freeze { for_ms }).map(drop)
     }
 
-    fn release(&self) -> Result<(), String> {
+    fn release(&self) -> Result<(), Refusal> {
         self.order(None, Request::Freeze { for_ms: 0 }).map(drop)
     }
 
@@ -179,7 +180,7 @@ impl<P: Pair> Run<P> {
     fn restart(&self, node: &str, before: &Status) -> Result<Box<Status>, String> {
         let is_new = |after: &Status| started(after, node) != started(before, node);
         let mut more = 1..TRIES;
-        while let Err(why) = self.order(Some(node), Request::Restart) {
+        while let Err(Refusal { why, .. }) = self.order(Some(node), Request::Restart) {
             if more.next().is_none() {
                 return Err(why);
             }
@@ -203,8 +204,8 @@ impl<P: Pair> Run<P> {
         let lines = loop {
             match self.order(None, switch.clone()) {
                 Ok(lines) => break lines,
-                Err(why) if more.next().is_none() => return Err(why),
-                Err(why) => self.pair.say(&format!("{why}; again")),
+                Err(refusal) if more.next().is_none() => return Err(refusal.why),
+                Err(refusal) => self.pair.say(&format!("{refusal}; again")),
             }
             self.wait(|_| true)?;
         };
@@ -244,7 +245,7 @@ impl<P: Pair> Run<P> {
                     (since, why) = (None, vec!["the node was not started again".to_owned()]);
                 }
                 Ok(_) => (since, why) = (None, vec!["the other node is not heard".to_owned()]),
-                Err(error) => (since, why) = (None, vec![error]),
+                Err(refusal) => (since, why) = (None, vec![refusal.why]),
             }
             self.pair.sleep(PAUSE);
         }
@@ -277,15 +278,15 @@ impl<P: Pair> Run<P> {
         }))
     }
 
-    fn status(&self) -> Result<Box<Status>, String> {
+    fn status(&self) -> Result<Box<Status>, Refusal> {
         match self.pair.ask(&Request::Status)? {
             Answer::Status(status) => Ok(status),
-            _ => Err("the daemon gives no status".to_owned()),
+            other => Err(other.into()),
         }
     }
 
     /// Gives an order to this node or, over the link, to another. Returns the lines of the answer.
-    fn order(&self, node: Option<&str>, request: Request) -> Result<Vec<String>, String> {
+    fn order(&self, node: Option<&str>, request: Request) -> Result<Vec<String>, Refusal> {
         let request = match node {
             None => request,
             Some(node) => Request::Node {
@@ -295,8 +296,7 @@ impl<P: Pair> Run<P> {
         };
         match self.pair.ask(&request)? {
             Answer::Done { lines } => Ok(lines),
-            Answer::Error { lines, .. } => Err(lines.join("\n")),
-            _ => Err("the daemon gives another answer than expected".to_owned()),
+            other => Err(other.into()),
         }
     }
 }

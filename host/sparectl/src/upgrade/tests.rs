@@ -11,6 +11,8 @@ use spared_message::control::{
 use spared_verdict::{Id, OrderFacts};
 
 use super::{Pair, Run, Upgrade};
+use crate::refusal::Refusal;
+use crate::{EXIT_DOWN, EXIT_FAILED};
 
 const NAMES: [&str; 2] = ["r1", "r2"];
 const STEPS: [&str; 3] = ["restart r2", "switch r2", "restart r1"];
@@ -158,10 +160,11 @@ impl Model {
 struct Seen(Rc<Model>, usize);
 
 impl Pair for Seen {
-    fn ask(&self, request: &Request) -> Result<Answer, String> {
+    fn ask(&self, request: &Request) -> Result<Answer, Refusal> {
         let Self(model, site) = self;
         if model.has(Obstacle::Dead) {
-            return Err("no daemon".to_owned());
+            let (why, code) = ("no daemon".to_owned(), EXIT_DOWN);
+            return Err(Refusal { why, code });
         }
         let site_of = |name: &str| NAMES.iter().position(|it| *it == name).ok_or("no node");
         Ok(match request {
@@ -185,7 +188,7 @@ impl Pair for Seen {
                     nodes[1 - site].is_active = false;
                 })
             }
-            other => return Err(format!("unexpected: {other:?}")),
+            other => return Err(format!("unexpected: {other:?}").into()),
         })
     }
 
@@ -213,6 +216,10 @@ const PLAIN: Upgrade = Upgrade {
 };
 
 fn upgrade(model: &Rc<Model>, site: usize) -> Result<(), String> {
+    ended(model, site).map_err(|it| it.why)
+}
+
+fn ended(model: &Rc<Model>, site: usize) -> Result<(), Refusal> {
     Run::new(Seen(Rc::clone(model), site), PLAIN).run()
 }
 
@@ -283,6 +290,21 @@ fn the_page_shows_what_it_prints_when_it_stops() {
     let shown: Vec<&str> = shown.collect();
     let told = upgrade(&Model::new(Some((1, Obstacle::NotReady))), 0);
     assert_eq!(told, Err(shown.join("\n")));
+}
+
+#[test]
+fn without_a_daemon_it_ends_as_the_other_verbs_do() {
+    let model = Model::new(Some((0, Obstacle::Dead)));
+    model.is_frozen.set(true);
+    let refusal = ended(&model, 0).expect_err("no daemon");
+    assert_eq!(
+        (refusal.why.as_str(), refusal.code),
+        ("no daemon", EXIT_DOWN)
+    );
+    // an upgrade that was begun has failed
+    let model = Model::new(Some((1, Obstacle::Dead)));
+    let refusal = ended(&model, 0).expect_err("it stops");
+    assert_eq!(refusal.code, EXIT_FAILED);
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! Runs the real `sparectl` as root on a folder of its own, with a `spared` beside it whose check knows three faults.
+//! Without root nothing is tested here.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+use spared_key::{PrivateKey, public_text};
+
+/// `spared check`, as far as these tests need it.
+const SPARED: &str = r#"#!/bin/sh
+fault() {
+    echo "$1"
+    exit 78
+}
+while [ "$1" != --config ]; do shift; done
+folder=${2%/*}
+grep -q '^port = "wrong"' "$2" && fault 'port: found "wrong"'
+if grep -q '^secret_file = "secret"' "$2"; then
+    grep -q horse "$folder/secret" || fault 'secret_file: no such file'
+else
+    test -s "$folder/key" || fault 'key: no such file'
+fi
+echo "0 errors"
+"#;
+const LINK: &str = "[[link]]\ninterface = \"hot0\"\naddress = { r1 = \"192.168.180.1/30\", r2 = \"192.168.180.2/30\" }\n";
+const NAME: &str = "node.name = \"r1\"\n";
+const VRRP: &str = "[[group]]\nname = \"main\"\nvrid = 50\n\n[[group.interface]]\ninterface = \"lan0\"\naddresses = [\"192.168.200.1/24\"]\n";
+
+/// Machine with the programs, a folder of the configuration, and a folder for the daemon's files; removed at the end.
+struct Machine(PathBuf);
+
+impl Machine {
+    /// Returns None without root.
+    fn new(name: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&path);
+        for folder in ["etc/plugins", "run", "bin"] {
+            fs::create_dir_all(path.join(folder)).expect("a folder");
+        }
+        let machine = Self(path);
+        fs::hard_link(
+            env!("CARGO_BIN_EXE_sparectl"),
+            machine.0.join("bin/sparectl"),
+        )
+        .expect("a link");
+        machine.program("spared", SPARED);
+        Some(machine)
+    }
+
+    fn program(&self, name: &str, text: &str) {
+        let path = self.0.join("bin").join(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.join("etc").join(name), text).expect("written");
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.0.join("etc").join(name)).ok()
+    }
+
+    /// Writes a key, and returns its line of `[nodes]`.
+    fn key(&self, node: &str) -> String {
+        let key = PrivateKey::generate().expect("a key");
+        self.write("key", &format!("{}\n", key.to_text()));
+        let key = public_text(&key.public());
+        format!("{node}.public_key = \"{key}\"\n")
+    }
+
+    /// Writes the files of r1 in a pair with r2, whose key is in the text.
+    fn pair(&self) {
+        let other = PrivateKey::generate().expect("a key").public();
+        let line = self.key("r1");
+        let other = public_text(&other);
+        let nodes = format!("[nodes]\n{line}r2.public_key = \"{other}\"\n");
+        self.write("spared.toml", &format!("{NAME}\n{nodes}\n{LINK}"));
+        self.write("plugins/vrrp.toml", VRRP);
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let path = |name: &str| self.0.join(name);
+        let mut command = Command::new(path("bin/sparectl"));
+        command.arg("--runtime-dir").arg(path("run")).args(words);
+        if words != ["upgrade"] {
+            command.arg("--config").arg(path("etc/spared.toml"));
+        }
+        command.env_remove("STATE_DIRECTORY");
+        command
+    }
+
+    /// Runs a verb. Returns the exit code and all that it said.
+    fn run(&self, words: &[&str]) -> (Option<i32>, String) {
+        said(&self.command(words).output().expect("sparectl starts"))
+    }
+
+    fn is_armed(&self) -> bool {
+        !self
+            .0
+            .join("run")
+            .join(spared_message::control::UNARMED_MARK)
+            .exists()
+    }
+
+    /// Listens as a daemon does, and answers nothing.
+    fn silent_daemon(&self) -> UnixListener {
+        UnixListener::bind(self.0.join("run/control.sock")).expect("a fresh folder")
+    }
+
+    /// Answers requests with these lines, one after the other.
+    fn daemon(&self, lines: &'static [&'static str]) {
+        let listener = self.silent_daemon();
+        thread::spawn(move || {
+            for line in lines {
+                let (mut stream, _) = listener.accept().expect("sparectl connects");
+                let mut request = String::new();
+                let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+                reader.read_line(&mut request).expect("a request");
+                writeln!(stream, "{line}").expect("sparectl reads");
+            }
+        });
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+    (output.status.code(), text.concat())
+}
+
+#[test]
+fn faults_of_the_files_and_a_missing_daemon_have_their_exit_codes() {
+    let Some(machine) = Machine::new("codes") else {
+        return;
+    };
+    let (code, text) = machine.run(&["upgrade"]);
+    assert_eq!(code, Some(4), "{text}");
+    machine.pair();
+    let right = machine.read("spared.toml").expect("written");
+    let wrong = format!("port = \"wrong\"\n{right}");
+    machine.write("spared.toml", &wrong);
+    let line = machine.0.join("line");
+    fs::write(&line, right.lines().nth(4).expect("the line of r2")).expect("written");
+    let line = line.display().to_string();
+    let keepalived = machine.0.join("keepalived.conf");
+    let instance = "vrrp_instance a {\ninterface lan0\nvirtual_router_id 50\nvirtual_ipaddress {\n192.168.200.1/24\n}\n}\n";
+    fs::write(&keepalived, instance).expect("written");
+    let keepalived = keepalived.display().to_string();
+    for words in [
+        &["init", "--yes"][..],
+        &["pair", "--key-file", &line, "--yes"],
+        &["import", &keepalived, "--id", "r1", "--id", "r2", "--yes"],
+    ] {
+        let (code, text) = machine.run(words);
+        assert!(text.contains("port: found \"wrong\""), "{words:?}: {text}");
+        assert_eq!(code, Some(78), "{words:?}: {text}");
+        assert_eq!(machine.read("spared.toml").as_ref(), Some(&wrong));
+    }
+}
