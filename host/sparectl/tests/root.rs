@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use std::thread;
 
 use spared_key::{PrivateKey, public_text};
+use spared_message::control::{Answer, UNARMED_MARK};
 
 /// `spared check`, as far as these tests need it.
 const SPARED: &str = r#"#!/bin/sh
@@ -104,11 +105,7 @@ impl Machine {
     }
 
     fn is_armed(&self) -> bool {
-        !self
-            .0
-            .join("run")
-            .join(spared_message::control::UNARMED_MARK)
-            .exists()
+        !self.0.join("run").join(UNARMED_MARK).exists()
     }
 
     /// Listens as a daemon does, and answers nothing.
@@ -116,17 +113,19 @@ impl Machine {
         UnixListener::bind(self.0.join("run/control.sock")).expect("a fresh folder")
     }
 
-    /// Answers requests with these lines, one after the other.
-    fn daemon(&self, lines: &'static [&'static str]) {
+    /// Answers requests, one after the other, and closes the connection of one more.
+    fn daemon(&self, answers: Vec<Answer>) {
         let listener = self.silent_daemon();
         thread::spawn(move || {
-            for line in lines {
+            for answer in answers {
                 let (mut stream, _) = listener.accept().expect("sparectl connects");
                 let mut request = String::new();
                 let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
                 reader.read_line(&mut request).expect("a request");
-                writeln!(stream, "{line}").expect("sparectl reads");
+                let answer = serde_json::to_string(&answer).expect("an answer");
+                writeln!(stream, "{answer}").expect("sparectl reads");
             }
+            drop(listener.accept());
         });
     }
 }
@@ -170,4 +169,45 @@ fn faults_of_the_files_and_a_missing_daemon_have_their_exit_codes() {
         assert_eq!(code, Some(78), "{words:?}: {text}");
         assert_eq!(machine.read("spared.toml").as_ref(), Some(&wrong));
     }
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_may_be_active() {
+    let Some(machine) = Machine::new("silent") else {
+        return;
+    };
+    machine.pair();
+    let before = ["key", "spared.toml", "plugins/vrrp.toml"].map(|it| machine.read(it));
+    let saved = machine.0.join("saved").display().to_string();
+    let (code, text) = machine.run(&["identity", "save", &saved]);
+    assert_eq!(code, Some(0), "{text}");
+    let _listener = machine.silent_daemon();
+    for words in [
+        &["unpair", "--yes"][..],
+        &["identity", "restore", &saved, "--yes"],
+        &["pair", "--stdio", "--yes"],
+        &["init", "--yes"],
+    ] {
+        let (code, text) = machine.run(words);
+        assert!(
+            text.contains("`systemctl restart spared` ends it"),
+            "{words:?}: {text}"
+        );
+        assert_eq!(code, Some(4), "{words:?}: {text}");
+        let after = ["key", "spared.toml", "plugins/vrrp.toml"].map(|it| machine.read(it));
+        assert_eq!((&after, machine.is_armed()), (&before, true), "{words:?}");
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_end_the_reload_has_the_old_files() {
+    let Some(machine) = Machine::new("hanging") else {
+        return;
+    };
+    machine.pair();
+    let backup = || Answer::Status(Box::default());
+    machine.daemon(vec![backup(), backup()]);
+    let (code, text) = machine.run(&["unpair", "--yes"]);
+    assert!(!text.contains("has nothing configured"), "{text}");
+    assert_eq!(code, Some(4), "{text}");
 }

@@ -95,7 +95,7 @@ fn restore(args: &Args, from: &Path, yes: bool, files: &Files) -> Result<(), Ref
     let file = File::open(from).map_err(|error| format!("{shown}: {error}"))?;
     let mut entries = unpack(file).map_err(|why| format!("{shown}: {why}"))?;
     service::no_reload_waits(args)?;
-    let active = service::active_groups(args);
+    let active = service::active_groups(args)?;
     if !active.is_empty() {
         return Err(format!(
             "this node is active for {}: `sparectl switch` first, or stop the daemon",

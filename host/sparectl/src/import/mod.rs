@@ -39,7 +39,7 @@ fn try_run(args: &Args, import: &Import) -> Result<(), Refusal> {
     let claim = || {
         is_there(&folder)?;
         pair::service::no_reload_waits(args)?;
-        folder.claim()
+        Ok::<_, Refusal>(folder.claim()?)
     };
     let _claim = (!import.dry_run).then(claim).transpose()?;
     let mut old = folder.read().or_else(|why| {

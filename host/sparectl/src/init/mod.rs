@@ -61,7 +61,7 @@ fn try_run(args: &Args, init: &Init) -> Result<(), Refusal> {
         say(&line);
     }
     agree(init.yes, init.asks() || is_lossy(&found.texts, &new))?;
-    if pair::service::active_groups(args).is_empty() {
+    if pair::service::active_groups(args)?.is_empty() {
         pair::service::disarm(args)?;
     }
     folder.write(&found.texts, &new, || Ok(()))?;

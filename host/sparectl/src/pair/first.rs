@@ -161,16 +161,20 @@ impl First<'_> {
             let (first, second) = (&self.here.name, &peer.node);
             say(&used::advice(self.here.folder, &missing, first, second));
         }
-        let agreed = agree(self.here.pair.yes, asks_here && removes(&changes));
         // before the other node writes: what is refused later leaves it alone with its files
-        if let Err(why) = agreed.and_then(|()| self.here.folder.stays(&self.here.texts)) {
-            return Err(wire.refuse(&mut channel, why));
-        }
+        let ready = || -> Result<bool, Refusal> {
+            agree(self.here.pair.yes, asks_here && removes(&changes))?;
+            self.here.folder.stays(&self.here.texts)?;
+            Ok(!service::active_groups(self.here.args)?.is_empty())
+        };
+        let was_active = match ready() {
+            Ok(was_active) => was_active,
+            Err(refusal) => return Err(wire.refuse(&mut channel, refusal)),
+        };
         wire.tell(&mut channel, &Message::Go)?;
         let Message::Written = wire.hear(&mut channel)? else {
             return Err("the other node does not say that it has the files".into());
         };
-        let was_active = !service::active_groups(self.here.args).is_empty();
         if !was_active && !own_changes.is_empty() {
             service::disarm(self.here.args)?;
         }

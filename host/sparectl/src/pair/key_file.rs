@@ -41,7 +41,7 @@ pub fn pair(
         say(&format!("the files change:\n{}", changes.trim_end()));
     }
     agree(pair.yes, is_lossy(texts, &new))?;
-    if !changes.is_empty() && service::active_groups(args).is_empty() {
+    if !changes.is_empty() && service::active_groups(args)?.is_empty() {
         service::disarm(args)?;
     }
     folder.write(texts, &new, || Ok(()))?;

@@ -70,8 +70,8 @@ impl Second<'_> {
     }
 
     /// An active node keeps its configuration: it would lose its addresses.
-    fn may_join(&self) -> Result<(), String> {
-        let groups = service::active_groups(self.here.args);
+    fn may_join(&self) -> Result<(), Refusal> {
+        let groups = service::active_groups(self.here.args)?;
         if groups.is_empty() {
             return Ok(());
         }
@@ -79,7 +79,8 @@ impl Second<'_> {
             "this node is active for {}, and the second node of a pairing takes the configuration of the first: begin \
              here, with `sparectl pair` and no code, and type the code on the other node",
             groups.join(", ")
-        ))
+        )
+        .into())
     }
 
     /// Takes the files of the first node. `agrees_there`: somebody at the first node agrees to the changes.

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use spared_file::{Access, replace};
-use spared_message::control::{Answer, Request, Status, UNARMED_MARK, state_dir};
+use spared_message::control::{Answer, AskError, Fault, Request, Status, UNARMED_MARK, state_dir};
 
 use crate::args::Args;
 use crate::ask;
@@ -18,30 +18,42 @@ use crate::refusal::Refusal;
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Groups for which this node is active; none if the daemon does not answer.
-pub fn active_groups(args: &Args) -> Vec<String> {
-    let groups = status(args).map(|it| it.groups).unwrap_or_default();
+/// Groups for which this node is active; none if no daemon runs.
+///
+/// # Errors
+/// A daemon runs, and it is not known for what it is active.
+pub fn active_groups(args: &Args) -> Result<Vec<String>, Refusal> {
+    let groups = status(args)?.map(|it| it.groups).unwrap_or_default();
     let active = groups.into_iter().filter(|it| it.role == "active");
-    active.map(|it| it.name).collect()
+    Ok(active.map(|it| it.name).collect())
 }
 
 /// Checks that no reload waits for its confirmation: the files from before it would come back over new ones.
 ///
 /// # Errors
-/// One waits; a sentence says what to do.
-pub fn no_reload_waits(args: &Args) -> Result<(), String> {
-    match status(args).and_then(|it| it.orders.unconfirmed_until) {
+/// One waits, or a daemon runs and does not say; a sentence says what to do.
+pub fn no_reload_waits(args: &Args) -> Result<(), Refusal> {
+    match status(args)?.and_then(|it| it.orders.unconfirmed_until) {
         None => Ok(()),
         Some(until) => Err(format!(
             "the last reload waits for its confirmation until {until}: run `sparectl confirm` or `sparectl reload --back` first"
-        )),
+        )
+        .into()),
     }
 }
 
-fn status(args: &Args) -> Option<Box<Status>> {
+/// Status of the daemon; None if none runs.
+fn status(args: &Args) -> Result<Option<Box<Status>>, Refusal> {
     match ask(args, &Request::Status) {
-        Ok(Answer::Status(status)) => Some(status),
-        _ => None,
+        Ok(Answer::Status(status)) => Ok(Some(status)),
+        Ok(other) => Err(other.into()),
+        Err(error) => match error.fault {
+            Fault::NotRunning => Ok(None),
+            Fault::Silent(_) => Err(Refusal::from(error).with_line(
+                "it may be active, so nothing is changed: `systemctl restart spared` ends it and starts it again",
+            )),
+            _ => Err(error.into()),
+        },
     }
 }
 
@@ -56,16 +68,37 @@ pub fn disarm(args: &Args) -> Result<(), String> {
     replace(&folder.join(UNARMED_MARK), b"", Access::AsBefore, || Ok(()))
 }
 
-/// Puts the files in force: by a reload, or by a start where no daemon answers.
+/// Puts the files in force: by a reload, or by a start where no daemon runs.
 ///
 /// # Errors
 /// The daemon refuses the files, or nothing can start it.
 pub fn bring_up(args: &Args, folder: &Folder) -> Result<String, Refusal> {
-    match ask(args, &Request::Reload { anyway: false }) {
+    if reload(args, false)? {
+        Ok("the daemon has the configuration in force".to_owned())
+    } else {
+        Ok(start(folder)?)
+    }
+}
+
+/// Has the daemon read the files that were written. Returns false if none runs.
+///
+/// # Errors
+/// The daemon refuses the files, or does not say that it has them.
+pub fn reload(args: &Args, anyway: bool) -> Result<bool, Refusal> {
+    match ask(args, &Request::Reload { anyway }) {
         Ok(answer @ Answer::Error { .. }) => Err(answer.into()),
-        Ok(_) => Ok("the daemon has the configuration in force".to_owned()),
-        Err(error) if error.is_down() => Ok(start(folder)?),
-        Err(error) => Err(error.into()),
+        Ok(_) => Ok(true),
+        Err(error) => not_reloaded(error),
+    }
+}
+
+/// A daemon that hangs is no reason to start one: for systemd it runs.
+fn not_reloaded(error: AskError) -> Result<bool, Refusal> {
+    match error.fault {
+        Fault::NotRunning => Ok(false),
+        Fault::Silent(_) => Err(Refusal::from(error)
+            .with_line("the files are written: `systemctl restart spared` puts them in force")),
+        _ => Err(error.into()),
     }
 }
 
@@ -89,7 +122,7 @@ fn start(folder: &Folder) -> Result<String, String> {
 pub fn wait_for_link(args: &Args, peer: &str) -> String {
     let begun = Instant::now();
     loop {
-        let known = status(args);
+        let known = status(args).ok().flatten();
         let there = known.as_ref().and_then(|it| it.peer.as_deref());
         if there.is_some_and(|it| it.up && it.node == peer) {
             return format!("the link to {peer} is up");
@@ -98,5 +131,29 @@ pub fn wait_for_link(args: &Args, peer: &str) -> String {
             return format!("the link to {peer} is not up yet: `sparectl status` says why");
         }
         sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EXIT_DOWN;
+
+    #[test]
+    fn only_a_daemon_that_does_not_run_is_started() {
+        let of = |fault| {
+            let path = "control.sock".into();
+            not_reloaded(AskError { path, fault })
+        };
+        assert_eq!(of(Fault::NotRunning), Ok(false));
+        let refusal = of(Fault::Silent(PATIENCE)).expect_err("it runs");
+        assert_eq!(refusal.code, EXIT_DOWN);
+        assert!(
+            refusal.why.contains("`systemctl restart spared`"),
+            "{refusal}"
+        );
+        for fault in [Fault::Unfinished(PATIENCE), Fault::Closed] {
+            of(fault).expect_err("it ran");
+        }
     }
 }

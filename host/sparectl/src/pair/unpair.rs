@@ -1,12 +1,10 @@
 //! `sparectl unpair`: this node leaves its pair, and is a machine with nothing configured again.
 
 use spared_file::remove;
-use spared_message::control::{Answer, Request};
 use spared_pairing::{Texts, spared_toml};
 
 use super::{own_name, service};
 use crate::args::Args;
-use crate::ask;
 use crate::consent::agree;
 use crate::folder::{Folder, HOST_FILE, host_text};
 use crate::line::Unpair;
@@ -26,7 +24,7 @@ pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), Refusal> {
     let Some(peer) = others.into_iter().find(|it| *it != node) else {
         return Err("this node is in no pair: [nodes] of spared.toml names no other node".into());
     };
-    let active = service::active_groups(args);
+    let active = service::active_groups(args)?;
     if !active.is_empty() {
         return Err(format!(
             "this node is active for {}: run `sparectl switch` first, or `sparectl unpair` on {peer}, which then leaves",
@@ -44,10 +42,7 @@ pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), Refusal> {
     service::disarm(args)?;
     folder.write(&old, &new, || Ok(()))?;
     remove(&[folder.key()])?;
-    let reloaded = ask(args, &Request::Reload { anyway: true });
-    if let Ok(answer @ Answer::Error { .. }) = reloaded {
-        return Err(answer.into());
-    }
+    service::reload(args, true)?;
     say(&format!(
         "{node} has nothing configured. {peer} serves alone until another machine takes the place: \
          `sparectl replace` there"
