@@ -88,6 +88,15 @@ impl Machine {
         self.write("plugins/vrrp.toml", VRRP);
     }
 
+    /// Writes a file with the line of another key of r2, and returns its path.
+    fn other_key(&self) -> String {
+        let key = PrivateKey::generate().expect("a key").public();
+        let path = self.0.join("line");
+        let line = format!("r2.public_key = \"{}\"\n", public_text(&key));
+        fs::write(&path, line).expect("written");
+        path.display().to_string()
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let path = |name: &str| self.0.join(name);
         let mut command = Command::new(path("bin/sparectl"));
@@ -152,16 +161,14 @@ fn faults_of_the_files_and_a_missing_daemon_have_their_exit_codes() {
     let right = machine.read("spared.toml").expect("written");
     let wrong = format!("port = \"wrong\"\n{right}");
     machine.write("spared.toml", &wrong);
-    let line = machine.0.join("line");
-    fs::write(&line, right.lines().nth(4).expect("the line of r2")).expect("written");
-    let line = line.display().to_string();
+    let line = machine.other_key();
     let keepalived = machine.0.join("keepalived.conf");
     let instance = "vrrp_instance a {\ninterface lan0\nvirtual_router_id 50\nvirtual_ipaddress {\n192.168.200.1/24\n}\n}\n";
     fs::write(&keepalived, instance).expect("written");
     let keepalived = keepalived.display().to_string();
     for words in [
         &["init", "--yes"][..],
-        &["pair", "--key-file", &line, "--yes"],
+        &["pair", "--key-file", &line, "--replace", "--yes"],
         &["import", &keepalived, "--id", "r1", "--id", "r2", "--yes"],
     ] {
         let (code, text) = machine.run(words);
@@ -210,4 +217,25 @@ fn a_daemon_that_does_not_end_the_reload_has_the_old_files() {
     let (code, text) = machine.run(&["unpair", "--yes"]);
     assert!(!text.contains("has nothing configured"), "{text}");
     assert_eq!(code, Some(4), "{text}");
+}
+
+#[test]
+fn a_node_whose_files_are_not_written_stays_armed() {
+    let Some(machine) = Machine::new("edited") else {
+        return;
+    };
+    machine.pair();
+    // somebody edits a file during the check
+    let edit = r##"while [ "$1" != --config ]; do shift; done
+echo "# edited" >> "${2%/*}/../plugins/vrrp.toml""##;
+    machine.program("spared", &format!("#!/bin/sh\n{edit}\n"));
+    let line = machine.other_key();
+    for words in [
+        &["init", "--yes"][..],
+        &["pair", "--key-file", &line, "--replace", "--yes"],
+    ] {
+        let (code, text) = machine.run(words);
+        assert!(text.contains("was changed meanwhile"), "{words:?}: {text}");
+        assert_eq!((code, machine.is_armed()), (Some(1), true), "{words:?}");
+    }
 }

@@ -62,9 +62,10 @@ fn try_run(args: &Args, init: &Init) -> Result<(), Refusal> {
     }
     agree(init.yes, init.asks() || is_lossy(&found.texts, &new))?;
     if pair::service::active_groups(args)?.is_empty() {
-        pair::service::disarm(args)?;
+        pair::service::write_disarmed(args, &folder, &found.texts, &new)?;
+    } else {
+        folder.write(&found.texts, &new, || Ok(()))?;
     }
-    folder.write(&found.texts, &new, || Ok(()))?;
     say(&format!(
         "written. Now run `sparectl pair` here and on {}, which needs no configuration of its own",
         wishes.peer

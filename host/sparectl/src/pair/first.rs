@@ -175,10 +175,17 @@ impl First<'_> {
         let Message::Written = wire.hear(&mut channel)? else {
             return Err("the other node does not say that it has the files".into());
         };
+        let OwnNode {
+            args,
+            folder,
+            texts,
+            ..
+        } = &self.here;
         if !was_active && !own_changes.is_empty() {
-            service::disarm(self.here.args)?;
+            service::write_disarmed(args, folder, texts, &both)?;
+        } else {
+            folder.write(texts, &both, || Ok(()))?;
         }
-        self.here.folder.write(&self.here.texts, &both, || Ok(()))?;
         wire.tell(&mut channel, &Message::Written)?;
         say(&format!("{} and {} are a pair", self.here.name, peer.node));
         say(&service::bring_up(self.here.args, self.here.folder)?);

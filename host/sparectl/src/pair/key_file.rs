@@ -42,9 +42,10 @@ pub fn pair(
     }
     agree(pair.yes, is_lossy(texts, &new))?;
     if !changes.is_empty() && service::active_groups(args)?.is_empty() {
-        service::disarm(args)?;
+        service::write_disarmed(args, folder, texts, &new)?;
+    } else {
+        folder.write(texts, &new, || Ok(()))?;
     }
-    folder.write(texts, &new, || Ok(()))?;
     say(&service::bring_up(args, folder)?);
     Ok(())
 }

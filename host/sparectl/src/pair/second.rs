@@ -95,7 +95,17 @@ impl Second<'_> {
         let Message::Configuration { files, used } = wire.hear(&mut channel)? else {
             return Err(format!("{peer} does not send its configuration").into());
         };
-        let prepared = self.prepare(&files, agrees_there);
+        let OwnNode {
+            args,
+            folder,
+            texts,
+            ..
+        } = &self.here;
+        let prepared = self.prepare(&files, agrees_there).and_then(|prepared| {
+            // before the first node is ready to write, too
+            folder.stays(texts)?;
+            Ok(prepared)
+        });
         let (new, changes) = match prepared {
             Ok(prepared) => prepared,
             Err(why) => return Err(wire.refuse(&mut channel, why)),
@@ -105,9 +115,9 @@ impl Second<'_> {
         let Message::Go = wire.hear(&mut channel)? else {
             return Err(format!("{peer} does not go on").into());
         };
-        // first of all: from here on this node does not become active by itself
-        service::disarm(self.here.args)?;
-        self.here.folder.write(&self.here.texts, &new, || Ok(()))?;
+        if let Err(why) = service::write_disarmed(args, folder, texts, &new) {
+            return Err(wire.refuse(&mut channel, why));
+        }
         wire.tell(&mut channel, &Message::Written)?;
         let first = wire.hear(&mut channel);
         let is_pair = matches!(first, Ok(Message::Written));

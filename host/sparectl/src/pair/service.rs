@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared_file::{Access, replace};
 use spared_message::control::{Answer, AskError, Fault, Request, Status, UNARMED_MARK, state_dir};
+use spared_pairing::Texts;
 
 use crate::args::Args;
 use crate::ask;
@@ -57,11 +58,24 @@ fn status(args: &Args) -> Result<Option<Box<Status>>, Refusal> {
     }
 }
 
-/// Keeps this node from becoming active until `sparectl arm`, from its next start or reload on.
+/// Writes the new files of a node that is not active. It does not become active with them, or with half of them, until
+/// `sparectl arm`.
 ///
 /// # Errors
-/// The file cannot be written.
-pub fn disarm(args: &Args) -> Result<(), String> {
+/// A file was edited since it was read, and nothing is written; or one cannot be written.
+pub fn write_disarmed(
+    args: &Args,
+    folder: &Folder,
+    old: &Texts,
+    new: &Texts,
+) -> Result<(), String> {
+    folder.stays(old)?;
+    disarm(args)?;
+    folder.write(old, new, || Ok(()))
+}
+
+/// Keeps this node from becoming active until `sparectl arm`, from its next start or reload on.
+fn disarm(args: &Args) -> Result<(), String> {
     let folder = state_dir(&args.runtime_dir);
     let made = fs::create_dir_all(&folder);
     made.map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -138,6 +152,37 @@ pub fn wait_for_link(args: &Args, peer: &str) -> String {
 mod tests {
     use super::*;
     use crate::EXIT_DOWN;
+    use crate::args::Command;
+    use crate::folder::HOST_FILE;
+    use crate::line::Files;
+
+    #[test]
+    fn a_node_with_files_that_somebody_edited_is_not_disarmed() {
+        let path = std::env::temp_dir().join(format!("sparectl-service-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        let args = Args {
+            runtime_dir: path.join("run"),
+            json: false,
+            verbose: false,
+            node: None,
+            command: Command::Watch,
+        };
+        let files = Files {
+            config: Some(path.join(HOST_FILE)),
+            plugin_dir: None,
+        };
+        let folder = Folder::new(&files, &args.runtime_dir).expect("its name fits");
+        let texts = |port: u16| Texts::from([(HOST_FILE.to_owned(), format!("port = {port}\n"))]);
+        let written = folder.write(&Texts::new(), &texts(1), || Ok(()));
+        written.expect("written");
+        let is_armed = || !state_dir(&args.runtime_dir).join(UNARMED_MARK).exists();
+        let why = write_disarmed(&args, &folder, &texts(2), &texts(3)).expect_err("edited");
+        assert!(why.contains("was changed meanwhile"), "{why}");
+        assert_eq!((folder.read(), is_armed()), (Ok(texts(1)), true));
+        write_disarmed(&args, &folder, &texts(1), &texts(3)).expect("written");
+        assert_eq!((folder.read(), is_armed()), (Ok(texts(3)), false));
+        fs::remove_dir_all(&path).expect("removed");
+    }
 
     #[test]
     fn only_a_daemon_that_does_not_run_is_started() {

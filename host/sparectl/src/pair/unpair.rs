@@ -38,9 +38,7 @@ pub fn unpair(args: &Args, unpair: &Unpair) -> Result<(), Refusal> {
     ));
     say(folder.changes(&old, &new).trim_end());
     agree(unpair.yes, true)?;
-    // at no time may this node become active with half of its files
-    service::disarm(args)?;
-    folder.write(&old, &new, || Ok(()))?;
+    service::write_disarmed(args, &folder, &old, &new)?;
     remove(&[folder.key()])?;
     service::reload(args, true)?;
     say(&format!(
