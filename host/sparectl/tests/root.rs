@@ -239,3 +239,30 @@ echo "# edited" >> "${2%/*}/../plugins/vrrp.toml""##;
         assert_eq!((code, machine.is_armed()), (Some(1), true), "{words:?}");
     }
 }
+
+#[test]
+fn init_disarms_no_node_of_a_pair() {
+    let Some(machine) = Machine::new("again") else {
+        return;
+    };
+    machine.pair();
+    let (code, text) = machine.run(&["init", "--yes"]);
+    assert_eq!((code, machine.is_armed()), (Some(0), true), "{text}");
+    assert!(
+        text.contains("`sparectl reload` here") && !text.contains("`sparectl pair`"),
+        "{text}"
+    );
+    assert!(machine.read("plugins/conntrack.toml").is_some());
+
+    // names alone, as `sparectl import` writes them
+    machine.write(
+        "spared.toml",
+        &format!("{NAME}[nodes]\nr1 = {{}}\nr2 = {{}}\n{LINK}"),
+    );
+    let (code, text) = machine.run(&["init", "--yes"]);
+    assert_eq!((code, machine.is_armed()), (Some(0), false), "{text}");
+    assert!(
+        text.contains("this node is not armed") && text.contains("Now run `sparectl pair`"),
+        "{text}"
+    );
+}

@@ -61,26 +61,44 @@ fn try_run(args: &Args, init: &Init) -> Result<(), Refusal> {
         say(&line);
     }
     agree(init.yes, init.asks() || is_lossy(&found.texts, &new))?;
-    if pair::service::active_groups(args)?.is_empty() {
+    let peer = &wishes.peer;
+    if is_paired(host_text(&found.texts))? {
+        folder.write(&found.texts, &new, || Ok(()))?;
+        say(&format!(
+            "written. Now run `sparectl reload` here, and bring the files to {peer} as well: `sparectl config push`, or \
+             copy them and reload there"
+        ));
+        return Ok(());
+    }
+    let arming = if pair::service::active_groups(args)?.is_empty() {
         pair::service::write_disarmed(args, &folder, &found.texts, &new)?;
+        "; this node is not armed: it does not become active until `sparectl arm`"
     } else {
         folder.write(&found.texts, &new, || Ok(()))?;
-    }
+        ""
+    };
     say(&format!(
-        "written. Now run `sparectl pair` here and on {}, which needs no configuration of its own",
-        wishes.peer
+        "written{arming}. Now run `sparectl pair` here and on {peer}, which needs no configuration of its own"
     ));
     Ok(())
 }
 
-/// The files as a check can read them: with a key for the other node, which has none before it is paired.
+/// Returns true if both nodes know each other already, by their keys or by a passphrase.
+fn is_paired(text: &str) -> Result<bool, String> {
+    let nodes = spared_toml::nodes(text)?;
+    let has_secret = spared_toml::secret_file(text).is_some();
+    Ok(nodes.len() > 1 && (has_secret || nodes.iter().all(|(_, key)| key.is_some())))
+}
+
+/// The files as a check can read them: with a key for the other node, which has none before it is paired. With a
+/// passphrase nodes have no keys.
 fn checkable(texts: &Texts, wishes: &Wishes) -> Result<Texts, String> {
     let mut texts = texts.clone();
     let text = host_text(&texts);
     let is_keyed = spared_toml::nodes(text)?
         .into_iter()
         .all(|(_, key)| key.is_some());
-    if !is_keyed {
+    if !is_keyed && spared_toml::secret_file(text).is_none() {
         let key = PrivateKey::generate().map_err(|error| error.to_string())?;
         let text = spared_toml::with_key(text, &wishes.peer, &key.public())?;
         texts.insert(HOST_FILE.to_owned(), text);

@@ -93,7 +93,8 @@ fn host_file(found: &Findings, wishes: &Wishes, text: &str) -> Result<String, St
     }
     let (own_key, peer_key) = (toml_key(own), toml_key(peer));
     let nodes = spared_toml::nodes(host_text(&found.texts))?;
-    let is_keyless = nodes.iter().any(|(name, key)| name == own && key.is_none());
+    let has_keys = spared_toml::secret_file(text).is_none();
+    let is_keyless = has_keys && nodes.iter().any(|(name, key)| name == own && key.is_none());
     let mut text = if is_keyless {
         // `sparectl import` writes the names alone
         spared_toml::with_key(text, own, &found.key)?
@@ -105,10 +106,12 @@ fn host_file(found: &Findings, wishes: &Wishes, text: &str) -> Result<String, St
         let _ = write!(text, "{between}{block}");
     };
     if nodes.is_empty() {
-        let key = public_text(&found.key);
-        append(format!(
-            "[nodes]\n{own_key}.public_key = \"{key}\"\n{peer_key} = {{}}\n"
-        ));
+        let own = if has_keys {
+            format!("{own_key}.public_key = \"{}\"", public_text(&found.key))
+        } else {
+            format!("{own_key} = {{}}")
+        };
+        append(format!("[nodes]\n{own}\n{peer_key} = {{}}\n"));
     }
     let has_link = found
         .texts
