@@ -266,3 +266,39 @@ fn init_disarms_no_node_of_a_pair() {
         "{text}"
     );
 }
+
+#[test]
+fn options_that_the_files_contradict_are_refused_with_what_to_write() {
+    let Some(machine) = Machine::new("contradictions") else {
+        return;
+    };
+    machine.pair();
+    let before = machine.read("plugins/vrrp.toml");
+    for (option, value, todo) in [
+        ("--gateway", "192.168.200.254", "`[[group.route]]`"),
+        ("--gateway", "fd01::1", "`destination = \"::/0\"`"),
+        ("--vrid", "51", "change `vrid` there"),
+        ("--group", "office", "another `[[group]]`"),
+        (
+            "--link-addresses",
+            "10.0.0.1/30,10.0.0.2/30",
+            "write `address` there",
+        ),
+    ] {
+        let (code, text) = machine.run(&["init", option, value, "--yes"]);
+        assert!(
+            text.contains(&format!("{option} {value}: ")) && text.contains(todo),
+            "{text}"
+        );
+        assert_eq!(code, Some(1), "{text}");
+    }
+    assert!(machine.read("plugins/conntrack.toml").is_none());
+    let route = "\n[[group.route]]\ndestination = \"0.0.0.0/0\"\ngateway = \"192.168.200.254\"\n";
+    machine.write("plugins/vrrp.toml", &format!("{VRRP}{route}"));
+    let agreeing = "init --gateway 192.168.200.254 --vrid 50 --group main --link hot0 --link-addresses \
+                    192.168.180.1/30,192.168.180.2/30 --virtual lan0=192.168.200.1/24 --yes";
+    let words: Vec<&str> = agreeing.split_whitespace().collect();
+    let (code, text) = machine.run(&words);
+    assert_eq!(code, Some(0), "{text}");
+    assert_ne!(machine.read("plugins/vrrp.toml"), before);
+}

@@ -1,6 +1,7 @@
 //! `sparectl init`: looks at this machine, proposes the configuration of a pair, and writes this node's files. The other
 //! node gets them by `sparectl pair`.
 
+mod contradictions;
 mod findings;
 mod gather;
 mod proposal;

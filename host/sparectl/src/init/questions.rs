@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use spared_pairing::spared_toml;
 
+use super::contradictions;
 use super::findings::Findings;
 use super::proposal::{VRRP, Wishes, no_link, other_name};
 use super::virtual_address;
@@ -48,6 +49,7 @@ pub fn wishes(found: &Findings, init: &Init) -> Result<Wishes, String> {
         (Some(link), None) => link.clone(),
         (None, None) => link(found, init)?,
     };
+    contradictions::refuse(found, init)?;
     let has_groups = found.texts.contains_key(VRRP);
     let virtuals = if init.virtuals.is_empty() && !has_groups && init.asks() {
         asked_virtuals(found, &link)
@@ -55,7 +57,9 @@ pub fn wishes(found: &Findings, init: &Init) -> Result<Wishes, String> {
         init.virtuals.clone()
     };
     let gateway = match init.gateway {
-        None if found.gateways.is_empty() && init.asks() => asked_gateway(found, &virtuals),
+        None if found.gateways.is_empty() && !has_groups && init.asks() => {
+            asked_gateway(found, &virtuals)
+        }
         gateway => gateway,
     };
     Ok(Wishes {
