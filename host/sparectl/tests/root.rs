@@ -302,3 +302,57 @@ fn options_that_the_files_contradict_are_refused_with_what_to_write() {
     assert_eq!(code, Some(0), "{text}");
     assert_ne!(machine.read("plugins/vrrp.toml"), before);
 }
+
+#[test]
+fn ssh_that_breaks_after_the_other_node_wrote_is_told_as_that() {
+    let Some((first, second)) = Machine::new("ssh-1").zip(Machine::new("ssh-2")) else {
+        return;
+    };
+    second.write("spared.toml", "node.name = \"r2\"\n");
+    second.write("plugins/vrrp.toml", "");
+    let path = |name: &str| second.0.join(name).display().to_string();
+    let half = format!(
+        "{} --runtime-dir {} pair --stdio --config {}",
+        path("bin/sparectl"),
+        path("run"),
+        path("etc/spared.toml")
+    );
+    let pair = |ssh: &str| {
+        first.write(
+            "spared.toml",
+            &format!("{NAME}[nodes]\nr1 = {{}}\nr2 = {{}}\n{LINK}"),
+        );
+        first.program("ssh", &format!("#!/bin/sh\n{ssh}\n"));
+        let mut command = first.command(&["pair", "--ssh", "r2", "--yes"]);
+        command.env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", first.0.join("bin").display()),
+        );
+        said(&command.output().expect("sparectl starts"))
+    };
+    // no folder for the mark of a node that is not armed: it ends after the first node's word
+    let breaks = format!("STATE_DIRECTORY=/dev/null/no {half}\nexit 255");
+    for (ssh, expected, other) in [
+        ("exit 255", "ssh does not reach r2", "may have the files"),
+        ("exit 127", "r2 has no sparectl", "may have the files"),
+        (
+            &breaks,
+            "r2 may have the files: run `sparectl pair --ssh r2` here again",
+            "does not reach",
+        ),
+    ] {
+        let (code, text) = pair(ssh);
+        assert!(
+            text.contains(expected) && !text.contains(other),
+            "{ssh}: {text}"
+        );
+        assert_eq!(code, Some(1), "{ssh}: {text}");
+    }
+    let (code, text) = pair(&format!("exec {half}"));
+    assert!(text.contains("r1 and r2 are a pair"), "{text}");
+    assert_eq!(
+        (code, second.read("plugins/vrrp.toml")),
+        (Some(0), None),
+        "{text}"
+    );
+}

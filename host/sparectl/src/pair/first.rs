@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use spared_pairing::{Channel, Code, Introduction, Invite, Message, spared_toml};
+use spared_pairing::{Channel, Code, Introduction, Invite, Message, Texts, spared_toml};
 
 use super::link_local::{Listener, Port, addresses};
 use super::own_node::OwnNode;
@@ -85,22 +85,24 @@ impl First<'_> {
         command.args(["-T", "--", machine, "sparectl", "pair", "--stdio"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("ssh: {error}"))?;
-        let result = self.through(&mut child);
+        let mut is_answered = false;
+        let result = self.through(&mut child, &mut is_answered);
         // its input is closed by now, so that it ends
         let ended = child.wait();
-        match (result, ended) {
-            (Ok(()), _) => Ok(()),
-            (Err(_), Ok(status)) if status.code() == Some(127) => {
+        let code = ended.ok().and_then(|it| it.code());
+        match (result, code.filter(|_| !is_answered)) {
+            (Err(_), Some(127)) => {
                 Err(format!("{machine} has no sparectl: install the package there").into())
             }
-            (Err(_), Ok(status)) if status.code() == Some(255) => {
+            (Err(_), Some(255)) => {
                 Err(format!("ssh does not reach {machine}: try `ssh {machine} true`").into())
             }
-            (Err(why), _) => Err(why),
+            (result, _) => result,
         }
     }
 
-    fn through(&self, child: &mut Child) -> Result<(), Refusal> {
+    /// Pairs through the pipes of ssh. `is_answered` becomes true with the other node's first answer.
+    fn through(&self, child: &mut Child, is_answered: &mut bool) -> Result<(), Refusal> {
         let pipes = child.stdout.take().zip(child.stdin.take());
         let (output, mut input) = pipes.ok_or("ssh has no pipes")?;
         let code = Code::generate().map_err(|error| error.to_string())?;
@@ -111,6 +113,7 @@ impl First<'_> {
         let mut invite = Invite::new(code, since_boot());
         wire.send(&own.greeting())?;
         let hello = wire.receive()?;
+        *is_answered = true;
         let (answer, inviting) = invite
             .handle_hello(since_boot(), &own, &hello)
             .map_err(|fault| fault.to_string())?;
@@ -171,22 +174,9 @@ impl First<'_> {
             Ok(was_active) => was_active,
             Err(refusal) => return Err(wire.refuse(&mut channel, refusal)),
         };
-        wire.tell(&mut channel, &Message::Go)?;
-        let Message::Written = wire.hear(&mut channel)? else {
-            return Err("the other node does not say that it has the files".into());
-        };
-        let OwnNode {
-            args,
-            folder,
-            texts,
-            ..
-        } = &self.here;
-        if !was_active && !own_changes.is_empty() {
-            service::write_disarmed(args, folder, texts, &both)?;
-        } else {
-            folder.write(texts, &both, || Ok(()))?;
-        }
-        wire.tell(&mut channel, &Message::Written)?;
+        let disarms = !was_active && !own_changes.is_empty();
+        let written = self.write(&mut wire, &mut channel, &both, disarms);
+        written.map_err(|refusal| refusal.with_line(&self.again(&peer.node)))?;
         say(&format!("{} and {} are a pair", self.here.name, peer.node));
         say(&service::bring_up(self.here.args, self.here.folder)?);
         drop(wire);
@@ -195,6 +185,45 @@ impl First<'_> {
             "`sparectl status` shows the pair. A node that was not active stays backup until `sparectl arm`, on either node",
         );
         Ok(())
+    }
+
+    /// Has the other node write its files, and writes this node's.
+    fn write(
+        &self,
+        wire: &mut Wire,
+        channel: &mut Channel,
+        both: &Texts,
+        disarms: bool,
+    ) -> Result<(), Refusal> {
+        wire.go(channel)?;
+        let Message::Written = wire.hear(channel)? else {
+            return Err("the other node does not say that it has the files".into());
+        };
+        let OwnNode {
+            args,
+            folder,
+            texts,
+            ..
+        } = &self.here;
+        if disarms {
+            service::write_disarmed(args, folder, texts, both)?;
+        } else {
+            folder.write(texts, both, || Ok(()))?;
+        }
+        Ok(wire.tell(channel, &Message::Written)?)
+    }
+
+    /// Sentence about a pairing that broke while the nodes wrote: the second one may have the link of the files by now.
+    fn again(&self, peer: &str) -> String {
+        match &self.here.pair.ssh {
+            Some(machine) => format!(
+                "{peer} may have the files: run `sparectl pair --ssh {machine}` here again, or `sparectl pair` here and \
+                 `sparectl pair --join` there"
+            ),
+            None => format!(
+                "{peer} may have the files: run `sparectl pair` here again, and `sparectl pair --join` there"
+            ),
+        }
     }
 
     /// Interface of the first link, unless another one is named.

@@ -118,8 +118,8 @@ impl Second<'_> {
         if let Err(why) = service::write_disarmed(args, folder, texts, &new) {
             return Err(wire.refuse(&mut channel, why));
         }
-        wire.tell(&mut channel, &Message::Written)?;
-        let first = wire.hear(&mut channel);
+        let told = wire.tell(&mut channel, &Message::Written);
+        let first = told.and_then(|()| wire.hear(&mut channel));
         let is_pair = matches!(first, Ok(Message::Written));
         let brought = service::bring_up(self.here.args, self.here.folder)?;
         drop(wire);

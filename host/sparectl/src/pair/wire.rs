@@ -15,6 +15,8 @@ pub struct Wire {
     output: Box<dyn Write>,
     /// Stream whose time limit can be changed; None for ssh, which ends with its peer.
     stream: Option<TcpStream>,
+    /// The other node was told to write its files: a pairing does not begin again as a whole.
+    has_gone: bool,
     /// Longest time for a whole frame, however slowly its bytes arrive; None: no limit.
     patience: Option<Duration>,
     /// Time since some moment.
@@ -37,6 +39,7 @@ impl Wire {
             input: Box::new(input),
             output: Box::new(output),
             stream: None,
+            has_gone: false,
             patience: None,
             clock: Box::new(move || begun.elapsed()),
         }
@@ -59,7 +62,7 @@ impl Wire {
             .output
             .write_all(&bytes)
             .and_then(|()| self.output.flush());
-        sent.map_err(|error| lost(&error))
+        sent.map_err(|error| self.lost(&error))
     }
 
     /// # Errors
@@ -68,13 +71,14 @@ impl Wire {
         let until = self.patience.map(|patience| (self.clock)() + patience);
         let mut length = [0; 4];
         self.fill(&mut length, until)
-            .map_err(|error| lost(&error))?;
+            .map_err(|error| self.lost(&error))?;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length > FRAME_MAX {
             return Err("the other side does not speak as `sparectl pair` does".to_owned());
         }
         let mut frame = vec![0; length];
-        self.fill(&mut frame, until).map_err(|error| lost(&error))?;
+        self.fill(&mut frame, until)
+            .map_err(|error| self.lost(&error))?;
         Ok(frame)
     }
 
@@ -107,6 +111,15 @@ impl Wire {
         self.send(&sealed)
     }
 
+    /// Tells the other node to write its files.
+    ///
+    /// # Errors
+    /// See [`send`](Self::send): the other node may write them all the same.
+    pub fn go(&mut self, channel: &mut Channel) -> Result<(), String> {
+        self.has_gone = true;
+        self.tell(channel, &Message::Go)
+    }
+
     /// Tells the other node why nothing is done, and returns it.
     pub fn refuse(&mut self, channel: &mut Channel, refusal: impl Into<Refusal>) -> Refusal {
         let refusal = refusal.into();
@@ -124,17 +137,21 @@ impl Wire {
             message => Ok(message),
         }
     }
-}
 
-fn lost(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            "the other node ended the exchange: it says why".to_owned()
+    fn lost(&self, error: &io::Error) -> String {
+        match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                let by = if self.stream.is_some() { "" } else { " or ssh" };
+                format!("the other node{by} ended the exchange: it says why")
+            }
+            ErrorKind::WouldBlock | ErrorKind::TimedOut if self.has_gone => {
+                "the other node does not go on".to_owned()
+            }
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                "the other node does not go on: run `sparectl pair` again on both".to_owned()
+            }
+            _ => format!("the connection to the other node: {error}"),
         }
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            "the other node does not go on: run `sparectl pair` again on both".to_owned()
-        }
-        _ => format!("the connection to the other node: {error}"),
     }
 }
 
@@ -191,5 +208,14 @@ mod tests {
         assert!(!all && took < Duration::from_millis(2300), "{took:?}");
         let (all, took) = received(Duration::from_millis(1), patience);
         assert!(all && took < patience, "{took:?}");
+    }
+
+    #[test]
+    fn once_the_other_node_may_write_nobody_is_told_to_begin_again() {
+        let mut wire = Wire::of_pipes(io::empty(), io::sink());
+        let late = ErrorKind::TimedOut.into();
+        assert!(wire.lost(&late).ends_with("`sparectl pair` again on both"));
+        wire.has_gone = true;
+        assert!(wire.lost(&late).ends_with("does not go on"));
     }
 }
