@@ -4,14 +4,14 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use similar::TextDiff;
 use spared_file::{Access, remove, replace};
-use spared_pairing::Texts;
+use spared_pairing::{Texts, spared_toml};
 
 use crate::line::Files;
 use crate::refusal::Refusal;
@@ -19,6 +19,8 @@ use crate::{EXIT_CONFIG, check};
 
 /// Name of the daemon's own file.
 pub const HOST_FILE: &str = "spared.toml";
+/// Name of the private key.
+pub const KEY: &str = "key";
 /// Beginning of the names of hooks, which are programs.
 const HOOKS: &str = "hooks/";
 const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
@@ -59,7 +61,7 @@ impl Folder {
 
     /// Path of the private key.
     pub fn key(&self) -> PathBuf {
-        self.path.join("key")
+        self.path.join(KEY)
     }
 
     /// Returns true for the folder of the installed daemon.
@@ -125,12 +127,25 @@ impl Folder {
         Ok(names.chain(host).collect())
     }
 
-    /// Has `spared check` read these files beside the present ones. Returns what it prints.
+    /// Has `spared check` read these files beside the present ones, with the key and the passphrase that are there. Returns
+    /// what it prints.
     ///
     /// # Errors
     /// The lines of the faults.
     pub fn check(&self, texts: &Texts) -> Result<String, Refusal> {
-        let staged = Staged::new(self, texts).map_err(|error| {
+        self.check_with(texts, |_| None)
+    }
+
+    /// Check with other secrets than those that are there, by the names of their files.
+    ///
+    /// # Errors
+    /// The lines of the faults.
+    pub fn check_with<'s>(
+        &self,
+        texts: &Texts,
+        secret: impl Fn(&str) -> Option<&'s [u8]>,
+    ) -> Result<String, Refusal> {
+        let staged = Staged::new(self, texts, secret).map_err(|error| {
             format!(
                 "{}: the new files cannot be tried: {error}",
                 self.path.display()
@@ -281,11 +296,27 @@ fn make_folder(path: &Path) -> io::Result<()> {
     File::open(around)?.sync_all()
 }
 
-/// Folder with new files and this node's key, which `spared check` reads; removed at the end.
+/// Path of the passphrase, if the text of spared.toml names one in its folder.
+pub fn inner_secret(text: &str) -> Option<String> {
+    let named = spared_toml::secret_file(text)?;
+    let parts = Path::new(&named).components();
+    let parts = parts.filter(|it| *it != Component::CurDir);
+    let names = parts.map(|it| match it {
+        Component::Normal(name) => name.to_str(),
+        _ => None,
+    });
+    Some(names.collect::<Option<Vec<_>>>()?.join("/"))
+}
+
+/// Folder with new files, the key and the passphrase, which `spared check` reads; removed at the end.
 struct Staged(PathBuf);
 
 impl Staged {
-    fn new(folder: &Folder, texts: &Texts) -> io::Result<Self> {
+    fn new<'s>(
+        folder: &Folder,
+        texts: &Texts,
+        secret: impl Fn(&str) -> Option<&'s [u8]>,
+    ) -> io::Result<Self> {
         let path = folder.path.join(".pairing");
         // left by a program that was killed
         let _ = fs::remove_dir_all(&path);
@@ -296,8 +327,27 @@ impl Staged {
         for (name, text) in texts {
             fs::write(staged.0.join(name), text)?;
         }
-        // the same file, so that there is no second copy of the key
-        fs::hard_link(folder.key(), staged.0.join("key"))?;
+        let passphrase = inner_secret(host_text(texts)).filter(|it| it != KEY);
+        builder.recursive(true);
+        for name in [Some(KEY.to_owned()), passphrase].into_iter().flatten() {
+            let path = staged.0.join(&name);
+            builder.create(path.parent().unwrap_or(&staged.0))?;
+            if let Some(content) = secret(&name) {
+                replace(&path, content, Access::Private, || Ok(())).map_err(io::Error::other)?;
+                continue;
+            }
+            let there = folder.path.join(&name);
+            // the same file, so that there is no second copy of it; the check says if it is missing
+            match fs::hard_link(&there, &path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // mounted into the folder
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) => {
+                    fs::copy(there, path)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
         Ok(staged)
     }
 }
@@ -413,6 +463,20 @@ mod tests {
             assert_eq!(folder.read(), Ok(edit));
         }
         fs::remove_dir_all(&folder.path).expect("removed");
+    }
+
+    #[test]
+    fn a_passphrase_in_the_folder_is_told_from_one_elsewhere() {
+        for (file, expected) in [
+            ("secret", Some("secret")),
+            ("./in//secret", Some("in/secret")),
+            ("../secret", None),
+            ("/etc/spared/secret", None),
+        ] {
+            let text = format!("secret_file = \"{file}\"\n");
+            assert_eq!(inner_secret(&text).as_deref(), expected, "{file}");
+        }
+        assert_eq!(inner_secret("port = 1\n"), None);
     }
 
     #[test]

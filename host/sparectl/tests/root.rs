@@ -97,6 +97,14 @@ impl Machine {
         path.display().to_string()
     }
 
+    /// Writes a file of keepalived, and returns its path.
+    fn keepalived(&self) -> String {
+        let path = self.0.join("keepalived.conf");
+        let text = "vrrp_instance a {\ninterface lan0\nvirtual_router_id 50\nvirtual_ipaddress {\n192.168.200.1/24\n}\n}\n";
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let path = |name: &str| self.0.join(name);
         let mut command = Command::new(path("bin/sparectl"));
@@ -162,10 +170,7 @@ fn faults_of_the_files_and_a_missing_daemon_have_their_exit_codes() {
     let wrong = format!("port = \"wrong\"\n{right}");
     machine.write("spared.toml", &wrong);
     let line = machine.other_key();
-    let keepalived = machine.0.join("keepalived.conf");
-    let instance = "vrrp_instance a {\ninterface lan0\nvirtual_router_id 50\nvirtual_ipaddress {\n192.168.200.1/24\n}\n}\n";
-    fs::write(&keepalived, instance).expect("written");
-    let keepalived = keepalived.display().to_string();
+    let keepalived = machine.keepalived();
     for words in [
         &["init", "--yes"][..],
         &["pair", "--key-file", &line, "--replace", "--yes"],
@@ -268,6 +273,28 @@ fn init_disarms_no_node_of_a_pair() {
 }
 
 #[test]
+fn init_writes_no_keys_beside_a_passphrase() {
+    let Some(machine) = Machine::new("passphrase") else {
+        return;
+    };
+    machine.write("secret", "correct-horse-battery\n");
+    for nodes in ["", "[nodes]\nr1 = {}\nr2 = {}\n"] {
+        let text = format!("{NAME}secret_file = \"secret\"\n{nodes}{LINK}");
+        machine.write("spared.toml", &text);
+        let _ = fs::remove_dir_all(machine.0.join("etc/plugins"));
+        let (code, said) = machine.run(&["init", "--peer", "r2", "--yes"]);
+        assert_eq!(
+            (code, machine.is_armed()),
+            (Some(0), !nodes.is_empty()),
+            "{said}"
+        );
+        let written = machine.read("spared.toml").expect("written");
+        assert!(!written.contains("public_key"), "{written}");
+        let _ = fs::remove_file(machine.0.join("run").join(UNARMED_MARK));
+    }
+}
+
+#[test]
 fn options_that_the_files_contradict_are_refused_with_what_to_write() {
     let Some(machine) = Machine::new("contradictions") else {
         return;
@@ -354,5 +381,81 @@ fn ssh_that_breaks_after_the_other_node_wrote_is_told_as_that() {
         (code, second.read("plugins/vrrp.toml")),
         (Some(0), None),
         "{text}"
+    );
+}
+
+#[test]
+fn a_node_with_a_passphrase_and_without_a_key_is_saved_and_restored() {
+    let Some((old, new)) = Machine::new("saved").zip(Machine::new("restored")) else {
+        return;
+    };
+    let text = format!("{NAME}secret_file = \"secret\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n{LINK}");
+    old.write("spared.toml", &text);
+    old.write("secret", "correct-horse-battery\n");
+    let saved = old.0.join("identity").display().to_string();
+    let (code, said) = old.run(&["identity", "save", &saved]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = new.run(&["identity", "restore", &saved, "--yes"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(new.read("spared.toml"), Some(text));
+    assert_eq!(new.read("secret"), old.read("secret"));
+    let mode = |machine: &Machine| {
+        let known = fs::metadata(machine.0.join("etc/secret")).expect("restored");
+        known.permissions().mode() & 0o777
+    };
+    assert_eq!(mode(&new), 0o600);
+    // and on the machine itself, once more
+    let (code, said) = old.run(&["identity", "restore", &saved, "--yes"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn an_identity_with_a_fault_replaces_nothing() {
+    let Some((old, new)) = Machine::new("faulty").zip(Machine::new("kept")) else {
+        return;
+    };
+    old.pair();
+    let wrong = format!(
+        "port = \"wrong\"\n{}",
+        old.read("spared.toml").expect("written")
+    );
+    old.write("spared.toml", &wrong);
+    fs::create_dir_all(old.0.join("etc/hooks/active.d")).expect("a folder");
+    old.write("hooks/active.d/50-x", "#!/bin/sh\n");
+    let saved = old.0.join("identity").display().to_string();
+    let (code, text) = old.run(&["identity", "save", &saved]);
+    assert_eq!(code, Some(0), "{text}");
+    new.pair();
+    let files = [
+        "key",
+        "spared.toml",
+        "plugins/vrrp.toml",
+        "hooks/active.d/50-x",
+    ];
+    let before = files.map(|it| new.read(it));
+    let (code, text) = new.run(&["identity", "restore", &saved, "--yes"]);
+    assert!(text.contains("port: found \"wrong\""), "{text}");
+    assert_eq!(
+        (code, files.map(|it| new.read(it))),
+        (Some(78), before),
+        "{text}"
+    );
+    assert!(!new.0.join("etc/.pairing").exists());
+}
+
+#[test]
+fn a_new_check_finds_the_passphrase_of_the_pair() {
+    let Some(machine) = Machine::new("imported") else {
+        return;
+    };
+    let text = format!("{NAME}secret_file = \"secret\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n{LINK}");
+    machine.write("spared.toml", &text);
+    machine.write("secret", "correct-horse-battery\n");
+    let keepalived = machine.keepalived();
+    let (code, said) = machine.run(&["import", &keepalived, "--yes"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(
+        machine.read("secret").as_deref(),
+        Some("correct-horse-battery\n")
     );
 }

@@ -7,8 +7,11 @@ use std::path::{Component, Path};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use spared_pairing::spared_toml;
 use tar::{Archive, Builder, EntryType, Header};
 use zeroize::Zeroizing;
+
+use crate::folder::{HOST_FILE, KEY};
 
 /// Folder of all entries.
 const TOP: &str = "spared";
@@ -78,10 +81,17 @@ pub fn unpack(bytes: impl Read) -> Result<Entries, String> {
             },
         );
     }
-    if entries.contains_key("key") && entries.contains_key("spared.toml") {
+    let Some(host) = entries.get(HOST_FILE) else {
+        return Err(none("it has no spared.toml".to_owned()));
+    };
+    // a pair with a passphrase needs no key
+    let host = String::from_utf8_lossy(&host.content);
+    if entries.contains_key(KEY) || spared_toml::secret_file(&host).is_some() {
         Ok(entries)
     } else {
-        Err(none("it has no key, or no spared.toml".to_owned()))
+        Err(none(
+            "it has no key, and spared.toml names no secret_file".to_owned(),
+        ))
     }
 }
 
@@ -137,6 +147,12 @@ mod tests {
         let mut without = identity();
         without.remove("key");
         assert!(refused(&without).contains("it has no key"));
+        let secret = entry("secret_file = \"secret\"\n", 0o644);
+        without.insert(HOST_FILE.to_owned(), secret);
+        let packed = pack(&without).expect("packed");
+        assert_eq!(unpack(packed.as_slice()), Ok(without.clone()));
+        without.remove(HOST_FILE);
+        assert!(refused(&without).contains("it has no spared.toml"));
         assert!(
             unpack(&b"nonsense"[..])
                 .expect_err("refused")

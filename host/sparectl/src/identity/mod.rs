@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::consent::{agree, is_lossy};
-use crate::folder::{Folder, HOST_FILE, host_text, last_line};
+use crate::folder::{Folder, HOST_FILE, KEY, host_text, inner_secret, last_line};
 use crate::line::{Files, Identity};
 use crate::output::say;
 use crate::pair::service;
@@ -37,17 +37,18 @@ fn save(args: &Args, out: &Path, files: &Files) -> Result<(), Refusal> {
     let folder = Folder::new(files, &args.runtime_dir)?;
     let texts = folder.read()?;
     let mut entries = Entries::new();
-    add(&mut entries, &folder, "key")?;
+    let host = host_text(&texts);
+    let secret = spared_toml::secret_file(host);
+    // a pair with a passphrase needs no key
+    if secret.is_none() || folder.key().exists() {
+        add(&mut entries, &folder, KEY)?;
+    }
     for name in texts.keys() {
         add(&mut entries, &folder, name)?;
     }
-    let host = host_text(&texts);
     // one elsewhere is not the folder's, and is named below
-    let secret = spared_toml::secret_file(host);
-    let inside = secret
-        .as_deref()
-        .filter(|it| !it.starts_with('/') && !it.contains(".."));
-    if let Some(name) = inside {
+    let inside = inner_secret(host);
+    if let Some(name) = &inside {
         add(&mut entries, &folder, name)?;
     }
     for name in used::hooks(&folder) {
@@ -65,8 +66,13 @@ fn save(args: &Args, out: &Path, files: &Files) -> Result<(), Refusal> {
         ),
         _ => format!("{}: {error}", out.display()),
     })?;
+    let what = if entries.contains_key(KEY) {
+        "the private key"
+    } else {
+        "the secrets of this node"
+    };
     say(&format!(
-        "{}: the identity of {}, {} files. It contains the private key: whoever has it can be this node",
+        "{}: the identity of {}, {} files. It contains {what}: whoever has it can be this node",
         out.display(),
         pair::own_name(&texts),
         entries.len()
@@ -103,37 +109,58 @@ fn restore(args: &Args, from: &Path, yes: bool, files: &Files) -> Result<(), Ref
         )
         .into());
     }
-    let key = entries.remove("key").ok_or("no key")?;
-    let text = Zeroizing::new(String::from_utf8_lossy(&key.content).into_owned());
-    let private = PrivateKey::parse(&text).map_err(|error| format!("{shown}: the key: {error}"))?;
+    let key = entries.remove(KEY);
+    let private = key.as_ref().map(|it| {
+        let text = Zeroizing::new(String::from_utf8_lossy(&it.content).into_owned());
+        PrivateKey::parse(&text).map_err(|error| format!("{shown}: the key: {error}"))
+    });
+    let private = private.transpose()?;
     let (new, others) = texts(entries);
     let old = folder.read()?;
-    let is_new_key = fs::read(folder.key()).is_ok_and(|it| Zeroizing::new(it) != key.content);
+    // before anything is replaced: the old identity is in no other file
+    let checked = folder.check_with(&new, |name| {
+        let entry = if name == KEY {
+            key.as_ref()
+        } else {
+            others.get(name)
+        };
+        entry.map(|it| it.content.as_slice())
+    })?;
+    let known = fs::read(folder.key()).map(Zeroizing::new).ok();
+    let is_other = |it: &Entry| known.as_ref().is_some_and(|known| *known != it.content);
+    let is_new_key = key.as_ref().is_some_and(is_other);
     let changes = folder.changes(&old, &new);
     if !changes.is_empty() {
         say(&format!("the files change:\n{}", changes.trim_end()));
     }
-    if is_new_key {
+    if let Some(private) = private.filter(|_| is_new_key) {
         say(&format!(
             "the key of this machine is replaced by {}",
             public_text(&private.public())
         ));
     }
     agree(yes, is_new_key || is_lossy(&old, &new))?;
+    folder.stays(&old)?;
+    let passphrase = inner_secret(host_text(&new));
     for (name, entry) in &others {
         let path = folder.path().join(name);
         let around = path.parent().unwrap_or(folder.path());
         fs::create_dir_all(around).map_err(|error| format!("{}: {error}", around.display()))?;
-        let access = Access::Given {
-            uid: 0,
-            gid: 0,
-            mode: entry.mode,
+        let access = if passphrase.as_ref() == Some(name) {
+            Access::Private
+        } else {
+            Access::Given {
+                uid: 0,
+                gid: 0,
+                mode: entry.mode,
+            }
         };
         replace(&path, &entry.content, access, || Ok(()))?;
     }
-    replace(&folder.key(), &key.content, Access::Private, || Ok(()))?;
+    if let Some(key) = &key {
+        replace(&folder.key(), &key.content, Access::Private, || Ok(()))?;
+    }
     folder.write(&old, &new, || Ok(()))?;
-    let checked = folder.check(&new)?;
     say(&format!("restored: {}", last_line(&checked)));
     say(&service::bring_up(args, &folder)?);
     Ok(())
