@@ -192,7 +192,13 @@ impl Walk<'_> {
         if depth > DEPTH_MAX {
             return Err(fault(format!("is deeper than {DEPTH_MAX} folders")));
         }
-        let folder = self.root.folder(path).map_err(kernel)?;
+        let opened = self.root.folder(path).and_then(|folder| {
+            let names = Dir::read_from(&folder)?;
+            Ok((folder, names))
+        });
+        let Some((folder, names)) = if_there(opened).map_err(kernel)? else {
+            return Ok(());
+        };
         let stat = fstat(&folder).map_err(|it| kernel(it.into()))?;
         let access = self.access(folder.as_fd(), &stat).map_err(kernel)?;
         self.entries.push(Entry {
@@ -201,24 +207,31 @@ impl Walk<'_> {
             access,
             modified: (0, 0),
         });
-        let names = Dir::read_from(&folder).map_err(|it| kernel(it.into()))?;
         for name in names {
-            let name = name.map_err(|it| kernel(it.into()))?;
-            let Ok(name) = name.file_name().to_str() else {
-                let why = "has a name in it that is not UTF-8: rename or exclude it";
-                return Err(fault(why.to_owned()));
+            let name = match name {
+                // the folder was removed since it was opened: the next scan does not find it
+                Err(rustix::io::Errno::NOENT) => return Ok(()),
+                name => name.map_err(|it| kernel(it.into()))?,
             };
-            let below = format!("{path}/{name}");
-            if matches!(name, "." | "..") || is_temporary_name(name) {
+            // a pattern can match the other characters of a name that is not UTF-8
+            let shown = name.file_name().to_string_lossy();
+            let below = format!("{path}/{shown}");
+            if matches!(shown.as_ref(), "." | "..") || is_temporary_name(&shown) {
                 continue;
             }
             if self.tree.excludes(&below) {
                 let holding = &mut self.scanner.holding;
                 holding
                     .entry(path.to_owned())
-                    .or_insert_with(|| name.to_owned());
+                    .or_insert_with(|| shown.into_owned());
                 continue;
             }
+            let Ok(name) = name.file_name().to_str() else {
+                let why = format!(
+                    "has a name in it that is not UTF-8, {shown:?}: rename it, or exclude it with ? or * for each \u{fffd}"
+                );
+                return Err(fault(why));
+            };
             match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => self.visit(&below, &stat, depth + 1)?,
                 Err(rustix::io::Errno::NOENT) => {}
@@ -245,7 +258,9 @@ impl Walk<'_> {
             .iter()
             .any(|(name, _)| acl::is_list(name))
         {
-            let file = self.root.file(path)?;
+            let Some(file) = if_there(self.root.file(path))? else {
+                return Ok(None);
+            };
             entry.access.xattrs = acl::by_name(xattrs(file.as_fd())?, &mut scanner.accounts)?;
         }
         Ok(Some(entry))
@@ -257,9 +272,8 @@ impl Walk<'_> {
             why: error_text(&error),
         };
         for _ in 0..TRIES {
-            let file = match self.root.file(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                file => file.map_err(kernel)?,
+            let Some(file) = if_there(self.root.file(path)).map_err(kernel)? else {
+                return Ok(());
             };
             if let Some(entry) = self.read(path, &file).map_err(kernel)? {
                 return self.take(entry);
@@ -323,8 +337,13 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, path: &str, stat: &Stat) -> io::Result<()> {
-        let place = self.root.place(path)?;
-        let target = readlinkat(&place.folder, place.name, Vec::new())?;
+        let target = self.root.place(path).and_then(|place| {
+            let target = readlinkat(&place.folder, place.name, Vec::new());
+            Ok(target?)
+        });
+        let Some(target) = if_there(target)? else {
+            return Ok(());
+        };
         let not_utf8 = |_| io::Error::other("is a link to a name that is not UTF-8");
         let target = target.into_string().map_err(not_utf8)?;
         // a link has neither mode nor attributes
@@ -350,6 +369,14 @@ impl Walk<'_> {
             group: self.scanner.accounts.group(stat.st_gid)?,
             xattrs: acl::by_name(xattrs(fd)?, &mut self.scanner.accounts)?,
         })
+    }
+}
+
+/// Result of an attempt to open a file, folder or link; None if it was removed since its name was read.
+fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
     }
 }
 

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,6 +146,48 @@ fn what_cannot_follow_is_a_fault_and_never_left_out() {
     symlink("elsewhere", folder.0.join("etc")).unwrap();
     let why = folder.scan(&mut Scanner::default()).unwrap_err();
     assert!(why.contains("symbolic link: name the real path"), "{why}");
+}
+
+#[test]
+fn a_name_that_is_not_utf8_is_a_fault_unless_it_is_excluded() {
+    let folder = Folder::new("not-utf8");
+    let of = |name: &[u8]| folder.0.join("etc/fw").join(OsStr::from_bytes(name));
+    fs::write(of(b"caf\xe9"), "").unwrap();
+    let why = folder.scan(&mut Scanner::default()).unwrap_err();
+    let expected =
+        "/etc/fw: has a name in it that is not UTF-8, \"caf\u{fffd}\": rename it, or exclude it";
+    assert!(why.starts_with(expected), "{why}");
+    fs::rename(of(b"caf\xe9"), of(b"caf\xe9.local")).unwrap();
+    let mut scanner = Scanner::default();
+    let manifest = folder.scan(&mut scanner).unwrap();
+    assert_eq!(manifest.entries.len(), 2, "{manifest:?}");
+    // and its folder cannot be removed
+    let name = "caf\u{fffd}.local".to_owned();
+    assert_eq!(scanner.holding(&tree()), [("/etc/fw".to_owned(), name)]);
+}
+
+#[test]
+fn a_folder_or_a_link_that_vanishes_meanwhile_is_no_fault() {
+    let folder = Folder::new("vanishes");
+    let below = folder.0.join("etc/fw/sub/below");
+    let link = folder.0.join("etc/fw/sub/link");
+    let is_read = AtomicBool::new(false);
+    let faults: Vec<String> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_read.load(Ordering::Relaxed) {
+                symlink("nowhere", &link).unwrap();
+                fs::create_dir(&below).unwrap();
+                fs::remove_file(&link).unwrap();
+                fs::remove_dir(&below).unwrap();
+            }
+        });
+        let scanner = &mut Scanner::default();
+        let scans = (0..2_000).filter_map(|_| folder.scan(scanner).err());
+        let faults = scans.collect();
+        is_read.store(true, Ordering::Relaxed);
+        faults
+    });
+    assert_eq!(faults, [""; 0]);
 }
 
 #[test]

@@ -191,13 +191,15 @@ fn copy_excluded(
     };
     for entry in Dir::read_from(&folder)? {
         let entry = entry?;
-        let Some(name) = entry
-            .file_name()
-            .to_str()
-            .ok()
-            .filter(|it| !matches!(*it, "." | ".."))
-        else {
+        let shown = entry.file_name().to_string_lossy();
+        let below = format!("{path}/{shown}");
+        if matches!(shown.as_ref(), "." | "..") {
             continue;
+        }
+        let Ok(name) = entry.file_name().to_str() else {
+            return Err(io::Error::other(format!(
+                "{below:?}: is excluded, but its name is not UTF-8: rename it, as it could not be copied"
+            )));
         };
         let below = format!("{path}/{name}");
         let stat = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;

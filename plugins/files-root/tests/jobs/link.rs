@@ -1,7 +1,9 @@
 //! Trees that are switched by one link.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -169,6 +171,36 @@ fn readers_see_the_old_tree_or_the_new_one_at_every_step() {
         fs::read_link(link(&node)).unwrap(),
         Path::new(".app.a.spared")
     );
+}
+
+#[test]
+fn an_edit_while_the_other_side_is_filled_stays() {
+    for at in ["journal", "the other side", "excluded"] {
+        let node = node("link-edit", &OLD);
+        let request = stage(&node, &THEIRS);
+        let edit = |step: &str| {
+            if step == at {
+                fs::write(link(&node).join("b"), "by hand").unwrap();
+            }
+        };
+        let why = node.run_with(&edit, &request).unwrap_err();
+        assert_eq!(why, "tree \"fw\" has changed on this node meanwhile");
+        let mut expected = OLD;
+        expected[1].1 = "by hand";
+        assert_eq!(read(&node), owned(&expected), "{at}");
+        assert!(node.jobs(&|_| ()).recover().is_none());
+    }
+}
+
+#[test]
+fn what_is_excluded_and_cannot_be_copied_is_not_left_behind() {
+    let node = node("link-name", &OLD);
+    let name = OsStr::from_bytes(b"caf\xe9.local");
+    fs::write(link(&node).join(name), "stays").unwrap();
+    let why = node.run(&stage(&node, &THEIRS)).unwrap_err();
+    assert!(why.contains("its name is not UTF-8: rename it"), "{why}");
+    assert_eq!(read(&node), owned(&OLD));
+    assert!(node.jobs(&|_| ()).recover().is_none());
 }
 
 #[test]
