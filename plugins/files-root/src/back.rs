@@ -135,7 +135,7 @@ impl Jobs<'_> {
     /// Reverts a change. A revert to a change that itself waits for its confirmation leaves that one its deadline.
     fn resume(&mut self, journal: &Journal) -> Result<(), String> {
         self.forget_unconfirmed(|it| it.is(journal))?;
-        self.take_back(journal)
+        self.take_back(journal, true)
     }
 
     fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {

@@ -9,6 +9,7 @@
 //! | a deadline, if it is to be confirmed | as above: the next start restores the kept state |
 //! | journal removed | the new state is in place; if nobody confirms it, it is reverted at its deadline |
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -21,8 +22,8 @@ use spared_tree::{Hash, Manifest, validate};
 use crate::command::{self, Failed};
 use crate::contents::with_earlier;
 use crate::job::Jobs;
-use crate::link_switch::Sides;
-use crate::put::Put;
+use crate::link_switch;
+use crate::put::{Before, Extent, NotPut, Put};
 use crate::staged_check;
 use crate::store::Journal;
 
@@ -114,6 +115,7 @@ impl Jobs<'_> {
         if change.only_check {
             return Ok(ChangeOutcome::Checked.with("the check accepts the files"));
         }
+        let (before, before_own) = (present.digest(), present_own.clone());
         let kept = self.keep_before(tree, change.why, (present, present_own), (&new, &own))?;
         let journal = Journal {
             tree: name.to_owned(),
@@ -121,17 +123,27 @@ impl Jobs<'_> {
         };
         (self.step)("journal");
         self.store.begin(&journal)?;
-        let changed = self.put(tree, &new, &own, &taken).map_err(Failed::Why);
-        let applied = changed.and_then(|count| {
-            let applied = self.apply(tree, change.insists, change.confirm_s);
-            applied.map(|()| count)
-        });
-        let applied = applied.and_then(|count| {
+        let before = Before {
+            digest: before,
+            own: &before_own,
+        };
+        let count = match self.put(tree, &new, &own, &taken, Some(before)) {
+            Ok(count) => count,
+            Err(failed) if failed.extent == Extent::Nothing => {
+                self.store.end()?;
+                return Err(failed.why);
+            }
+            Err(NotPut { why, extent }) => {
+                return Err(self.went_back(&journal, &why, extent == Extent::Files));
+            }
+        };
+        let applied = self.apply(tree, change.insists, change.confirm_s);
+        let applied = applied.and_then(|()| {
             let waits = self.wait_for_confirmation(&journal, change.confirm_s);
-            waits.map(|()| count).map_err(Failed::Why)
+            waits.map_err(Failed::Why)
         });
         match applied {
-            Ok(count) => {
+            Ok(()) => {
                 (self.step)("end of the journal");
                 self.store.end()?;
                 if tree.is_builtin() && change.confirm_s > 0 && self.daemon_waits_s().is_none() {
@@ -148,10 +160,15 @@ impl Jobs<'_> {
             Err(Failed::Stopped) => {
                 Err("spared is stopping: the change is undone when it starts again".to_owned())
             }
-            Err(Failed::Why(why)) => Err(match self.take_back(&journal) {
-                Ok(()) => format!("the old state was put back: {why}"),
-                Err(again) => and_on_the_way_back(&why, &again),
-            }),
+            Err(Failed::Why(why)) => Err(self.went_back(&journal, &why, true)),
+        }
+    }
+
+    /// Takes a failed change back; returns the reason why it failed, with how that ended.
+    fn went_back(&mut self, journal: &Journal, why: &str, applies: bool) -> String {
+        match self.take_back(journal, applies) {
+            Ok(()) => format!("the old state was put back: {why}"),
+            Err(again) => and_on_the_way_back(why, &again),
         }
     }
 
@@ -191,20 +208,26 @@ impl Jobs<'_> {
         new: &Manifest,
         own: &Own,
         taken: &BTreeSet<Hash>,
-    ) -> Result<usize, String> {
-        if tree.by_link {
-            let sides = Sides::of(&self.root, tree)?;
-            let (step, scanner) = (self.step, &mut self.scanner);
-            return sides.put(&self.root, &self.store, own, step, scanner, new);
-        }
+        before: Option<Before<'_>>,
+    ) -> Result<usize, NotPut> {
+        let movable = if tree.by_link {
+            BTreeSet::new()
+        } else {
+            self.store.movable(taken, new)
+        };
         let put = Put {
             root: &self.root,
             store: &self.store,
             tree,
+            before,
             own,
-            movable: self.store.movable(taken, new),
+            movable,
             step: self.step,
+            extent: Cell::default(),
         };
+        if tree.by_link {
+            return link_switch::put(&put, &mut self.scanner, new);
+        }
         put.run(&mut self.scanner, new)
     }
 
@@ -216,7 +239,8 @@ impl Jobs<'_> {
         }
     }
 
-    pub(crate) fn take_back(&mut self, journal: &Journal) -> Result<(), String> {
+    /// Restores the state before a change. `applies` is false if no program can have read files of the change.
+    pub(crate) fn take_back(&mut self, journal: &Journal, applies: bool) -> Result<(), String> {
         if self.settings()?.tree(&journal.tree).is_none() {
             // nobody has configured its paths any more, so they are not touched
             self.store.end()?;
@@ -235,9 +259,15 @@ impl Jobs<'_> {
         self.present(&tree)?;
         let own = with_earlier(self.scanner.own(&tree), state.own);
         if !part.paths.is_empty() {
-            self.put(&part, &manifest, &own, &BTreeSet::new())?;
+            let put = self.put(&part, &manifest, &own, &BTreeSet::new(), None);
+            put.map_err(|failed| failed.why)?;
         }
-        match self.apply_back(&tree) {
+        let applied = if applies {
+            self.apply_back(&tree)
+        } else {
+            Ok(())
+        };
+        match applied {
             Ok(()) => {}
             Err(Failed::Stopped) => return Err("spared is stopping".to_owned()),
             Err(Failed::Why(why)) => {

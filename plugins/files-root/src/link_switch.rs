@@ -3,6 +3,7 @@
 //! The path is a link to one of two folders next to it, its sides. A change fills the other side and switches the link
 //! by a rename. The previous side stays until the next change, for programs that still use it.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,11 +14,9 @@ use rustix::fs::{
     futimens, mkdirat, openat, readlinkat, renameat, statat, symlinkat, syncfs, unlinkat,
 };
 use spared_tree::config::Tree;
-use spared_tree::own::Own;
 use spared_tree::{Manifest, RootFolder, Scanner, xattrs};
 
-use crate::put::{Put, Step, set_mode};
-use crate::store::Store;
+use crate::put::{Extent, NotPut, Put, Step, set_mode};
 
 const SIDES: [&str; 2] = ["a", "b"];
 const DEPTH_MAX: usize = 64;
@@ -69,23 +68,19 @@ impl<'t> Sides<'t> {
     }
 
     /// Fills the other side from the manifest, and switches the link.
-    ///
-    /// # Errors
-    /// A sentence; the link leads to the old side, or to the whole new tree.
-    pub fn put(
-        &self,
-        root: &RootFolder,
-        store: &Store,
-        own: &Own,
-        step: Step<'_>,
-        scanner: &mut Scanner,
-        new: &Manifest,
-    ) -> Result<usize, String> {
+    fn put(&self, all: &Put<'_>, scanner: &mut Scanner, new: &Manifest) -> Result<usize, String> {
+        let (root, step) = (all.root, all.step);
         let shown = |error: io::Error| format!("{}: {error}", self.path);
         let now = self.present(root).map_err(shown)?;
-        let scanned = scanner.scan(&now, self.tree, &false.into());
-        let is = scanned.map_err(|fault| fault.to_string())?;
-        let changes = spared_tree::compare(&is, new).len();
+        let mut scan = || -> Result<Manifest, String> {
+            let scanned = scanner.scan(&now, self.tree, &false.into());
+            let is = scanned.map_err(|fault| fault.to_string())?;
+            if let Some(before) = &all.before {
+                before.is(self.tree, &is, scanner)?;
+            }
+            Ok(is)
+        };
+        let changes = spared_tree::compare(&scan()?, new).len();
         if changes == 0 {
             return Ok(0);
         }
@@ -97,23 +92,34 @@ impl<'t> Sides<'t> {
         remove(&place, self.path).map_err(shown)?;
         let put = Put {
             root: &place,
-            store,
+            store: all.store,
             tree: self.tree,
-            own,
+            before: None,
+            own: all.own,
             movable: BTreeSet::new(),
             step,
+            extent: Cell::default(),
         };
         // the tree's scanner knows the files of the present side
-        put.run(&mut Scanner::default(), new)?;
+        let put = put.run(&mut Scanner::default(), new);
+        put.map_err(|failed| failed.why)?;
         if self.present.is_some() {
             step("excluded");
             copy_excluded(&now, &place, self.tree, self.path, 0).map_err(shown)?;
+            // the other side takes a while to fill
+            scan()?;
         }
-        self.turn(root, other, step).map_err(shown)?;
+        self.turn(root, other, step, &all.extent).map_err(shown)?;
         Ok(changes)
     }
 
-    fn turn(&self, root: &RootFolder, to: usize, step: Step<'_>) -> io::Result<()> {
+    fn turn(
+        &self,
+        root: &RootFolder,
+        to: usize,
+        step: Step<'_>,
+        extent: &Cell<Extent>,
+    ) -> io::Result<()> {
         let place = root.place(self.path)?;
         syncfs(&place.folder)?;
         let (new, target) = (format!(".{}.spared", place.name), side_name(place.name, to));
@@ -122,8 +128,22 @@ impl<'t> Sides<'t> {
         symlinkat(target, &place.folder, &new)?;
         step("turn");
         renameat(&place.folder, &new, &place.folder, place.name)?;
+        extent.set(Extent::Files);
         Ok(syncfs(&place.folder)?)
     }
+}
+
+/// Makes a tree that is switched by a link equal to `new`; returns the number of changes.
+///
+/// # Errors
+/// A sentence; the link leads to the old side, or to the whole new tree.
+pub fn put(put: &Put<'_>, scanner: &mut Scanner, new: &Manifest) -> Result<usize, NotPut> {
+    let sides = Sides::of(put.root, put.tree);
+    let done = sides.and_then(|it| it.put(put, scanner, new));
+    done.map_err(|why| {
+        let extent = put.extent.get();
+        NotPut { why, extent }
+    })
 }
 
 /// Name of a side, which no file of a tree can have.
@@ -201,7 +221,6 @@ fn copy_excluded(
                 "{below:?}: is excluded, but its name is not UTF-8: rename it, as it could not be copied"
             )));
         };
-        let below = format!("{path}/{name}");
         let stat = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if tree.excludes(&below) {

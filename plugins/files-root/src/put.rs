@@ -4,6 +4,7 @@
 //! superfluous files are removed: readers see a mixture only between the renames. The same function reverts, from any
 //! state that an interrupted change left.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
@@ -28,15 +29,59 @@ use crate::store::{FLUSHED_EACH, Store};
 /// Function called before each step with its name; tests end there.
 pub type Step<'s> = &'s dyn Fn(&str);
 
+/// Tree as it was when its change was decided: a later edit must not be replaced.
+#[derive(Clone, Copy)]
+pub struct Before<'b> {
+    pub digest: Hash,
+    /// Lines that belong to this node, which are no part of the digest.
+    pub own: &'b Own,
+}
+
+/// Extent to which a tree has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// The tree is as before.
+    #[default]
+    Nothing,
+    /// New folders are there, which no program uses yet.
+    Folders,
+    /// Files were replaced or removed.
+    Files,
+}
+
+/// Put that has failed.
+#[derive(Debug)]
+pub struct NotPut {
+    pub why: String,
+    pub extent: Extent,
+}
+
 pub struct Put<'p> {
     pub root: &'p RootFolder,
     pub store: &'p Store,
     pub tree: &'p Tree,
+    /// Tree as it has to be before; None: any state is replaced.
+    pub before: Option<Before<'p>>,
     /// Lines that belong to this node.
     pub own: &'p Own,
     /// Contents that are moved to their place instead of copied.
     pub movable: BTreeSet<Hash>,
     pub step: Step<'p>,
+    pub extent: Cell<Extent>,
+}
+
+impl Before<'_> {
+    /// # Errors
+    /// The tree has changed since, in a sentence.
+    pub fn is(&self, tree: &Tree, now: &Manifest, scanner: &Scanner) -> Result<(), String> {
+        if now.digest() == self.digest && scanner.own(tree) == *self.own {
+            return Ok(());
+        }
+        let name = &tree.name;
+        Err(format!(
+            "tree \"{name}\" has changed on this node meanwhile"
+        ))
+    }
 }
 
 impl Put<'_> {
@@ -44,9 +89,22 @@ impl Put<'_> {
     ///
     /// # Errors
     /// A sentence; the tree may be in any state between the two.
-    pub fn run(&self, scanner: &mut Scanner, new: &Manifest) -> Result<usize, String> {
+    pub fn run(&self, scanner: &mut Scanner, new: &Manifest) -> Result<usize, NotPut> {
+        self.replace(scanner, new).map_err(|why| {
+            let extent = self.extent.get();
+            if extent == Extent::Nothing {
+                self.sweep();
+            }
+            NotPut { why, extent }
+        })
+    }
+
+    fn replace(&self, scanner: &mut Scanner, new: &Manifest) -> Result<usize, String> {
         self.sweep();
         let now = self.scan(scanner)?;
+        if let Some(before) = &self.before {
+            before.is(self.tree, &now, scanner)?;
+        }
         let changes = compare(&now, new);
         let placed: Vec<&Entry> = self.entries(&changes, new);
         let removed = removed(&changes, &now);
@@ -146,6 +204,9 @@ impl Put<'_> {
         let made = || -> io::Result<()> {
             let place = self.root.place(&entry.path)?;
             (self.step)("folder");
+            if self.extent.get() == Extent::Nothing {
+                self.extent.set(Extent::Folders);
+            }
             match mkdirat(&place.folder, place.name, Mode::RWXU) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
                 Err(errno) => Err(errno.into()),
@@ -226,7 +287,9 @@ impl Put<'_> {
         let place = self.root.place(&entry.path)?;
         (self.step)("rename");
         let (from, to) = (ours(place.name), place.name);
-        Ok(renameat(&place.folder, &from, &place.folder, to)?)
+        renameat(&place.folder, &from, &place.folder, to)?;
+        self.extent.set(Extent::Files);
+        Ok(())
     }
 
     fn remove(&self, path: &str, is_folder: bool) -> io::Result<()> {
@@ -238,7 +301,11 @@ impl Put<'_> {
             AtFlags::empty()
         };
         match unlinkat(&folder, name, flags) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Ok(()) => {
+                self.extent.set(Extent::Files);
+                Ok(())
+            }
+            Err(rustix::io::Errno::NOENT) => Ok(()),
             // the other half refuses folders that it knows: something was excluded or created since the last scan
             Err(rustix::io::Errno::NOTEMPTY) => Err(io::Error::other(
                 "cannot be removed: it holds excluded files of this node",
@@ -251,6 +318,7 @@ impl Put<'_> {
         let entries = self.entries(changes, new);
         for entry in entries.iter().filter(|it| it.kind == Kind::Folder) {
             (self.step)("folder's access");
+            self.extent.set(Extent::Files);
             let folder = self.root.folder(&entry.path);
             folder
                 .and_then(|folder| set_access(folder.as_fd(), &entry.access))
@@ -346,7 +414,7 @@ fn sweep(folder: &OwnedFd, depth: usize) {
     }
 }
 
-/// Temporary name under which the successor of a file is prepared.
+/// Temporary name under which the successor of a file is prepared. The name of a file may be as long as a name can be.
 fn ours(name: &str) -> String {
     format!(".{name}.spared")
 }

@@ -1,6 +1,7 @@
 //! The check of a new state before it is in place: its files are mounted over the present ones, in a mount namespace
 //! that ends with the command.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsFd;
@@ -108,11 +109,14 @@ fn make(
         root: &there,
         store,
         tree,
+        before: None,
         own,
         movable: BTreeSet::new(),
         step: &|_| (),
+        extent: Cell::default(),
     };
-    put.run(&mut Scanner::default(), new)?;
+    let put = put.run(&mut Scanner::default(), new);
+    put.map_err(|failed| failed.why)?;
     for top in &tree.paths {
         copy_excluded(root, &there, tree, top, 0)?;
     }

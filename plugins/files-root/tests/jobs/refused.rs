@@ -7,7 +7,7 @@ use spared_tree::local::Request;
 use spared_tree::{Entry, Hash, Kind};
 
 use crate::node::{Node, files};
-use crate::whole::{new, old};
+use crate::whole::{APPLY, new, old};
 
 fn refused(test: &str, spoil: impl FnOnce(&Node, &mut Request), why: &str) {
     let node = Node::new(test, "");
