@@ -88,6 +88,26 @@ impl Accounts {
         self.groups.of(gid)
     }
 
+    /// Checks that a file of this user is found to be this user's once it is in place.
+    ///
+    /// # Errors
+    /// This machine has no such user, or knows it by another name.
+    pub fn check_user(&mut self, name: &str) -> Result<(), String> {
+        let uid = Self::uid(name)?;
+        let is = self.user(uid).map_err(|error| error.to_string())?;
+        is_known_by("user", name, &is, uid)
+    }
+
+    /// Checks that a file of this group is found to be this group's once it is in place.
+    ///
+    /// # Errors
+    /// This machine has no such group, or knows it by another name.
+    pub fn check_group(&mut self, name: &str) -> Result<(), String> {
+        let gid = Self::gid(name)?;
+        let is = self.group(gid).map_err(|error| error.to_string())?;
+        is_known_by("group", name, &is, gid)
+    }
+
     /// # Errors
     /// This machine has no account of that name.
     pub fn uid(name: &str) -> Result<u32, String> {
@@ -110,12 +130,30 @@ fn number(
     name: &str,
     ask: impl FnOnce() -> nix::Result<Option<u32>>,
 ) -> Result<u32, String> {
-    let digits = name.strip_prefix('#');
-    if let Some(number) = digits.and_then(|digits| digits.parse().ok()) {
+    if let Some(number) = unnamed(name) {
         return Ok(number);
     }
     let found = ask().map_err(|errno| format!("cannot look up {what} \"{name}\" here: {errno}"))?;
     found.ok_or_else(|| format!("there is no {what} \"{name}\" here"))
+}
+
+/// Number of an account without a name, as a scan writes it.
+fn unnamed(name: &str) -> Option<u32> {
+    let number: u32 = name.strip_prefix('#')?.parse().ok()?;
+    (format!("#{number}") == name).then_some(number)
+}
+
+/// Checks that a scan here gives the name of a file's account for the number that the file gets.
+fn is_known_by(what: &str, name: &str, is: &str, number: u32) -> Result<(), String> {
+    match unnamed(name) {
+        _ if is == name => Ok(()),
+        Some(_) => Err(format!(
+            "{what} {number} has no name in the new files and is \"{is}\" here: give the file to a named account"
+        )),
+        None => Err(format!(
+            "{what} \"{name}\" is \"{is}\" here, as both have the number {number}: give the file to that account"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +175,25 @@ mod tests {
             let mut names = Names::new(ask);
             assert_eq!(names.of(7).expect("an answer"), "#7");
         }
+    }
+
+    #[test]
+    fn an_account_that_a_scan_here_would_name_otherwise_is_refused() {
+        let mut accounts = Accounts::default();
+        accounts.users.ask = |uid| Ok((uid == 0).then(|| "root".to_owned()));
+        accounts.groups.ask = |gid| Ok((gid == 0).then(|| "wheel".to_owned()));
+        assert_eq!(accounts.check_user("root"), Ok(()));
+        assert_eq!(accounts.check_user("#7"), Ok(()));
+        let why = accounts.check_user("#0").expect_err("root");
+        let expected = "user 0 has no name in the new files and is \"root\" here: give the file to a named account";
+        assert_eq!(why, expected);
+        // two names of one number
+        let why = accounts.check_group("root").expect_err("wheel");
+        let expected = "group \"root\" is \"wheel\" here, as both have the number 0: give the file to that account";
+        assert_eq!(why, expected);
+        // another way to write the number
+        let why = accounts.check_user("#+7").expect_err("no name");
+        assert_eq!(why, "there is no user \"#+7\" here");
     }
 
     #[test]

@@ -139,11 +139,13 @@ impl Put<'_> {
         }
     }
 
-    /// Checks, before anything changes, that all accounts exist here: owners, and those in access lists.
+    /// Checks, before anything changes, that all accounts exist here, by the names that the next scan finds: owners, and
+    /// those in access lists.
     ///
     /// # Errors
     /// The account that is missing, and the first file that needs it.
     pub fn accounts_exist(manifest: &Manifest) -> Result<(), String> {
+        let mut accounts = Accounts::default();
         let (mut users, mut groups) = (BTreeSet::new(), BTreeSet::new());
         for entry in &manifest.entries {
             let access = &entry.access;
@@ -152,12 +154,12 @@ impl Put<'_> {
             for name in [access.owner.as_str()].into_iter().chain(of_users) {
                 // each account is looked up once
                 if users.insert(name) {
-                    Accounts::uid(name).map_err(missing)?;
+                    accounts.check_user(name).map_err(missing)?;
                 }
             }
             for name in [access.group.as_str()].into_iter().chain(of_groups) {
                 if groups.insert(name) {
-                    Accounts::gid(name).map_err(missing)?;
+                    accounts.check_group(name).map_err(missing)?;
                 }
             }
         }
@@ -416,7 +418,12 @@ fn sweep(folder: &OwnedFd, depth: usize) {
 
 /// Temporary name under which the successor of a file is prepared. The name of a file may be as long as a name can be.
 fn ours(name: &str) -> String {
-    format!(".{name}.spared")
+    const NAME_MAX: usize = 255;
+    let ours = format!(".{name}.spared");
+    if ours.len() <= NAME_MAX {
+        return ours;
+    }
+    format!(".{}.spared", Hash::of(name.as_bytes()).name())
 }
 
 fn owner(access: &Access) -> io::Result<(Uid, Gid)> {

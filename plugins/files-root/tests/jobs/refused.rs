@@ -93,6 +93,31 @@ fn an_account_that_is_not_here() {
     };
     let why = "etc/fw.conf: there is no user \"nobody-of-this-name\" here";
     refused("account", spoil, why);
+    // a number without a name there, which has one here: the next scan would find other owners
+    let spoil = |node: &Node, request: &mut Request| {
+        stage_entry(node, request, |it| it.access.owner = "#0".to_owned());
+    };
+    let why = "etc/fw.conf: user 0 has no name in the new files and is \"root\" here: give the file to a named account";
+    refused("number", spoil, why);
+}
+
+/// Attribute that the file system refuses when a file is prepared.
+#[test]
+fn a_tree_of_which_nothing_was_replaced_is_not_applied() {
+    let node = Node::new("not-applied", APPLY);
+    node.write(&files(&[("fw.conf", "old;"), ("fw/a", "one")]));
+    let before = node.read();
+    let mut manifest = node.manifest_of(&files(&[("fw.conf", "new;"), ("fw/a", "one")]));
+    let entry = manifest.entries.iter_mut();
+    let mut entry = entry.filter(|it| it.path.ends_with("/fw.conf"));
+    // a list with a user and without a mask
+    let list = b"1::6\n2:root:4\n4::4\n32::0\n".to_vec();
+    entry.next().unwrap().access.xattrs = vec![("system.posix_acl_access".to_owned(), list)];
+    let why = node.run(&node.stage_manifest(&manifest)).unwrap_err();
+    assert!(why.contains("etc/fw.conf: Invalid argument"), "{why}");
+    assert_eq!(node.read(), before);
+    assert_eq!((node.applied(), node.leftovers()), (String::new(), vec![]));
+    assert!(node.jobs(&|_| ()).recover().is_none());
 }
 
 #[test]

@@ -42,6 +42,17 @@ fn without_own(mut files: Files) -> Files {
 }
 
 #[test]
+fn a_name_may_be_as_long_as_the_file_system_allows() {
+    let path = format!("fw/{}", "n".repeat(255));
+    let of = |content: &str| files(&[("fw.conf", "x"), (&path, content)]);
+    let node = Node::new("long", "");
+    node.write(&of("old"));
+    node.run(&node.stage(&of("new"))).unwrap();
+    assert_eq!(node.read(), of("new"));
+    assert_eq!(node.leftovers(), [""; 0]);
+}
+
+#[test]
 fn a_tree_becomes_the_staged_one_and_an_earlier_state_comes_back() {
     let node = Node::new("whole", APPLY);
     node.write(&old());
