@@ -100,11 +100,15 @@ fn work(
     if let Err(why) = &begun {
         log::error!("{why}");
     }
+    let mut waiting = VecDeque::new();
     loop {
         // no event reports that the clock was set
         let next_timeout = |jobs: &mut Jobs<'_>| jobs.next_timeout(Now::read());
         let timeout = begun.as_mut().ok().and_then(next_timeout);
-        let request = requests.recv_timeout(timeout.map_or(IDLE, |it| it.min(IDLE)));
+        let request = match waiting.pop_front() {
+            Some(request) => Ok(request),
+            None => requests.recv_timeout(timeout.map_or(IDLE, |it| it.min(IDLE))),
+        };
         if stop.load(Ordering::Relaxed) {
             return;
         }
@@ -126,11 +130,31 @@ fn work(
             (Err(RecvTimeoutError::Timeout), _) => {}
             (Err(RecvTimeoutError::Disconnected), _) => return,
         }
-        let go_back = |jobs: &mut Jobs<'_>| jobs.go_back(Now::read());
-        if let Some(gone_back) = begun.as_mut().ok().and_then(go_back) {
+        let Ok(jobs) = &mut begun else {
+            continue;
+        };
+        // somebody may have confirmed during the request, which can take minutes
+        let room = REQUESTS_MAX.saturating_sub(waiting.len());
+        waiting.extend(requests.try_iter().take(room));
+        for confirm in take_confirmations(&mut waiting) {
+            jobs.handle(&confirm, answer);
+        }
+        if let Some(gone_back) = jobs.go_back(Now::read()) {
             answer(gone_back);
         }
     }
+}
+
+/// Takes the confirmations out of the queue, up to the first request to go back.
+fn take_confirmations(waiting: &mut VecDeque<Request>) -> Vec<Request> {
+    let goes_back = |it: &Request| matches!(it, Request::GoBack { .. } | Request::Back { .. });
+    let end = waiting.iter().position(goes_back);
+    let rest = waiting.split_off(end.unwrap_or(waiting.len()));
+    let is_confirmation = |it: &Request| matches!(it, Request::Confirm { .. });
+    let (taken, left): (Vec<_>, Vec<_>) = waiting.drain(..).partition(is_confirmation);
+    waiting.extend(left);
+    waiting.extend(rest);
+    taken
 }
 
 /// Opens the folders, and reverts an interrupted change. A full or read-only disk may recover later.
@@ -154,8 +178,70 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::store::{Store, Unconfirmed};
 
     const LIMIT: Duration = Duration::from_secs(10);
+
+    fn places(folder: &std::path::Path) -> Places {
+        Places {
+            root: PathBuf::from("/"),
+            config: folder.join("files.toml"),
+            state: folder.join("state"),
+            stage: folder.join("stage"),
+            node: "r1".to_owned(),
+            nodes: Vec::new(),
+            config_from_peer: false,
+        }
+    }
+
+    /// Checks requests that waited while the deadline passed.
+    #[test]
+    fn a_confirmation_behind_other_work_counts_before_its_deadline() {
+        let folder = format!("spared-files-root-behind-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        fs::create_dir(&folder).unwrap();
+        let places = places(&folder);
+        let store = Store::open(&places.state).unwrap();
+        let waits = |tree: &str| Unconfirmed {
+            tree: tree.to_owned(),
+            state: 1,
+            until_s: 0,
+            span_s: 10,
+        };
+        store.set_unconfirmed(&[waits("fw"), waits("www")]).unwrap();
+        let (ask, requests) = sync_channel(REQUESTS_MAX);
+        let log = |ticket| Request::Log {
+            ticket,
+            tree: "fw".to_owned(),
+        };
+        let confirm = |ticket, tree: &str| Request::Confirm {
+            ticket,
+            tree: Some(tree.to_owned()),
+        };
+        let back = Request::GoBack {
+            ticket: 4,
+            tree: "www".to_owned(),
+        };
+        for request in [log(1), log(2), confirm(3, "fw"), back, confirm(5, "www")] {
+            ask.send(request).unwrap();
+        }
+        drop(ask);
+        let mut answers = Vec::new();
+        let (next, stop) = (Mutex::new(None), AtomicBool::new(false));
+        work(places, &next, &stop, &requests, &mut |it| answers.push(it));
+        fs::remove_dir_all(&folder).unwrap();
+        let of = |wanted: u64| {
+            answers.iter().find_map(|it| match it {
+                Answer::Done { ticket, result } if *ticket == wanted => Some(result.clone()),
+                _ => None,
+            })
+        };
+        let confirmed = of(3).unwrap().map(|it| it.text());
+        assert_eq!(confirmed.as_deref(), Ok("confirmed: fw"), "{answers:?}");
+        // somebody wanted this one to go back before it was confirmed
+        of(5).unwrap().unwrap_err();
+        assert_eq!(answers.len(), 6, "{answers:?}");
+    }
 
     #[test]
     fn a_folder_that_cannot_be_made_is_the_answer_and_is_tried_again() {
@@ -164,15 +250,7 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let state = folder.join("state");
         fs::write(&state, "a file where the folder belongs").unwrap();
-        let places = Places {
-            root: PathBuf::from("/"),
-            config: folder.join("files.toml"),
-            state: state.clone(),
-            stage: folder.join("stage"),
-            node: "r1".to_owned(),
-            nodes: Vec::new(),
-            config_from_peer: false,
-        };
+        let places = places(&folder);
         let worker = Worker::start(places, || ()).unwrap();
         let ask = |ticket| {
             worker.ask(Request::Confirm { ticket, tree: None });
