@@ -47,7 +47,8 @@ pub enum Message {
         ticket: u64,
         tree: String,
         how: How,
-        /// Digest of the offered tree: a node that has it already requests nothing.
+        /// Digest of the offered tree: a node that has it already requests nothing, and one for which nobody requested
+        /// the tree takes no other.
         digest: Option<Hash>,
     },
     Report {

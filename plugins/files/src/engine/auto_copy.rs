@@ -36,6 +36,8 @@ pub struct AutoCopy {
     is_stable: bool,
     /// Time since when the tree has been due and has differed at each scan.
     changing_since_ns: Option<u64>,
+    /// Times of the first and of the last offer in a row during which the tree changed.
+    overtaken_ns: Option<(u64, u64)>,
     /// Path that differed at each of these scans, or at the last one.
     changing_path: Option<String>,
     /// True if the tree has been changing for too long to be edited by hand.
@@ -64,12 +66,23 @@ impl AutoCopy {
         }
         let since_ns = self.changing_since_ns.unwrap_or(now_ns);
         self.changing_since_ns = (is_news && self.due_ns <= now_ns).then_some(since_ns);
-        self.keeps_changing = self
-            .changing_since_ns
-            .is_some_and(|it| now_ns.saturating_sub(it) >= CHANGING_NS);
+        let is_long_ago = |it: u64| now_ns.saturating_sub(it) >= CHANGING_NS;
+        self.overtaken_ns = self.overtaken_ns.filter(|(_, last)| !is_long_ago(*last));
+        let overtaken_since_ns = self.overtaken_ns.map(|(first, _)| first);
+        let since_ns = self.changing_since_ns.or(overtaken_since_ns);
+        self.keeps_changing = since_ns.is_some_and(is_long_ago);
         let was = self.changing_path.as_ref();
         let still = changes.iter().find(|it| Some(&it.path) == was);
-        self.changing_path = still.or(changes.first()).map(|it| it.path.clone());
+        let path = still.or(changes.first()).map(|it| it.path.clone());
+        // between its changes the tree rests long enough to be offered
+        let known = self.changing_path.take();
+        self.changing_path = path.or(known.filter(|_| overtaken_since_ns.is_some()));
+    }
+
+    /// Handles that the tree changed after it was offered: it is offered again as soon as it rests.
+    fn handle_overtaken(&mut self, now_ns: u64) {
+        let first_ns = self.overtaken_ns.map_or(now_ns, |(first, _)| first);
+        self.overtaken_ns = Some((first_ns, now_ns));
     }
 
     /// Reason why the tree cannot be copied: it keeps changing.
@@ -145,7 +158,7 @@ impl AutoCopy {
 
     fn handle_done(&mut self, now_ns: u64, sync: Sync) {
         (self.retry_ns, self.wait_ns) = (0, 0);
-        self.failed = None;
+        (self.failed, self.overtaken_ns) = (None, None);
         if let Sync::Every(interval) = sync {
             self.due_ns = now_ns.saturating_add(nanoseconds(interval));
         }
@@ -251,10 +264,10 @@ impl Engine {
     pub(super) fn end_auto_copy(
         &mut self,
         now_ns: u64,
-        name: &str,
+        offer: &Offer,
         result: Result<Finished, String>,
     ) {
-        let peer = self.peer.clone();
+        let (peer, name) = (self.peer.clone(), offer.tree.as_str());
         let Some(tree) = self.tree_mut(name) else {
             return;
         };
@@ -266,6 +279,7 @@ impl Engine {
                 self.keep_result(name, last);
                 self.actions.push_back(Action::Copied(name.to_owned()));
             }
+            Err(_) if tree.digest() != offer.digest => tree.auto_copy.handle_overtaken(now_ns),
             Err(why) => {
                 let why = without_output(&why).to_owned();
                 let is_news = tree.auto_copy.failed.as_ref() != Some(&why);
@@ -285,6 +299,7 @@ impl Engine {
         self.offer = Some(Offer {
             ticket,
             tree: tree.clone(),
+            digest: self.tree(&tree).and_then(TreeInfo::digest),
             began_ns: now_ns,
             is_automatic: true,
             is_change: true,

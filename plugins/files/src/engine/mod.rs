@@ -99,6 +99,8 @@ pub struct Reply {
 struct Offer {
     ticket: u64,
     tree: String,
+    /// Digest of the tree when it was offered.
+    digest: Option<Hash>,
     began_ns: u64,
     /// True if the offer was made automatically.
     is_automatic: bool,

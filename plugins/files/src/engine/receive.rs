@@ -13,6 +13,9 @@ use super::tree::{Digested, Relation};
 use super::{Action, AfterScan, Engine, Offer, Reply, SILENCE_NS};
 use crate::wire::{How, Message};
 
+/// Reason why an automatic offer is not taken: it is made again.
+const OVERTAKEN: &str = "it changed after it was offered";
+
 impl Engine {
     /// Reason why no transfer or offer can begin now.
     pub(super) fn is_busy(&self) -> Option<String> {
@@ -68,6 +71,7 @@ impl Engine {
             ticket,
             tree: name.to_owned(),
             began_ns: now_ns,
+            digest: self.tree(name).and_then(super::TreeInfo::digest),
             is_automatic: false,
             is_change,
             unconfirmed,
@@ -178,6 +182,9 @@ impl Engine {
         if changes.is_empty() {
             return self.end_transfer(now_ns, Ok(nothing()));
         }
+        if !transfer.is_offered(&new) {
+            return self.end_transfer(now_ns, Err(OVERTAKEN.to_owned()));
+        }
         if transfer.purpose == Purpose::Diff {
             return self.end_transfer(now_ns, Ok(listed(&changes)));
         }
@@ -273,7 +280,9 @@ impl Engine {
             return;
         };
         self.actions.push_back(Action::Unstage);
+        let is_overtaken = result.as_ref().is_err_and(|it| it == OVERTAKEN);
         if !matches!(transfer.purpose, Purpose::Diff | Purpose::Show)
+            && !is_overtaken
             && !transfer.how().is_dry
             && !transfer.how().only_check
         {
@@ -352,7 +361,7 @@ impl Engine {
         let offer = self.offer.take();
         self.note_unconfirmed(offer.as_ref(), &result);
         match offer {
-            Some(offer) if offer.is_automatic => self.end_auto_copy(now_ns, &offer.tree, result),
+            Some(offer) if offer.is_automatic => self.end_auto_copy(now_ns, &offer, result),
             Some(offer) => {
                 // only the waiting command gets a list
                 if offer.is_change || !self.people.has_asker() {

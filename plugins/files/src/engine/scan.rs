@@ -175,8 +175,20 @@ impl Engine {
             (then @ AfterScan::Offered { how, .. }, Ok(_)) if self.sends_itself(name, how) => {
                 self.give_up(then, ACTIVE_AS_WELL);
             }
-            (AfterScan::Offered { ticket, how, .. }, Ok(_)) => {
-                self.receive(now_ns, name, transfer::Purpose::Offer { ticket, how });
+            (
+                AfterScan::Offered {
+                    ticket,
+                    how,
+                    digest,
+                },
+                Ok(_),
+            ) => {
+                let purpose = transfer::Purpose::Offer {
+                    ticket,
+                    how,
+                    digest,
+                };
+                self.receive(now_ns, name, purpose);
             }
             (AfterScan::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own.manifest),
             (then, Err(why)) => self.give_up(then, &why),

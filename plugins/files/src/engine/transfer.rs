@@ -21,8 +21,12 @@ pub enum Purpose {
     Show,
     /// Copy to this node, for a command here.
     Pull(How),
-    /// Offer of the peer with this ticket.
-    Offer { ticket: u64, how: How },
+    /// Offer of the peer with this ticket, of a tree with this digest.
+    Offer {
+        ticket: u64,
+        how: How,
+        digest: Option<Hash>,
+    },
 }
 
 /// Stage of a transfer.
@@ -90,6 +94,19 @@ impl Transfer {
         match self.purpose {
             Purpose::Diff | Purpose::Show => How::default(),
             Purpose::Pull(how) | Purpose::Offer { how, .. } => how,
+        }
+    }
+
+    /// True if this manifest may be put in place: nobody looks at a tree that is offered automatically, so that it must
+    /// be the one that has rested.
+    pub fn is_offered(&self, new: &Manifest) -> bool {
+        match self.purpose {
+            Purpose::Offer {
+                how,
+                digest: Some(digest),
+                ..
+            } => !how.is_automatic || digest == new.digest(),
+            _ => true,
         }
     }
 

@@ -77,6 +77,63 @@ fn a_tree_that_is_being_edited_rests_before_it_follows() {
     assert_eq!(lab.nodes[1].tree["a"], "9");
 }
 
+/// Lets time pass until the first node has offered its tree, which the second one does not yet know.
+fn until_offered(lab: &mut Lab) {
+    for _ in 0..10_000 {
+        if lab.nodes[0].engine.offer.is_some() {
+            return;
+        }
+        if !lab.step() {
+            lab.now_ns += S;
+            let now_ns = lab.now_ns;
+            let nodes = lab.nodes.iter_mut();
+            nodes.for_each(|it| it.engine.handle_timeout(now_ns));
+        }
+    }
+    panic!("it is not offered");
+}
+
+#[test]
+fn a_tree_that_is_edited_after_it_was_offered_does_not_follow_half_edited() {
+    let mut lab = lab("change");
+    edit(&mut lab, 0, "2");
+    until_offered(&mut lab);
+    edit(&mut lab, 0, "half");
+    lab.settle();
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+    let events = lab.nodes.each_ref().map(|it| it.events.as_slice());
+    assert_eq!(events, [&[""; 0]; 2], "it will follow");
+    edit(&mut lab, 0, "whole");
+    lab.pass(7 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "whole");
+    assert!(same(&lab) && lab.nodes[0].engine.troubles().is_empty());
+}
+
+#[test]
+fn a_tree_that_changes_at_each_offer_is_a_trouble_that_names_what_changes() {
+    let mut lab = lab("change");
+    let begin_ns = lab.now_ns;
+    edit(&mut lab, 0, "2");
+    for edited in 3.. {
+        until_offered(&mut lab);
+        let troubles = lab.nodes[0].engine.troubles();
+        let is_said = |it: &spared_sdk::Trouble| {
+            it.why
+                .ends_with("it keeps changing: /t/a; exclude such files")
+        };
+        if troubles.iter().any(is_said) {
+            break;
+        }
+        assert!(lab.now_ns < begin_ns + 100 * S, "{troubles:?}");
+        edit(&mut lab, 0, &edited.to_string());
+        lab.settle();
+        assert_eq!(lab.nodes[1].tree["a"], "1");
+    }
+    assert!(lab.now_ns >= begin_ns + 60 * S);
+    lab.pass(7 * S);
+    assert!(same(&lab) && lab.nodes[0].engine.troubles().is_empty());
+}
+
 #[test]
 fn a_tree_that_never_rests_is_a_trouble_that_names_what_changes() {
     let mut lab = lab("change");
