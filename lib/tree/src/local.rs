@@ -16,7 +16,8 @@ pub const STAGE: &str = "stage";
 /// Maximum number of bytes of a content or a manifest in one message.
 pub const PIECE: usize = 48 << 10;
 
-/// Request from `files`. Each has one answer with its ticket, except that a manifest comes in several parts.
+/// Request from `files`. Each has one answer with its ticket, except that a manifest comes in several parts and that
+/// `Withdraw` has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Requests the manifest of a tree as it is now, unless it has this digest.
@@ -68,6 +69,8 @@ pub enum Request {
     },
     /// Requests the list of kept states.
     Log { ticket: u64, tree: String },
+    /// Withdraws the `Install` with this ticket: it ends without a change, unless the change has begun.
+    Withdraw { ticket: u64 },
 }
 
 impl Request {
@@ -80,7 +83,8 @@ impl Request {
             | Self::GoBack { ticket, .. }
             | Self::Confirm { ticket, .. }
             | Self::Back { ticket, .. }
-            | Self::Log { ticket, .. } => *ticket,
+            | Self::Log { ticket, .. }
+            | Self::Withdraw { ticket } => *ticket,
         }
     }
 }

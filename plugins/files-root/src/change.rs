@@ -12,6 +12,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::StatVfsMountFlags;
 use spared_tree::config::Tree;
@@ -30,6 +31,7 @@ use crate::store::Journal;
 /// Options of a change.
 #[derive(Clone, Copy)]
 pub(crate) struct Change<'c> {
+    pub(crate) ticket: u64,
     /// Digest that the tree must have.
     pub(crate) expected: Option<Hash>,
     pub(crate) why: &'c str,
@@ -122,6 +124,9 @@ impl Jobs<'_> {
             state: kept.number,
         };
         (self.step)("journal");
+        if self.withdrawn.load(Ordering::Relaxed) == change.ticket {
+            return Err("stopped: nothing was changed".to_owned());
+        }
         self.store.begin(&journal)?;
         let before = Before {
             digest: before,

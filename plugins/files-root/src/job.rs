@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use spared_sdk::config::Config;
 use spared_tree::builtin;
@@ -50,6 +51,8 @@ pub struct Jobs<'j> {
     pub(crate) reading: Option<Reading>,
     pub(crate) ends: Ends,
     pub(crate) failed_reverts: FailedReverts,
+    /// Ticket of the change that was withdrawn last.
+    pub(crate) withdrawn: Arc<AtomicU64>,
     pub(crate) stop: &'j AtomicBool,
     pub(crate) step: Step<'j>,
 }
@@ -68,6 +71,7 @@ impl<'j> Jobs<'j> {
             reading: None,
             ends: Ends::new(),
             failed_reverts: FailedReverts::new(),
+            withdrawn: Arc::default(),
             places,
             stop,
             step,
@@ -77,6 +81,11 @@ impl<'j> Jobs<'j> {
     /// Changes the paths; the folders of state stay those of the process.
     pub fn move_to(&mut self, places: Places) {
         self.places = places;
+    }
+
+    /// Takes the place where another thread writes the ticket of a change that is withdrawn.
+    pub fn watch(&mut self, withdrawn: &Arc<AtomicU64>) {
+        self.withdrawn = Arc::clone(withdrawn);
     }
 
     /// Handles a request; the answer comes in one piece or more.
@@ -124,9 +133,9 @@ impl<'j> Jobs<'j> {
 
     fn handle_change(&mut self, request: &Request) -> Answer {
         let (ticket, result) = match request {
-            Request::Scan { ticket, .. } | Request::Read { ticket, .. } => {
-                (*ticket, Err("is no change".to_owned()))
-            }
+            Request::Scan { ticket, .. }
+            | Request::Read { ticket, .. }
+            | Request::Withdraw { ticket } => (*ticket, Err("is no change".to_owned())),
             Request::Install {
                 ticket,
                 tree,
@@ -138,6 +147,7 @@ impl<'j> Jobs<'j> {
                 insists,
             } => {
                 let change = Change {
+                    ticket: *ticket,
                     expected: Some(*expected),
                     why: &format!("files of {origin}"),
                     confirm_s: *confirm_s,
@@ -155,6 +165,7 @@ impl<'j> Jobs<'j> {
                 insists,
             } => {
                 let change = Change {
+                    ticket: *ticket,
                     expected: None,
                     why: &format!("state {state}"),
                     confirm_s: 0,

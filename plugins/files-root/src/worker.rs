@@ -1,6 +1,7 @@
 //! The worker thread: a scan, a copy or a command takes longer than a callback may.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -24,6 +25,7 @@ pub struct Worker {
     answers: Option<Receiver<Answer>>,
     /// Paths that hold from the next request on.
     next: Arc<Mutex<Option<Places>>>,
+    withdrawn: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,12 +42,14 @@ impl Worker {
         let stopped = Arc::clone(&stop);
         let next = Arc::new(Mutex::new(None));
         let later = Arc::clone(&next);
+        let withdrawn = Arc::new(AtomicU64::new(0));
+        let to_stop = Arc::clone(&withdrawn);
         let work = move || {
             let mut answer = |answer: Answer| {
                 let _ = done.send(answer);
                 wake();
             };
-            work(places, &later, &stopped, &to_do, &mut answer);
+            work(places, &later, (&stopped, &to_stop), &to_do, &mut answer);
         };
         let thread = thread::Builder::new()
             .name("files".to_owned())
@@ -54,12 +58,17 @@ impl Worker {
             requests: Some(requests),
             answers: Some(answers),
             next,
+            withdrawn,
             stop,
             thread: Some(thread),
         })
     }
 
     pub fn ask(&self, request: Request) {
+        // at once: the thread may be at work for it
+        if let Request::Withdraw { ticket } = request {
+            return self.withdrawn.store(ticket, Ordering::Relaxed);
+        }
         let requests = self.requests.as_ref();
         let is_taken = requests.is_some_and(|it| it.try_send(request).is_ok());
         if !is_taken {
@@ -92,11 +101,11 @@ impl Drop for Worker {
 fn work(
     mut places: Places,
     next: &Mutex<Option<Places>>,
-    stop: &AtomicBool,
+    (stop, withdrawn): (&AtomicBool, &Arc<AtomicU64>),
     requests: &Receiver<Request>,
     answer: &mut dyn FnMut(Answer),
 ) {
-    let mut begun = begin(&places, stop, answer);
+    let mut begun = begin(&places, (stop, withdrawn), answer);
     if let Err(why) = &begun {
         log::error!("{why}");
     }
@@ -119,7 +128,7 @@ fn work(
             }
         }
         if begun.is_err() {
-            begun = begin(&places, stop, answer);
+            begun = begin(&places, (stop, withdrawn), answer);
         }
         match (request, &mut begun) {
             (Ok(request), Ok(jobs)) => jobs.handle(&request, answer),
@@ -160,10 +169,11 @@ fn take_confirmations(waiting: &mut VecDeque<Request>) -> Vec<Request> {
 /// Opens the folders, and reverts an interrupted change. A full or read-only disk may recover later.
 fn begin<'j>(
     places: &Places,
-    stop: &'j AtomicBool,
+    (stop, withdrawn): (&'j AtomicBool, &Arc<AtomicU64>),
     answer: &mut dyn FnMut(Answer),
 ) -> Result<Jobs<'j>, String> {
     let mut jobs = Jobs::new(places.clone(), stop, &|_| ())?;
+    jobs.watch(withdrawn);
     if let Some(recovered) = jobs.recover() {
         answer(recovered);
     }
@@ -228,7 +238,8 @@ mod tests {
         drop(ask);
         let mut answers = Vec::new();
         let (next, stop) = (Mutex::new(None), AtomicBool::new(false));
-        work(places, &next, &stop, &requests, &mut |it| answers.push(it));
+        let stop = (&stop, &Arc::default());
+        work(places, &next, stop, &requests, &mut |it| answers.push(it));
         fs::remove_dir_all(&folder).unwrap();
         let of = |wanted: u64| {
             answers.iter().find_map(|it| match it {

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use spared_tree::local::Request;
+use spared_tree::local::{Answer, Request};
 use spared_tree::{Entry, Hash, Kind};
 
 use crate::node::{Node, files};
@@ -52,6 +54,64 @@ fn a_tree_that_has_changed_meanwhile() {
     let why = node.run(&request).unwrap_err();
     assert_eq!(why, "tree \"fw\" has changed on this node meanwhile");
     assert_eq!(node.read(), before);
+}
+
+/// Edits of a file and of a line of this node while the check runs, which takes up to 90 s.
+#[test]
+fn a_tree_that_changes_during_the_check() {
+    let marked = |line: &str| format!("a\n# spared: own address\n{line}\n");
+    for (file, edited) in [("fw/a", "by hand".to_owned()), ("fw/own", marked("2"))] {
+        let node = Node::new("during", APPLY);
+        let mut files = old();
+        files.insert("fw/own".to_owned(), marked("1"));
+        node.write(&files);
+        let mut files = new();
+        files.insert("fw/own".to_owned(), format!("b\n{}", marked("other")));
+        let request = node.stage(&files);
+        let edit = |step: &str| {
+            if step == "journal" {
+                fs::write(node.folder.join("etc").join(file), &edited).unwrap();
+            }
+        };
+        let why = node.run_with(&edit, &request).unwrap_err();
+        assert_eq!(why, "tree \"fw\" has changed on this node meanwhile");
+        let is = node.read();
+        assert_eq!(is[file], edited);
+        assert_eq!(
+            (&is["fw.conf"], &is["fw/b"]),
+            (&old()["fw.conf"], &old()["fw/b"])
+        );
+        assert_eq!((node.applied(), node.leftovers()), (String::new(), vec![]));
+        assert!(node.jobs(&|_| ()).recover().is_none());
+    }
+}
+
+/// Role that changes while the check runs: what nobody has begun to put in place is withdrawn.
+#[test]
+fn a_change_that_is_withdrawn_during_the_check() {
+    for (ticket, is_withdrawn) in [(6, false), (7, true)] {
+        let node = Node::new("withdrawn", "");
+        node.write(&old());
+        let before = node.read();
+        let request = node.stage(&new());
+        let withdrawn = Arc::new(AtomicU64::new(0));
+        let step = |name: &str| {
+            if name == "journal" {
+                withdrawn.store(ticket, Ordering::Relaxed);
+            }
+        };
+        let mut jobs = node.jobs(&step);
+        jobs.watch(&withdrawn);
+        let mut answers = Vec::new();
+        jobs.handle(&request, &mut |it| answers.push(it));
+        let [Answer::Done { result, .. }] = answers.as_slice() else {
+            panic!("{answers:?}");
+        };
+        let why = result.as_ref().err().map(String::as_str);
+        assert_eq!(why, is_withdrawn.then_some("stopped: nothing was changed"));
+        assert_eq!(node.read() == before, is_withdrawn);
+        assert!(node.jobs(&|_| ()).recover().is_none());
+    }
 }
 
 #[test]

@@ -203,7 +203,7 @@ impl Engine {
         let transfer = self.transfer.as_ref();
         let transfer = transfer.filter(|it| it.how().is_automatic && !it.is_installing());
         if transfer.is_some_and(|it| self.leads(&it.tree)) {
-            self.end_transfer(now_ns, Err("this node has become active".to_owned()));
+            self.stop_transfer(now_ns, "this node has become active");
         }
         let offer = self.offer.as_ref().filter(|it| it.is_automatic);
         let offer = offer.filter(|it| !self.leads(&it.tree));

@@ -260,7 +260,7 @@ impl Engine {
             let why = "the plugin files-root does not run".to_owned();
             return self.end_transfer(now_ns, Err(why));
         };
-        transfer.stage = Stage::Install;
+        transfer.stage = Stage::Install(ticket);
         let request = Request::Install {
             ticket,
             tree: transfer.tree.clone(),
@@ -410,9 +410,19 @@ impl Engine {
         self.stop_waiting(is_offered);
         let is_it =
             |it: &Transfer| matches!(it.purpose, Purpose::Offer { ticket, .. } if ticket == offer);
-        let transfer = self.transfer.as_ref();
-        if transfer.is_some_and(|it| is_it(it) && !it.is_installing()) {
-            self.end_transfer(now_ns, Err("stopped".to_owned()));
+        if self.transfer.as_ref().is_some_and(is_it) {
+            self.stop_transfer(now_ns, "stopped");
+        }
+    }
+
+    /// Ends the transfer, or withdraws the request to the root half, which checks the files first.
+    pub(super) fn stop_transfer(&mut self, now_ns: u64, why: &str) {
+        match self.transfer.as_ref().and_then(Transfer::install) {
+            Some(ticket) => {
+                let request = Request::Withdraw { ticket };
+                self.actions.push_back(Action::Request(request));
+            }
+            None => self.end_transfer(now_ns, Err(why.to_owned())),
         }
     }
 

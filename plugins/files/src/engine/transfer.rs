@@ -34,7 +34,8 @@ pub enum Purpose {
 pub enum Stage {
     Manifest(Vec<u8>),
     Contents(Contents),
-    Install,
+    /// Request to the root half with this ticket.
+    Install(u64),
 }
 
 #[derive(Debug)]
@@ -216,7 +217,15 @@ impl Transfer {
 
     /// True if only the root half is still working.
     pub fn is_installing(&self) -> bool {
-        matches!(self.stage, Stage::Install)
+        self.install().is_some()
+    }
+
+    /// Ticket of the request to the root half.
+    pub fn install(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Install(ticket) => Some(ticket),
+            _ => None,
+        }
     }
 }
 

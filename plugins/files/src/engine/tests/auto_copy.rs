@@ -228,6 +228,35 @@ fn a_node_that_becomes_active_meanwhile_keeps_its_files() {
     assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
 }
 
+/// Role that changes while the root half runs the check.
+#[test]
+fn a_node_that_becomes_active_during_the_check_keeps_its_files() {
+    for is_told in [false, true] {
+        let mut lab = lab("change");
+        edit(&mut lab, 0, "2");
+        until_offered(&mut lab);
+        let is_checking = |lab: &Lab| {
+            let transfer = lab.nodes[1].engine.transfer.as_ref();
+            transfer.is_some_and(|it| it.is_installing())
+        };
+        while !is_checking(&lab) {
+            assert!(lab.step());
+        }
+        lab.nodes[1].is_slow = true;
+        lab.settle();
+        if is_told {
+            lab.role(0, Role::Backup);
+        } else {
+            lab.role(1, Role::Active);
+        }
+        lab.settle();
+        lab.nodes[1].is_slow = false;
+        lab.settle();
+        assert_eq!(lab.nodes[1].tree["a"], "1", "{is_told}");
+        assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+    }
+}
+
 #[test]
 fn a_node_that_becomes_active_while_it_reads_for_an_offer_keeps_its_files() {
     for is_told in [false, true] {

@@ -37,6 +37,8 @@ pub struct Node {
     pub is_slow: bool,
     pub scans: usize,
     requests: VecDeque<Request>,
+    /// Ticket of a request to put a tree in place that was withdrawn.
+    withdrawn: Option<u64>,
     stage: HashMap<Hash, Vec<u8>>,
     part: Vec<u8>,
     pub bases: BTreeMap<String, Manifest>,
@@ -117,6 +119,7 @@ impl Node {
             is_slow: false,
             scans: 0,
             requests: VecDeque::new(),
+            withdrawn: None,
             stage: HashMap::new(),
             part: Vec::new(),
             bases: BTreeMap::new(),
@@ -207,6 +210,9 @@ impl Node {
                 ..
             } => {
                 self.installs += 1;
+                if self.withdrawn == Some(ticket) {
+                    return done(ticket, Err("stopped".to_owned()));
+                }
                 if self.unconfirmed.is_some() {
                     return done(ticket, Err("waits for a confirmation".to_owned()));
                 }
@@ -237,6 +243,8 @@ impl Node {
                 None => done(ticket, Err("nothing waits".to_owned())),
             },
             Request::Back { ticket, .. } => done(ticket, Err("no state".to_owned())),
+            // handled at once
+            Request::Withdraw { .. } => Vec::new(),
             Request::Log { ticket, .. } => {
                 let states = Vec::new();
                 vec![Answer::States { ticket, states }]
@@ -436,6 +444,7 @@ impl Lab {
             return false;
         };
         match action {
+            Action::Request(Request::Withdraw { ticket }) => node.withdrawn = Some(ticket),
             Action::Request(request) if node.has_root => node.requests.push_back(request),
             Action::Request(_) => {}
             Action::Event(text) => node.events.push(text),
