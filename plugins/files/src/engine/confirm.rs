@@ -147,6 +147,23 @@ impl Engine {
         names.iter().for_each(|name| self.scan(name));
     }
 
+    /// Keeps the manifest that waits for a confirmation on the peer. Once it is confirmed both nodes have had it: this
+    /// node may have edited its tree meanwhile.
+    pub(super) fn note_unconfirmed_on_peer(&mut self, name: &str) {
+        let Some(tree) = self.trees.iter_mut().find(|it| it.name() == name) else {
+            return;
+        };
+        let waits = tree.peer.as_ref().filter(|it| it.waits_s.is_some());
+        if let Some(digest) = waits.and_then(|it| it.digest.clone().ok()) {
+            let own = tree.own().filter(|it| it.is(digest));
+            if let Some(found) = own.or_else(|| self.serving.find(name, digest)) {
+                tree.unconfirmed_on_peer = Some(found.clone());
+            }
+        } else if let Some(confirmed) = tree.take_confirmed_on_peer() {
+            self.set_base(name, confirmed);
+        }
+    }
+
     /// Notes the time left to confirm, which counts together with the result of the scan that follows.
     pub(super) fn handle_waits(&mut self, name: &str, left_s: Option<u32>) {
         if let Some(tree) = self.tree_mut(name) {

@@ -214,6 +214,7 @@ impl Engine {
                 let name = state.tree.clone();
                 if let Some(tree) = self.tree_mut(&name) {
                     let went_back = tree.handle_peer(state);
+                    self.note_unconfirmed_on_peer(&name);
                     self.note_common(&name);
                     if went_back {
                         self.note_back(now_ns, &name);
@@ -256,7 +257,7 @@ impl Engine {
             Message::GoBack { ticket, tree } => self.handle_peer_back(now_ns, ticket, &tree),
             Message::Taken { ticket } => {
                 if let Some((tree, manifest)) = self.serving.taken(ticket) {
-                    self.set_base(&tree, Digested::new(manifest));
+                    self.set_base(&tree, manifest);
                 }
             }
         }

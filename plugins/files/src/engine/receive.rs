@@ -294,13 +294,17 @@ impl Engine {
             self.note(now_ns, &transfer.tree, &shown);
         }
         let both = transfer.installed.clone();
-        let both = both.filter(|_| {
-            result.is_ok() && transfer.how().confirm_s == 0 && !transfer.how().only_check
-        });
-        if let Some(both) = both {
+        let both = both.filter(|_| result.is_ok() && !transfer.how().only_check);
+        let both = both.map(Digested::new);
+        if transfer.how().confirm_s > 0 {
+            let tree = self.tree_mut(&transfer.tree).zip(both);
+            if let Some((tree, both)) = tree {
+                tree.unconfirmed = Some(both);
+            }
+        } else if let Some(both) = both {
             let ticket = transfer.ticket;
             self.send(&Message::Taken { ticket });
-            self.set_base(&transfer.tree, Digested::new(both));
+            self.set_base(&transfer.tree, both);
         }
         self.answer(now_ns, &transfer, result);
         self.scan(&transfer.tree);

@@ -5,7 +5,7 @@ use spared_tree::config::Sync;
 use spared_tree::local::Request;
 
 use super::root_half::Pending;
-use super::tree::Digested;
+use super::tree::{Digested, TreeInfo};
 use super::{Action, Engine, auto_copy, receive, transfer};
 use crate::wire::{How, Message};
 
@@ -114,6 +114,9 @@ impl Engine {
         if is_news || waits.0 != waits.1 {
             self.tell(name);
         }
+        if let Some(confirmed) = self.tree_mut(name).and_then(TreeInfo::take_confirmed) {
+            self.set_base(name, confirmed);
+        }
         self.note_common(name);
         for then in self.steps.handle_scanned(name) {
             self.go_on(now_ns, name, then);
@@ -190,7 +193,7 @@ impl Engine {
                 };
                 self.receive(now_ns, name, purpose);
             }
-            (AfterScan::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own.manifest),
+            (AfterScan::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own),
             (then, Err(why)) => self.give_up(then, &why),
         }
     }

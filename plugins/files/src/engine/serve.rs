@@ -1,11 +1,11 @@
 //! Answers the peer's requests for manifests and contents of this node, one piece at a time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
+use spared_tree::Hash;
 use spared_tree::local::PIECE;
-use spared_tree::{Hash, Manifest};
 
+use super::tree::Digested;
 use crate::wire::Message;
 
 /// Maximum number of manifests whose contents the peer may fetch.
@@ -43,7 +43,7 @@ pub struct Read(u64);
 struct Ask {
     ticket: u64,
     tree: String,
-    manifest: Arc<Manifest>,
+    manifest: Digested,
     contents: BTreeMap<Hash, u64>,
     /// Encoded manifest, and the number of bytes that were sent.
     unsent: Option<(Vec<u8>, usize)>,
@@ -59,16 +59,16 @@ pub struct Wanted {
 }
 
 impl Serving {
-    pub fn ask(&mut self, ticket: u64, tree: &str, manifest: Arc<Manifest>) {
+    pub fn ask(&mut self, ticket: u64, tree: &str, own: Digested) {
         if self.asks.len() >= ASKS_MAX {
             self.asks.pop_front();
         }
         self.asks.push_back(Ask {
             ticket,
             tree: tree.to_owned(),
-            unsent: Some((manifest.encode(), 0)),
-            contents: manifest.contents(),
-            manifest,
+            unsent: Some((own.manifest.encode(), 0)),
+            contents: own.manifest.contents(),
+            manifest: own,
         });
     }
 
@@ -94,10 +94,16 @@ impl Serving {
     }
 
     /// Tree and manifest that the peer has put in place; returned once.
-    pub fn taken(&mut self, ticket: u64) -> Option<(String, Arc<Manifest>)> {
+    pub fn taken(&mut self, ticket: u64) -> Option<(String, Digested)> {
         let at = self.asks.iter().position(|it| it.ticket == ticket)?;
         let ask = self.asks.remove(at)?;
         Some((ask.tree, ask.manifest))
+    }
+
+    /// Manifest of a tree that the peer has asked for and that has this digest.
+    pub fn find(&self, tree: &str, digest: Hash) -> Option<&Digested> {
+        let mut of_tree = self.asks.iter().filter(|it| it.tree == tree);
+        of_tree.find_map(|it| Some(&it.manifest).filter(|it| it.is(digest)))
     }
 
     /// Next piece of a manifest.

@@ -53,6 +53,10 @@ pub struct TreeInfo {
     pub auto_copy: AutoCopy,
     /// Seconds after which the change here is reverted unless it is confirmed.
     pub own_waits_s: Option<u32>,
+    /// Manifest of the peer that was put in place here, and is reverted unless it is confirmed.
+    pub unconfirmed: Option<Digested>,
+    /// Manifest of this node that the peer has put in place, and reverts unless it is confirmed.
+    pub unconfirmed_on_peer: Option<Digested>,
     /// Folders here that cannot be removed because they contain an excluded file, and the file's name.
     pub holding: Vec<(String, String)>,
 }
@@ -72,6 +76,10 @@ impl Digested {
         let digest = manifest.digest();
         Self { manifest, digest }
     }
+
+    pub fn is(&self, digest: Hash) -> bool {
+        self.digest == digest
+    }
 }
 
 impl TreeInfo {
@@ -86,6 +94,8 @@ impl TreeInfo {
             scan: Scan::default(),
             auto_copy: AutoCopy::default(),
             own_waits_s: None,
+            unconfirmed: None,
+            unconfirmed_on_peer: None,
             holding: Vec::new(),
         }
     }
@@ -152,6 +162,19 @@ impl TreeInfo {
             self.base = Some(both);
         }
         is_new
+    }
+
+    /// Takes the manifest of a change here that was confirmed: both nodes have had it, whatever the peer has now.
+    pub fn take_confirmed(&mut self) -> Option<Digested> {
+        let own = self.digest().filter(|_| self.own_waits_s.is_none())?;
+        self.unconfirmed.take().filter(|it| it.is(own))
+    }
+
+    /// Takes the manifest of a change on the peer that was confirmed, though this node may have other files by now.
+    pub fn take_confirmed_on_peer(&mut self) -> Option<Digested> {
+        let peer = self.peer.as_ref().filter(|it| it.waits_s.is_none())?;
+        let theirs = *peer.digest.as_ref().ok()?;
+        self.unconfirmed_on_peer.take().filter(|it| it.is(theirs))
     }
 
     pub fn relation(&self) -> Relation {

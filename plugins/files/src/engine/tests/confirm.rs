@@ -103,6 +103,74 @@ fn either_node_confirms() {
 }
 
 #[test]
+fn an_edit_before_the_confirmation_is_pending_after_it() {
+    for is_pull in [false, true] {
+        for at in 0..2 {
+            let mut lab = if is_pull { pair() } else { waiting() };
+            if is_pull {
+                lab.nodes[0].tree.insert("b".to_owned(), "new".to_owned());
+                let pull = Command::Pull("t".to_owned(), confirmed());
+                assert_eq!(text(&lab.done(1, pull)), "in place");
+            }
+            lab.nodes[0].tree.insert("b".to_owned(), "newer".to_owned());
+            lab.pass(11 * S);
+            assert_eq!(text(&lab.done(at, Command::Confirm(None))), "confirmed: t");
+            lab.pass(11 * S);
+            assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+            assert_eq!(text(&lab.done(0, super::push())), "in place");
+            assert_eq!(lab.nodes[1].tree["b"], "newer");
+        }
+    }
+    // what went back is no state that both had
+    let mut lab = waiting();
+    lab.nodes[0].tree.insert("b".to_owned(), "newer".to_owned());
+    lab.pass(11 * S);
+    lab.go_back(1);
+    lab.pass(11 * S);
+    assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+}
+
+/// Change that cuts the link for a while: the link is back before the apply command has ended.
+#[test]
+fn a_change_that_is_still_being_applied_has_not_gone_back() {
+    let mut lab = pair();
+    lab.nodes[0].tree.insert("b".to_owned(), "new".to_owned());
+    lab.ask(0, Command::Push("t".to_owned(), confirmed()));
+    while !lab.nodes[1].engine.is_installing("t") {
+        assert!(lab.step());
+    }
+    lab.nodes[1].is_slow = true;
+    lab.settle();
+    lab.cut();
+    lab.pass(5 * S);
+    lab.link();
+    lab.pass(12 * S);
+    lab.nodes[1].is_slow = false;
+    lab.settle();
+    let events = lab.nodes[0].events.iter();
+    let went_back = |it: &&String| it.contains("put its previous files back");
+    assert_eq!(
+        events.filter(went_back).count(),
+        0,
+        "{:?}",
+        lab.nodes[0].events
+    );
+    assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
+    assert_eq!(text(&lab.done(0, Command::Confirm(None))), "confirmed: t");
+    // and one that is refused is told as well
+    lab.nodes[0].tree.insert("b".to_owned(), "newer".to_owned());
+    lab.nodes[1].refuses = Some("the check refused it".to_owned());
+    lab.ask(0, super::push());
+    while !lab.nodes[1].engine.is_installing("t") {
+        assert!(lab.step());
+    }
+    lab.cut();
+    lab.link();
+    lab.settle();
+    assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+}
+
+#[test]
 fn a_new_worker_knows_that_a_change_waits() {
     let mut lab = waiting();
     for at in 0..2 {
