@@ -201,7 +201,7 @@ impl Engine {
     pub(super) fn handle_roles(&mut self, now_ns: u64) {
         // ends a transfer that the other node began while it was active
         let transfer = self.transfer.as_ref();
-        let transfer = transfer.filter(|it| it.how().is_automatic && !it.is_installing());
+        let transfer = transfer.filter(|it| it.how().is_automatic);
         if transfer.is_some_and(|it| self.leads(&it.tree)) {
             self.stop_transfer(now_ns, "this node has become active");
         }

@@ -180,6 +180,14 @@ impl Engine {
         self.trees.iter_mut().find(|it| it.name() == name)
     }
 
+    /// Sends the last scan of a tree to the peer, unless it is of before a change in progress: the peer would take that
+    /// for the end of the change.
+    fn tell_scanned(&mut self, name: &str) {
+        if self.tree(name).is_some_and(|it| !it.scan.is_outdated) {
+            self.tell(name);
+        }
+    }
+
     /// Sends the state of a tree here to the peer.
     fn tell(&mut self, name: &str) {
         if let Some(state) = self.tree(name).and_then(TreeInfo::state) {
@@ -354,7 +362,7 @@ impl spared_sdk::Engine for Engine {
     fn handle_up(&mut self, now_ns: u64, _wire: u32) {
         self.session = Some(Session::new(now_ns));
         let names: Vec<String> = self.trees.iter().map(|it| it.name().to_owned()).collect();
-        names.iter().for_each(|name| self.tell(name));
+        names.iter().for_each(|name| self.tell_scanned(name));
     }
 
     fn handle_down(&mut self, now_ns: u64) {

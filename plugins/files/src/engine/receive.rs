@@ -261,6 +261,7 @@ impl Engine {
             return self.end_transfer(now_ns, Err(why));
         };
         transfer.stage = Stage::Install(ticket);
+        let name = transfer.tree.clone();
         let request = Request::Install {
             ticket,
             tree: transfer.tree.clone(),
@@ -273,6 +274,15 @@ impl Engine {
         };
         self.root.ask(ticket, Pending::Install);
         self.actions.push_back(Action::Request(request));
+        if let Some(tree) = self.tree_mut(&name) {
+            tree.scan.is_outdated = true;
+        }
+    }
+
+    /// True if the root half is putting this tree in place.
+    pub(super) fn is_installing(&self, name: &str) -> bool {
+        let transfer = self.transfer.as_ref();
+        transfer.is_some_and(|it| it.tree == name && it.is_installing())
     }
 
     pub(super) fn end_transfer(&mut self, now_ns: u64, result: Result<Finished, String>) {

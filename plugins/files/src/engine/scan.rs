@@ -96,6 +96,7 @@ impl Engine {
         name: &str,
         own: Result<Digested, String>,
     ) {
+        let is_installing = self.is_installing(name);
         let Some(tree) = self.tree_mut(name) else {
             return;
         };
@@ -111,8 +112,9 @@ impl Engine {
         let changes = tree.moved(&own);
         let is_news = tree.set_own(now_ns, own);
         tree.auto_copy.handle_scan(now_ns, is_news, &changes);
-        if is_news || waits.0 != waits.1 {
-            self.tell(name);
+        let was_outdated = std::mem::replace(&mut tree.scan.is_outdated, is_installing);
+        if is_news || waits.0 != waits.1 || was_outdated {
+            self.tell_scanned(name);
         }
         if let Some(confirmed) = self.tree_mut(name).and_then(TreeInfo::take_confirmed) {
             self.set_base(name, confirmed);

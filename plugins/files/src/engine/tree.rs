@@ -69,6 +69,8 @@ pub struct Scan {
     pub ticket: Option<u64>,
     /// Seconds until the change is reverted, which arrive before the result of the scan.
     pub waits_s: Option<u32>,
+    /// True if a change has begun since the last result: the peer is told the next one instead.
+    pub is_outdated: bool,
 }
 
 impl Digested {
