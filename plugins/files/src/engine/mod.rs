@@ -190,7 +190,8 @@ impl Engine {
 
     /// Sends the state of a tree here to the peer.
     fn tell(&mut self, name: &str) {
-        if let Some(state) = self.tree(name).and_then(TreeInfo::state) {
+        let unread = self.unread_reason();
+        if let Some(state) = self.tree(name).and_then(|it| it.state(unread)) {
             self.send(&Message::State(state));
         }
     }
@@ -315,9 +316,7 @@ impl spared_sdk::Engine for Engine {
         if let Some(session) = &mut self.session {
             session.handle_timeout(now_ns);
         }
-        for tree in &mut self.trees {
-            tree.own_due_ns = tree.own_due_ns.filter(|it| *it > now_ns);
-        }
+        self.check_unread(now_ns);
         if let Some(token) = self.people.take_late_asker(now_ns) {
             self.answer_later(token);
         }

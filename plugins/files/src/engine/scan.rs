@@ -113,7 +113,8 @@ impl Engine {
         let is_news = tree.set_own(now_ns, own);
         tree.auto_copy.handle_scan(now_ns, is_news, &changes);
         let was_outdated = std::mem::replace(&mut tree.scan.is_outdated, is_installing);
-        if is_news || waits.0 != waits.1 || was_outdated {
+        let was_told_unread = std::mem::take(&mut tree.scan.is_told_unread);
+        if is_news || waits.0 != waits.1 || was_outdated || was_told_unread {
             self.tell_scanned(name);
         }
         if let Some(confirmed) = self.tree_mut(name).and_then(TreeInfo::take_confirmed) {
@@ -127,6 +128,30 @@ impl Engine {
             self.scan(name);
         }
         self.offer_due_tree(now_ns);
+    }
+
+    /// Tells the peer of trees that have not been read for too long, or that nobody reads: it would call them
+    /// synchronized.
+    pub(super) fn check_unread(&mut self, now_ns: u64) {
+        let is_nobody = !self.has_root() && self.root.is_due();
+        let is_over = |it: &TreeInfo| it.own_due_ns.is_some_and(|due| is_nobody || due <= now_ns);
+        let over = self.trees.iter_mut().filter(|it| is_over(it));
+        let mut unread = Vec::new();
+        for tree in over {
+            tree.own_due_ns = None;
+            tree.scan.is_told_unread = true;
+            unread.push(tree.name().to_owned());
+        }
+        unread.iter().for_each(|name| self.tell(name));
+    }
+
+    /// Reason why a tree has not been read for too long.
+    pub(super) fn unread_reason(&self) -> &'static str {
+        if self.has_root() {
+            "files-root has not read it for minutes"
+        } else {
+            "files-root does not run"
+        }
     }
 
     /// Ends steps that wait for a scan; true if there were any.

@@ -164,11 +164,10 @@ impl Engine {
     fn sentence(&self, tree: &TreeInfo) -> String {
         let (name, peer) = (tree.name(), &self.peer);
         match tree.relation() {
-            Relation::Unread if !self.has_root() => "not known: files-root does not run".to_owned(),
-            Relation::Unread => match tree.own {
-                None => "not known: not read yet".to_owned(),
-                Some(_) => "not known: files-root has not read it for minutes".to_owned(),
-            },
+            Relation::Unread if self.has_root() && tree.own.is_none() => {
+                "not known: not read yet".to_owned()
+            }
+            Relation::Unread => format!("not known: {}", self.unread_reason()),
             Relation::Untold if self.is_up() => {
                 format!("not known: {peer} has not reported its files")
             }

@@ -71,6 +71,8 @@ pub struct Scan {
     pub waits_s: Option<u32>,
     /// True if a change has begun since the last result: the peer is told the next one instead.
     pub is_outdated: bool,
+    /// True if the peer was told that the tree is not read.
+    pub is_told_unread: bool,
 }
 
 impl Digested {
@@ -259,8 +261,10 @@ impl TreeInfo {
         Some(compare(&base.manifest, own))
     }
 
-    pub fn state(&self) -> Option<TreeState> {
+    /// State for the peer; `unread` is the reason if the tree has not been read for too long.
+    pub fn state(&self, unread: &str) -> Option<TreeState> {
         let digest = match self.own.as_ref()? {
+            _ if self.own_due_ns.is_none() => Err(unread.to_owned()),
             Ok(own) => Ok(own.digest),
             Err(why) => Err(why.clone()),
         };

@@ -468,6 +468,9 @@ fn what_is_not_read_or_not_told_for_too_long_is_not_known_and_a_trouble() {
     assert_eq!(relations(&lab)[1], Relation::Unread);
     let unread = "not known: files-root has not read it for minutes";
     assert_eq!(why(&lab, 1), [unread]);
+    // and the other node does not call it synchronized either
+    let told = "files-root has not read it for minutes".to_owned();
+    assert_eq!(relations(&lab)[0], Relation::PeerFault(told));
     lab.restart(1);
     lab.link();
     lab.pass(29 * S);
@@ -480,6 +483,15 @@ fn what_is_not_read_or_not_told_for_too_long_is_not_known_and_a_trouble() {
     lab.pass(S);
     assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
     assert!(why(&lab, 0).is_empty() && why(&lab, 1).is_empty());
+    lab.end_root(1);
+    lab.pass(9 * S);
+    assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
+    lab.pass(2 * S);
+    let told = Relation::PeerFault("files-root does not run".to_owned());
+    assert_eq!(relations(&lab), [told, Relation::Unread]);
+    lab.start_root(1);
+    lab.pass(S);
+    assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
     lab.cut();
     lab.pass(60 * S);
     assert_eq!(relations(&lab), [Relation::Untold, Relation::Untold]);
