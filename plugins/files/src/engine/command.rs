@@ -5,6 +5,7 @@ use spared_sdk::config::parse_duration;
 use spared_tree::builtin;
 use spared_tree::local::{Finished, Request};
 
+use super::people::Caller;
 use super::root_half::{Asker, Pending};
 use super::transfer::Purpose;
 use super::{Action, AfterScan, Engine, Reply};
@@ -142,7 +143,8 @@ impl Engine {
                 return self.refuse(token, why);
             }
         }
-        let receive = |purpose| AfterScan::Receive { token, purpose };
+        let by = Caller::new(now_ns, token);
+        let receive = |purpose| AfterScan::Receive { by, purpose };
         match command {
             Command::Diff(_) => self.after_scan(&tree, receive(Purpose::Diff)),
             Command::Show(_) => self.after_scan(&tree, receive(Purpose::Show)),
@@ -152,17 +154,17 @@ impl Engine {
                 // both nodes read at the same time
                 let look = tree.clone();
                 self.send(&Message::AnnounceOffer { ticket, tree: look });
-                self.after_scan(&tree, AfterScan::Push { token, ticket, how });
+                self.after_scan(&tree, AfterScan::Push { by, ticket, how });
             }
             Command::Log(_) => {
                 let ticket = self.ticket();
-                self.root.ask(ticket, Pending::Log(token));
+                self.root.ask(ticket, Pending::Log(by));
                 let request = Request::Log { ticket, tree };
                 self.actions.push_back(Action::Request(request));
             }
             Command::Back { state, anyway, .. } => {
                 let request = Request::Back {
-                    ticket: self.root_changes(now_ns, Asker::Token(token), &tree),
+                    ticket: self.root_changes(now_ns, Asker::Caller(by), &tree),
                     tree,
                     state,
                     insists: anyway,
@@ -170,13 +172,13 @@ impl Engine {
                 self.actions.push_back(Action::Request(request));
             }
             Command::GoBack(_) => {
-                let ticket = self.root_changes(now_ns, Asker::Token(token), &tree);
+                let ticket = self.root_changes(now_ns, Asker::Caller(by), &tree);
                 let request = Request::GoBack { ticket, tree };
                 self.actions.push_back(Action::Request(request));
             }
             Command::Apply(how) => {
                 let request = Request::Apply {
-                    ticket: self.root_changes(now_ns, Asker::Token(token), &tree),
+                    ticket: self.root_changes(now_ns, Asker::Caller(by), &tree),
                     confirm_s: how.confirm_s,
                     only_check: how.only_check,
                     insists: how.anyway,
@@ -191,7 +193,7 @@ impl Engine {
     pub(super) fn root_changes(&mut self, now_ns: u64, by: Asker, tree: &str) -> u64 {
         let ticket = self.ticket();
         let change = Pending::Back {
-            by: Some(by),
+            by,
             tree: tree.to_owned(),
             began_ns: now_ns,
         };

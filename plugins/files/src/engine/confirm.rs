@@ -2,8 +2,9 @@
 
 use spared_tree::local::{Finished, Request};
 
+use super::people::Caller;
 use super::root_half::{Asker, Pending};
-use super::{ANSWER_NS, Action, Engine, TreeInfo};
+use super::{Action, Engine, TreeInfo};
 use crate::wire::Message;
 
 const NOTHING_WAITS: &str = "nothing waits for a confirmation";
@@ -11,17 +12,16 @@ const NOTHING_WAITS: &str = "nothing waits for a confirmation";
 /// Command here that waits for the peer to confirm or to revert.
 #[derive(Debug)]
 pub(super) struct Confirming {
-    token: u64,
-    is_back: bool,
+    pub(super) by: Caller,
     pub(super) ticket: u64,
-    pub(super) until_ns: u64,
 }
 
 impl Engine {
     /// Confirms changes that wait for it here, or else on the peer: of one tree, or of all.
     pub(super) fn confirm(&mut self, now_ns: u64, token: u64, tree: Option<String>) {
         if self.waits_here(tree.as_deref()) {
-            return self.ask_root_to_confirm(Asker::Token(token), tree);
+            let by = Asker::Caller(Caller::new(now_ns, token));
+            return self.ask_root_to_confirm(by, tree);
         }
         let theirs = |it: &TreeInfo| it.peer.as_ref().is_some_and(|it| it.waits_s.is_some());
         let mut meant = self.trees.iter().filter(|it| is_meant(it, tree.as_deref()));
@@ -30,7 +30,7 @@ impl Engine {
         }
         let ticket = self.ticket();
         let confirm = Message::Confirm { ticket, tree };
-        self.ask_peer(now_ns, token, false, &confirm, ticket);
+        self.ask_peer(now_ns, token, &confirm, ticket);
     }
 
     fn waits_here(&self, tree: Option<&str>) -> bool {
@@ -41,16 +41,10 @@ impl Engine {
     /// Asks the peer to revert the change that waits for a confirmation there.
     pub(super) fn back_on_peer(&mut self, now_ns: u64, token: u64, tree: String) {
         let ticket = self.ticket();
-        self.ask_peer(
-            now_ns,
-            token,
-            true,
-            &Message::GoBack { ticket, tree },
-            ticket,
-        );
+        self.ask_peer(now_ns, token, &Message::GoBack { ticket, tree }, ticket);
     }
 
-    fn ask_peer(&mut self, now_ns: u64, token: u64, is_back: bool, what: &Message, ticket: u64) {
+    fn ask_peer(&mut self, now_ns: u64, token: u64, what: &Message, ticket: u64) {
         if self.people.confirming().is_some() {
             return self.refuse(
                 token,
@@ -61,32 +55,22 @@ impl Engine {
             let why = format!("{} is not connected", self.peer);
             return self.refuse(token, why);
         }
-        self.people.begin_confirming(Confirming {
-            token,
-            is_back,
-            ticket,
-            until_ns: now_ns.saturating_add(ANSWER_NS),
-        });
+        let by = Caller::new(now_ns, token);
+        self.people.begin_confirming(Confirming { by, ticket });
         self.send(what);
     }
 
     /// Handles the peer's answer, or its absence.
     pub(super) fn end_confirming(&mut self, result: Result<Finished, String>) {
-        let Some(Confirming { token, .. }) = self.people.take_confirming() else {
-            return;
-        };
-        self.end_asked(Asker::Token(token), result);
+        if let Some(Confirming { by, .. }) = self.people.take_confirming() {
+            self.end_asked(Asker::Caller(by), result);
+        }
     }
 
     pub(super) fn check_confirming(&mut self, now_ns: u64) {
-        match self.people.take_late_confirming(now_ns) {
-            // the peer's apply command may take longer
-            Some(it) if it.is_back => self.answer_later(it.token),
-            Some(it) => {
-                let why = format!("{} does not answer: see `sparectl files`", self.peer);
-                self.refuse(it.token, why);
-            }
-            None => {}
+        // the peer's commands may take longer
+        if let Some(token) = self.people.take_late_confirming(now_ns) {
+            self.answer_later(token);
         }
     }
 
@@ -134,8 +118,12 @@ impl Engine {
     pub(super) fn end_asked(&mut self, by: Asker, result: Result<Finished, String>) {
         match (by, result) {
             (Asker::Ticket(ticket), result) => self.send(&Message::Report { ticket, result }),
-            (Asker::Token(token), Ok(finished)) => self.answer_finished(token, &finished),
-            (Asker::Token(token), Err(why)) => self.refuse(token, why),
+            (Asker::Caller(by), Ok(finished)) => {
+                if let Some(token) = by.token() {
+                    self.answer_finished(token, &finished);
+                }
+            }
+            (Asker::Caller(by), Err(why)) => self.refuse_caller(by, why),
         }
     }
 

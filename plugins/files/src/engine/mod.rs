@@ -35,7 +35,7 @@ use spared_tree::local::{Request, with_output};
 use spared_tree::{Hash, Manifest};
 
 pub use command::{Command, USAGE, parse};
-use people::People;
+use people::{Caller, People};
 use root_half::RootHalf;
 use scan::AfterScan;
 use serve::Serving;
@@ -287,6 +287,13 @@ impl Engine {
         self.actions.push_back(Action::Answer { token, answer });
     }
 
+    /// Refuses a command, unless it was already answered that it continues.
+    fn refuse_caller(&mut self, by: Caller, why: impl Into<String>) {
+        if let Some(token) = by.token() {
+            self.refuse(token, why);
+        }
+    }
+
     fn has(&self, name: &str, digest: Option<Hash>) -> bool {
         digest.is_some() && self.tree(name).and_then(TreeInfo::digest) == digest
     }
@@ -332,6 +339,7 @@ impl spared_sdk::Engine for Engine {
         let unknown = unread.chain(told);
         let people = self.people.due_ns().into_iter();
         let people = people.chain(self.root.answer_due_ns());
+        let people = people.chain(self.steps.due_ns());
         let waits = scans.chain(silence).chain(people);
         waits.chain(self.root.due_ns()).chain(unknown).min()
     }

@@ -7,10 +7,39 @@ use super::confirm::Confirming;
 /// Time that a reader has, in ns.
 const SHOWN_NS: u64 = 30_000_000_000;
 
+/// Command here, from its beginning to its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    /// Token of the answer; None: the command was already answered that it continues.
+    token: Option<u64>,
+    until_ns: u64,
+}
+
+impl Caller {
+    pub fn new(now_ns: u64, token: u64) -> Self {
+        let (token, until_ns) = (Some(token), now_ns.saturating_add(ANSWER_NS));
+        Self { token, until_ns }
+    }
+
+    pub fn token(&self) -> Option<u64> {
+        self.token
+    }
+
+    /// Time when the command has waited too long; None: nobody waits.
+    pub fn due_ns(&self) -> Option<u64> {
+        self.token.map(|_| self.until_ns)
+    }
+
+    /// Takes the token if the command has waited too long.
+    pub fn take_late(&mut self, now_ns: u64) -> Option<u64> {
+        self.token.take_if(|_| self.until_ns <= now_ns)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct People {
-    /// Token of the command that waits for the end of the transfer or the offer, and the time until which it waits.
-    asker: Option<(u64, u64)>,
+    /// Command that waits for the end of the transfer or the offer.
+    asker: Option<Caller>,
     confirming: Option<Confirming>,
     /// Time until which contents stay in the stage for a command that compares.
     shown_until_ns: Option<u64>,
@@ -19,19 +48,19 @@ pub(super) struct People {
 impl People {
     // ---- transfers and offers --------------------------------------------------------------
 
-    pub fn handle_asked(&mut self, now_ns: u64, token: u64) {
-        self.asker = Some((token, now_ns.saturating_add(ANSWER_NS)));
+    pub fn handle_asked(&mut self, caller: Caller) {
+        self.asker = Some(caller).filter(|it| it.token.is_some());
     }
 
     /// Takes the token of the waiting command, to answer it.
     pub fn take_asker(&mut self) -> Option<u64> {
-        self.asker.take().map(|(token, _)| token)
+        self.asker.take()?.token
     }
 
     /// Takes the token if the command has waited too long.
     pub fn take_late_asker(&mut self, now_ns: u64) -> Option<u64> {
-        let late = self.asker.take_if(|(_, until_ns)| *until_ns <= now_ns);
-        late.map(|(token, _)| token)
+        let late = self.asker.take_if(|it| it.until_ns <= now_ns)?;
+        late.token
     }
 
     pub fn has_asker(&self) -> bool {
@@ -48,9 +77,11 @@ impl People {
         self.confirming.take()
     }
 
-    /// Takes the command if the peer has not answered in time.
-    pub fn take_late_confirming(&mut self, now_ns: u64) -> Option<Confirming> {
-        self.confirming.take_if(|it| it.until_ns <= now_ns)
+    /// Takes the command's token if the peer has not answered in time.
+    pub fn take_late_confirming(&mut self, now_ns: u64) -> Option<u64> {
+        let late = self.confirming.as_mut()?.by.take_late(now_ns)?;
+        self.confirming = None;
+        Some(late)
     }
 
     /// Ticket of the question to the peer.
@@ -80,8 +111,8 @@ impl People {
 
     /// Time when one of them has to be answered, or is over.
     pub fn due_ns(&self) -> Option<u64> {
-        let asker = self.asker.map(|(_, until_ns)| until_ns);
-        let confirming = self.confirming.as_ref().map(|it| it.until_ns);
+        let asker = self.asker.and_then(|it| it.due_ns());
+        let confirming = self.confirming.as_ref().and_then(|it| it.by.due_ns());
         let due = [asker, confirming, self.shown_until_ns];
         due.into_iter().flatten().min()
     }

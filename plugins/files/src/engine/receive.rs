@@ -4,6 +4,7 @@ use spared_tree::local::{ChangeOutcome, Finished, Request, without_output};
 use spared_tree::{Change, Hash, Manifest, builtin};
 
 use super::command::rows_of;
+use super::people::Caller;
 use super::root_half::Pending;
 use super::scan::ACTIVE_AS_WELL;
 use super::show::Shown;
@@ -46,15 +47,17 @@ impl Engine {
     }
 
     /// Asks the peer to fetch this node's tree.
-    pub(super) fn push(&mut self, now_ns: u64, name: &str, token: u64, ticket: u64, how: How) {
+    pub(super) fn push(&mut self, now_ns: u64, name: &str, by: Caller, ticket: u64, how: How) {
         if let Some(why) = self.is_busy() {
-            return self.refuse(token, why);
+            return self.refuse_step(now_ns, name, by, why);
         }
         match self.relation_of(name) {
-            Some(Relation::ConfigDiffers) => return self.refuse(token, config_differs(name)),
+            Some(Relation::ConfigDiffers) => {
+                return self.refuse_step(now_ns, name, by, config_differs(name));
+            }
             _ if !self.is_up() => {
                 let why = format!("{} is not connected", self.peer);
-                return self.refuse(token, why);
+                return self.refuse_step(now_ns, name, by, why);
             }
             _ => {}
         }
@@ -76,7 +79,7 @@ impl Engine {
             is_change,
             unconfirmed,
         });
-        self.people.handle_asked(now_ns, token);
+        self.people.handle_asked(by);
         self.offer_now(ticket, name, how);
     }
 

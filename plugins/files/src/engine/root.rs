@@ -13,6 +13,7 @@ use super::status::LastResult;
 use super::tree::Digested;
 use super::{Action, Engine, KNOWN_NS, Reply};
 
+const BUSY: &str = "files-root is at work for something else: see `sparectl files`, and run the command again later";
 const GONE: &str = "the plugin files-root has ended: see `sparectl events`";
 
 impl Engine {
@@ -39,12 +40,8 @@ impl Engine {
                 }
                 Pending::Install => self.end_transfer(now_ns, Err(GONE.to_owned())),
                 Pending::Confirm(by) => self.end_confirm(by, Err(GONE.to_owned())),
-                Pending::Log(token) => self.refuse(token, GONE),
-                Pending::Back { by, .. } => {
-                    if let Some(by) = by {
-                        self.end_asked(by, Err(GONE.to_owned()));
-                    }
-                }
+                Pending::Log(by) => self.refuse_caller(by, GONE),
+                Pending::Back { by, .. } => self.end_asked(by, Err(GONE.to_owned())),
             }
         }
     }
@@ -66,7 +63,10 @@ impl Engine {
             }
             Answer::Done { ticket, result } => self.handle_done(now_ns, ticket, result),
             Answer::States { ticket, states } => {
-                if let Some(Pending::Log(token)) = self.root.take(ticket) {
+                let Some(Pending::Log(by)) = self.root.take(ticket) else {
+                    return;
+                };
+                if let Some(token) = by.token() {
                     let rows = states.iter().map(row).collect();
                     let answer = Reply {
                         rows,
@@ -130,16 +130,15 @@ impl Engine {
             }
             Pending::Install => self.end_transfer(now_ns, result),
             Pending::Confirm(by) => self.end_confirm(by, result),
-            Pending::Log(token) => self.refuse(token, result.err().unwrap_or_default()),
+            Pending::Log(by) => self.refuse_caller(by, result.err().unwrap_or_default()),
             Pending::Back { by, tree, .. } => {
                 self.note(now_ns, &tree, &result);
                 match by {
-                    Some(by @ Asker::Ticket(_)) => {
+                    Asker::Ticket(_) => {
                         let why = |why: String| reason_for_peer(&tree, &why).to_owned();
                         self.end_asked(by, result.map_err(why));
                     }
-                    Some(by) => self.end_asked(by, result),
-                    None => {}
+                    Asker::Caller(_) => self.end_asked(by, result),
                 }
                 self.scan(&tree);
             }
@@ -161,8 +160,14 @@ impl Engine {
     /// Answers commands that wait too long for the root half that they continue. Otherwise the daemon would report that
     /// the plugin does not answer.
     pub(super) fn answer_late_commands(&mut self, now_ns: u64) {
-        for token in self.root.take_late_commands(now_ns) {
-            self.answer_later(token);
+        let mut late = self.root.take_late_commands(now_ns);
+        late.extend(self.steps.take_late_commands(now_ns));
+        for (token, goes_on) in late {
+            if goes_on {
+                self.answer_later(token);
+            } else {
+                self.refuse(token, BUSY);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ANSWER_NS;
+use super::people::Caller;
 use super::serve::Read;
 
 /// Time that the root half has to start, in ns.
@@ -20,11 +20,10 @@ pub(super) enum Pending {
     Install,
     Confirm(Asker),
     /// List of states for a command here.
-    Log(u64),
+    Log(Caller),
     /// Change by the root half alone.
     Back {
-        /// Recipient of the answer; None: the command was already answered that it continues.
-        by: Option<Asker>,
+        by: Asker,
         tree: String,
         began_ns: u64,
     },
@@ -33,7 +32,7 @@ pub(super) enum Pending {
 /// Recipient of an answer: a command here, or the peer by its ticket.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asker {
-    Token(u64),
+    Caller(Caller),
     Ticket(u64),
 }
 
@@ -82,25 +81,22 @@ impl RootHalf {
         self.pending.get_mut(&ticket)
     }
 
-    /// Takes the tokens of commands that have waited too long; their requests go on.
-    pub fn take_late_commands(&mut self, now_ns: u64) -> Vec<u64> {
+    /// Takes the tokens of commands that have waited too long, with true if their request changes a tree. All requests
+    /// go on.
+    pub fn take_late_commands(&mut self, now_ns: u64) -> Vec<(u64, bool)> {
         let mut late = Vec::new();
         for pending in self.pending.values_mut() {
-            if answer_due_ns(pending).is_none_or(|due_ns| due_ns > now_ns) {
-                continue;
-            }
-            if let Pending::Back { by, .. } = pending {
-                if let Some(Asker::Token(token)) = by.take() {
-                    late.push(token);
-                }
-            }
+            let can_change = !matches!(pending, Pending::Log(_));
+            let token = pending.caller_mut().and_then(|it| it.take_late(now_ns));
+            late.extend(token.map(|it| (it, can_change)));
         }
         late
     }
 
     /// Time when the next command has waited too long.
     pub fn answer_due_ns(&self) -> Option<u64> {
-        self.pending.values().filter_map(answer_due_ns).min()
+        let pending = self.pending.values();
+        pending.filter_map(|it| it.caller()?.due_ns()).min()
     }
 
     /// Tree that the root half alone is changing, and the time since when.
@@ -133,14 +129,29 @@ impl RootHalf {
     }
 }
 
-/// Time when a command that waits for a change has to be answered that it continues.
-fn answer_due_ns(pending: &Pending) -> Option<u64> {
-    match pending {
-        Pending::Back {
-            began_ns,
-            by: Some(Asker::Token(_)),
-            ..
-        } => Some(began_ns.saturating_add(ANSWER_NS)),
-        _ => None,
+impl Pending {
+    /// Command that waits for the answer.
+    fn caller(&self) -> Option<&Caller> {
+        match self {
+            Self::Log(by) => Some(by),
+            Self::Confirm(Asker::Caller(by))
+            | Self::Back {
+                by: Asker::Caller(by),
+                ..
+            } => Some(by),
+            _ => None,
+        }
+    }
+
+    fn caller_mut(&mut self) -> Option<&mut Caller> {
+        match self {
+            Self::Log(by) => Some(by),
+            Self::Confirm(Asker::Caller(by))
+            | Self::Back {
+                by: Asker::Caller(by),
+                ..
+            } => Some(by),
+            _ => None,
+        }
     }
 }

@@ -4,6 +4,7 @@ use spared_tree::Hash;
 use spared_tree::config::Sync;
 use spared_tree::local::Request;
 
+use super::people::Caller;
 use super::root_half::Pending;
 use super::tree::{Digested, TreeInfo};
 use super::{Action, Engine, auto_copy, receive, transfer};
@@ -19,11 +20,11 @@ const FRESH_NS: u64 = 300_000_000_000;
 pub(super) enum AfterScan {
     /// Fetch of the peer's tree, to compare it or to put it in place, for a command here.
     Receive {
-        token: u64,
+        by: Caller,
         purpose: transfer::Purpose,
     },
     /// Offer of this tree to the peer with this ticket, for a command here.
-    Push { token: u64, ticket: u64, how: How },
+    Push { by: Caller, ticket: u64, how: How },
     /// Scan for an offer that the peer has announced with this ticket.
     Announced { ticket: u64 },
     /// Offer of the peer's tree, with this digest.
@@ -40,6 +41,25 @@ pub(super) enum AfterScan {
 pub(super) const ACTIVE_AS_WELL: &str = "this node is active as well";
 
 impl AfterScan {
+    /// Command that waits for the step.
+    pub(super) fn caller(&self) -> Option<Caller> {
+        let mut step = *self;
+        step.caller_mut().copied()
+    }
+
+    pub(super) fn caller_mut(&mut self) -> Option<&mut Caller> {
+        match self {
+            Self::Receive { by, .. } | Self::Push { by, .. } => Some(by),
+            Self::Announced { .. } | Self::Offered { .. } | Self::Asked { .. } => None,
+        }
+    }
+
+    /// True if the step may change a tree: its end is shown by `sparectl files`.
+    pub(super) fn can_change(&self) -> bool {
+        let is_list = |it| matches!(it, transfer::Purpose::Diff | transfer::Purpose::Show);
+        !matches!(self, Self::Receive { purpose, .. } if is_list(*purpose))
+    }
+
     /// True if the step may change a tree, or a command waits for it.
     pub(super) fn can_be_stopped(&self) -> bool {
         matches!(
@@ -167,8 +187,8 @@ impl Engine {
     pub(super) fn give_up(&mut self, then: AfterScan, why: &str) {
         let why = why.to_owned();
         match then {
-            AfterScan::Receive { token, .. } | AfterScan::Push { token, .. } => {
-                self.refuse(token, why)
+            AfterScan::Receive { by, .. } | AfterScan::Push { by, .. } => {
+                self.refuse_caller(by, why)
             }
             AfterScan::Offered { ticket, .. } => {
                 let result = Err(why);
@@ -184,16 +204,16 @@ impl Engine {
         let own = self.tree(name).and_then(|it| it.own.clone());
         let own = own.unwrap_or_else(|| Err("was not read".to_owned()));
         match (then, own) {
-            (AfterScan::Receive { token, purpose }, Ok(_)) => {
+            (AfterScan::Receive { by, purpose }, Ok(_)) => {
                 // another transfer may have begun meanwhile, and a command waits for it
                 if let Some(why) = self.is_busy() {
-                    return self.refuse(token, why);
+                    return self.refuse_step(now_ns, name, by, why);
                 }
-                self.people.handle_asked(now_ns, token);
+                self.people.handle_asked(by);
                 self.receive(now_ns, name, purpose);
             }
-            (AfterScan::Push { token, ticket, how }, Ok(_)) => {
-                self.push(now_ns, name, token, ticket, how);
+            (AfterScan::Push { by, ticket, how }, Ok(_)) => {
+                self.push(now_ns, name, by, ticket, how);
             }
             (AfterScan::Announced { ticket }, Ok(_)) => {
                 self.steps.handle_ahead(ticket, name);
@@ -221,7 +241,18 @@ impl Engine {
                 self.receive(now_ns, name, purpose);
             }
             (AfterScan::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own),
-            (then, Err(why)) => self.give_up(then, &why),
+            (then, Err(why)) => match then.caller() {
+                Some(by) => self.refuse_step(now_ns, name, by, why),
+                None => self.give_up(then, &why),
+            },
+        }
+    }
+
+    /// Refuses a command; notes the reason if it was already answered that it continues.
+    pub(super) fn refuse_step(&mut self, now_ns: u64, name: &str, by: Caller, why: String) {
+        match by.token() {
+            Some(token) => self.refuse(token, why),
+            None => self.note(now_ns, name, &Err(why)),
         }
     }
 }

@@ -53,6 +53,25 @@ impl Steps {
         taken.into_iter().map(|step| step.then).collect()
     }
 
+    /// Takes the tokens of commands that have waited too long, with true if their step goes on: it changes a tree.
+    pub fn take_late_commands(&mut self, now_ns: u64) -> Vec<(u64, bool)> {
+        let mut late = Vec::new();
+        self.waiting.retain_mut(|step| {
+            let goes_on = step.then.can_change();
+            let caller = step.then.caller_mut();
+            let token = caller.and_then(|it| it.take_late(now_ns));
+            late.extend(token.map(|it| (it, goes_on)));
+            goes_on || token.is_none()
+        });
+        late
+    }
+
+    /// Time when the next command has waited too long.
+    pub fn due_ns(&self) -> Option<u64> {
+        let steps = self.waiting.iter();
+        steps.filter_map(|it| it.then.caller()?.due_ns()).min()
+    }
+
     /// Takes all waiting steps.
     pub fn into_all(self) -> impl Iterator<Item = AfterScan> {
         self.waiting.into_iter().map(|step| step.then)

@@ -86,6 +86,24 @@ fn a_push_that_is_done_replaces_the_refusal_before_it() {
 }
 
 #[test]
+fn a_confirmation_behind_other_work_is_answered_that_it_goes_on() {
+    for at in 0..2 {
+        let mut lab = waiting();
+        lab.nodes[1].is_slow = true;
+        let token = lab.ask(at, Command::Confirm(None));
+        lab.pass(11 * S);
+        let reply = lab.nodes[at].replies.remove(&token).expect("an answer");
+        assert!(text(&reply).starts_with("still under way"), "{reply:?}");
+        lab.nodes[1].is_slow = false;
+        lab.pass(S);
+        lab.go_back(1);
+        lab.settle();
+        assert_eq!(lab.nodes[1].tree["b"], "new");
+        lab.assert_answered();
+    }
+}
+
+#[test]
 fn either_node_confirms() {
     for at in 0..2 {
         let mut lab = waiting();

@@ -3,6 +3,7 @@
 mod auto_copy;
 mod confirm;
 mod lab;
+mod later;
 mod random;
 mod secret;
 mod serve;
