@@ -108,10 +108,11 @@ impl Io for Files {
                 return self.disk.save_copied(&tree).map_err(Error::Plugin);
             }
             Action::SaveUnconfirmed { tree, digest } => {
-                return self
-                    .disk
-                    .save_unconfirmed(&tree, digest)
-                    .map_err(Error::Plugin);
+                let saved = self.disk.save_unconfirmed(&tree, digest);
+                if saved.is_err() {
+                    engine.handle_unsaved(now_ns, &tree);
+                }
+                return saved.map_err(Error::Plugin);
             }
             Action::Event(text) => self.host.event(&text),
             Action::Answer { token, answer } => {

@@ -25,6 +25,9 @@ const RETRY_MAX_NS: u64 = 3_600_000_000_000;
 /// Time in ns after which a tree that is due, but differs at each scan, is a finding.
 const CHANGING_NS: u64 = 60_000_000_000;
 
+/// Time in ns after which what could not be saved is saved again.
+const SAVE_NS: u64 = 60_000_000_000;
+
 /// State of a tree's automatic copies.
 #[derive(Debug, Default)]
 pub struct AutoCopy {
@@ -52,6 +55,8 @@ pub struct AutoCopy {
     reverted: Option<Hash>,
     /// Digest that the next worker will read from the disk: one of these two.
     saved: Option<Hash>,
+    /// Time when it is saved again, because it could not be written.
+    save_again_ns: Option<u64>,
 }
 
 /// Groups of this node, with true if it is active in the group.
@@ -123,10 +128,11 @@ impl AutoCopy {
     }
 
     /// Digest that the next worker has to know, if it has changed since it was saved.
-    fn poll_unsaved(&mut self) -> Option<Option<Hash>> {
+    fn poll_unsaved(&mut self, now_ns: u64) -> Option<Option<Hash>> {
         let now = self.unconfirmed.or(self.reverted);
-        (self.saved != now).then(|| {
-            self.saved = now;
+        let is_again = self.save_again_ns.is_some_and(|it| it <= now_ns);
+        (is_again || self.saved != now).then(|| {
+            (self.saved, self.save_again_ns) = (now, None);
             now
         })
     }
@@ -184,9 +190,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn poll_unconfirmed(&mut self) -> Option<Action> {
+    /// Handles that the digest of a tree could not be written.
+    pub fn handle_unsaved(&mut self, now_ns: u64, name: &str) {
+        if let Some(tree) = self.tree_mut(name) {
+            tree.auto_copy.save_again_ns = Some(now_ns.saturating_add(SAVE_NS));
+        }
+    }
+
+    pub(super) fn poll_unconfirmed(&mut self, now_ns: u64) -> Option<Action> {
         self.trees.iter_mut().find_map(|it| {
-            let digest = it.auto_copy.poll_unsaved()?;
+            let digest = it.auto_copy.poll_unsaved(now_ns)?;
             let tree = it.name().to_owned();
             Some(Action::SaveUnconfirmed { tree, digest })
         })

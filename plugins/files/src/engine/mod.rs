@@ -6,7 +6,7 @@
 //! | the root half | `handle_root_up`, `handle_answer`, `handle_root_down` |
 //! | people | `handle_command` |
 //! | the daemon | `handle_role`, `handle_group_gone` |
-//! | the disk | `handle_stored`, `handle_staged` |
+//! | the disk | `handle_stored`, `handle_staged`, `handle_unsaved` |
 
 mod auto_copy;
 mod command;
@@ -344,11 +344,11 @@ impl spared_sdk::Engine for Engine {
         waits.chain(self.root.due_ns()).chain(unknown).min()
     }
 
-    fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
+    fn poll_action(&mut self, now_ns: u64) -> Option<Action> {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        if let Some(action) = self.poll_unconfirmed() {
+        if let Some(action) = self.poll_unconfirmed(now_ns) {
             return Some(action);
         }
         if self.session.as_ref().is_none_or(Session::has_room) {

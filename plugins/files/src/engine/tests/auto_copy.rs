@@ -412,6 +412,22 @@ fn what_cut_the_link_before_the_peer_could_say_that_it_waits_is_not_sent_again_e
 }
 
 #[test]
+fn what_could_not_be_saved_for_the_next_worker_is_saved_later() {
+    let mut lab = lab("change");
+    lab.nodes[0].is_full = true;
+    waiting(&mut lab);
+    lab.pass(11 * S);
+    lab.nodes[0].is_full = false;
+    lab.pass(63 * S);
+    lab.restart(0);
+    lab.go_back(1);
+    lab.pass(11 * S);
+    lab.link();
+    lab.pass(600 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+}
+
+#[test]
 fn a_new_worker_does_not_send_what_nobody_confirmed_either() {
     for is_before in [false, true] {
         let mut lab = lab("change");

@@ -43,6 +43,8 @@ pub struct Node {
     part: Vec<u8>,
     pub bases: BTreeMap<String, Manifest>,
     saved_unconfirmed: Option<Hash>,
+    /// True if nothing can be saved.
+    pub is_full: bool,
     pub replies: BTreeMap<u64, Reply>,
     asked: BTreeSet<u64>,
     lives: u64,
@@ -124,6 +126,7 @@ impl Node {
             part: Vec::new(),
             bases: BTreeMap::new(),
             saved_unconfirmed: None,
+            is_full: false,
             replies: BTreeMap::new(),
             asked: BTreeSet::new(),
             lives: 0,
@@ -449,6 +452,9 @@ impl Lab {
             Action::Request(_) => {}
             Action::Event(text) => node.events.push(text),
             Action::Copied(_) => node.copies += 1,
+            Action::SaveUnconfirmed { tree, .. } if node.is_full => {
+                node.engine.handle_unsaved(now_ns, &tree);
+            }
             Action::SaveUnconfirmed { digest, .. } => node.saved_unconfirmed = digest,
             Action::Store(piece) => {
                 node.part.extend_from_slice(&piece.bytes);
