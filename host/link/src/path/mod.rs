@@ -2,6 +2,7 @@
 
 mod echo;
 mod mtu_probe;
+mod pending;
 mod refusal;
 mod retry;
 mod socket;
@@ -11,24 +12,23 @@ mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use socket2::Socket;
-
-use crate::frame::{self, Frame};
 use crate::message::{PathSetup, PathState};
 use crate::session::{Now, Session, Transmit};
 use crate::tls::Tls;
 use echo::Echo;
 use mtu_probe::MtuProbe;
-use refusal::{Kind, Refusal, RefusalEvents};
+use refusal::{Refusal, RefusalEvents};
 use retry::Retry;
+use socket::{Network, Tcp};
 use stream::Stream;
 
 /// Time limit for the peer to connect and to prove its key.
 const HANDSHAKE_NS: u64 = 5_000_000_000;
-/// Maximum number of connections that have not proved a key yet.
+/// Maximum number of connections besides the one that the session knows.
 const PENDING_MAX: usize = 4;
 /// Silence after which a second connection is tried in addition to the silent one: a firewall that has lost the state
 /// of the old connection accepts a new one. It is shorter than the silence after which the path no longer counts as up.
+/// The silent one stays if it answers before the second one has proved a key.
 const SECOND_NS: u64 = 1_200_000_000;
 /// Pause between attempts to listen, while the interface or the port is not available.
 const LISTEN_NS: u64 = 500_000_000;
@@ -47,37 +47,67 @@ pub enum Source {
 }
 
 #[derive(Debug)]
-pub struct Path {
+pub struct Path<N: Network = Tcp> {
+    network: N,
     index: usize,
     setup: PathSetup,
     port: u16,
     /// True if this node listens and the peer connects.
     listens: bool,
     usable: bool,
-    listener: Option<Socket>,
-    pending: Vec<Stream>,
+    listener: Option<N::Listener>,
+    /// Connections that the session does not know, or no longer.
+    pending: Vec<Stream<N::Socket>>,
     /// Connection that the session knows.
-    current: Option<Stream>,
+    current: Option<Stream<N::Socket>>,
     /// Next attempt to connect or listen.
     retry: Retry,
     echo: Option<Echo>,
     /// Sizes of packets that pass.
     mtu_probe: MtuProbe,
+    /// State. Its counters of bytes are those of closed connections.
     state: PathState,
-    /// Counters of closed connections.
-    sent_bytes: u64,
-    received_bytes: u64,
     refusals: RefusalEvents,
 }
 
 impl Path {
     pub fn new(index: usize, setup: PathSetup, port: u16, listens: bool) -> Self {
+        Self::over(Tcp, index, setup, port, listens)
+    }
+
+    /// Returns the descriptors to watch: key, and flags for reading and for writing.
+    pub fn sources(&self) -> Vec<(Source, BorrowedFd<'_>, bool, bool)> {
+        let mut sources = Vec::new();
+        if let Some(listener) = &self.listener {
+            sources.push((Source::Listener, listener.as_fd(), true, false));
+        }
+        for (at, stream) in self.pending.iter().enumerate() {
+            sources.push((
+                Source::Pending(at),
+                stream.as_fd(),
+                true,
+                stream.is_blocked(),
+            ));
+        }
+        if let Some(stream) = &self.current {
+            sources.push((Source::Current, stream.as_fd(), true, stream.is_blocked()));
+        }
+        if let Some(echo) = &self.echo {
+            sources.push((Source::Echo, echo.as_fd(), true, false));
+        }
+        sources
+    }
+}
+
+impl<N: Network> Path<N> {
+    fn over(network: N, index: usize, setup: PathSetup, port: u16, listens: bool) -> Self {
         let state = PathState {
             interface: setup.interface.clone(),
             why: "the interface is not up".to_owned(),
             ..PathState::default()
         };
         Self {
+            network,
             index,
             setup,
             port,
@@ -90,8 +120,6 @@ impl Path {
             echo: None,
             mtu_probe: MtuProbe::default(),
             state,
-            sent_bytes: 0,
-            received_bytes: 0,
             refusals: RefusalEvents::default(),
         }
     }
@@ -117,8 +145,8 @@ impl Path {
             .map_or((0, 0), |stream| (stream.sent_bytes, stream.received_bytes));
         PathState {
             narrow: self.mtu_probe.narrow(),
-            sent_bytes: self.sent_bytes + sent,
-            received_bytes: self.received_bytes + received,
+            sent_bytes: self.state.sent_bytes + sent,
+            received_bytes: self.state.received_bytes + received,
             ..self.state.clone()
         }
     }
@@ -156,7 +184,7 @@ impl Path {
         }
     }
 
-    /// Ends the connection. The next one proves its key again.
+    /// Ends all connections. The next one proves its key again.
     pub fn close(&mut self, session: &mut Session, now: Now, why: &str) {
         self.pending.clear();
         self.drop_current(session, now, why);
@@ -188,22 +216,7 @@ impl Path {
                 echo.ask(&self.setup, size);
             }
         }
-        let mut late = Vec::new();
-        self.pending.retain(|stream| {
-            let is_late = now.ns >= stream.deadline_ns;
-            if is_late {
-                late.push(stream.is_connected());
-            }
-            !is_late
-        });
-        for connected in late {
-            let (kind, why) = if connected {
-                (Kind::Late, "did not prove a key within 5 s")
-            } else {
-                (Kind::Network, "no answer")
-            };
-            self.refuse(now, Refusal::new(kind, why));
-        }
+        self.end_late(now);
         if self.usable && self.retry.is_due(now.ns) {
             if self.listens {
                 self.listen(now);
@@ -222,7 +235,7 @@ impl Path {
         if self.listener.is_some() {
             return;
         }
-        match socket::listen(&self.setup, self.port) {
+        match self.network.listen(&self.setup, self.port) {
             Ok(listener) => {
                 self.listener = Some(listener);
                 self.state.why = "the peer has not connected".to_owned();
@@ -238,11 +251,13 @@ impl Path {
     }
 
     fn connect(&mut self, now: Now, tls: &Tls) {
-        let begun = socket::connect(&self.setup, self.port)
+        let begun = self
+            .network
+            .connect(&self.setup, self.port)
             .map_err(|error| format!("cannot connect to {}: {error}", self.setup.peer))
             .and_then(|socket| {
                 let tls = tls.connect().map_err(|error| error.to_string())?;
-                Ok(Stream::new(socket, tls, false, now.ns + HANDSHAKE_NS))
+                Ok(Stream::new(socket, tls, false, now.ns, HANDSHAKE_NS))
             });
         match begun {
             Ok(stream) => self.pending.push(stream),
@@ -258,29 +273,6 @@ impl Path {
     }
 
     // ---- what the kernel reports
-
-    /// Returns the descriptors to watch: key, and flags for reading and for writing.
-    pub fn sources(&self) -> Vec<(Source, BorrowedFd<'_>, bool, bool)> {
-        let mut sources = Vec::new();
-        if let Some(listener) = &self.listener {
-            sources.push((Source::Listener, listener.as_fd(), true, false));
-        }
-        for (at, stream) in self.pending.iter().enumerate() {
-            sources.push((
-                Source::Pending(at),
-                stream.as_fd(),
-                true,
-                stream.is_blocked(),
-            ));
-        }
-        if let Some(stream) = &self.current {
-            sources.push((Source::Current, stream.as_fd(), true, stream.is_blocked()));
-        }
-        if let Some(echo) = &self.echo {
-            sources.push((Source::Echo, echo.as_fd(), true, false));
-        }
-        sources
-    }
 
     /// Handles a ready descriptor. Descriptors of a path must be handled in the reverse order of
     /// [`sources`](Self::sources).
@@ -307,81 +299,6 @@ impl Path {
                 if let Some(echo) = echo {
                     echo.handle_readable(now.ns, setup, |size| mtu_probe.handle_answer(size));
                 }
-            }
-        }
-    }
-
-    fn accept(&mut self, now: Now, tls: &Tls) {
-        for _ in 0..2 * PENDING_MAX {
-            let Some(listener) = &self.listener else {
-                return;
-            };
-            let socket = match socket::accept(listener, &self.setup) {
-                Ok(Ok(socket)) => socket,
-                Ok(Err(from)) => {
-                    let why = format!("connection from {from}, which is not the peer");
-                    self.refuse(now, Refusal::new(Kind::Address, why));
-                    continue;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(_) => return, // the connection is gone already, or no descriptor is left
-            };
-            let Ok(tls) = tls.accept() else {
-                return;
-            };
-            if self.pending.len() >= PENDING_MAX {
-                // The oldest connection has had the most time. Stations that fill the list must not keep the peer out.
-                self.pending.remove(0);
-                let why = "too many connections at once";
-                self.refuse(now, Refusal::new(Kind::Crowd, why));
-            }
-            self.pending
-                .push(Stream::new(socket, tls, true, now.ns + HANDSHAKE_NS));
-        }
-    }
-
-    fn handle_pending(
-        &mut self,
-        session: &mut Session,
-        now: Now,
-        scratch: &mut [u8],
-        at: usize,
-        reads: bool,
-        writes: bool,
-    ) {
-        let Some(stream) = self.pending.get_mut(at) else {
-            return;
-        };
-        let mut early = Vec::new();
-        let mut result = Ok(());
-        if writes {
-            result = stream.handle_writable();
-        }
-        if reads && result.is_ok() {
-            result = stream.handle_readable(scratch, |bytes| {
-                early.extend_from_slice(bytes);
-                Ok(())
-            });
-        }
-        if let Err(refusal) = result {
-            self.pending.remove(at);
-            return self.refuse(now, refusal);
-        }
-        if stream.is_open() {
-            let stream = self.pending.remove(at);
-            let why = if self.listens {
-                "the peer reconnected"
-            } else {
-                "it was silent, and a second connection is not"
-            };
-            self.drop_current(session, now, why);
-            self.current = Some(stream);
-            session.handle_opened(now, self.index);
-            // The greeting is sent before any answer to the peer.
-            self.transmit(session, now);
-            if !early.is_empty() {
-                let result = session.handle_bytes(now, self.index, &early);
-                self.check(session, now, result.map_err(Refusal::from));
             }
         }
     }
@@ -443,16 +360,24 @@ impl Path {
         }
     }
 
-    fn drop_current(&mut self, session: &mut Session, now: Now, why: &str) {
+    /// Ends the connection that the session knows.
+    pub fn drop_current(&mut self, session: &mut Session, now: Now, why: &str) {
+        if let Some(stream) = self.take_current(session, now, why) {
+            stream.close(why);
+        }
+    }
+
+    /// Takes the connection that the session knows, which is then without one.
+    fn take_current(
+        &mut self,
+        session: &mut Session,
+        now: Now,
+        why: &str,
+    ) -> Option<Stream<N::Socket>> {
         why.clone_into(&mut self.state.why);
-        let Some(stream) = self.current.take() else {
-            return;
-        };
-        self.sent_bytes += stream.sent_bytes;
-        self.received_bytes += stream.received_bytes;
-        let mut last_words = Vec::new();
-        frame::append(&mut last_words, &Frame::Refused(why));
-        stream.close(&last_words);
+        let stream = self.current.take()?;
+        self.state.sent_bytes += stream.sent_bytes;
+        self.state.received_bytes += stream.received_bytes;
         session.handle_closed(now, self.index, why);
         if !self.listens {
             // a second connection that nobody answers is dropped: a new first one is retried sooner
@@ -460,6 +385,7 @@ impl Path {
         }
         // The retry is early enough for the session to continue, and a peer that breaks each connection costs little.
         self.retry.wait(now.ns, retry::FIRST_NS);
+        Some(stream)
     }
 
     fn refuse(&mut self, now: Now, refusal: Refusal) {

@@ -1,6 +1,7 @@
 //! Opens the TCP sockets of a path: on its interface only, from its own address, without delay.
 
-use std::io;
+use std::fmt::Debug;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
@@ -13,52 +14,90 @@ use crate::session::SILENCE_NS;
 const UNSENT_MAX: u32 = 32 << 10;
 const BACKLOG: i32 = 8;
 
-/// Errors of the kernel: no such interface, or another process has the port.
-pub fn listen(setup: &PathSetup, port: u16) -> io::Result<Socket> {
-    let socket = open(setup)?;
-    socket.set_reuse_address(true)?;
-    // The address may be set later: spared adds it if it is missing.
-    match setup.own {
-        IpAddr::V4(_) => socket.set_freebind_v4(true)?,
-        IpAddr::V6(_) => socket.set_freebind_v6(true)?,
-    }
-    socket.bind(&address(setup, setup.own, port)?)?;
-    socket.listen(BACKLOG)?;
-    Ok(socket)
+/// Source of a path's connections. Tests have one without a kernel.
+pub trait Network: Debug {
+    type Listener: Debug;
+    type Socket: Connection;
+
+    /// # Errors
+    /// Errors of the kernel: no such interface, or another process has the port.
+    fn listen(&self, setup: &PathSetup, port: u16) -> io::Result<Self::Listener>;
+
+    /// Starts to connect. The socket becomes writable at the end.
+    ///
+    /// # Errors
+    /// Errors of the kernel: no such interface or address, no route.
+    fn connect(&self, setup: &PathSetup, port: u16) -> io::Result<Self::Socket>;
+
+    /// Accepts the next connection. If it is not from the peer, returns its source address.
+    ///
+    /// # Errors
+    /// Errors of the kernel; WouldBlock without a connection.
+    fn accept(
+        &self,
+        listener: &Self::Listener,
+        setup: &PathSetup,
+    ) -> io::Result<Result<Self::Socket, String>>;
 }
 
-/// Starts to connect. The socket becomes writable at the end.
-///
-/// # Errors
-/// Errors of the kernel: no such interface or address, no route.
-pub fn connect(setup: &PathSetup, port: u16) -> io::Result<Socket> {
-    let socket = open(setup)?;
-    socket.bind(&address(setup, setup.own, 0)?)?;
-    prepare(&socket)?;
-    match socket.connect(&address(setup, setup.peer, port)?) {
-        Err(error)
-            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
-        {
-            Err(error)
+/// Connection, which never blocks. It is closed when it is dropped.
+pub trait Connection: Read + Write + Debug {
+    /// Returns the reason why it could not connect, if it could not.
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
+}
+
+/// TCP of the kernel.
+#[derive(Debug)]
+pub struct Tcp;
+
+impl Network for Tcp {
+    type Listener = Socket;
+    type Socket = Socket;
+
+    fn listen(&self, setup: &PathSetup, port: u16) -> io::Result<Socket> {
+        let socket = open(setup)?;
+        socket.set_reuse_address(true)?;
+        // The address may be set later: spared adds it if it is missing.
+        match setup.own {
+            IpAddr::V4(_) => socket.set_freebind_v4(true)?,
+            IpAddr::V6(_) => socket.set_freebind_v6(true)?,
         }
-        _ => Ok(socket),
+        socket.bind(&address(setup, setup.own, port)?)?;
+        socket.listen(BACKLOG)?;
+        Ok(socket)
+    }
+
+    fn connect(&self, setup: &PathSetup, port: u16) -> io::Result<Socket> {
+        let socket = open(setup)?;
+        socket.bind(&address(setup, setup.own, 0)?)?;
+        prepare(&socket)?;
+        match socket.connect(&address(setup, setup.peer, port)?) {
+            Err(error)
+                if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+            {
+                Err(error)
+            }
+            _ => Ok(socket),
+        }
+    }
+
+    fn accept(&self, listener: &Socket, setup: &PathSetup) -> io::Result<Result<Socket, String>> {
+        let (socket, from) = listener.accept()?;
+        let from = from.as_socket().map(|address| address.ip());
+        if from != Some(setup.peer) {
+            let from = from.map_or_else(|| "nowhere".to_owned(), |from| from.to_string());
+            return Ok(Err(from));
+        }
+        socket.set_nonblocking(true)?;
+        prepare(&socket)?;
+        Ok(Ok(socket))
     }
 }
 
-/// Accepts the next connection. If it is not from the peer, returns its source address.
-///
-/// # Errors
-/// Errors of the kernel; WouldBlock without a connection.
-pub fn accept(listener: &Socket, setup: &PathSetup) -> io::Result<Result<Socket, String>> {
-    let (socket, from) = listener.accept()?;
-    let from = from.as_socket().map(|address| address.ip());
-    if from != Some(setup.peer) {
-        let from = from.map_or_else(|| "nowhere".to_owned(), |from| from.to_string());
-        return Ok(Err(from));
+impl Connection for Socket {
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Socket::take_error(self)
     }
-    socket.set_nonblocking(true)?;
-    prepare(&socket)?;
-    Ok(Ok(socket))
 }
 
 fn open(setup: &PathSetup) -> io::Result<Socket> {

@@ -1,46 +1,75 @@
 //! Runs one TCP connection with TLS inside.
 
-use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustls::Connection;
 use socket2::Socket;
 
 use super::refusal::{Kind, Refusal};
+use super::socket::Connection;
+use crate::frame::{self, Frame};
 use crate::session::Transmit;
 
 /// Maximum plaintext of one TLS record, in bytes (RFC 8446, 5.1). A frame is never split over two records, so that the
 /// peer reads it where it was decrypted.
 const RECORD_MAX: usize = 16 << 10;
 
+/// Stage of a connection, as far as the session does not know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    New,
+    /// This node has greeted over it, with this run, while the session knows another connection.
+    Greeted {
+        run: u64,
+    },
+    /// Another connection has replaced it. Its data are dropped until the peer closes it.
+    Replaced,
+}
+
 #[derive(Debug)]
-pub struct Stream {
-    socket: Socket,
-    tls: Connection,
+pub struct Stream<S = Socket> {
+    socket: S,
+    tls: rustls::Connection,
     /// True if the TCP handshake has ended.
     connected: bool,
     /// True if the kernel accepted no more data at the last attempt.
     blocked: bool,
+    /// Time at which this node began to connect, or accepted the connection.
+    pub begun_ns: u64,
     /// Deadline for the peer to prove its key and greet.
     pub deadline_ns: u64,
+    pub stage: Stage,
     pub sent_bytes: u64,
     pub received_bytes: u64,
 }
 
-impl Stream {
-    pub fn new(socket: Socket, tls: Connection, connected: bool, deadline_ns: u64) -> Self {
+impl<S: Connection> Stream<S> {
+    pub fn new(
+        socket: S,
+        tls: rustls::Connection,
+        connected: bool,
+        begun_ns: u64,
+        limit_ns: u64,
+    ) -> Self {
         let mut stream = Self {
             socket,
             tls,
             connected,
             blocked: !connected,
-            deadline_ns,
+            begun_ns,
+            deadline_ns: begun_ns + limit_ns,
+            stage: Stage::New,
             sent_bytes: 0,
             received_bytes: 0,
         };
         // The queue needs no limit: it holds at most one batch of the session.
         stream.tls.set_buffer_limit(None);
         stream
+    }
+
+    #[cfg(test)]
+    pub fn socket(&self) -> &S {
+        &self.socket
     }
 
     /// Returns true if the peer has proved its key.
@@ -85,7 +114,7 @@ impl Stream {
         if !self.connected {
             return Ok(()); // an error is reported as writable, too
         }
-        let length = match (&self.socket).read(scratch) {
+        let length = match self.socket.read(scratch) {
             Ok(0) => return Err(closed()),
             Ok(length) => length,
             Err(error) if is_pause(&error) => return Ok(()),
@@ -162,7 +191,7 @@ impl Stream {
     /// The reason why the connection has ended.
     pub fn flush(&mut self) -> Result<(), Refusal> {
         while self.connected && self.tls.wants_write() {
-            match self.tls.write_tls(&mut &self.socket) {
+            match self.tls.write_tls(&mut self.socket) {
                 Ok(length) => self.sent_bytes += length as u64,
                 Err(error) if is_pause(&error) => {
                     self.blocked = true;
@@ -175,9 +204,18 @@ impl Stream {
     }
 
     /// Sends the reason if that is possible at once, and closes the connection.
-    pub fn close(mut self, last_words: &[u8]) {
+    pub fn close(mut self, why: &str) {
         if self.is_open() && !self.blocked {
-            let _ = self.tls.writer().write_all(last_words);
+            let mut last_words = Vec::new();
+            frame::append(&mut last_words, &Frame::Refused(why));
+            let _ = self.tls.writer().write_all(&last_words);
+        }
+        self.withdraw();
+    }
+
+    /// Closes the connection without a word, which the peer would take for a greeting.
+    pub fn withdraw(mut self) {
+        if self.is_open() && !self.blocked {
             self.tls.send_close_notify();
             let _ = self.flush();
         }

@@ -163,7 +163,7 @@ impl Peering {
                 }
                 Event::Close { path, why } => {
                     if let Some(path) = self.paths.get_mut(path) {
-                        path.close(&mut self.session, now, &why);
+                        path.drop_current(&mut self.session, now, &why);
                     }
                 }
                 Event::Lost(why) => host.log(LogLevel::Warn, why),

@@ -28,6 +28,8 @@ pub struct Liveness {
     /// Pings of the peer to be answered: number, and arrival by the wall clock in us.
     pings_to_answer: VecDeque<(u32, u64)>,
     round_trip_ns: Option<u64>,
+    /// Arrival of the last answer.
+    answered_ns: Option<u64>,
     /// Samples of the latest pings: round trip in ns, and the peer's clock minus this node's in us.
     clocks: VecDeque<(u64, i64)>,
 }
@@ -111,6 +113,7 @@ impl Liveness {
         else {
             return;
         };
+        self.answered_ns = Some(now_ns);
         // TCP keeps the order: earlier pings were answered, too.
         let answered = self.unanswered_pings.drain(..=at).next_back();
         if let Some(ping) = answered {
@@ -165,6 +168,10 @@ impl Liveness {
     /// Returns true if the path answered recently.
     pub fn answers(&self, now_ns: u64) -> bool {
         self.round_trip_ns.is_some() && self.silence_ns(now_ns) < self.quick_limit_ns() / 2
+    }
+
+    pub fn answered_ns(&self) -> Option<u64> {
+        self.answered_ns
     }
 
     pub fn round_trip_us(&self) -> Option<u64> {

@@ -276,6 +276,12 @@ impl Session {
         joined.map_or(0, |path| path.liveness.silence_ns(now.ns))
     }
 
+    /// Returns true if the peer has answered over a path with a session since this time.
+    pub fn has_answered_since(&self, path: usize, since_ns: u64) -> bool {
+        let joined = self.paths.get(path).filter(|path| path.is_joined());
+        joined.is_some_and(|path| path.liveness.answered_ns() >= Some(since_ns))
+    }
+
     /// Handles that the worker has taken the record.
     pub fn handle_delivered(&mut self, now: Now, plugin: &str) {
         if let Some(channel) = self.channels.get_mut(plugin) {

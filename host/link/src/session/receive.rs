@@ -16,6 +16,13 @@ impl Session {
         }
     }
 
+    /// Handles that a connection was opened over which this node has greeted already, with this run.
+    pub fn handle_greeted(&mut self, index: usize, run: u64) {
+        if let Some(path) = self.paths.get_mut(index) {
+            path.greet(run);
+        }
+    }
+
     /// Handles the end of a connection.
     pub fn handle_closed(&mut self, now: Now, index: usize, why: &str) {
         let Some(path) = self.paths.get_mut(index) else {

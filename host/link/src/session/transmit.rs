@@ -44,6 +44,13 @@ impl Session {
         }
     }
 
+    /// Returns the run and the greeting for a connection that the session does not know yet.
+    pub fn greeting(&self) -> (u64, Transmit) {
+        let mut out = Transmit::default();
+        frame::append(out.control(), &Frame::Hello(Box::new(self.hello())));
+        (self.run, out)
+    }
+
     fn hello(&self) -> Hello {
         let association = self.association.as_ref();
         Hello {

@@ -1,5 +1,9 @@
 //! Tests refusals, without a network.
 
+mod second;
+mod world;
+
+use super::refusal::Kind;
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
