@@ -232,6 +232,14 @@ impl Groups {
             .all(|group| group.phase == Phase::Idle && group.is_delivered())
     }
 
+    /// Returns true if no group changes its role, and every follower has taken its role.
+    pub fn is_calm(&self) -> bool {
+        self.groups.values().all(|group| {
+            let is_stable = matches!(group.phase, Phase::Idle | Phase::Installed);
+            is_stable && group.is_delivered() && group.offer.is_none()
+        })
+    }
+
     // ---- time
 
     /// Ends everything that has waited too long. A late follower does not stop a failover.

@@ -955,3 +955,22 @@ fn a_failover_while_followers_still_leave_does_not_lose_the_addresses() {
     fixture.publish(Role::Backup);
     assert_eq!(fixture.pass(200 * MS), ["remove"]);
 }
+
+#[test]
+fn groups_are_calm_unless_a_role_changes_or_a_follower_has_not_taken_it() {
+    let mut fixture = Fixture::new();
+    fixture.follower("conntrack", &[], true);
+    assert!(!fixture.groups.is_calm());
+    fixture.role_done("conntrack");
+    assert!(fixture.groups.is_calm());
+    fixture.publish(Role::Active);
+    assert!(!fixture.groups.is_calm(), "it settles");
+    fixture.settle_done("conntrack");
+    assert!(!fixture.groups.is_calm(), "the role is not taken");
+    fixture.role_done("conntrack");
+    assert!(fixture.groups.is_calm());
+    fixture.publish(Role::Backup);
+    assert!(!fixture.groups.is_calm(), "it leaves");
+    fixture.role_done("conntrack");
+    assert!(fixture.groups.is_calm());
+}

@@ -405,6 +405,7 @@ impl Loop {
         };
         self.write_second(now, late);
         self.network.check_leases(&mut self.groups);
+        self.renew_file_rights(now);
         self.compare_machines(now);
         self.pair.touch();
         let is_doubtful = self.tell_findings();

@@ -10,6 +10,7 @@ mod process;
 mod readers;
 mod relay;
 mod reload;
+mod renewal;
 mod serve;
 mod stop;
 

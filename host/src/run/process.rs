@@ -6,6 +6,7 @@ use spared_group::stop::{PendingWork, Step, Stop};
 use spared_process::nearest_tick;
 use spared_process::service::Service;
 use spared_process::signals::Signals;
+use spared_process::worker::restricts_files;
 
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);
@@ -17,6 +18,8 @@ pub(super) struct Process {
     ticked_at: Instant,
     /// The stop, once it has begun.
     stop: Option<Stop>,
+    /// True if the kernel restricts the files of workers.
+    restricts_files: bool,
 }
 
 /// Signals that arrived since they were last taken.
@@ -33,6 +36,7 @@ impl Process {
             service: Service::from_environment(),
             ticked_at: now,
             stop: None,
+            restricts_files: restricts_files(),
         }
     }
 
@@ -42,6 +46,10 @@ impl Process {
             terminate: self.signals.take_terminate(),
             hangup: self.signals.take_hangup(),
         }
+    }
+
+    pub(super) fn restricts_files(&self) -> bool {
+        self.restricts_files
     }
 
     // ---- time

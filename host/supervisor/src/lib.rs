@@ -11,6 +11,7 @@
 
 mod check;
 mod failure;
+mod file_rights;
 mod group_calls;
 mod memory_limit;
 mod output;
@@ -18,6 +19,7 @@ mod partners;
 mod pending_call;
 mod plugin;
 mod queries;
+mod renewal;
 mod report;
 mod share;
 pub mod starter;
@@ -40,6 +42,8 @@ use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, nearest_tick};
 use spared_records::SendError;
 
 use check::Check;
+use file_rights::Looker;
+pub use file_rights::Replaced;
 use group_calls::Calls;
 use partners::Partners;
 use pending_call::PendingCall;
@@ -82,6 +86,8 @@ pub struct Supervisor {
     reports: VecDeque<Report>,
     calls: Calls,
     partners: Partners,
+    /// Thread that looks at the files of workers, once it is needed.
+    looker: Option<Looker>,
 }
 
 impl Supervisor {
@@ -101,6 +107,7 @@ impl Supervisor {
             reports: VecDeque::new(),
             calls: Calls::default(),
             partners: Partners::default(),
+            looker: None,
         }
     }
 

@@ -11,6 +11,7 @@ use spared_process::worker::group_names;
 use spared_process::worker::process::Worker;
 use spared_process::{Policy, RestartBudget, TRIAL};
 
+use super::file_rights::FileRights;
 use super::memory_limit::MemoryLimit;
 use super::pending_call::PendingCall;
 use super::starter::Rights;
@@ -29,6 +30,7 @@ pub(super) struct Plugin {
     pub(super) killed: Option<u64>,
     pub(super) restart_budget: RestartBudget,
     pub(super) restarts: u64,
+    pub(super) file_rights: FileRights,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl Plugin {
             killed: None,
             restart_budget: RestartBudget::new(Policy::WORKER),
             restarts: 0,
+            file_rights: FileRights::default(),
         }
     }
 

@@ -147,6 +147,11 @@ impl Reload {
         }
     }
 
+    /// Returns true if no reload is in progress.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle) && self.steps.is_empty()
+    }
+
     pub fn poll_step(&mut self) -> Option<Step> {
         self.steps.pop_front()
     }

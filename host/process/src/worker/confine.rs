@@ -15,6 +15,7 @@ mod privileges;
 use spared_abi::CALLS_SOCKETS;
 
 pub use allowed_calls::{GROUPS, group_names, is_refusal};
+pub use files::is_enforceable as restricts_files;
 pub use limits::{PRIORITY, lift_descriptor_limit, lift_memory_limit, lock_memory, real_time};
 use spared_message::load::Load;
 

@@ -76,6 +76,6 @@ pub fn describe(name: &str, file: std::os::fd::BorrowedFd<'_>) -> Result<Descrip
 }
 
 pub use build::Build;
-pub use confine::{group_names, is_refusal};
+pub use confine::{group_names, is_refusal, restricts_files};
 pub use descriptor::is_name;
 pub use run::run;

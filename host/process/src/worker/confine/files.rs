@@ -78,6 +78,14 @@ pub fn restrict_to_programs() -> Result<(), String> {
     result_of(rules.and_then(|rules| Ok(rules.restrict_self()?.ruleset)))
 }
 
+/// Returns true if this kernel has Landlock, so that workers are restricted.
+pub fn is_enforceable() -> bool {
+    let rules = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V1));
+    rules.and_then(Ruleset::create).is_ok()
+}
+
 fn result_of(enforced: Result<RulesetStatus, landlock::RulesetError>) -> Result<(), String> {
     match enforced {
         Ok(RulesetStatus::NotEnforced) => Err("this kernel has no landlock".to_owned()),
