@@ -6,4 +6,5 @@ mod choices;
 mod hostile;
 mod messages;
 mod reaping;
+mod replaced;
 mod test_worker;

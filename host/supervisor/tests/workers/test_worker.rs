@@ -4,7 +4,7 @@
 //! Used by the tests of this folder and by the fuzz target `worker_messages`.
 
 #[path = "../../src/starter/tests/library.rs"]
-mod library;
+pub mod library;
 
 use std::cell::RefCell;
 use std::fs;
@@ -35,15 +35,15 @@ pub const GROUP: &str = "office";
 const TEXT: &str = "vrid = 50\n";
 
 pub struct TestWorker {
-    supervisor: Supervisor,
+    pub supervisor: Supervisor,
     poller: Poller,
-    folder: PathBuf,
+    pub folder: PathBuf,
     groups: Groups,
     quality: Quality,
     receiver: Receiver,
     /// Worker's end of the socket, with the id of the present process.
     socket: Option<(u32, OwnedFd)>,
-    now: Instant,
+    pub now: Instant,
     now_ns: u64,
     /// Greatest token that the supervisor has used.
     pub token: u64,
