@@ -35,7 +35,8 @@ impl Engine {
             return;
         }
         let replicated = self.store.replicated_sas();
-        let new = replicated.filter(|(id, _)| !self.installed.has(id));
+        // those of a batch are charon's soon
+        let new = replicated.filter(|(id, _)| !self.installed.has(id) && !self.is_awaited_sa(id));
         let new = new.filter_map(|(id, known)| Some((*id, InstalledSa::of_earlier_run(known)?)));
         let new: Vec<_> = new.collect();
         // a reading after a failover returns here, as this run has installed the SAs

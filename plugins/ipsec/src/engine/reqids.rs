@@ -161,6 +161,11 @@ impl Engine {
             return;
         }
         for (id, reqid) in std::mem::take(&mut self.installed.policy_reqids.new_reqids) {
+            if self.is_awaited_sa(&id) {
+                // charon is adding its own; if it does not, this one is put back and gets the reqid then
+                self.installed.policy_reqids.set_new_reqid(id, reqid);
+                continue;
+            }
             let known = self.store.sas.get(&id);
             let Some(known) = known.filter(|_| self.installed.has(&id)) else {
                 continue;

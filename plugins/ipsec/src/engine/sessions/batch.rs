@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use super::super::resume::network_pair_of;
 use super::super::{Action, Change, Engine, XfrmEvent};
 use crate::MS;
-use crate::codec::body::{parked_policy, policy_with_own_reqids};
+use crate::codec::body::{FIRST_OWN_REQID, parked_policy, policy_with_own_reqids};
 use crate::codec::hold::{ESP, HeldTraffic, NewSas};
 use crate::sa::{Body, Direction, Mark, Policy, PolicyId, Replay, Sa, SaId};
 
@@ -470,7 +470,25 @@ impl Engine {
                 self.outbox.push_change(Change::DeleteSa(*id));
             }
         }
+        let led = self.inbound_reqids(&ids);
         self.reinstall_all(now_ns, &ids);
+        for (id, reqid) in led {
+            if self.installed.has(&id) {
+                self.installed.policy_reqids.set_new_reqid(id, reqid);
+            }
+        }
+        self.change_reqids_later();
+    }
+
+    /// Reqids of a daemon's that inbound SAs have: a policy of the daemon's leads to them, such as a trap.
+    fn inbound_reqids(&self, ids: &BTreeSet<SaId>) -> Vec<(SaId, u32)> {
+        let known = ids
+            .iter()
+            .filter_map(|id| Some((id, self.store.sas.get(id)?)));
+        let inbound = known.filter(|(_, it)| it.side == Some(Direction::In));
+        let reqids = inbound.map(|(id, it)| (*id, it.sa.reqid));
+        let is_daemons = |reqid: u32| (1..FIRST_OWN_REQID).contains(&reqid);
+        reqids.filter(|(_, it)| is_daemons(*it)).collect()
     }
 
     fn fail_child(&mut self, now_ns: u64, spi: u32) {
