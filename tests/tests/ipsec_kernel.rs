@@ -11,7 +11,9 @@ use spared_ipsec::codec::hold::{HeldTraffic, MARK};
 use spared_ipsec::codec::port_guard::Ends;
 use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
-use spared_ipsec::kernel::{Hold, Kernel, PortGuard, ReadPart, Silence, remove_port_guard};
+use spared_ipsec::kernel::{
+    Hold, Kernel, Openings, PortGuard, ReadPart, Silence, remove_port_guard,
+};
 use spared_ipsec::sa::{Body, Life, Policy, Replay, ReplayForm, Sa};
 use spared_netlink::PacketQueue;
 use spared_tests::Result;
@@ -295,6 +297,49 @@ fn from_silent_addresses_all_leaves_but_what_could_end_a_tunnel() {
         silence.set(silent)?;
         silence.set(BTreeSet::new())?;
         assert_eq!(farewells(SILENT[0]), 6);
+        assert_eq!(namespace.shell("nft list ruleset")?, "");
+        Ok(())
+    };
+    namespace.run(work).expect("the kernel does as told");
+}
+
+/// Number of requests that begin an IKE SA and leave; `answer`: of answers to such requests.
+fn openings(source: &str, answer: u8) -> usize {
+    let packets = [
+        (500, ike(0, SA_INIT, INITIATOR | answer)),
+        (4500, ike(4, SA_INIT, INITIATOR | answer)),
+    ];
+    let packets = packets.iter();
+    packets.filter(|it| leaves(source, it.0, &it.1)).count()
+}
+
+#[test]
+fn between_blocked_ends_no_ike_sa_begins() {
+    let Some(namespace) = Namespace::or_skip("openings") else {
+        return;
+    };
+    const BLOCKED: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+    let addresses = "address add 192.0.2.1/32 dev lo\naddress add 192.0.2.2/32 dev lo\n\
+                     address add 2001:db8::1/128 dev lo nodad\n";
+    namespace.ip(addresses).expect("addresses");
+    let work = || {
+        let mut blocks = Openings::open()?;
+        let ends = BLOCKED.map(|it| it.parse().expect("an address"));
+        let ends: BTreeSet<(IpAddr, IpAddr)> = ends.map(|it| (it, it)).into();
+        blocks.block(ends.clone())?;
+        for source in BLOCKED {
+            assert_eq!((openings(source, 0), openings(source, ANSWER)), (0, 2));
+            assert_eq!(farewells(source), 6);
+        }
+        assert_eq!(openings("192.0.2.2", 0), 2, "another end");
+        blocks.block(BTreeSet::new())?;
+        assert_eq!(openings(BLOCKED[0], 0), 2);
+
+        // of a run that was killed
+        blocks.block(ends)?;
+        drop(blocks);
+        assert_eq!(openings(BLOCKED[0], 0), 0);
+        let _ = Openings::open()?;
         assert_eq!(namespace.shell("nft list ruleset")?, "");
         Ok(())
     };

@@ -8,7 +8,7 @@ use spared_sdk::{Error, Host, Interest};
 
 use crate::config::Settings;
 use crate::engine::{Action, Engine, MissingFeature, TunnelRoute};
-use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence, forwarded};
+use crate::kernel::{Addresses, Hold, Kernel, Openings, Routes, Silence, forwarded};
 use crate::sessions::Charon;
 use crate::state_file::StateFile;
 use crate::vici::Daemon;
@@ -37,6 +37,8 @@ pub struct Node {
     route_fault: Fault,
     forward_fault: Fault,
     hold: Hold,
+    openings: Openings,
+    opening_fault: Fault,
     pub charon: Charon,
     /// Files for ended tunnels, for tunnels that the IKE daemon is still to establish, and for the time since which the
     /// nodes may differ.
@@ -88,6 +90,8 @@ impl Node {
             route_fault: Fault::default(),
             forward_fault: Fault::default(),
             hold: Hold::open(folder.as_deref()).map_err(Error::kernel("open a netlink socket"))?,
+            openings: Openings::open().map_err(Error::kernel("open a netlink socket"))?,
+            opening_fault: Fault::default(),
             ended,
             unadopted,
             separation,
@@ -123,6 +127,7 @@ impl Node {
             Action::Withhold(addresses) => self.daemon.withhold(addresses),
             Action::Ping => self.daemon.ping(),
             Action::Silence(ends) => self.silence(host, ends),
+            Action::BlockOpenings(ends) => self.block_openings(ends),
             Action::Routes(routes) => self.set_routes(&routes),
             Action::Stop(ids) => {
                 let stopped = self.kernel.stop(&ids).into_iter();
@@ -149,6 +154,7 @@ impl Node {
                 engine.handle_segment(now_ns, done);
             }
             Action::ExpectDaemon => self.daemon.expect(),
+            Action::GiveUp(connections) => self.daemon.give_up(connections),
             Action::AwaitConnections(names) => self.daemon.await_connections(names),
             Action::Tell(messages) => {
                 let done = self.charon.tell(&messages);
@@ -224,8 +230,18 @@ impl Node {
             .log_once("routes into tunnels are missing", done);
     }
 
+    /// Prevents this node from beginning IKE SAs between these ends.
+    fn block_openings(&mut self, ends: BTreeSet<(IpAddr, IpAddr)>) {
+        let done = self.openings.block(ends);
+        self.opening_fault.log_once(
+            "charon may begin a second session beside one that it gets",
+            done,
+        );
+    }
+
     pub fn close(mut self, host: Host) {
         self.silence(host, BTreeSet::new());
+        self.block_openings(BTreeSet::new());
         warn_unheld(self.hold.close());
         let fds = [self.kernel.fd(), self.addresses.fd()];
         for fd in fds.into_iter().chain(self.charon.fd()) {

@@ -7,6 +7,7 @@ pub mod body;
 mod check;
 mod expression;
 pub mod hold;
+pub mod openings;
 pub mod port_guard;
 mod read;
 pub mod silence;

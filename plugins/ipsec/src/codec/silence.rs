@@ -42,7 +42,7 @@ const NON_ESP_MARKER: [u8; 4] = [0; 4];
 const EXCHANGE: u32 = 18;
 
 /// Mask of exchange type and flags, and the expected result.
-type Header = ([u8; 2], [u8; 2]);
+pub(super) type Header = ([u8; 2], [u8; 2]);
 /// INFORMATIONAL without the response flag.
 const IKEV2: Header = ([0xff, 0x20], [37, 0]);
 const IKEV1: Header = ([0xff, 0x00], [5, 0]);
@@ -64,7 +64,10 @@ pub fn silence(addresses: &BTreeSet<IpAddr>) -> Vec<(u16, Vec<u8>)> {
     }
     for port in [IKE_PORT, NAT_PORT] {
         for header in [IKEV2, IKEV1] {
-            let drops = rule(TABLE, FAREWELL, |out| drop_request(out, port, header));
+            let drops = rule(TABLE, FAREWELL, |out| {
+                request(out, port, header);
+                verdict(out, NF_DROP, None);
+            });
             changes.push((NFT_MSG_NEWRULE, drops));
         }
     }
@@ -120,7 +123,8 @@ fn jump_from(out: &mut Vec<u8>, source: IpAddr) {
     verdict(out, NFT_JUMP, Some(FAREWELL));
 }
 
-fn drop_request(out: &mut Vec<u8>, port: u16, (mask, header): Header) {
+/// Continues the rule if a packet from this port has this header of IKE.
+pub(super) fn request(out: &mut Vec<u8>, port: u16, (mask, header): Header) {
     let mut ike = UDP_HEADER_LEN;
     udp_from(out, port);
     if port == NAT_PORT {
@@ -130,7 +134,6 @@ fn drop_request(out: &mut Vec<u8>, port: u16, (mask, header): Header) {
     load(out, NFT_PAYLOAD_TRANSPORT_HEADER, ike + EXCHANGE, 2);
     bitwise_and(out, &mask);
     compare(out, &header);
-    verdict(out, NF_DROP, None);
 }
 
 #[cfg(test)]

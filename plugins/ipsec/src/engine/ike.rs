@@ -6,7 +6,7 @@ use super::daemon::Presence;
 use super::names::Names;
 use super::pending_deletions::PendingDeletions;
 use super::routes::Routes;
-use super::sessions::Feed;
+use super::sessions::{Feed, Openings};
 use super::silence::Silence;
 use super::unadopted::SavedUnadopted;
 use super::withheld::Withheld;
@@ -25,6 +25,7 @@ pub struct IkeDaemon {
     pub(super) connections: Connections,
     pub(super) routes: Routes,
     pub(super) feed: Feed,
+    pub(super) openings: Openings,
 }
 
 impl IkeDaemon {
@@ -40,6 +41,7 @@ impl IkeDaemon {
             connections: Connections::default(),
             routes: Routes::default(),
             feed: Feed::default(),
+            openings: Openings::default(),
         }
     }
 
@@ -54,7 +56,7 @@ impl IkeDaemon {
 
     pub fn next_ns(&self) -> u64 {
         let next = self.pending_deletions.next_ns().min(self.silence.next_ns());
-        next.min(self.feed.next_ns())
+        next.min(self.feed.next_ns()).min(self.openings.next_ns())
     }
 
     pub fn is_running(&self) -> bool {

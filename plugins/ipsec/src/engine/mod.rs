@@ -156,6 +156,11 @@ pub enum Action {
     Ping,
     /// Block requests of IKE that could end a tunnel, from these addresses and no others.
     Silence(BTreeSet<IpAddr>),
+    /// Block requests of IKE that begin an IKE SA from one of these addresses to the far end beside it, and no others.
+    BlockOpenings(BTreeSet<(IpAddr, IpAddr)>),
+    /// Have charon give up IKE SAs of these connections that it has begun and that have no keys yet; call
+    /// `handle_given_up`.
+    GiveUp(BTreeSet<String>),
     /// Delete these SAs, with which packets may be sent until then; call `handle_stopped_sas` with the last numbers.
     Stop(Vec<SaId>),
     /// Delete these SAs, which charon is to add again, and drop what is sent with its own until [`Action::EndHold`]; call
@@ -335,6 +340,7 @@ impl Engine {
 
     pub fn poll_action(&mut self) -> Option<Action> {
         self.install_next(self.store.now_ns);
+        self.block_due_openings();
         if let Some(changes) = self.outbox.poll_changes() {
             return Some(Action::Apply(changes));
         }

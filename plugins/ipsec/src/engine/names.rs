@@ -37,6 +37,7 @@ impl Engine {
             ViciEvent::Listed(listed) => self.handle_listed(now_ns, listed),
             ViciEvent::Withheld(fault) => self.handle_withheld(fault),
             ViciEvent::Loaded(missing) => self.handle_loaded(now_ns, &missing),
+            ViciEvent::GivenUp => self.handle_given_up(),
             ViciEvent::Note(text) => return Some(text),
         }
         None

@@ -119,6 +119,7 @@ pub struct Message {
     pub rekeyed: Option<IkeSpis>,
     pub is_ikev1: bool,
     pub local_address: Option<IpAddr>,
+    pub remote_address: Option<IpAddr>,
     /// Names the connection of an IKE SA, or the child's.
     pub config_name: Option<String>,
     /// Virtual addresses that the far end has, each as it is in the message.
@@ -153,6 +154,7 @@ impl Message {
             rekeyed: None,
             is_ikev1: false,
             local_address: None,
+            remote_address: None,
             config_name: None,
             remote_vips: Vec::new(),
             inbound_spi: None,
@@ -181,7 +183,8 @@ impl Message {
                 reader.short()?;
             }
             at::LOCAL_ADDR => self.local_address = Some(host(reader)?),
-            at::REMOTE_ADDR | at::LOCAL_VIP | at::PEER_ADDR => drop(host(reader)?),
+            at::REMOTE_ADDR => self.remote_address = Some(host(reader)?),
+            at::LOCAL_VIP | at::PEER_ADDR => drop(host(reader)?),
             at::REMOTE_VIP => self.remote_vips.push(host(reader)?),
             at::CONFIG_NAME => self.config_name = Some(text(reader)?),
             at::IKE_VERSION => self.is_ikev1 = reader.u8()? == 1,

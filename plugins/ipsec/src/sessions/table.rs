@@ -39,6 +39,7 @@ pub struct IkeSa {
     pub is_initiator: bool,
     /// Local end; None until the far end has proven who it is.
     pub end: Option<IpAddr>,
+    pub far_end: Option<IpAddr>,
     /// IKE SA whose place this one takes.
     pub replaces: Option<IkeSpis>,
     /// It was rekeyed, and only its children are in use.
@@ -141,6 +142,7 @@ impl Sessions {
                 version: message.version,
                 is_initiator: message.is_initiator,
                 end: None,
+                far_end: None,
                 replaces: message.rekeyed,
                 is_ended: false,
                 connection: String::new(),
@@ -170,7 +172,8 @@ impl Sessions {
                 known.vips = inherited;
             }
             known.connection = message.config_name.unwrap_or_default();
-            (known.end, known.update) = (Some(end), Some(message.bytes));
+            (known.end, known.far_end) = (Some(end), message.remote_address);
+            known.update = Some(message.bytes);
             self.unproven.remove(&ike);
             let children = self.children.values_mut();
             children

@@ -103,6 +103,7 @@ pub fn read_ike(spis: IkeSpis, value: &[u8]) -> Result<IkeSa, Malformed> {
         version,
         is_initiator: flags & BEGUN_HERE != 0,
         end: update.local_address,
+        far_end: update.remote_address,
         replaces,
         is_ended: flags & ENDED != 0,
         connection: update.config_name.unwrap_or_default(),

@@ -4,6 +4,7 @@ use super::IkeSpis;
 use super::message::{Kind, Message, virtual_addresses};
 
 pub const VIP: [u8; 4] = [192, 0, 2, 1];
+pub const FAR_END: [u8; 4] = [203, 0, 113, 9];
 
 /// Messages as strongSwan 5.9 writes them.
 #[derive(Clone)]
@@ -35,8 +36,9 @@ impl Written {
     }
 
     pub fn end(self) -> Self {
-        let host = [&[0x11, 0x94, 2][..], &VIP].concat();
-        self.put(6, &host).put(8, b"rw\0")
+        let host = |address: &[u8]| [&[0x11, 0x94, 2][..], address].concat();
+        let ends = self.put(6, &host(&VIP)).put(7, &host(&FAR_END));
+        ends.put(8, b"rw\0")
     }
 
     pub fn spis(self, inbound: u32, outbound: u32) -> Self {

@@ -38,6 +38,8 @@ pub struct Sas {
     pub children: Vec<Child>,
     /// Connections with an IKE SA that is creating a child.
     pub busy: BTreeSet<String>,
+    /// IKE SAs of version 2 that charon has begun and that have no keys yet: numbers and connections.
+    pub connecting: Vec<(String, String)>,
     /// Connections with an IKE SA that charon initiated, and whether one of them shows MOBIKE.
     pub mobike: BTreeMap<String, bool>,
 }
@@ -166,6 +168,38 @@ fn digest(section: &Section) -> u64 {
     hash.finish()
 }
 
+/// Returns the number of an IKE SA of version 2 that charon has begun, while it has no keys.
+fn connecting(section: &Section) -> Option<String> {
+    let is = |name, value| section.text(name) == Some(value);
+    let is_so = is("state", "CONNECTING") && is("initiator", "yes") && is("version", "2");
+    section
+        .text("uniqueid")
+        .filter(|_| is_so)
+        .map(str::to_owned)
+}
+
+/// Has charon give up IKE SAs of these connections that it has begun and that have no keys yet. It tells the far ends
+/// nothing.
+///
+/// # Errors
+/// charon could not be queried.
+pub fn give_up(client: &mut Client, connections: &BTreeSet<String>) -> Result<usize, Fault> {
+    let begun = sas(client)?.connecting.into_iter();
+    let mut given_up = 0;
+    for (number, _) in begun.filter(|(_, it)| connections.contains(it)) {
+        let message = Section::new()
+            .value("ike-id", &number)
+            .value("force", "yes");
+        match client.request("terminate", message) {
+            Ok(_) => given_up += 1,
+            // it has just ended
+            Err(Fault::Refused(_)) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(given_up)
+}
+
 /// Returns true if an IKE SA that charon initiated has left port 500 although there is no NAT, as MOBIKE does; None if
 /// it cannot be determined.
 fn shows_mobike(section: &Section) -> Option<bool> {
@@ -188,6 +222,9 @@ impl Sas {
         let makes_child = tasks.any(|task| task == "CHILD_CREATE" || task == "QUICK_MODE");
         if self.busy.len() < MAX && (section.text("state") == Some("CONNECTING") || makes_child) {
             self.busy.insert(ike.to_owned());
+        }
+        if let Some(number) = connecting(section).filter(|_| self.connecting.len() < MAX) {
+            self.connecting.push((number, ike.to_owned()));
         }
         if let Some(shows) = shows_mobike(section).filter(|_| self.mobike.len() < MAX) {
             *self.mobike.entry(ike.to_owned()).or_default() |= shows;
@@ -291,6 +328,25 @@ mod tests {
         assert!(!is_busy(sas("ESTABLISHED", &["IKE_DPD"])));
         assert!(is_busy(sas("ESTABLISHED", &["CHILD_CREATE"])));
         assert!(is_busy(sas("CONNECTING", &[])));
+    }
+
+    #[test]
+    fn what_charon_has_begun_is_what_it_may_give_up() {
+        let begun = |words: &str| {
+            let pairs = words.split(' ').filter_map(|word| word.split_once('='));
+            let section = pairs.fold(Section::new(), |all, (name, value)| all.value(name, value));
+            connecting(&section)
+        };
+        let all = "uniqueid=7 version=2 state=CONNECTING initiator=yes";
+        assert_eq!(begun(all).as_deref(), Some("7"));
+        for other in [
+            "uniqueid=7 version=1 state=CONNECTING initiator=yes",
+            "uniqueid=7 version=2 state=ESTABLISHED initiator=yes",
+            "uniqueid=7 version=2 state=CONNECTING",
+            "version=2 state=CONNECTING initiator=yes",
+        ] {
+            assert_eq!(begun(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub enum ViciEvent {
     Withheld(Option<String>),
     /// charon has all connections that were awaited, but these.
     Loaded(BTreeSet<String>),
+    /// charon has given up what it was told to.
+    GivenUp,
     /// A line for the log.
     Note(String),
 }
@@ -125,6 +127,11 @@ impl Daemon {
     /// Waits until charon has these connections; a charon that ends is not waited for.
     pub fn await_connections(&self, names: BTreeSet<String>) {
         self.order(Order::AwaitConnections(names));
+    }
+
+    /// Has charon give up IKE SAs of these connections that it has begun and that have no keys yet.
+    pub fn give_up(&self, connections: BTreeSet<String>) {
+        self.order(Order::GiveUp(connections));
     }
 
     /// Asks charon for its connections and pools. Returns false if there is no thread.

@@ -58,6 +58,7 @@ pub enum Order {
     List,
     Withhold(BTreeSet<IpAddr>),
     AwaitConnections(BTreeSet<String>),
+    GiveUp(BTreeSet<String>),
     Expect,
 }
 
@@ -171,6 +172,7 @@ impl Thread {
             Order::List => return self.order_list(now),
             Order::Withhold(addresses) => return self.order_withholding(now, addresses),
             Order::Expect => return self.expect(now),
+            Order::GiveUp(connections) => return self.order_giving_up(connections),
             Order::AwaitConnections(names) => {
                 return self.awaited = Some(AwaitedConnections::new(now, names));
             }
@@ -193,6 +195,14 @@ impl Thread {
         }
     }
 
+    // A charon that has ended has given up all.
+    fn order_giving_up(&mut self, connections: BTreeSet<String>) {
+        match &mut self.session {
+            Some(session) => session.given_up = Some(connections),
+            None => self.report(ViciEvent::GivenUp),
+        }
+    }
+
     fn order_list(&mut self, now: Instant) {
         match self.session {
             Some(_) => self.list_schedule.ask(now),
@@ -210,6 +220,7 @@ impl Thread {
             self.answer_ping()?;
             self.handle_events()?;
             self.look_for_connections()?;
+            self.give_up()?;
             self.handle_initiations();
             self.adopt()?;
             self.list()?;
@@ -261,6 +272,21 @@ impl Thread {
             self.awaited = None;
             self.report(ViciEvent::Loaded(missing));
         }
+        Ok(())
+    }
+
+    fn give_up(&mut self) -> Result<(), Fault> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let Some(connections) = session.given_up.take() else {
+            return Ok(());
+        };
+        let given_up = list::give_up(&mut session.client, &connections)?;
+        if given_up > 0 {
+            log::debug!("charon has given up {given_up} IKE SAs beside those that it got");
+        }
+        self.report(ViciEvent::GivenUp);
         Ok(())
     }
 

@@ -17,8 +17,8 @@ use super::super::{Action, Engine};
 use crate::MS;
 use crate::connections::HaState;
 use crate::sa::Body;
-use crate::sessions::IkeSpis;
 use crate::sessions::message::{self, Message};
+use crate::sessions::{IkeSa, IkeSpis};
 
 use super::batch::Batch;
 use super::charon::Charon;
@@ -81,6 +81,8 @@ pub struct Feed {
     pub(super) batch: Option<Batch>,
     /// Sessions have come since the plan was made.
     has_more: bool,
+    /// Connections that charon does not have.
+    missing: BTreeSet<String>,
     pub(super) charon: Charon,
     /// Reason why sessions do not follow.
     fault: Option<String>,
@@ -233,8 +235,14 @@ impl Engine {
         if !self.is_active() || self.ike.feed.is_under_way() {
             return;
         }
+        self.ike.feed.missing.clear();
         if !self.ike.is_running() {
-            return self.expect_charon();
+            return self.expect_charon(now_ns);
+        }
+        if self.ike.feed.charon.is_older {
+            self.end_openings();
+        } else if self.ike.feed.charon.has.is_empty() {
+            self.block_openings();
         }
         let quiet = if self.must_be_quiet() {
             Quiet::Yes
@@ -263,15 +271,19 @@ impl Engine {
         let feed = &mut self.ike.feed;
         feed.stop(Stage::Idle);
         feed.charon.forget();
+        feed.missing.clear();
         self.store.sessions.own.ikev1.clear();
         self.continue_drain();
         if self.is_active() {
-            self.expect_charon();
+            self.expect_charon(now_ns);
+        } else {
+            self.end_openings();
         }
     }
 
     /// Has charon noticed soon after its start: it assigns addresses of its plugin's pools only when it answers for them.
-    fn expect_charon(&mut self) {
+    fn expect_charon(&mut self, now_ns: u64) {
+        self.block_openings_before_start(now_ns);
         self.push_action(Action::ExpectDaemon);
     }
 
@@ -290,9 +302,30 @@ impl Engine {
         let feed = &mut self.ike.feed;
         let had = !matches!(feed.stage, Stage::Idle);
         feed.stop(Stage::Idle);
+        self.end_openings();
         if had {
             self.push_action(Action::Segment(false, self.feed_version()));
         }
+    }
+
+    /// IKE SAs that charon may get, or has.
+    pub(super) fn sessions_to_feed(&self) -> impl Iterator<Item = &IkeSa> {
+        let missing = &self.ike.feed.missing;
+        let ikes = self.store.sessions.own.ikes.values();
+        ikes.filter(|it| !it.is_ended && !missing.contains(&it.connection))
+    }
+
+    /// Connections of the IKE SAs that charon has.
+    pub(super) fn taken_connections(&self) -> BTreeSet<String> {
+        let charon = &self.ike.feed.charon;
+        let ikes = self.store.sessions.own.ikes.iter();
+        let taken = ikes.filter(|(spis, _)| charon.is_there && charon.has.contains(*spis));
+        taken.map(|(_, it)| it.connection.clone()).collect()
+    }
+
+    /// True if charon is getting sessions.
+    pub(super) fn is_feeding(&self) -> bool {
+        self.ike.feed.is_under_way()
     }
 
     /// Version of charon's messages, as it has shown, or the charon before it; else that of strongSwan 5.9.
@@ -366,6 +399,8 @@ impl Engine {
         feed.steps = plan(&self.store.sessions.own, &feed.charon.has, version, missing);
         feed.activate_ns = now_ns + SILENT_NS;
         if !missing.is_empty() {
+            feed.missing.clone_from(missing);
+            self.block_openings();
             let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
             let missing = missing.join(", ");
             self.event(format!(
@@ -403,7 +438,7 @@ impl Engine {
                 feed.fault = Some(why);
                 self.abort_batch(now_ns);
                 // a charon that has ended is followed by one that gets them all
-                return self.stop_feeding();
+                return self.stop_feeding(now_ns);
             }
         }
         self.feed_next(now_ns);
@@ -506,16 +541,17 @@ impl Engine {
         if !self.ike.feed.charon.is_older {
             self.forget_lost(now_ns);
         }
-        self.stop_feeding();
+        self.stop_feeding(now_ns);
     }
 
-    fn stop_feeding(&mut self) {
+    fn stop_feeding(&mut self, now_ns: u64) {
         let feed = &mut self.ike.feed;
         let stays_quiet = feed.quiet == Quiet::Yes && feed.charon.is_there;
         feed.stop(Stage::Done);
         if stays_quiet {
             feed.quiet = Quiet::Yes;
         }
+        self.give_up_openings(now_ns);
         self.continue_drain();
         self.order_adoption();
         self.mark_dirty();
@@ -535,6 +571,7 @@ impl Engine {
     }
 
     pub(in super::super) fn handle_feed_timeout(&mut self, now_ns: u64) {
+        self.handle_openings_timeout(now_ns);
         if self
             .ike
             .feed

@@ -1,11 +1,12 @@
 //! IKE sessions of charon here: its messages become records, and a charon that starts on a node that has become active
 //! gets what the other node's charon told (`feed.rs`, in the order of `plan.rs`), with the SAs that are in the kernel already (`batch.rs`). Before
-//! its sessions leave it is quiet (`quiet.rs`).
+//! its sessions leave it is quiet (`quiet.rs`), and before it has them it begins no others (`openings.rs`).
 
 mod batch;
 mod charon;
 mod feed;
 mod messages;
+mod openings;
 mod plan;
 mod quiet;
 
@@ -18,6 +19,7 @@ use crate::store::Tunnels;
 use crate::wire::SESSIONS;
 
 pub use feed::{Feed, NotTold};
+pub use openings::Openings;
 
 impl Engine {
     /// Handles a message of charon's plugin `ha`.

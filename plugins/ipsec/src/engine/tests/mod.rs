@@ -164,6 +164,10 @@ struct Node {
     withheld: BTreeSet<IpAddr>,
     /// Addresses from which no IKE request leaves that could end a tunnel.
     silent: BTreeSet<IpAddr>,
+    /// Ends between which charon cannot begin an IKE SA.
+    blocked: BTreeSet<(IpAddr, IpAddr)>,
+    /// Connections of which it is to give up what it has begun.
+    given_up: Option<BTreeSet<String>>,
     /// Reason why not all tunnels are up.
     down: Option<String>,
     /// Fault of the daemons' connections.
@@ -217,6 +221,8 @@ impl Node {
             adopts: None,
             withheld: BTreeSet::new(),
             silent: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            given_up: None,
             down: None,
             wrong: None,
             routes: BTreeSet::new(),
@@ -257,6 +263,8 @@ impl Node {
                 Action::Withhold(addresses) => self.withheld = addresses,
                 Action::Ping => self.pings += 1,
                 Action::Silence(ends) => self.silent = ends,
+                Action::BlockOpenings(ends) => self.blocked = ends,
+                Action::GiveUp(connections) => self.given_up = Some(connections),
                 Action::Stop(ids) => {
                     let stopped = self.kernel.stop(&ids);
                     self.engine.handle_stopped_sas(now_ns, &stopped);
@@ -540,6 +548,7 @@ impl Pair {
         let it = &mut self.nodes[node];
         let settings = it.engine.settings.clone();
         it.engine = Engine::new(self.now_ns, settings, config);
+        it.blocked.clear();
         it.engine.handle_saved_ended(self.now_ns, &it.saved_ended);
         it.engine
             .handle_saved_unadopted(self.now_ns, &it.saved_unadopted);

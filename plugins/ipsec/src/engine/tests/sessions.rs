@@ -394,6 +394,69 @@ fn a_policy_that_a_killed_run_left_parked_is_replaced() {
     assert_eq!(pair.nodes[1].kernel.policies().len(), 3);
 }
 
+#[test]
+fn charon_begins_no_session_of_its_own_before_it_has_those_that_it_gets() {
+    let ends = BTreeSet::from([(IpAddr::from(VIP), IpAddr::from(PEER))]);
+    let mut pair = pair_with_sessions(40);
+    assert!(pair.nodes[0].blocked.is_empty(), "it has them");
+    fail_over(&mut pair);
+    assert_eq!(pair.nodes[1].blocked, ends, "before it starts");
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        is_busy: true,
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    while !pair.nodes[1].charon.is_active {
+        assert_eq!(pair.nodes[1].blocked, ends);
+        pair.advance(MS);
+    }
+    pair.advance(20 * MS);
+    let connections = BTreeSet::from(["rw".to_owned()]);
+    assert_eq!(pair.nodes[1].given_up, Some(connections));
+    assert_eq!(pair.nodes[1].blocked, ends, "it gives up what it began");
+    pair.nodes[1].engine.handle_given_up();
+    pair.settle();
+    assert!(pair.nodes[1].blocked.is_empty());
+    // the next one gets them as well, also if it starts late
+    report_daemon_event(&mut pair, 1, DaemonEvent::Ended);
+    assert_eq!(pair.nodes[1].blocked, ends);
+    pair.run(31 * S);
+    assert!(pair.nodes[1].blocked.is_empty(), "it does not start");
+    pair.nodes[1].charon = Charon::default();
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    assert_eq!(pair.nodes[1].blocked, ends);
+    pair.run(2 * S);
+    assert!(pair.nodes[1].blocked.is_empty(), "it has no ha");
+}
+
+#[test]
+fn charon_may_begin_sessions_that_it_does_not_get() {
+    let mut pair = pair_with_sessions(2);
+    pair.link();
+    pair.switch_over(0);
+    assert!(!pair.nodes[1].blocked.is_empty());
+    pair.nodes[1].charon = Charon {
+        has_ha: true,
+        lacks: BTreeSet::from(["rw".to_owned()]),
+        ..Charon::default()
+    };
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    assert!(pair.nodes[1].blocked.is_empty());
+    // the role leaves while charon is awaited
+    let mut pair = pair_with_sessions(2);
+    pair.link();
+    pair.switch_over(0);
+    pair.run(S);
+    pair.switch_over(1);
+    assert!(pair.nodes[1].blocked.is_empty());
+    assert!(!pair.nodes[0].blocked.is_empty());
+    // a charon that ran before this run of the plugin has its sessions
+    pair.restart(0, true);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
+    assert!(pair.nodes[0].blocked.is_empty());
+}
+
 /// Sets the addresses of a node.
 fn set_ends(pair: &mut Pair, node: usize, ends: &[IpAddr]) {
     let now_ns = pair.now_ns;

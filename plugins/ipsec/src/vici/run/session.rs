@@ -1,5 +1,6 @@
 //! One session with charon: it lasts as long as a connection to its socket.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::Instant;
 
@@ -16,6 +17,8 @@ pub struct CharonSession {
     /// The connections, and the time of their listing.
     pub connections: Option<(Instant, Connections)>,
     initiations: Vec<Initiation>,
+    /// Connections whose IKE SAs without keys charon is to give up.
+    pub given_up: Option<BTreeSet<String>>,
 }
 
 /// On a connection of its own, that neither events nor orders wait for it.
@@ -32,6 +35,7 @@ impl CharonSession {
             list_at: None,
             connections: None,
             initiations: Vec::new(),
+            given_up: None,
         }
     }
 
