@@ -203,17 +203,19 @@ pub fn is_parked(policy: &Policy) -> bool {
     policy.templates.iter().any(|it| it.reqid == PARKED_REQID)
 }
 
-// ---- blocking policies: the policy's selector with a user of this plugin, which matches the same packets
+// ---- blocking policies, and copies in their place: the policy's selector with a user of this plugin, which matches the
+// same packets
 
 /// Field `user` of `struct xfrm_selector`, which does not affect matching.
 const USER: std::ops::Range<usize> = 52..56;
 const BLOCKER: u32 = 0x7370_6172;
+/// Field `priority` of `struct xfrm_userpolicy_info`.
+const PRIORITY: std::ops::Range<usize> = 152..156;
 
 /// Returns the policy that drops packets if this one is missing; None if this one has a user.
 pub fn blocking_policy(policy: &Policy) -> Option<Policy> {
     const LIMITS: std::ops::Range<usize> = 56..88;
     const USED: std::ops::Range<usize> = 120..152;
-    const PRIORITY: std::ops::Range<usize> = 152..156;
     const ACTION: usize = 161;
     const BLOCK: u8 = 1;
     let id = blocking_id(&policy.id)?;
@@ -237,6 +239,39 @@ pub fn blocking_policy(policy: &Policy) -> Option<Policy> {
         body: Body::new(bytes),
         templates: Vec::new(),
         end: None,
+    })
+}
+
+/// Returns the policy with the user of blocking ones, just before itself: it takes the place of the blocking one, and
+/// leads as this one, whatever replaces this one. None if this one has a user.
+pub fn policy_copy(policy: &Policy) -> Option<Policy> {
+    let id = blocking_id(&policy.id)?;
+    let mut bytes = policy.body.bytes().to_vec();
+    bytes.get_mut(USER)?.copy_from_slice(&BLOCKER.to_ne_bytes());
+    let priority = bytes.get_mut(PRIORITY)?;
+    let before = u32::from_ne_bytes(priority.try_into().ok()?).saturating_sub(1);
+    priority.copy_from_slice(&before.to_ne_bytes());
+    Some(Policy {
+        id,
+        body: Body::new(bytes),
+        templates: policy.templates.clone(),
+        end: None,
+    })
+}
+
+/// Returns the policy of which this one is a copy; None if it is none, but one that blocks.
+pub fn copied_policy(copy: &Policy) -> Option<Policy> {
+    let id = blocked_id(&copy.id).filter(|_| !copy.templates.is_empty())?;
+    let mut bytes = copy.body.bytes().to_vec();
+    bytes.get_mut(USER)?.fill(0);
+    let priority = bytes.get_mut(PRIORITY)?;
+    let after = u32::from_ne_bytes(priority.try_into().ok()?).saturating_add(1);
+    priority.copy_from_slice(&after.to_ne_bytes());
+    Some(Policy {
+        end: local_end(&id, &copy.templates),
+        id,
+        body: Body::new(bytes),
+        templates: copy.templates.clone(),
     })
 }
 

@@ -6,6 +6,8 @@
 //! the last priority: it takes effect only while the policy above it is missing. It is deleted with that policy, when
 //! that deletion counts. A blocking policy of an earlier run is deleted when the peer has no policy with that selector
 //! either.
+//!
+//! While charon starts, some of them are copies of the policies above them: `sessions/copies.rs`.
 
 use super::{Change, Engine};
 use crate::codec::body::{blocking_id, blocking_policy};
@@ -20,7 +22,8 @@ impl Engine {
         if !moves || self.store.installed_policies.blocks.has(&policy.id) {
             return;
         }
-        if let Some(block) = blocking_policy(policy) {
+        let copy = self.present_copy(&policy.id);
+        if let Some(block) = copy.or_else(|| blocking_policy(policy)) {
             let reading = self.reads.generation();
             self.store.installed_policies.blocks.put(policy.id, reading);
             self.push_change(Change::PutPolicy(block));
@@ -31,20 +34,23 @@ impl Engine {
     pub(super) fn unblock(&mut self, id: &PolicyId) {
         let is_held = self.store.held.policies.contains_key(id);
         if !is_held && self.store.installed_policies.blocks.remove(id) {
+            self.forget_copy(id);
             if let Some(block) = blocking_id(id) {
                 self.push_change(Change::DeletePolicy(block));
             }
         }
     }
 
-    /// Notes that the kernel has a blocking policy below this one.
-    pub(super) fn note_block(&mut self, below: PolicyId) {
+    /// Notes that the kernel has a blocking policy below this one, or a copy.
+    pub(super) fn note_block(&mut self, below: PolicyId, there: &Policy) {
+        self.note_found_copy(below, there);
         let reading = self.reads.generation();
         self.store.installed_policies.blocks.put(below, reading);
     }
 
     /// Forgets a blocking policy that the kernel refused: the next reading tries again.
     pub(super) fn handle_refused_block(&mut self, below: &PolicyId) {
+        self.forget_copy(below);
         self.store.installed_policies.blocks.remove(below);
     }
 

@@ -258,6 +258,7 @@ impl Engine {
             _ => known.policy.clone(),
         };
         self.put_policy(now_ns, Change::PutPolicy(policy));
+        self.forget_trap(id);
         self.counters.restored += 1;
         if verdict == Verdict::Pending {
             self.ike.pending_deletions.add_policy(now_ns, *id);
@@ -294,7 +295,7 @@ impl Engine {
             .any(|it| (1..FIRST_OWN_REQID).contains(&it.reqid));
         let before = self.store.policies.get(&policy.id);
         let before = before.filter(|it| leads_to_replicated(&it.policy));
-        before.filter(|_| self.is_active() && is_own && !is_held)
+        before.filter(|_| self.is_active() && is_own && !is_held && !self.is_trap(policy))
     }
 
     /// Forgets the pending deletion of a policy, which is the daemon's own again, whichever of the two the kernel has.

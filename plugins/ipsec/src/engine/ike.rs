@@ -6,7 +6,7 @@ use super::daemon::Presence;
 use super::names::Names;
 use super::pending_deletions::PendingDeletions;
 use super::routes::Routes;
-use super::sessions::{Feed, Openings};
+use super::sessions::{Copies, Feed, Openings};
 use super::silence::Silence;
 use super::unadopted::SavedUnadopted;
 use super::withheld::Withheld;
@@ -25,6 +25,7 @@ pub struct IkeDaemon {
     pub(super) connections: Connections,
     pub(super) routes: Routes,
     pub(super) feed: Feed,
+    pub(super) copies: Copies,
     pub(super) openings: Openings,
 }
 
@@ -41,6 +42,7 @@ impl IkeDaemon {
             connections: Connections::default(),
             routes: Routes::default(),
             feed: Feed::default(),
+            copies: Copies::default(),
             openings: Openings::default(),
         }
     }

@@ -339,6 +339,7 @@ impl Engine {
             return;
         }
         self.counters.installed += 1;
+        self.renew_copies_to(&id);
         self.failover.installed_ns = now_ns;
         self.failover.added.insert(id, (sa, threshold));
     }
@@ -478,6 +479,8 @@ impl Engine {
     }
 
     pub(super) fn uninstall(&mut self, id: SaId) {
+        // before it, so that packets go on with another SA at once
+        self.end_copies_to(&id);
         self.installed.remove(&id);
         self.push_change(Change::DeleteSa(id));
     }

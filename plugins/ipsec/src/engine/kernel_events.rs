@@ -24,7 +24,10 @@ impl Engine {
                 let (replay, life) = (sa.replay, sa.life);
                 self.handle_counters(now_ns, &id, replay, Some(life));
             }
-            _ => self.enter_sa(now_ns, sa, 0),
+            _ => {
+                self.end_copies_for(&sa);
+                self.enter_sa(now_ns, sa, 0);
+            }
         }
     }
 
@@ -119,6 +122,7 @@ impl Engine {
 
     pub(super) fn remove_sa(&mut self, now_ns: u64, id: &SaId) {
         self.failover.forget_added(id);
+        self.end_copies_to(id);
         if self
             .store
             .sas
@@ -134,7 +138,7 @@ impl Engine {
         const FORWARD: u8 = 2;
         let id = policy.id;
         if let Some(below) = blocked_id(&id) {
-            return self.note_block(below);
+            return self.note_block(below, &policy);
         }
         if is_parked(&policy) {
             // a reading found it, and charon is about to replace it
@@ -146,6 +150,10 @@ impl Engine {
             }
             return;
         }
+        if self.is_trap(&policy) {
+            return self.note_trap(&policy);
+        }
+        self.end_copy_for(&policy);
         self.note_leading_policy(now_ns, &policy);
         if id.direction > FORWARD || policy.body.bytes().len() > BODY_MAX {
             return;

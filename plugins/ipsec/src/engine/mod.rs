@@ -341,6 +341,7 @@ impl Engine {
     pub fn poll_action(&mut self) -> Option<Action> {
         self.install_next(self.store.now_ns);
         self.block_due_openings();
+        self.put_due_copies();
         if let Some(changes) = self.outbox.poll_changes() {
             return Some(Action::Apply(changes));
         }

@@ -120,6 +120,7 @@ impl Engine {
         self.drain_numbers(now_ns);
         self.complete_policies(now_ns);
         self.complete_blocks();
+        self.take_found_copies(now_ns);
         self.read_back(now_ns);
         self.want_unadopted(now_ns);
         self.merge_windows();

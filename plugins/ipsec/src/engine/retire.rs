@@ -89,6 +89,8 @@ impl Engine {
         }
         self.finish_retiring(now_ns);
         let inbound = self.hold_gone_sas(gone);
+        // the SAs of some are deleted already, as the peer has asked for their last numbers
+        self.drop_lost_copies(all);
         if all {
             self.installed.clear();
         }
@@ -110,6 +112,7 @@ impl Engine {
     fn hold_gone_sas(&mut self, gone: Vec<(SaId, Direction)>) -> Vec<SaId> {
         let mut inbound = Vec::new();
         for (id, side) in gone {
+            self.drop_copies_to(&id);
             self.hold_own_sa(id, side);
             self.installed.remove(&id);
             match side {

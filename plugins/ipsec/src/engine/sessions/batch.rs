@@ -13,7 +13,7 @@ use super::super::{Action, Change, Engine, XfrmEvent};
 use crate::MS;
 use crate::codec::body::{FIRST_OWN_REQID, parked_policy, policy_with_own_reqids};
 use crate::codec::hold::{ESP, HeldTraffic, NewSas};
-use crate::sa::{Body, Direction, Mark, Policy, PolicyId, Replay, Sa, SaId};
+use crate::sa::{Body, Direction, Mark, Policy, PolicyId, Replay, Sa, SaId, Template};
 
 /// Number of children whose packets wait at a time.
 const CHILDREN_MAX: usize = 8;
@@ -142,7 +142,7 @@ impl Engine {
     }
 
     /// SAs of a child in the kernel here: inbound, and the outbound one beside it.
-    fn sas_of_child(&self, spi: u32) -> [Option<SaId>; 2] {
+    pub(super) fn sas_of_child(&self, spi: u32) -> [Option<SaId>; 2] {
         let child = self.store.sessions.own.children.get(&spi);
         let inbound = child.and_then(|it| self.esp_to(Direction::In, it.end?, spi));
         let far_end = inbound.and_then(|it| Some(self.store.sas.get(&it)?.sa.source));
@@ -200,11 +200,30 @@ impl Engine {
     }
 
     fn park_policies(&mut self) {
-        let parked = self.ike.feed.batch.iter().flat_map(|it| &it.parked);
-        for policy in parked {
-            let change = Change::ParkPolicy(parked_policy(policy));
-            self.outbox.push_change(change);
+        let Some(batch) = &self.ike.feed.batch else {
+            return;
+        };
+        let parked = batch.parked.clone();
+        for id in batch.awaited.keys().copied().collect::<Vec<_>>() {
+            self.park_copies_to(&id);
         }
+        // a copy is before its policy, which may be a trap by now
+        for policy in &parked {
+            if !self.has_copy(&policy.id) {
+                self.push_change(Change::ParkPolicy(parked_policy(policy)));
+            }
+        }
+    }
+
+    /// True if charon has added an SA of this batch to which a template leads.
+    pub(super) fn is_added(&self, template: &Template) -> bool {
+        let batch = self.ike.feed.batch.as_ref();
+        batch.is_some_and(|it| {
+            let mut added = it.awaited.values().filter_map(|it| it.added.as_ref());
+            let is_led =
+                |sa: &Sa| (sa.reqid, sa.id.destination) == (template.reqid, template.destination);
+            it.reqids.contains(&template.reqid) || added.any(|it| is_led(it))
+        })
     }
 
     /// Puts the policies back that charon has not replaced: they lead to SAs that were put back.
@@ -212,8 +231,10 @@ impl Engine {
         for policy in parked {
             if self.store.policies.contains_key(&policy.id) {
                 self.push_change(Change::PutPolicy(policy_with_own_reqids(policy)));
+                self.forget_trap(&policy.id);
             }
         }
+        self.unpark_copies();
     }
 
     /// Handles the end of [`Action::Detach`]: these SAs are no longer in the kernel. Each has its last numbers, if the

@@ -284,6 +284,7 @@ impl Engine {
     /// Has charon noticed soon after its start: it assigns addresses of its plugin's pools only when it answers for them.
     fn expect_charon(&mut self, now_ns: u64) {
         self.block_openings_before_start(now_ns);
+        self.copy_policies();
         self.push_action(Action::ExpectDaemon);
     }
 
@@ -326,6 +327,11 @@ impl Engine {
     /// True if charon is getting sessions.
     pub(super) fn is_feeding(&self) -> bool {
         self.ike.feed.is_under_way()
+    }
+
+    /// True if charon has not begun to add children.
+    pub(super) fn is_before_first_child(&self) -> bool {
+        !matches!(self.ike.feed.stage, Stage::Feeding | Stage::Done)
     }
 
     /// Version of charon's messages, as it has shown, or the charon before it; else that of strongSwan 5.9.
@@ -492,7 +498,7 @@ impl Engine {
     }
 
     /// True if the SAs of a failover are in the kernel, and no other packets wait than those of a batch.
-    fn can_add_children(&self) -> bool {
+    pub(super) fn can_add_children(&self) -> bool {
         self.is_installed() && self.switchover.resume.is_over()
     }
 

@@ -1,9 +1,11 @@
 //! IKE sessions of charon here: its messages become records, and a charon that starts on a node that has become active
 //! gets what the other node's charon told (`feed.rs`, in the order of `plan.rs`), with the SAs that are in the kernel already (`batch.rs`). Before
-//! its sessions leave it is quiet (`quiet.rs`), and before it has them it begins no others (`openings.rs`).
+//! its sessions leave it is quiet (`quiet.rs`), and before it has them it begins no others (`openings.rs`) and its policies
+//! do not take packets (`copies.rs`).
 
 mod batch;
 mod charon;
+mod copies;
 mod feed;
 mod messages;
 mod openings;
@@ -18,6 +20,7 @@ use crate::sessions::{IkeSpis, SessionId};
 use crate::store::Tunnels;
 use crate::wire::SESSIONS;
 
+pub use copies::Copies;
 pub use feed::{Feed, NotTold};
 pub use openings::Openings;
 

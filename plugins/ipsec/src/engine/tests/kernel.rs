@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::SECOND;
-use crate::codec::body::{blocked_id, blocking_id, suite};
+use crate::codec::body::{blocked_id, blocking_id, is_parked, suite};
 use crate::engine::window::has_received;
 use crate::engine::{Change, Deleter, XfrmEvent};
 use crate::sa::{Body, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
@@ -11,6 +11,27 @@ use crate::sa::{Body, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
 const EEXIST: i32 = 17;
+
+/// Priority of a trap policy of charon's.
+pub const TRAP: u32 = 200_000;
+
+/// Fate of an outbound packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Sent(SaId),
+    Waits,
+    /// charon is asked to negotiate.
+    Trapped,
+    /// There is no SA.
+    Lost,
+    Blocked,
+    Clear,
+}
+
+fn priority(policy: &Policy) -> u32 {
+    let bytes = policy.body.bytes().get(152..156);
+    bytes.map_or(0, |it| u32::from_ne_bytes(it.try_into().unwrap()))
+}
 
 #[derive(Default)]
 pub struct Kernel {
@@ -62,9 +83,34 @@ impl Kernel {
         policies.filter(|it| blocked_id(&it.id).is_none()).collect()
     }
 
+    pub fn all_policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.values()
+    }
+
     /// True if outbound packets that lost this policy are blocked.
     pub fn blocks(&self, id: &PolicyId) -> bool {
         blocking_id(id).is_some_and(|block| self.policies.contains_key(&block))
+    }
+
+    /// Fate of a packet that this policy is for.
+    pub fn fate(&self, id: &PolicyId) -> Fate {
+        let both = [Some(*id), blocking_id(id)];
+        let both = both.iter().flatten().filter_map(|it| self.policies.get(it));
+        let Some(first) = both.min_by_key(|it| priority(it)) else {
+            return Fate::Clear;
+        };
+        let Some(template) = first.templates.first() else {
+            return Fate::Blocked;
+        };
+        let mut sas = self.sas.values().map(|it| &it.sa);
+        let leads =
+            |it: &&Sa| (it.reqid, it.id.destination) == (template.reqid, template.destination);
+        match sas.find(leads) {
+            Some(sa) => Fate::Sent(sa.id),
+            None if is_parked(first) => Fate::Waits,
+            None if priority(first) == TRAP => Fate::Trapped,
+            None => Fate::Lost,
+        }
     }
 
     pub fn policy(&self, id: &PolicyId) -> Option<&Policy> {

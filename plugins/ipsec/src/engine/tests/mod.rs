@@ -16,6 +16,7 @@ use kernel::Kernel;
 mod bounds;
 mod charon;
 mod connections;
+mod copies;
 mod daemon;
 mod ended;
 mod groups;
@@ -138,6 +139,7 @@ fn policy_of(vip: Ipv4Addr, number: u32, direction: u8, reqid: u32) -> Policy {
     bytes[0..4].copy_from_slice(&number.to_be_bytes());
     bytes[16..20].copy_from_slice(&[10, 0, 0, direction]);
     bytes[40..42].copy_from_slice(&2_u16.to_ne_bytes());
+    bytes[152..156].copy_from_slice(&1000_u32.to_ne_bytes());
     bytes[160] = direction;
     let mut template = [0; 64];
     let (source, destination) = if out { (vip, PEER) } else { (PEER, vip) };

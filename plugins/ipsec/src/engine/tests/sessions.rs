@@ -1,7 +1,9 @@
 //! IKE sessions: charon on the other node goes on with them, and with the SAs of their children.
 
 use super::charon::Charon;
+use super::copies::{fate, traps};
 use super::daemon::report_daemon_event;
+use super::kernel::Fate;
 use super::*;
 use crate::codec::body::{is_parked, parked_policy};
 use crate::sessions::IkeSpis;
@@ -12,7 +14,7 @@ const IKE: IkeSpis = IkeSpis(11, 12);
 const NEXT: IkeSpis = IkeSpis(21, 22);
 
 /// A pair with tunnels, of which charon on the first node has told.
-fn pair_with_sessions(tunnels: u32) -> Pair {
+pub fn pair_with_sessions(tunnels: u32) -> Pair {
     let mut pair = Pair::settled(tunnels);
     for number in 0..tunnels {
         let ike = IkeSpis(100 + u64::from(number), 1);
@@ -32,7 +34,7 @@ fn tell(pair: &mut Pair, node: usize, messages: &[Vec<u8>]) {
     pair.settle();
 }
 
-fn start_charon(pair: &mut Pair, node: usize) {
+pub fn start_charon(pair: &mut Pair, node: usize) {
     pair.nodes[node].charon = Charon {
         has_ha: true,
         ..Charon::default()
@@ -41,12 +43,12 @@ fn start_charon(pair: &mut Pair, node: usize) {
     pair.advance(50 * MS);
 }
 
-fn fail_over(pair: &mut Pair) {
+pub fn fail_over(pair: &mut Pair) {
     pair.kill(0);
     pair.activate(1);
 }
 
-fn taken_over(pair: &Pair, node: usize) -> u64 {
+pub fn taken_over(pair: &Pair, node: usize) -> u64 {
     pair.nodes[node].count("sessions_taken_over")
 }
 
@@ -584,6 +586,9 @@ impl World {
 
     /// charon of the active node is started, and has what its clients have.
     fn start(&mut self) {
+        if self.random.below(2) == 0 {
+            self.put_traps();
+        }
         let draining = self.draining.drain(..).map(|(_, number)| number);
         self.ended.extend(draining);
         self.pair.nodes[1 - self.active].charon = Charon::default();
@@ -593,6 +598,17 @@ impl World {
             ..Charon::default()
         };
         report_daemon_event(&mut self.pair, self.active, DaemonEvent::Started);
+    }
+
+    /// charon puts its traps before it gets anything.
+    fn put_traps(&mut self) {
+        let other = 900 * self.random.below(2) as u32;
+        for number in self.sessions.values().flatten() {
+            for trap in traps(*number, 1 + number + other) {
+                self.pair.nodes[self.active].kernel.put_policy(trap);
+            }
+        }
+        self.pair.settle();
     }
 
     /// The role goes and comes while charon takes over, or has just ended.
@@ -725,6 +741,11 @@ impl World {
         let children: Vec<u32> = self.sessions.values().flatten().copied().collect();
         for number in children {
             let packets = self.random.below(40);
+            let fate = fate(&self.pair, self.active, number);
+            assert!(
+                !matches!(fate, Fate::Clear | Fate::Trapped),
+                "{number}: {fate:?}"
+            );
             self.pair.carry(self.active, &out_of(number), packets);
             self.pair.carry(self.active, &in_of(number), packets / 2);
         }
@@ -810,6 +831,10 @@ impl World {
         let expected = expected.flat_map(|(ike, of)| of.iter().map(|it| (*it, *ike)));
         assert_eq!(children, expected.collect());
         assert_led(&self.pair, self.active);
+        for number in sessions.values().flatten() {
+            let fate = fate(&self.pair, self.active, *number);
+            assert_eq!(fate, Fate::Sent(out_of(*number)));
+        }
         let kernel = &self.pair.nodes[self.active].kernel;
         for number in &self.ended {
             assert!(kernel.sa(&in_of(*number)).is_none(), "child {number}");
