@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use spared_tests::Result;
-use spared_tests::clock::poll;
+use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{Family, Tunnelled, is_in_clear};
 use spared_tests::lab::scenario;
 use spared_tests::machine::{Machine, STEP};
@@ -12,6 +12,7 @@ use spared_tests::random::number;
 use super::far_end::FarDaemon;
 use super::faults::move_at_random;
 use super::road::{LIMIT, PSK, Road, Setup, client, conf, road};
+use super::{CALM, SITE_SPACING};
 
 const ESP: &str = "esp_proposals = aes128gcm16-esn";
 const PASSWORD: &str = "secrets of a client";
@@ -216,42 +217,58 @@ fn sessions_of_every_kind_follow_whatever_happens_for_ten_minutes() {
     });
 }
 
-/// A tunnel between sites that the routers initiate.
-fn site() -> Setup {
-    let end = |own, other, names: [&str; 2], networks: [&str; 2], lines: &str| {
-        format!(
-            "site {{\n version = 2\n mobike = no\n local_addrs = {own}\n remote_addrs = {other}\n dpd_delay = 2s\n\
-             local {{\n auth = psk\n id = {}\n }}\n remote {{\n auth = psk\n id = {}\n }}\n\
-             children {{\n site {{\n local_ts = {}\n remote_ts = {}\n {ESP}\n {lines}\n }}\n }}\n}}\n",
-            names[0], names[1], networks[0], networks[1]
-        )
-    };
-    let (here, there) = (Family::V4.gateway(), Family::V4.far());
-    let (lan, inner) = (Family::V4.lan_network(), Family::V4.inner_network());
-    // a charon that starts begins no second session beside the one that it gets
-    let starts = "start_action = trap\n dpd_action = restart\n close_action = start";
-    let router = end(here, there, ["router", "far"], [lan, inner], starts);
-    let far = end(there, here, ["far", "router"], [inner, lan], "");
-    Setup {
-        plugins: String::new(),
-        has_ha: true,
-        router: conf(&router, ""),
-        far_daemon: FarDaemon::Charon,
-        far: conf(&far, ""),
-        sessions: vec![("site".to_owned(), vec!["site".to_owned()])],
-        policies: 3,
-    }
-}
-
 #[test]
 #[ignore = "a minute: make soak-ipsec"]
 fn a_tunnel_between_sites_that_the_routers_initiate_follows() {
     scenario(0, |lab| {
-        let (road, first) = Road::start_routers(lab, site())?;
+        let lines = "start_action = trap\n dpd_action = restart\n close_action = start";
+        let (road, first) = Road::start_routers(lab, Setup::clients(&[], "", "").with_site(lines))?;
         // the far end did not run yet when charon initiated the tunnel
         let begins = || road.router_initiates(first, "site").is_ok();
         assert!(poll(LIMIT, STEP, begins), "{}", road.far_log());
         road.wait_followed(first)?;
         go_over(&road, first)
     });
+}
+
+#[test]
+#[ignore = "a minute: make soak-ipsec"]
+fn a_charon_that_starts_begins_no_second_session() {
+    for starts in ["trap", "start", "trap|start"] {
+        scenario(0, |lab| {
+            let lines = format!("start_action = {starts}");
+            let setup = Setup::clients(&[], "", "").with_site(&lines);
+            let (mut road, first) = Road::start_routers(lab, setup)?;
+            if starts == "trap" {
+                road.call()?;
+            }
+            road.wait_followed(first)?;
+            let recorder = road.tunnelled.record_unprotected()?;
+            let before = road.sessions()?;
+            let pings = road.tunnelled.pings(Family::V4, SITE_SPACING)?;
+            let begun = Stamp::now();
+            for router in [1 - first, first, 1 - first] {
+                road.tunnelled.switch_to(router)?;
+            }
+            let active = 1 - first;
+            road.wait_taken_over(active)?;
+            assert_eq!(road.sessions()?, before, "{starts}: {}", road.far_log());
+            assert_eq!(road.far().children()?, 1, "{starts}: {}", road.far_log());
+            let outage = pings.outage_of(begun, CALM, LIMIT).ok_or("no answers")?;
+            println!("{starts}: three switchovers: {outage:?}");
+            road.wait_followed(active)?;
+            let killed = Stamp::now();
+            road.tunnelled.routers[active].kill();
+            road.tunnelled.nodes()[first].wait_role("active", LIMIT)?;
+            road.wait_taken_over(first)?;
+            assert_eq!(road.sessions()?, before, "{starts}: {}", road.far_log());
+            assert_eq!(road.far().children()?, 1, "{starts}: {}", road.far_log());
+            let outage = pings.outage_of(killed, CALM, LIMIT).ok_or("no answers")?;
+            println!("{starts}: a death: {outage:?}");
+            road.rekey()?;
+            road.assert_none_noticed();
+            assert_eq!(recorder.take(is_in_clear).len(), 0);
+            Ok(())
+        });
+    }
 }

@@ -63,6 +63,40 @@ impl Setup {
         }
     }
 
+    /// Adds a tunnel between sites; `lines` are for the router's child.
+    pub fn with_site(mut self, lines: &str) -> Self {
+        let end = |own, other, names: [&str; 2], networks: [&str; 2], lines: &str| {
+            format!(
+                "site {{\n version = 2\n mobike = no\n local_addrs = {own}\n remote_addrs = {other}\n dpd_delay = 2s\n\
+                 local {{\n auth = psk\n id = {}\n }}\n remote {{\n auth = psk\n id = {}\n }}\n\
+                 children {{\n site {{\n local_ts = {}\n remote_ts = {}\n esp_proposals = aes128gcm16-esn\n {lines}\n\
+                 }}\n }}\n}}\n",
+                names[0], names[1], networks[0], networks[1]
+            )
+        };
+        let (here, there) = (Family::V4.gateway(), Family::V4.far());
+        let (lan, inner) = (Family::V4.lan_network(), Family::V4.inner_network());
+        let add = |conf: &mut String, connection: &str| {
+            *conf = conf.replacen(
+                "connections {\n",
+                &format!("connections {{\n{connection}"),
+                1,
+            );
+        };
+        add(
+            &mut self.router,
+            &end(here, there, ["router", "far"], [lan, inner], lines),
+        );
+        add(
+            &mut self.far,
+            &end(there, here, ["far", "router"], [inner, lan], ""),
+        );
+        self.sessions
+            .push(("site".to_owned(), vec!["site".to_owned()]));
+        self.policies += POLICIES;
+        self
+    }
+
     fn load(&self) -> String {
         format!("load = {PLUGINS} {}", self.plugins)
     }
