@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use toml::Value;
 
-use super::{Config, Key, Scope, bracketed, escape, format_duration, join, parse_duration};
+use super::{
+    Config, Key, Scope, bracketed, escape, format_duration, join, nearest, parse_duration,
+};
 
 /// Sample addresses in texts of allowed values, and the same of the other family.
 const SAMPLES: [(&str, &str); 3] = [
@@ -155,7 +157,10 @@ impl<'c> Section<'c> {
             .and_then(|word| choices.iter().find(|(name, _)| *name == word));
         chosen.map(|(_, chosen)| *chosen).or_else(|| {
             let words: Vec<String> = choices.iter().map(|(w, _)| format!("\"{w}\"")).collect();
-            self.wrong(&key, value, &words.join(", "))
+            let names = choices.iter().map(|(name, _)| *name);
+            let meant = value.as_str().and_then(|word| nearest(word, names));
+            let hint = meant.map_or(String::new(), |it| format!(": did you mean \"{it}\"?"));
+            self.wrong(&key, value, &(words.join(", ") + &hint))
         })
     }
 

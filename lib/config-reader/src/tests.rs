@@ -44,6 +44,16 @@ fn every_fault_is_found_at_once() {
 }
 
 #[test]
+fn a_misspelt_choice_is_answered_with_the_word_that_was_meant() {
+    let roles = [("active", 1), ("backup", 2)];
+    let found = faults("role = \"actvie\"", |root| {
+        root.choice("role", &roles);
+    });
+    let meant = "role: found \"actvie\", allowed \"active\", \"backup\": did you mean \"active\"?";
+    assert_eq!(found, [meant]);
+}
+
+#[test]
 fn a_missing_key_that_is_wrong_is_one_fault() {
     let found = faults("name = 5", |root| {
         root.required("name", root.text("name"));

@@ -430,7 +430,7 @@ pub const MISTAKES: &[Mistake] = &[
         name: "a kind of server that is not known",
         files: &[("plugins/dhcp.toml", "[[server]]\nkind = \"kea\"\n")],
         says: &[
-            "plugins/dhcp.toml:2: server 1: kind: found \"kea\", allowed \"kea4\", \"kea6\", \"dnsmasq\", \"dhcpd4\", \"dhcpd6\"",
+            "plugins/dhcp.toml:2: server 1: kind: found \"kea\", allowed \"kea4\", \"kea6\", \"dnsmasq\", \"dhcpd4\", \"dhcpd6\": did you mean \"kea4\"?",
             ONE,
         ],
     },
