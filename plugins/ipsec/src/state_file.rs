@@ -5,8 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use spared_file::replace_unflushed;
-
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+use spared_records::boot;
 
 /// A file. Its first line is the id of the boot: after another boot the kernel's tunnels are gone.
 #[derive(Debug)]
@@ -19,9 +18,14 @@ pub struct StateFile {
 
 impl StateFile {
     pub fn new(folder: Option<&Path>, name: &str, risk: &'static str) -> Self {
+        let boot = boot::id();
         Self {
             file: folder.map(|folder| folder.join(name)),
-            boot: fs::read(BOOT).unwrap_or_default(),
+            boot: if boot.is_empty() {
+                Vec::new()
+            } else {
+                [boot.as_bytes(), b"\n"].concat()
+            },
             risk,
         }
     }

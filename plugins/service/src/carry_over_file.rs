@@ -5,8 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use spared_file::replace_unflushed;
-
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+use spared_records::boot;
 
 /// File whose first line identifies the boot.
 #[derive(Debug)]
@@ -17,10 +16,9 @@ pub struct CarryOverFile {
 
 impl CarryOverFile {
     pub fn in_folder(folder: Option<&Path>) -> Self {
-        let boot = fs::read_to_string(BOOT).unwrap_or_default();
         Self {
             file: folder.map(|folder| folder.join("done")),
-            boot: boot.trim().to_owned(),
+            boot: boot::id(),
         }
     }
 

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use spared_records::boot;
+
 use super::kernel::{set_link, take_down};
 use super::routes::Routes;
 
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 const MARK_PREFIX: &str = "bounce.";
 /// Time in ns between two tries to restore routes, and number of tries: an IPv6 route needs an address that was checked
 /// for duplicates, for which the interface must have a carrier.
@@ -38,7 +39,7 @@ impl Bounces {
             list: Vec::new(),
             marks,
         };
-        let boot = fs::read_to_string(BOOT).unwrap_or_default();
+        let boot = boot::id();
         for (path, interface) in bounces.leftover_marks() {
             if fs::read_to_string(&path).is_ok_and(|text| text == boot) {
                 bounces
@@ -59,7 +60,7 @@ impl Bounces {
     ) -> Result<bool, String> {
         let mark = self.mark(interface);
         let taken = take_down(interface, || {
-            let boot = fs::read_to_string(BOOT).unwrap_or_default();
+            let boot = boot::id();
             if let Some(Err(error)) = mark.map(|mark| fs::write(mark, boot)) {
                 log::warn!("{interface}: a worker that dies would leave it down: {error}");
             }
