@@ -94,10 +94,12 @@ impl Engine {
             Some(false) => Ok(()),
             Some(true) if self.has_all_flows() => Ok(()),
             Some(true) if self.replica.replica().serial().is_none() => self.replica.in_sync(),
-            Some(true) if self.channel.missing.count() > 0 => Err(format!(
-                "{} flows are missing",
-                self.channel.missing.count()
-            )),
+            Some(true) if self.channel.missing.count() > 0 => {
+                Err(match self.channel.missing.count() {
+                    1 => "1 flow is missing".to_owned(),
+                    many => format!("{many} flows are missing"),
+                })
+            }
             Some(true) if peer.has_lost_events => no("the other node reads its flows again"),
             Some(true) if peer.flows == 0 => no("it is receiving the flows"),
             Some(true) => {
