@@ -23,10 +23,14 @@ const STOCK: usize = 0;
 /// By then the fence of a node that hangs has closed: its lease is 2.7 s at this interval.
 const CLOSED: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(30);
+/// Time for the start beside other tests, in which the emulated processor may get a quarter of this one.
+const START_LIMIT: Duration = Duration::from_secs(120);
 /// Two nodes that answer are caught at this pace.
 const ASKED: Duration = Duration::from_millis(100);
 const EACCES: u64 = 13;
 const PROBE: &str = "acme-probe";
+/// File that the plugin may open, in a folder that it may not.
+const NAMED: &str = "/run/acme.conf";
 
 /// The kernel goes on with the addresses and SAs of a spared that hangs: only the fence silences it.
 fn assert_moves_beside_one_that_hangs(
@@ -86,15 +90,32 @@ fn assert_confined(node: Node) -> Result<()> {
     const SEEN: &str = "/tmp/seen";
     node.0
         .ok(&format!("echo seen >{SEEN} && chmod 644 {SEEN}"))?;
-    for (path, error) in [(SEEN, EACCES), ("/usr/lib/os-release", 0)] {
-        let rows = node.rows(&format!("{PROBE} open {path}"))?;
-        let found = rows.get("errno").and_then(serde_json::Value::as_u64);
-        assert_eq!(found, Some(error), "{}: {path}: {rows}", node.0.name);
+    for (path, error) in [(SEEN, EACCES), ("/usr/lib/os-release", 0), (NAMED, 0)] {
+        assert_eq!(errno(node, path)?, Some(error), "{}: {path}", node.0.name);
     }
     let log = node.log();
     let missed = log.lines().find(|line| line.contains(" but without: "));
     assert_eq!(missed, None, "{}", node.0.name);
     Ok(())
+}
+
+/// A named file that an editor replaces is another one for Landlock: the plugin is restarted, and opens it.
+fn assert_opens_what_is_replaced(node: Node) -> Result<()> {
+    node.0
+        .ok(&format!("echo new >{NAMED}.new && mv {NAMED}.new {NAMED}"))?;
+    assert_eq!(errno(node, NAMED)?, Some(EACCES), "before the restart");
+    let opens = || errno(node, NAMED).is_ok_and(|it| it == Some(0));
+    assert!(poll(LIMIT, STEP, opens), "{}: {}", node.0.name, node.log());
+    let told = format!("{PROBE} is restarted to open {NAMED}, which was replaced");
+    assert!(node.log().contains(&told), "{}", node.log());
+    assert_eq!(node.role(), "active");
+    Ok(())
+}
+
+/// Error with which the plugin opens a file, 0 for none. None while the plugin does not run.
+fn errno(node: Node, path: &str) -> Result<Option<u64>> {
+    let rows = node.rows(&format!("{PROBE} open {path}"))?;
+    Ok(rows.get("errno").and_then(serde_json::Value::as_u64))
 }
 
 /// The plugin by which the host's own tests look out of a worker.
@@ -105,6 +126,7 @@ fn probe(lab: &Lab) -> Result<PluginFile> {
     command.args(["-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I"]);
     command.arg(repository.join("abi/c"));
     command.arg(format!("-DPROBE_NAME=\"{PROBE}\""));
+    command.arg(format!("-DPROBE_PATH=\"{NAMED}\""));
     command.arg("-o").arg(&file);
     for source in [
         "host/process/tests/plugins/probe.c",
@@ -134,9 +156,14 @@ mod in_machines {
             plan.interval = Some(INTERVAL);
             plan.plugins.push(probe(lab)?);
             let [stock, other] = tunnelled.nodes();
+            for node in [stock, other] {
+                node.0
+                    .ok(&format!("echo old >{NAMED} && chmod 644 {NAMED}"))?;
+            }
             stock.start(&plan)?;
-            stock.wait_role("active", LIMIT)?;
+            stock.wait_role("active", START_LIMIT)?;
             assert_confined(stock)?;
+            assert_opens_what_is_replaced(stock)?;
             other.start(&plan)?;
             if wait_joined(tunnelled.nodes())? != STOCK {
                 return Err(disturbed("qemu was late, and the role moved"));

@@ -22,6 +22,11 @@
 #ifndef PROBE_NAME
 #define PROBE_NAME "probe"
 #endif
+#ifdef PROBE_PATH
+#define PROBE_PATHS SPARED_PATH(PROBE_PATH)
+#else
+#define PROBE_PATHS
+#endif
 
 static uint64_t slow_token, pending_token;
 static unsigned timers_seen, woken_seen, fds_seen, changes_seen, writables_seen, nap_us;
@@ -580,7 +585,7 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 }
 
 SPARED_PLUGIN(
-	SPARED_NAME(PROBE_NAME) SPARED_VERSION("0.1") SPARED_VENDOR("tests") SPARED_SUMMARY("does what it is told")
+	SPARED_NAME(PROBE_NAME) PROBE_PATHS SPARED_VERSION("0.1") SPARED_VENDOR("tests") SPARED_SUMMARY("does what it is told")
 	SPARED_REALTIME SPARED_CAPABILITY("net_bind_service") SPARED_WIRE("1-2") SPARED_ROLES SPARED_TRANSFER SPARED_QUERY SPARED_INTERFACES SPARED_PEER SPARED_WATCH SPARED_DOCUMENTS
 	SPARED_ASKS("in-sync", "YES WHY", "reports that the peer is in sync, or not")
 	SPARED_ASKS("open", "FILE", "opens a file to read")
