@@ -140,9 +140,18 @@ impl<'m> Charon<'m> {
         self.initiate_child(CHILD)
     }
 
+    /// Initiates a child, and waits until it is up. A charon of a service has its socket before its connections.
     pub fn initiate_child(&self, child: &str) -> Result<()> {
-        self.swanctl(&format!("--initiate --child {child} --timeout 10"))
-            .map(drop)
+        let mut done = Err("not initiated".into());
+        poll(Duration::from_secs(10), Duration::from_millis(100), || {
+            let told = self.swanctl(&format!("--initiate --child {child} --timeout 10"));
+            done = told.map(drop);
+            let why = done
+                .as_ref()
+                .map_or_else(ToString::to_string, |()| String::new());
+            !(why.contains("config '") && why.contains("' not found"))
+        });
+        done
     }
 
     pub fn list_sas(&self) -> Result<String> {
