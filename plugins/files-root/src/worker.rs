@@ -154,15 +154,27 @@ fn work(
     }
 }
 
-/// Takes the confirmations out of the queue, up to the first request to go back.
+/// Takes the confirmations out of the queue, except those behind a request that takes the same tree back.
 fn take_confirmations(waiting: &mut VecDeque<Request>) -> Vec<Request> {
-    let goes_back = |it: &Request| matches!(it, Request::GoBack { .. } | Request::Back { .. });
-    let end = waiting.iter().position(goes_back);
-    let rest = waiting.split_off(end.unwrap_or(waiting.len()));
-    let is_confirmation = |it: &Request| matches!(it, Request::Confirm { .. });
-    let (taken, left): (Vec<_>, Vec<_>) = waiting.drain(..).partition(is_confirmation);
-    waiting.extend(left);
-    waiting.extend(rest);
+    let mut going_back = Vec::new();
+    let mut taken = Vec::new();
+    waiting.retain(|request| match request {
+        Request::GoBack { tree, .. } | Request::Back { tree, .. } => {
+            going_back.push(tree.clone());
+            true
+        }
+        Request::Confirm { tree, .. } => {
+            let is_behind = match tree {
+                Some(tree) => going_back.contains(tree),
+                None => !going_back.is_empty(),
+            };
+            if !is_behind {
+                taken.push(request.clone());
+            }
+            is_behind
+        }
+        _ => true,
+    });
     taken
 }
 
@@ -232,7 +244,7 @@ mod tests {
             ticket: 4,
             tree: "www".to_owned(),
         };
-        for request in [log(1), log(2), confirm(3, "fw"), back, confirm(5, "www")] {
+        for request in [log(1), log(2), back, confirm(3, "fw"), confirm(5, "www")] {
             ask.send(request).unwrap();
         }
         drop(ask);

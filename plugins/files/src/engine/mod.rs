@@ -180,11 +180,19 @@ impl Engine {
         self.trees.iter_mut().find(|it| it.name() == name)
     }
 
-    /// Sends the last scan of a tree to the peer, unless it is of before a change in progress: the peer would take that
-    /// for the end of the change.
+    /// Sends the last scan of a tree to the peer. One of before a change in progress counts as none: the peer would take
+    /// it for the end of the change.
     fn tell_scanned(&mut self, name: &str) {
-        if self.tree(name).is_some_and(|it| !it.scan.is_outdated) {
-            self.tell(name);
+        let unread = self.unread_reason();
+        let state = self.tree(name).and_then(|it| {
+            let mut state = it.state(unread)?;
+            if it.scan.is_outdated && it.own_due_ns.is_some() {
+                state.digest = Err("a change is being put in place".to_owned());
+            }
+            Some(state)
+        });
+        if let Some(state) = state {
+            self.send(&Message::State(state));
         }
     }
 
@@ -325,7 +333,7 @@ impl spared_sdk::Engine for Engine {
         }
         self.check_unread(now_ns);
         if let Some(token) = self.people.take_late_asker(now_ns) {
-            self.answer_later(token);
+            self.answer_late_asker(now_ns, token);
         }
     }
 

@@ -39,6 +39,9 @@ impl Engine {
         let transfer = Transfer::new(now_ns, ticket, name, purpose);
         self.end_show();
         if let Some(why) = refusal {
+            if matches!(transfer.purpose, Purpose::Pull(_)) && !self.people.has_asker() {
+                self.note(now_ns, name, &Err(why.clone()));
+            }
             return self.answer(now_ns, &transfer, Err(why));
         }
         self.transfer = Some(transfer);
@@ -294,11 +297,11 @@ impl Engine {
         };
         self.actions.push_back(Action::Unstage);
         let is_overtaken = result.as_ref().is_err_and(|it| it == OVERTAKEN);
-        if !matches!(transfer.purpose, Purpose::Diff | Purpose::Show)
-            && !is_overtaken
-            && !transfer.how().is_dry
-            && !transfer.how().only_check
-        {
+        // the result of a check is for the command that waits for it
+        let is_own = matches!(transfer.purpose, Purpose::Pull(_));
+        let is_answered = !is_own || self.people.has_asker();
+        let is_check = transfer.how().only_check && is_answered;
+        if !transfer.purpose.is_list() && !is_overtaken && !is_check {
             let of_peer = |it: Finished| {
                 let text = format!("files of {}: {}", self.peer, it.text());
                 it.outcome.with(text)

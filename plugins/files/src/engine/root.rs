@@ -171,6 +171,24 @@ impl Engine {
         }
     }
 
+    /// Answers a command that waits too long for the peer or the root half. A list is given up, as nobody gets it later.
+    pub(super) fn answer_late_asker(&mut self, now_ns: u64, token: u64) {
+        if !self
+            .transfer
+            .as_ref()
+            .is_some_and(|it| it.purpose.is_list())
+        {
+            return self.answer_later(token);
+        }
+        let why = format!(
+            "{} does not answer: it may be at work for something else: see `sparectl files` there, and run the command \
+             again later",
+            self.peer
+        );
+        self.refuse(token, why.clone());
+        self.end_transfer(now_ns, Err(why));
+    }
+
     /// Notes how a change of a tree ended, and makes an event of it.
     pub(super) fn note(&mut self, now_ns: u64, tree: &str, result: &Result<Finished, String>) {
         let last = LastResult::of(now_ns, result);

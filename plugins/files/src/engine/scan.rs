@@ -56,8 +56,11 @@ impl AfterScan {
 
     /// True if the step may change a tree: its end is shown by `sparectl files`.
     pub(super) fn can_change(&self) -> bool {
-        let is_list = |it| matches!(it, transfer::Purpose::Diff | transfer::Purpose::Show);
-        !matches!(self, Self::Receive { purpose, .. } if is_list(*purpose))
+        match self {
+            Self::Receive { purpose, .. } => !purpose.is_list(),
+            Self::Push { how, .. } => !how.is_dry,
+            _ => true,
+        }
     }
 
     /// True if the step may change a tree, or a command waits for it.

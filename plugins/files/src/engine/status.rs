@@ -155,7 +155,13 @@ impl Engine {
                     row("state", Value::Text("being put in place".to_owned())),
                     row("time", age(began_ns)),
                 ],
-                None => Vec::new(),
+                None => match self.steps.waiting_change() {
+                    Some(tree) => vec![
+                        row("tree", Value::Text(tree.to_owned())),
+                        row("state", Value::Text("waiting until it is read".to_owned())),
+                    ],
+                    None => Vec::new(),
+                },
             },
         }
     }

@@ -66,6 +66,13 @@ impl Steps {
         late
     }
 
+    /// Tree of a command that waits to change it.
+    pub fn waiting_change(&self) -> Option<&str> {
+        let mut steps = self.waiting.iter();
+        let step = steps.find(|it| it.then.caller().is_some() && it.then.can_change())?;
+        Some(&step.tree)
+    }
+
     /// Time when the next command has waited too long.
     pub fn due_ns(&self) -> Option<u64> {
         let steps = self.waiting.iter();

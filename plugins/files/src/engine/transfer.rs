@@ -29,6 +29,16 @@ pub enum Purpose {
     },
 }
 
+impl Purpose {
+    /// True if only a list comes of it, for the command that waits.
+    pub fn is_list(self) -> bool {
+        match self {
+            Self::Diff | Self::Show => true,
+            Self::Pull(how) | Self::Offer { how, .. } => how.is_dry,
+        }
+    }
+}
+
 /// Stage of a transfer.
 #[derive(Debug)]
 pub enum Stage {

@@ -4,6 +4,7 @@ use spared_sdk::Value;
 
 use super::lab::S;
 use super::{Command, pair, push, text};
+use crate::wire::How;
 
 /// Root half that runs a check for a minute: the daemon waits 12 s for an answer.
 #[test]
@@ -26,6 +27,9 @@ fn a_command_that_waits_for_a_scan_is_answered_that_it_goes_on() {
         let why = text(&reply(token));
         assert!(why.starts_with("files-root is at work"), "{why}");
     }
+    let rows = lab.nodes[0].engine.rows(lab.now_ns);
+    let waits = ("transfer.tree".to_owned(), Value::Text("t".to_owned()));
+    assert!(rows.contains(&waits), "{rows:?}");
     lab.pass(50 * S);
     lab.nodes[0].is_slow = false;
     lab.pass(S);
@@ -37,6 +41,29 @@ fn a_command_that_waits_for_a_scan_is_answered_that_it_goes_on() {
     );
     assert!(rows.contains(&last), "{rows:?}");
     lab.assert_answered();
+}
+
+/// Peer that is at work for something else: a list cannot be had later.
+#[test]
+fn a_list_that_the_peer_does_not_send_is_refused_and_not_empty() {
+    let dry = How {
+        is_dry: true,
+        ..How::default()
+    };
+    let pull = Command::Pull("t".to_owned(), dry);
+    for command in [Command::Diff("t".to_owned()), pull] {
+        let mut lab = pair();
+        lab.nodes[1].is_slow = true;
+        let token = lab.ask(0, command);
+        lab.pass(11 * S);
+        let reply = lab.nodes[0].replies.remove(&token).expect("an answer");
+        assert!(text(&reply).starts_with("r2 does not answer"), "{reply:?}");
+        assert!(reply.refused.is_some(), "{reply:?}");
+        lab.nodes[1].is_slow = false;
+        lab.pass(S);
+        // the next one is not in its way
+        text(&lab.done(0, Command::Diff("t".to_owned())));
+    }
 }
 
 /// Wait that is split between the scan here and the work of the peer.
