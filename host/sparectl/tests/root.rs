@@ -88,6 +88,12 @@ impl Machine {
         self.write("plugins/vrrp.toml", VRRP);
     }
 
+    /// Writes names of nodes alone, as `sparectl import` does.
+    fn name_nodes(&self) {
+        let text = format!("{NAME}[nodes]\nr1 = {{}}\nr2 = {{}}\n{LINK}");
+        self.write("spared.toml", &text);
+    }
+
     /// Writes a file with the line of another key of r2, and returns its path.
     fn other_key(&self) -> String {
         let key = PrivateKey::generate().expect("a key").public();
@@ -236,9 +242,13 @@ echo "# edited" >> "${2%/*}/../plugins/vrrp.toml""##;
     machine.program("spared", &format!("#!/bin/sh\n{edit}\n"));
     let line = machine.other_key();
     for words in [
-        &["init", "--yes"][..],
-        &["pair", "--key-file", &line, "--replace", "--yes"],
+        &["pair", "--key-file", &line, "--replace", "--yes"][..],
+        &["init", "--yes"],
     ] {
+        if words[0] == "init" {
+            // without keys of both nodes it would not disarm
+            machine.name_nodes();
+        }
         let (code, text) = machine.run(words);
         assert!(text.contains("was changed meanwhile"), "{words:?}: {text}");
         assert_eq!((code, machine.is_armed()), (Some(1), true), "{words:?}");
@@ -259,11 +269,7 @@ fn init_disarms_no_node_of_a_pair() {
     );
     assert!(machine.read("plugins/conntrack.toml").is_some());
 
-    // names alone, as `sparectl import` writes them
-    machine.write(
-        "spared.toml",
-        &format!("{NAME}[nodes]\nr1 = {{}}\nr2 = {{}}\n{LINK}"),
-    );
+    machine.name_nodes();
     let (code, text) = machine.run(&["init", "--yes"]);
     assert_eq!((code, machine.is_armed()), (Some(0), false), "{text}");
     assert!(

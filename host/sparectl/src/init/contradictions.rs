@@ -42,6 +42,9 @@ fn link(found: &Findings, addresses: &[IpNet; 2]) -> Result<(), String> {
 }
 
 fn group(found: &Findings, text: &str, init: &Init) -> Result<(), String> {
+    if init.group.is_none() && init.vrid.is_none() && init.gateway.is_none() {
+        return Ok(());
+    }
     let config = parsed(found, text)?;
     let groups = config.root().sections("group");
     let names: Vec<String> = groups.iter().filter_map(|it| it.text("name")).collect();
