@@ -18,6 +18,8 @@ use spared_message::plugin_files::Opened;
 /// Pause after a restart, doubled with each further one up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// Age of a look that no longer tells which file a new worker opened.
+const OLD: Duration = Duration::from_secs(5);
 /// Number of pauses without a restart after which the first pause applies again.
 const CALM_PAUSES: u32 = 4;
 
@@ -29,6 +31,7 @@ pub(super) struct FileRights {
     /// Last look before that worker started, or the first one after it.
     granted: Looks,
     latest: Looks,
+    looked_at: Option<Instant>,
     pace: Pace,
 }
 
@@ -60,13 +63,13 @@ impl FileRights {
     ) -> Option<String> {
         if self.serial != Some(serial) {
             let before = std::mem::take(&mut self.latest);
+            let is_old = |at: Instant| now.saturating_duration_since(at) > OLD;
             self.serial = Some(serial);
+            self.granted = looks.clone();
             // a file that was replaced while the worker started may be the old one or the new one there
-            self.granted = if before.is_empty() {
-                looks.clone()
-            } else {
-                before
-            };
+            if !self.looked_at.is_none_or(is_old) {
+                self.granted.extend(before);
+            }
         }
         let is_lost = |path: &String, writes: bool| {
             let look = looks.get(path)?;
@@ -77,6 +80,7 @@ impl FileRights {
         let read = opened.to_read.iter().find_map(|path| is_lost(path, false));
         let lost = read.or_else(|| opened.to_write.iter().find_map(|path| is_lost(path, true)));
         self.latest = looks;
+        self.looked_at = Some(now);
         lost.filter(|_| self.pace.is_due(now))
     }
 

@@ -168,3 +168,26 @@ fn a_file_that_is_replaced_while_the_worker_starts_is_found() {
     fixture.look();
     assert_eq!(fixture.look().as_deref(), Some("conf"));
 }
+
+#[test]
+fn a_file_that_a_reload_names_is_watched_in_the_worker_that_it_started() {
+    let mut fixture = Fixture::new("named", &["conf"], &[]);
+    assert!(fixture.looks(3).is_empty());
+    let new = fixture.folder.join("new");
+    fs::write(&new, "old").unwrap();
+    fixture.opened.to_read.push(new.display().to_string());
+    fixture.serial += 1;
+    assert!(fixture.looks(3).is_empty());
+    fixture.replace("new");
+    assert_eq!(fixture.looks(3), ["new"; 2]);
+}
+
+#[test]
+fn a_file_that_was_replaced_while_the_plugin_did_not_run_is_open_to_the_next_worker() {
+    let mut fixture = Fixture::new("mended", &["conf"], &[]);
+    assert!(fixture.looks(3).is_empty());
+    fixture.replace("conf");
+    fixture.now += 3600 * SECOND;
+    fixture.serial += 1;
+    assert!(fixture.looks(5).is_empty());
+}
