@@ -227,7 +227,7 @@ fn leaves(source: &str, port: u16, packet: &[u8]) -> bool {
     let near = UdpSocket::bind((source, port)).expect("a sender");
     let far = UdpSocket::bind((source, 0)).expect("a receiver");
     // a packet that is dropped is an error of the sender: only a busy machine makes anybody wait
-    far.set_read_timeout(Some(Duration::from_secs(2)))
+    far.set_read_timeout(Some(Duration::from_secs(10)))
         .expect("a time");
     let sent = near.send_to(packet, far.local_addr().expect("its address"));
     let mut room = [0; 64];
@@ -332,6 +332,10 @@ fn between_blocked_ends_no_ike_sa_begins() {
             assert_eq!(farewells(source), 6);
         }
         assert_eq!(openings("192.0.2.2", 0), 2, "another end");
+        namespace.shell("nft flush ruleset")?;
+        assert_eq!(openings(BLOCKED[0], 0), 2);
+        blocks.block(ends.clone())?;
+        assert_eq!(openings(BLOCKED[0], 0), 0, "set again");
         blocks.block(BTreeSet::new())?;
         assert_eq!(openings(BLOCKED[0], 0), 2);
 

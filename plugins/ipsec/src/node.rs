@@ -232,11 +232,13 @@ impl Node {
 
     /// Prevents this node from beginning IKE SAs between these ends.
     fn block_openings(&mut self, ends: BTreeSet<(IpAddr, IpAddr)>) {
+        let risk = if ends.is_empty() {
+            "the table spared-ipsec-init stays for up to 5 minutes, and drops charon's first requests to some far ends"
+        } else {
+            "charon may begin a second session beside one that it gets"
+        };
         let done = self.openings.block(ends);
-        self.opening_fault.log_once(
-            "charon may begin a second session beside one that it gets",
-            done,
-        );
+        self.opening_fault.log_once(risk, done);
     }
 
     pub fn close(mut self, host: Host) {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! table inet spared-ipsec-init {
-//!     set ip-ends { type integer; elements = { 192.0.2.1 . 198.51.100.1 } }
+//!     set ip-ends { type integer; timeout 5m; elements = { 192.0.2.1 . 198.51.100.1 } }
 //!     chain output {
 //!         type filter hook output priority raw
 //!         meta nfproto ipv4 udp sport 500 @th,208,16 & 0xff20 == 0x2200 ip saddr . ip daddr @ip-ends drop
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use spared_netlink::constants::*;
-use spared_netlink::put_nested;
+use spared_netlink::{put, put_nested};
 
 use super::expression::{
     IKE_PORT, NAT_PORT, base_chain, load, lookup, meta, named, number, rule, value, verdict,
@@ -35,6 +35,8 @@ const OUTPUT: &str = "output";
 const PRIORITY: i32 = -300;
 /// Largest number of elements in a message, whose list must be below 64 KiB.
 const CHUNK: usize = 1000;
+/// Time in ms after which the kernel itself ends a block, if this process does not. A charon has its sessions by then.
+const TIMEOUT_MS: u64 = 300_000;
 /// IKE_SA_INIT without the response flag.
 const IKE_SA_INIT: Header = ([0xff, 0x20], [34, 0]);
 
@@ -94,6 +96,8 @@ fn key(ends: Ends) -> Option<Vec<u8>> {
 fn add_set(changes: &mut Changes, family: &Family, keys: &[Vec<u8>]) {
     let (_, length) = family.addresses;
     let mut set = named(&[(NFTA_SET_TABLE, TABLE), (NFTA_SET_NAME, family.set)]);
+    number(&mut set, NFTA_SET_FLAGS, NFT_SET_TIMEOUT);
+    put(&mut set, NFTA_SET_TIMEOUT, &TIMEOUT_MS.to_be_bytes());
     number(&mut set, NFTA_SET_KEY_TYPE, 0);
     number(&mut set, NFTA_SET_KEY_LEN, length as u32);
     number(&mut set, NFTA_SET_ID, changes.len() as u32);

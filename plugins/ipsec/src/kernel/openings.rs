@@ -9,8 +9,8 @@ use crate::codec::openings::{self, Ends};
 
 pub struct Openings {
     transactions: Transactions,
-    /// Ends that are blocked; None: an earlier run may have left others.
-    blocked: Option<BTreeSet<Ends>>,
+    /// True if there may be a table, perhaps one of an earlier run.
+    may_block: bool,
 }
 
 impl Openings {
@@ -21,7 +21,7 @@ impl Openings {
     pub fn open() -> io::Result<Self> {
         let mut opened = Self {
             transactions: Transactions::open()?,
-            blocked: None,
+            may_block: true,
         };
         if let Err(error) = opened.block(BTreeSet::new()) {
             log::debug!("no nf_tables: {error}");
@@ -29,16 +29,17 @@ impl Openings {
         Ok(opened)
     }
 
-    /// Sets the ends that are blocked, instead of earlier ones.
+    /// Sets the ends that are blocked, instead of earlier ones. The same ends are set again: a flush of the ruleset may
+    /// have ended their block, and it ends by itself after some minutes.
     ///
     /// # Errors
     /// The kernel refused it: what was blocked before still is.
     pub fn block(&mut self, ends: BTreeSet<Ends>) -> io::Result<()> {
-        if self.blocked.as_ref() == Some(&ends) {
+        if ends.is_empty() && !self.may_block {
             return Ok(());
         }
         self.transactions.commit_all(&openings::block(&ends))?;
-        self.blocked = Some(ends);
+        self.may_block = !ends.is_empty();
         Ok(())
     }
 }

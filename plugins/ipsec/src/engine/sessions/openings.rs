@@ -17,8 +17,8 @@ use crate::SECOND;
 
 /// Time for charon to start. It does within seconds of the role; another daemon in its place is not blocked for long.
 const START_NS: u64 = 30 * SECOND;
-/// Time for charon to give up what it has begun. It repeats a request after 4 s, by default.
-const GIVE_UP_NS: u64 = 2 * SECOND;
+/// Longest time for charon to give up what it has begun. It usually does at once.
+const GIVE_UP_NS: u64 = 15 * SECOND;
 
 /// Blocked requests.
 #[derive(Debug, Default)]
@@ -93,8 +93,9 @@ impl Engine {
         self.set_openings(ends.collect());
     }
 
+    /// Sets the ends. A block is set again even if it is the same: others may have flushed it meanwhile.
     fn set_openings(&mut self, blocked: BTreeSet<(IpAddr, IpAddr)>) {
-        if self.ike.openings.blocked != blocked {
+        if !blocked.is_empty() || !self.ike.openings.blocked.is_empty() {
             self.ike.openings.blocked.clone_from(&blocked);
             self.push_action(Action::BlockOpenings(blocked));
         }
