@@ -34,6 +34,10 @@ fn main() -> ExitCode {
         let Ok(line) = line else {
             return ExitCode::FAILURE;
         };
+        if line.is_empty() {
+            // sent so that the kernel reads what came before
+            continue;
+        }
         let mut words = line.split_whitespace();
         let (kind, name) = (words.next(), words.next().unwrap_or_default());
         let limit = words.next().and_then(|it| it.parse().ok()).unwrap_or(1);

@@ -16,6 +16,9 @@ use crate::Result;
 /// Time after a command's own time limit in which its answer may still arrive.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Pause before an empty line is sent: user-mode-linux may leave a line unread until another one comes.
+const NUDGE_EVERY: Duration = Duration::from_secs(1);
+
 /// Limit of characters of a command that are shown.
 const LINE_LIMIT: usize = 100;
 
@@ -143,14 +146,19 @@ impl Console {
     }
 
     /// Waits for a line with the token and this word. Returns the word after them.
-    fn wait(&self, word: &str, limit: Duration) -> Result<String> {
+    fn wait(&mut self, word: &str, limit: Duration) -> Result<String> {
         let end = Instant::now() + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let line = self
-                .lines
-                .recv_timeout(left)
-                .map_err(|error| format!("{}: no answer ({error})", self.name))?;
+            let line = match self.lines.recv_timeout(left.min(NUDGE_EVERY)) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) if left > NUDGE_EVERY => {
+                    // a machine that has ended is found by its silence
+                    let _ = self.input.write_all(b"\n");
+                    continue;
+                }
+                Err(error) => return Err(format!("{}: no answer ({error})", self.name).into()),
+            };
             let mut words = line.split_whitespace();
             if words.next() == Some(&self.token) && words.next() == Some(word) {
                 return Ok(words.next().unwrap_or_default().to_owned());
