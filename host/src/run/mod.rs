@@ -10,7 +10,7 @@ mod process;
 mod readers;
 mod relay;
 mod reload;
-mod renewal;
+mod replaced_files;
 mod serve;
 mod stop;
 

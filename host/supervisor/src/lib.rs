@@ -19,7 +19,7 @@ mod partners;
 mod pending_call;
 mod plugin;
 mod queries;
-mod renewal;
+mod replaced_files;
 mod report;
 mod share;
 pub mod starter;

@@ -4,7 +4,7 @@
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
-use crate::secrets::Secret;
+use crate::proof::Secret;
 use crate::{Fault, Introduction, Message};
 
 /// Channel to the other node.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use spake2::Spake2;
 
-use crate::secrets::{
+use crate::proof::{
     FROM_INVITE, FROM_JOIN, HALF, PROOF_OF_INVITE, PROOF_OF_JOIN, Shared, Transcript, identity,
     password,
 };

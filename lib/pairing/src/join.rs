@@ -2,7 +2,7 @@
 
 use spake2::{Ed25519Group, Spake2};
 
-use crate::secrets::{
+use crate::proof::{
     FROM_INVITE, FROM_JOIN, HALF, PROOF, PROOF_OF_INVITE, PROOF_OF_JOIN, Shared, Transcript,
     identity, password,
 };

@@ -24,7 +24,7 @@ mod introduction;
 mod invite;
 mod join;
 mod message;
-mod secrets;
+mod proof;
 pub mod spared_toml;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,13 @@
 //! `sparectl pair`: makes two nodes a pair. They exchange their keys by a code that a person carries from one to the
 //! other, by ssh, or in a file, and the second node takes the configuration of the first.
 
-mod code_dialogue;
+mod code_terminal;
 mod compose;
-mod first;
+mod first_node;
 mod key_file;
 mod link_local;
 mod own_node;
-mod second;
+mod second_node;
 pub mod service;
 mod unpair;
 mod wire;
@@ -21,9 +21,9 @@ use crate::folder::{Folder, host_text};
 use crate::line::{Pair, Unpair};
 use crate::refusal::Refusal;
 use crate::{as_root, keygen};
-use first::First;
+use first_node::First;
 use own_node::OwnNode;
-use second::Second;
+use second_node::Second;
 
 /// Time for each step of the proof.
 const STEP: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub fn leave(args: &Args, unpair: &Unpair) -> u8 {
 
 fn try_run(args: &Args, pair: &Pair) -> Result<(), Refusal> {
     if !pair.code.is_empty() {
-        return Err(code_dialogue::start_again(args, pair).into());
+        return Err(code_terminal::start_again(args, pair).into());
     }
     service::no_reload_waits(args)?;
     let folder = Folder::new(&pair.files, &args.runtime_dir)?;

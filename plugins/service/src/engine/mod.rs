@@ -16,7 +16,6 @@ mod item;
 mod look;
 mod membership;
 mod observation;
-mod order;
 mod pursuit;
 mod removed;
 mod retry;
@@ -25,6 +24,7 @@ mod source;
 mod start_test;
 mod status;
 mod status_change;
+mod step;
 #[cfg(test)]
 mod tests;
 mod unknown_group;

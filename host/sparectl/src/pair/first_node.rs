@@ -10,7 +10,7 @@ use spared_pairing::{Channel, Code, Introduction, Invite, Message, Texts, spared
 use super::link_local::{Listener, Port, addresses};
 use super::own_node::OwnNode;
 use super::wire::Wire;
-use super::{PERSON, STEP, code_dialogue, compose, service};
+use super::{PERSON, STEP, code_terminal, compose, service};
 use crate::consent::{agree, removes};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
@@ -37,7 +37,7 @@ impl First<'_> {
         let code = Code::generate().map_err(|error| error.to_string())?;
         let mut invite = Invite::new(code.clone(), since_boot());
         say("on the other node run `sparectl pair` and type this code, within five minutes:\n");
-        code_dialogue::show(&code);
+        code_terminal::show(&code);
         drop(code);
         say(&format!("\nwaiting on {} ...", port.interface));
         loop {

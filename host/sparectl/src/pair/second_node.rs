@@ -8,7 +8,7 @@ use spared_pairing::{Channel, Code, Introduction, Join, Message, Texts, spared_t
 use super::link_local::{Port, addresses, find};
 use super::own_node::OwnNode;
 use super::wire::Wire;
-use super::{PERSON, STEP, code_dialogue, compose, service};
+use super::{PERSON, STEP, code_terminal, compose, service};
 use crate::consent::{agree, is_lossy};
 use crate::folder::{host_text, last_line};
 use crate::output::say;
@@ -30,7 +30,7 @@ impl Second<'_> {
     /// A sentence that says what to do.
     pub fn join(&self) -> Result<(), Refusal> {
         self.may_join()?;
-        let code = code_dialogue::read_code(self.here.pair)?;
+        let code = code_terminal::read_code(self.here.pair)?;
         let ports = match &self.here.pair.interface {
             Some(interface) => vec![Port::of(interface)?],
             None => {
@@ -62,7 +62,7 @@ impl Second<'_> {
     /// A sentence that says what to do.
     pub fn join_by_pipes(&self) -> Result<(), Refusal> {
         self.may_join()?;
-        let code = code_dialogue::read_code(self.here.pair)?;
+        let code = code_terminal::read_code(self.here.pair)?;
         let mut wire = Wire::of_pipes(io::stdin(), io::stdout());
         let own = self.here.introduction("", Default::default());
         let channel = prove(&mut wire, code, own)?;
