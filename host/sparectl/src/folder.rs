@@ -1,9 +1,11 @@
 //! The folder of the configuration: reading it, trying new files beside it, showing what changes, and writing it so that
 //! an end at any moment leaves the old pair or the new one.
 
-use std::fs::{self, DirBuilder, File};
+mod staged;
+
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,6 +14,7 @@ use rustix::io::Errno;
 use similar::TextDiff;
 use spared_file::{Access, remove, replace};
 use spared_pairing::{Texts, spared_toml};
+use staged::Staged;
 
 use crate::line::Files;
 use crate::refusal::Refusal;
@@ -306,56 +309,6 @@ pub fn inner_secret(text: &str) -> Option<String> {
         _ => None,
     });
     Some(names.collect::<Option<Vec<_>>>()?.join("/"))
-}
-
-/// Folder with new files, the key and the passphrase, which `spared check` reads; removed at the end.
-struct Staged(PathBuf);
-
-impl Staged {
-    fn new<'s>(
-        folder: &Folder,
-        texts: &Texts,
-        secret: impl Fn(&str) -> Option<&'s [u8]>,
-    ) -> io::Result<Self> {
-        let path = folder.path.join(".pairing");
-        // left by a program that was killed
-        let _ = fs::remove_dir_all(&path);
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700).create(&path)?;
-        let staged = Self(path);
-        builder.create(staged.0.join("plugins"))?;
-        for (name, text) in texts {
-            fs::write(staged.0.join(name), text)?;
-        }
-        let passphrase = inner_secret(host_text(texts)).filter(|it| it != KEY);
-        builder.recursive(true);
-        for name in [Some(KEY.to_owned()), passphrase].into_iter().flatten() {
-            let path = staged.0.join(&name);
-            builder.create(path.parent().unwrap_or(&staged.0))?;
-            if let Some(content) = secret(&name) {
-                replace(&path, content, Access::Private, || Ok(())).map_err(io::Error::other)?;
-                continue;
-            }
-            let there = folder.path.join(&name);
-            // the same file, so that there is no second copy of it; the check says if it is missing
-            match fs::hard_link(&there, &path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                // mounted into the folder
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) => {
-                    fs::copy(there, path)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(staged)
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]
