@@ -180,22 +180,6 @@ impl Engine {
         self.trees.iter_mut().find(|it| it.name() == name)
     }
 
-    /// Sends the last scan of a tree to the peer. One of before a change in progress counts as none: the peer would take
-    /// it for the end of the change.
-    fn tell_scanned(&mut self, name: &str) {
-        let unread = self.unread_reason();
-        let state = self.tree(name).and_then(|it| {
-            let mut state = it.state(unread)?;
-            if it.scan.is_outdated && it.own_due_ns.is_some() {
-                state.digest = Err("a change is being put in place".to_owned());
-            }
-            Some(state)
-        });
-        if let Some(state) = state {
-            self.send(&Message::State(state));
-        }
-    }
-
     /// Sends the state of a tree here to the peer.
     fn tell(&mut self, name: &str) {
         let unread = self.unread_reason();
@@ -377,7 +361,7 @@ impl spared_sdk::Engine for Engine {
     fn handle_up(&mut self, now_ns: u64, _wire: u32) {
         self.session = Some(Session::new(now_ns));
         let names: Vec<String> = self.trees.iter().map(|it| it.name().to_owned()).collect();
-        names.iter().for_each(|name| self.tell_scanned(name));
+        names.iter().for_each(|name| self.tell(name));
     }
 
     fn handle_down(&mut self, now_ns: u64) {

@@ -138,7 +138,7 @@ impl Engine {
         let was_outdated = std::mem::replace(&mut tree.scan.is_outdated, is_installing);
         let was_told_unread = std::mem::take(&mut tree.scan.is_told_unread);
         if is_news || waits.0 != waits.1 || was_outdated || was_told_unread {
-            self.tell_scanned(name);
+            self.tell(name);
         }
         if let Some(confirmed) = self.tree_mut(name).and_then(TreeInfo::take_confirmed) {
             self.set_base(name, confirmed);

@@ -261,10 +261,12 @@ impl TreeInfo {
         Some(compare(&base.manifest, own))
     }
 
-    /// State for the peer; `unread` is the reason if the tree has not been read for too long.
+    /// State for the peer; `unread` is the reason if the tree has not been read for too long. A scan of before a change
+    /// in progress counts as none: the peer would take it for the end of the change.
     pub fn state(&self, unread: &str) -> Option<TreeState> {
         let digest = match self.own.as_ref()? {
             _ if self.own_due_ns.is_none() => Err(unread.to_owned()),
+            _ if self.scan.is_outdated => Err("a change is being put in place".to_owned()),
             Ok(own) => Ok(own.digest),
             Err(why) => Err(why.clone()),
         };
