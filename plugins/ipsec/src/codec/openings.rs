@@ -133,6 +133,8 @@ impl Family {
 
 #[cfg(test)]
 mod tests {
+    use spared_netlink::attributes;
+
     use super::*;
 
     #[test]
@@ -150,6 +152,17 @@ mod tests {
             assert_eq!(count(&all, NFT_MSG_NEWSET), families);
             assert_eq!(count(&all, NFT_MSG_NEWRULE), 2 * families);
         }
+        // the kernel ends a block that nobody ends
+        let changes = block(&[four].into());
+        let set = changes.iter().find(|(it, _)| *it == NFT_MSG_NEWSET);
+        let attribute = |kind| {
+            let (_, payload) = set.expect("a set");
+            let found = attributes(&payload[4..]).find(|(it, _)| *it == kind);
+            found.map(|(_, value)| value.to_vec())
+        };
+        let timeout = attribute(NFTA_SET_TIMEOUT).expect("a time");
+        assert_eq!(timeout, TIMEOUT_MS.to_be_bytes());
+        assert_eq!(attribute(NFTA_SET_FLAGS), Some(vec![0, 0, 0, 16]));
         // no packet has ends of both
         assert_eq!(key((four.0, six.1)), None);
         assert_eq!(key(four), Some(vec![192, 0, 2, 1, 198, 51, 100, 1]));
