@@ -356,8 +356,13 @@ release: ## the programs and plugins as `make install` installs them
 fixture-version: ## the programs of this release, as `make release` built them, into tests/versions
 	sh tests/versions/make.sh target/release
 
+# SPARED_PROGRAMS: a folder that has them, for a package that is tested and not released
 programs:
+ifdef SPARED_PROGRAMS
+	install -D -t target/release $(addprefix $(SPARED_PROGRAMS)/,spared sparectl spared-plugin-check $(foreach plugin,$(PLUGINS),libspared_$(subst -,_,$(plugin)).so))
+else
 	cargo build --locked --release $(addprefix -p ,spared sparectl spared-plugin-check $(addprefix spared-,$(PLUGINS)))
+endif
 
 notices: ## of third parties whose crates are in the programs, into target/THIRD-PARTY
 	@mkdir -p target
