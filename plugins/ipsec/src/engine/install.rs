@@ -1,18 +1,19 @@
 //! A failover: all records of the peer go into the kernel, with numbers that no node used.
 
 mod read_back;
+mod refused;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::installed::InstalledSa;
 use super::outbox::BATCH_MAX;
-use super::status::{counted, reason};
 use super::window::{self, SaUsage};
 use super::{Change, Engine};
 use crate::codec::body::sa_with_own_reqid;
-use crate::sa::{Direction, Policy, PolicyId, Sa, SaId};
+use crate::sa::{Direction, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
 use crate::{MS, SECOND};
+use refused::Refused;
 
 /// Time after which a failover without a role is undone.
 const SETTLING_MAX_NS: u64 = 3 * SECOND;
@@ -37,9 +38,7 @@ pub struct Failover {
     installed_ns: u64,
     /// Generation of the reading that is compared with the installed SAs.
     read_back_generation: Option<u32>,
-    /// SAs that the kernel refused, with the errno; `is_refusal_reported`: they were reported.
-    refused: BTreeMap<SaId, i32>,
-    is_refusal_reported: bool,
+    refused: Refused,
     /// SAs that have no numbers left to send with.
     exhausted: BTreeSet<SaId>,
     queue: Queue,
@@ -65,6 +64,11 @@ impl Failover {
             .map_or(u64::MAX, |it| it.saturating_add(SETTLING_MAX_NS))
     }
 
+    /// Time at which refused SAs are to be tried again.
+    pub fn retry_ns(&self) -> u64 {
+        self.refused.next_ns()
+    }
+
     /// Returns true if this node has been active since before this time.
     pub fn is_older_than(&self, at_ns: u64) -> bool {
         self.active_ns <= at_ns
@@ -87,7 +91,7 @@ impl Failover {
     /// Forgets SAs that could not be installed, so that the next failover tries them again; those for which `stays` is
     /// true exist nowhere else, and remain.
     fn forget_failed(&mut self, stays: impl Fn(&SaId) -> bool) {
-        self.refused.retain(|id, _| stays(id));
+        self.refused.retain(&stays);
         self.exhausted.retain(|id| stays(id));
     }
 
@@ -147,7 +151,7 @@ impl Engine {
         self.want_held_children();
         let refused = &self.failover.refused;
         let store = &mut self.store;
-        store.take_sas(|id| refused.contains_key(id));
+        store.take_sas(|id| refused.is_final(id));
         self.failover.released_policies.push(store.take_policies());
         store.installed_policies.keep_missing(&store.held.policies);
         if is_first || self.is_installing() {
@@ -282,34 +286,22 @@ impl Engine {
     pub(super) fn is_tried(&self, id: &SaId, held: &HeldSa) -> bool {
         let failover = &self.failover;
         let hidden = self.store.proofs.errno(held.proof) == Some(EKEYREJECTED);
-        let is_refused = failover.refused.contains_key(id) || failover.exhausted.contains(id);
+        let is_refused = failover.refused.has(id) || failover.exhausted.contains(id);
         hidden || is_refused || self.installed.has(id)
     }
 
     /// Installs one SA that is kept; returns false if it has no numbers left. `stopped`: no other node sends with it,
     /// and its last number is known.
     pub(super) fn install_sa(&mut self, now_ns: u64, id: &SaId, stopped: bool) -> bool {
-        let planned = self.is_planned(now_ns);
+        let replay = self.numbers_to_install(now_ns, id, stopped);
         let Some(held) = self.store.held.sas.get_mut(id) else {
             return false;
         };
         held.reserved.free();
-        let separated_ns = self
-            .separation
-            .since_ns()
-            .map_or(0, |it| now_ns.saturating_sub(it));
-        let usage = SaUsage {
-            pace: held.pace,
-            silent_ns: now_ns.saturating_sub(held.reported_ns),
-            is_exact: planned,
-            is_stopped: stopped,
-            is_own: held.is_own,
-            separated_ns,
-        };
-        let side = held.side;
-        let Some(replay) = window::replay_to_install(&held.sa, side, usage, &self.settings) else {
+        let Some(replay) = replay else {
             return false;
         };
+        let side = held.side;
         let sa = Sa {
             replay,
             life: held.life(now_ns),
@@ -317,9 +309,24 @@ impl Engine {
         };
         let installed = InstalledSa::new(&sa, side, held.name.clone());
         self.installed.put(*id, installed);
-        let threshold = threshold_of(usage.pace);
+        let threshold = threshold_of(held.pace);
         self.push_change(Change::AddSa(Box::new(sa), threshold));
         true
+    }
+
+    /// Numbers for an SA that is kept, which no node has used; None if none are left.
+    fn numbers_to_install(&self, now_ns: u64, id: &SaId, stopped: bool) -> Option<Replay> {
+        let held = self.store.held.sas.get(id)?;
+        let since_ns = self.separation.since_ns();
+        let usage = SaUsage {
+            pace: held.pace,
+            silent_ns: now_ns.saturating_sub(held.reported_ns),
+            is_exact: self.is_planned(now_ns),
+            is_stopped: stopped,
+            is_own: held.is_own,
+            separated_ns: since_ns.map_or(0, |it| now_ns.saturating_sub(it)),
+        };
+        window::replay_to_install(&held.sa, held.side, usage, &self.settings)
     }
 
     fn report_exhausted(&mut self, exhausted: &[SaId]) {
@@ -339,6 +346,7 @@ impl Engine {
             return;
         }
         self.counters.installed += 1;
+        self.note_refused_sa_taken(&id);
         self.renew_copies_to(&id);
         self.failover.installed_ns = now_ns;
         self.failover.added.insert(id, (sa, threshold));
@@ -379,33 +387,6 @@ impl Engine {
         self.store.index.sas.get(id).is_some_and(|it| it.is_local)
     }
 
-    pub(super) fn handle_refused_sa(
-        &mut self,
-        now_ns: u64,
-        (sa, threshold): (Box<Sa>, u32),
-        errno: i32,
-    ) {
-        const EEXIST: i32 = 17;
-        if !self.installed.has(&sa.id) {
-            return;
-        }
-        if errno == EEXIST && self.installed.try_replace(&sa.id) {
-            self.push_change(Change::DeleteSa(sa.id));
-            self.push_change(Change::AddSa(sa, threshold));
-            return;
-        }
-        self.installed.remove(&sa.id);
-        let held = self.store.held.sas.get(&sa.id);
-        let is_ours = held.is_some_and(|it| self.store.ends.owns(&it.local_end()));
-        if self.is_active() && is_ours {
-            self.store.held.sas.remove(&sa.id);
-            self.update_sa_record(now_ns, &sa.id);
-        }
-        self.counters.refused += 1;
-        self.failover.refused.insert(sa.id, errno);
-        self.failover.is_refusal_reported = false;
-    }
-
     /// Reports SAs that could not be installed, so that the next failover may try them; called when a failover ends or
     /// begins.
     pub(super) fn forget_failed(&mut self) {
@@ -415,25 +396,6 @@ impl Engine {
             let held = store.held.sas.get(id);
             held.is_some_and(|it| store.ends.is_kept(&it.local_end()))
         });
-    }
-
-    /// Reports refused SAs when all were tried.
-    pub(super) fn report_refused_if_installed(&mut self) {
-        if self.is_installed() {
-            self.report_refused();
-        }
-    }
-
-    fn report_refused(&mut self) {
-        let was_reported = std::mem::replace(&mut self.failover.is_refusal_reported, true);
-        let refused = &self.failover.refused;
-        let Some((id, errno)) = refused.first_key_value().filter(|_| !was_reported) else {
-            return;
-        };
-        let sas = counted(refused.len(), "SA");
-        let reason = reason(*errno);
-        let text = format!("the kernel refused {sas}, first {:08x}: {reason}", id.spi);
-        self.warn(text);
     }
 
     /// Takes back the SAs of a failover that has not happened, or only for other groups.

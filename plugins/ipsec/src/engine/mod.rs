@@ -370,6 +370,7 @@ impl Engine {
             self.reads.next_ns(),
             self.store.ends.next_ns(),
             self.failover.settling_until_ns(),
+            self.failover.retry_ns(),
             self.separation.next_ns(),
             self.store.held.next_ns(),
             self.switchover.next_ns(),
@@ -404,6 +405,7 @@ impl Engine {
         self.handle_separation_timeout(now_ns);
         self.handle_connections_timeout(now_ns);
         self.handle_retiring_timeout(now_ns);
+        self.handle_refused_timeout(now_ns);
         if self.tick_ns <= now_ns {
             self.tick_ns = now_ns + TICK_NS;
             self.tick(now_ns);

@@ -122,6 +122,7 @@ impl Engine {
         self.complete_blocks();
         self.take_found_copies(now_ns);
         self.read_back(now_ns);
+        self.retry_refused(now_ns);
         self.want_unadopted(now_ns);
         self.merge_windows();
         self.take_earlier_sas();

@@ -136,7 +136,7 @@ impl Engine {
         self.mark_dirty();
     }
 
-    fn update_records(&mut self, now_ns: u64) {
+    pub(super) fn update_records(&mut self, now_ns: u64) {
         self.set_now(now_ns);
         for id in self.store.policies_to_update() {
             self.update_policy_record(now_ns, &id);

@@ -1,6 +1,7 @@
 //! Reads the installed SAs back after a failover, compares them and reports the result.
 
-use super::{Engine, counted};
+use super::super::status::counted;
+use super::Engine;
 use crate::ms_between;
 
 impl Engine {

@@ -1,12 +1,12 @@
 //! Kernel with SAs and policies, as far as the engine sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::SECOND;
 use crate::codec::body::{blocked_id, blocking_id, is_parked, suite};
 use crate::engine::window::has_received;
 use crate::engine::{Change, Deleter, XfrmEvent};
-use crate::sa::{Body, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
+use crate::sa::{Body, Mark, Policy, PolicyId, Replay, ReplayForm, Sa, SaId, Template};
 
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
@@ -49,6 +49,12 @@ pub struct Kernel {
     pub sent: BTreeMap<SaId, u64>,
     pub received: BTreeMap<SaId, Vec<u64>>,
     pub forwarded: u64,
+    /// A daemon listens for packets without an SA, and packets come for all outbound policies, between any two changes too.
+    pub is_flooded: bool,
+    /// SAs without keys that wait for the daemon's, for packets that met policies with their SPI. No list has them.
+    larval: BTreeSet<SaId>,
+    /// SA that another program adds whenever there is none with its id.
+    pub rival: Option<Sa>,
 }
 
 struct KernelSa {
@@ -94,9 +100,7 @@ impl Kernel {
 
     /// Fate of a packet that this policy is for.
     pub fn fate(&self, id: &PolicyId) -> Fate {
-        let both = [Some(*id), blocking_id(id)];
-        let both = both.iter().flatten().filter_map(|it| self.policies.get(it));
-        let Some(first) = both.min_by_key(|it| priority(it)) else {
+        let Some(first) = self.first_policy(id) else {
             return Fate::Clear;
         };
         let Some(template) = first.templates.first() else {
@@ -131,8 +135,34 @@ impl Kernel {
         sas.chain(policies).collect()
     }
 
+    /// Has packets meet the policies: for each that names the SPI of an SA that is not there, one is added that waits.
+    pub fn meet_policies(&mut self) {
+        let policies = self.policies.values();
+        let met = policies.filter(|it| it.id.is_outbound() && blocked_id(&it.id).is_none());
+        let templates = met.filter_map(|it| self.first_template(&it.id));
+        let named = templates.filter(|it| it.spi != 0).map(|it| SaId {
+            destination: it.destination,
+            spi: it.spi,
+            protocol: it.protocol,
+            mark: Mark::default(),
+        });
+        let larval: BTreeSet<SaId> = named.filter(|it| !self.sas.contains_key(it)).collect();
+        self.larval.extend(larval);
+    }
+
+    /// Template of the policy that a packet for this one meets.
+    fn first_template(&self, id: &PolicyId) -> Option<&Template> {
+        self.first_policy(id)?.templates.first()
+    }
+
+    fn first_policy(&self, id: &PolicyId) -> Option<&Policy> {
+        let both = [Some(*id), blocking_id(id)];
+        let both = both.iter().flatten().filter_map(|it| self.policies.get(it));
+        both.min_by_key(|it| priority(it))
+    }
+
     pub fn add_sa(&mut self, now_ns: u64, sa: Sa) -> bool {
-        if self.sas.contains_key(&sa.id) {
+        if self.sas.contains_key(&sa.id) || self.larval.contains(&sa.id) {
             return false;
         }
         let added_ns = now_ns - sa.life.age_s * SECOND;
@@ -251,6 +281,12 @@ impl Kernel {
     }
 
     fn change(&mut self, now_ns: u64, change: &Change) -> Result<(), i32> {
+        if self.is_flooded {
+            self.meet_policies();
+        }
+        if let Some(rival) = self.rival.clone() {
+            self.add_sa(now_ns, rival);
+        }
         match change {
             Change::AddSa(sa, threshold) => {
                 self.check_algorithms(sa)?;
@@ -258,10 +294,11 @@ impl Kernel {
                 added.then_some(()).ok_or(EEXIST)?;
                 self.change(now_ns, &Change::SetThreshold(sa.id, *threshold))
             }
-            Change::DeleteSa(id) => self
-                .delete_sa(id, Deleter::Other)
-                .then_some(())
-                .ok_or(ESRCH),
+            Change::DeleteSa(id) => {
+                let is_larval = self.larval.remove(id);
+                let is_there = self.delete_sa(id, Deleter::Other) || is_larval;
+                is_there.then_some(()).ok_or(ESRCH)
+            }
             Change::AddPolicy(policy) if self.policies.contains_key(&policy.id) => Err(EEXIST),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) | Change::ParkPolicy(policy) => {
                 self.policy_errno.map_or(Ok(()), Err)?;

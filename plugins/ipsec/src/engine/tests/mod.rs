@@ -8,7 +8,7 @@ use spared_sim::{Channel, Random};
 
 use super::*;
 use crate::MS;
-use crate::codec::body::{parse_policy, parse_sa};
+use crate::codec::body::{parse_policy, parse_sa, policy_with_reqids};
 use crate::sa::{Body, ReplayForm};
 use crate::wire::{LastNumbers, TABLES};
 use kernel::Kernel;
@@ -27,6 +27,7 @@ mod pending_deletions;
 mod queue;
 mod random;
 mod records_to_update;
+mod refused;
 mod replication;
 mod reqid;
 mod roles;
@@ -151,6 +152,18 @@ fn policy_of(vip: Ipv4Addr, number: u32, direction: u8, reqid: u32) -> Policy {
     template[48] = 1;
     put_attribute(&mut bytes, 5, &template);
     parse_policy(Body::new(bytes)).expect("a policy")
+}
+
+/// The policy as charon writes it: its template names the SPI of the SA.
+fn policy_with_spi(number: u32, direction: u8) -> Policy {
+    let mut policy = policy(number, direction, number + 1);
+    let [inbound, outbound] = tunnel(number);
+    let sa = if direction == 1 { outbound } else { inbound };
+    policy
+        .templates
+        .iter_mut()
+        .for_each(|it| it.spi = sa.id.spi);
+    policy_with_reqids(&policy, |reqid| reqid)
 }
 
 struct Node {

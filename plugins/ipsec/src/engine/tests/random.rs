@@ -29,6 +29,8 @@ enum Step {
     Overrun(u32, u64),
     /// The backup's kernel lacks an algorithm, or no longer lacks it.
     Lack(bool),
+    /// A daemon on both nodes listens for packets without an SA, and many come; or none does.
+    Flood(bool),
     Pass(u64),
 }
 
@@ -48,6 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Link),
         1 => (number, 1_u64..300).prop_map(|(number, packets)| Step::Overrun(number, packets)),
         1 => any::<bool>().prop_map(Step::Lack),
+        2 => any::<bool>().prop_map(Step::Flood),
         6 => (1_u64..40_000).prop_map(Step::Pass),
     ]
 }
@@ -101,6 +104,7 @@ impl World {
                 self.generation += 1;
                 let name = number + 100 * self.generation;
                 self.pair.establish(active, name);
+                self.name_spis(name);
                 self.present.insert(number, name);
             }
             Step::End(number) => {
@@ -157,11 +161,34 @@ impl World {
                     self.pair.nodes[backup].kernel.remove_algorithm(&body, 38);
                 }
             }
+            Step::Flood(is_flooded) => {
+                for node in &mut self.pair.nodes {
+                    node.kernel.is_flooded = is_flooded;
+                }
+            }
             Step::Pass(ms) => self.pair.run(ms * MS),
             _ => {}
         }
         self.pair.settle();
+        self.meet_policies();
         self.assert_one_sends();
+    }
+
+    /// charon's policies name the SPIs of their SAs.
+    fn name_spis(&mut self, name: u32) {
+        for direction in [1, 0, 2] {
+            let kernel = &mut self.pair.nodes[self.active].kernel;
+            kernel.put_policy(policy_with_spi(name, direction));
+        }
+        self.pair.settle();
+    }
+
+    fn meet_policies(&mut self) {
+        for node in &mut self.pair.nodes {
+            if node.kernel.is_flooded {
+                node.kernel.meet_policies();
+            }
+        }
     }
 
     fn carry(&mut self, number: u32, packets: u64, heard: bool) {
@@ -369,6 +396,14 @@ fn a_run_that_begins_while_the_nodes_are_apart_jumps_beyond_what_the_other_one_s
 fn a_record_that_was_refused_and_deleted_is_not_missed() {
     use Step::{End, Establish, Lack, Link, Settle};
     run_history(false, &[Lack(true), Settle, Establish(5), Link, End(5)]);
+}
+
+/// Between the deletion and the addition of an SA that the kernel had, a packet had the kernel add another one.
+#[test]
+fn a_tunnel_comes_back_to_a_node_whose_daemon_stays_although_packets_come() {
+    use Step::{Carry, Establish, Flood, SwitchOver};
+    let steps = [Establish(0), Flood(true), SwitchOver, SwitchOver];
+    run_history(false, &[&steps[..], &[Carry(0, 10)]].concat());
 }
 
 proptest! {
