@@ -83,8 +83,11 @@ impl Io for Ipsec {
         Ok(Applied::Live)
     }
 
-    fn stop(self, _engine: Engine) {
-        if let Some(node) = self.node {
+    fn stop(self, mut engine: Engine) {
+        if let Some(mut node) = self.node {
+            while let Some(changes) = engine.poll_last_changes(self.host.now()) {
+                node.kernel.apply(&changes);
+            }
             node.close(self.host);
         }
     }

@@ -348,6 +348,9 @@ impl Engine {
         self.counters.installed += 1;
         self.note_refused_sa_taken(&id);
         self.renew_copies_to(&id);
+        if self.installed.side(&id) == Some(Direction::Out) {
+            self.copy_policies();
+        }
         self.failover.installed_ns = now_ns;
         self.failover.added.insert(id, (sa, threshold));
     }

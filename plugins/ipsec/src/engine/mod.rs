@@ -303,6 +303,9 @@ impl Engine {
             }
             XfrmEvent::Policy(policy) => {
                 let (id, is_replaced) = (policy.id, self.replaced_policy(&policy).is_some());
+                if is_replaced {
+                    self.note_replaced_policy(&id);
+                }
                 self.handle_policy(now_ns, policy);
                 if is_replaced {
                     self.store.installed_policies.forget(&id);
@@ -336,6 +339,14 @@ impl Engine {
                 self.handle_event(now_ns, entry);
             }
         }
+    }
+
+    /// Changes before the plugin stops, until there are none: charon's policies lead from then on, and nothing leaves in
+    /// clear text.
+    pub fn poll_last_changes(&mut self, now_ns: u64) -> Option<Vec<Change>> {
+        self.put_batch_back(now_ns);
+        self.drop_copies();
+        self.outbox.poll_changes()
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {

@@ -89,6 +89,7 @@ impl Engine {
             put(key, number);
         }
         put("ike_sessions", Value::Text(self.sessions_text()));
+        put("copies", Value::Text(self.copies_text()));
         let sessions = &store.sessions;
         let counts = [("ike_sas", &sessions.own), ("held_ike_sas", &sessions.held)];
         for (key, sessions) in counts {

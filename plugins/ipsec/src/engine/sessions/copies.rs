@@ -5,12 +5,13 @@
 //! becomes a copy of the policy above it, with a priority before that of any policy that charon may put there.
 //!
 //! ```text
-//! charon is awaited     the copy leads to the SAs of a child that charon is to get; a trap that charon puts is not reported
-//!                       to the peer, as it leads nowhere
+//! charon is awaited     the copy leads to the SAs of a child that charon is to get, also if they come late; a trap that
+//!                       charon puts is not reported to the peer, as it leads nowhere
 //! batch                 the copy is parked, so that packets wait while charon adds the child's SAs
 //! charon has the child  the copy blocks again, and charon's policy leads
 //! not taken             the copy leads on, until charon has other SAs for the policy, or these ones end
 //! role lost             the copies block again, before the SAs leave
+//! plugin stops          the copies block again, so that charon's policies lead: nobody would end a copy
 //! ```
 //!
 //! Each step replaces a policy by another one in the kernel, so that there is always one that leads, parks or blocks.
@@ -22,6 +23,7 @@ use crate::codec::body::{
     blocking_policy, copied_policy, parked_policy, policy_copy, policy_with_own_reqids,
 };
 use crate::sa::{Direction, Mark, Policy, PolicyId, Sa, SaId, Template};
+use crate::sessions::IkeSpis;
 
 /// Copy of a policy that leads to SAs of a child.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub struct Copies {
     by_sa: BTreeMap<SaId, BTreeSet<PolicyId>>,
     /// Copies are to be put.
     is_due: bool,
+    /// Policies in whose place charon has put others, while it is to get sessions and their copies are not there.
+    replaced: BTreeMap<PolicyId, Policy>,
     /// Copies of an earlier run.
     found: BTreeMap<PolicyId, Policy>,
 }
@@ -97,9 +101,20 @@ impl Copies {
 }
 
 impl Engine {
-    /// Has copies put once the SAs of a failover are in the kernel: charon is about to start.
-    pub(super) fn copy_policies(&mut self) {
-        self.ike.copies.is_due = true;
+    /// Has copies put once all SAs are in the kernel: charon is about to start, or to get children whose address or SAs
+    /// have come late.
+    pub(in super::super) fn copy_policies(&mut self) {
+        self.ike.copies.is_due = self.is_active();
+    }
+
+    /// Notes a policy in whose place charon puts one before its copy is there.
+    pub(in super::super) fn note_replaced_policy(&mut self, id: &PolicyId) {
+        let known = self.store.policies.get(id);
+        let known = known.filter(|_| id.is_outbound() && self.are_sessions_waiting());
+        if let Some(known) = known {
+            let replaced = self.ike.copies.replaced.entry(*id);
+            replaced.or_insert_with(|| known.policy.clone());
+        }
     }
 
     /// Puts the copies that are due.
@@ -108,38 +123,88 @@ impl Engine {
             return;
         }
         self.ike.copies.is_due = false;
-        if !self.is_before_first_child() {
-            // SAs of a batch may be missing by now
-            return;
-        }
+        let mut replaced = std::mem::take(&mut self.ike.copies.replaced);
         // others stay as long as their SAs
-        for (id, (policy, sas)) in self.wanted_copies() {
-            let trap = self.ike.copies.remove(&id).and_then(|it| it.trap);
-            let is_parked = false;
-            self.push_copy(&policy);
-            self.ike.copies.insert(
-                id,
-                Copy {
-                    policy,
-                    sas,
-                    trap,
-                    is_parked,
-                },
-            );
+        for (id, (policy, sas)) in self.wanted_copies(&replaced) {
+            let before = self.ike.copies.remove(&id);
+            let is_parked = before.as_ref().is_some_and(|it| it.is_parked);
+            let trap = before.and_then(|it| it.trap);
+            let late_trap = self.trap_in_the_place_of(&id, &replaced);
+            let copy = Copy {
+                policy: policy.clone(),
+                sas,
+                trap,
+                is_parked,
+            };
+            self.ike.copies.insert(id, copy);
+            self.push_present_copy(&id);
+            if let Some(trap) = late_trap {
+                // the peer is to have the policy, and not the trap
+                self.handle_policy(self.store.now_ns, policy);
+                self.note_trap(&trap);
+            }
+            replaced.remove(&id);
         }
+        self.ike.copies.replaced = replaced;
     }
 
-    /// Policies with a blocking one below that lead to SAs of children. Clients with a virtual address are left out: no
-    /// trap leads to them.
-    fn wanted_copies(&self) -> BTreeMap<PolicyId, (Policy, BTreeSet<SaId>)> {
+    /// Forgets replaced policies: charon has what it is to get.
+    pub(super) fn forget_replaced_policies(&mut self) {
+        self.ike.copies.replaced.clear();
+    }
+
+    /// Trap that charon has put in the place of a policy before its copy was there.
+    fn trap_in_the_place_of(
+        &self,
+        id: &PolicyId,
+        replaced: &BTreeMap<PolicyId, Policy>,
+    ) -> Option<Policy> {
+        let present = &self.store.policies.get(id)?.policy;
+        (replaced.get(id)? != present).then(|| present.clone())
+    }
+
+    fn push_present_copy(&mut self, id: &PolicyId) {
+        let is_parked = self.ike.copies.all.get(id).is_some_and(|it| it.is_parked);
+        let change = self.present_copy(id).map(|it| match is_parked {
+            true => Change::ParkPolicy(it),
+            false => Change::PutPolicy(it),
+        });
+        change.into_iter().for_each(|it| self.push_change(it));
+    }
+
+    /// Children that charon is still to get. A charon that is older than this run gets none.
+    fn children_to_get(&self) -> BTreeSet<u32> {
+        let sessions = &self.store.sessions.own;
+        let has = self.ike.feed.charon_has();
+        let superseded = sessions.predecessors(has);
+        let is_lacking = |ike: &IkeSpis| !has.contains(ike) && !superseded.contains(ike);
+        let all = sessions.children.iter();
+        let lacking = all
+            .filter(|(_, it)| is_lacking(&it.ike))
+            .map(|(spi, _)| *spi);
+        let to_get = lacking.chain(self.ike.feed.planned_children());
+        to_get
+            .filter(|_| !self.ike.feed.is_charon_older())
+            .collect()
+    }
+
+    /// Policies with a blocking one below that lead to SAs of children which charon is to get. Clients with a virtual
+    /// address are left out: no trap leads to them.
+    fn wanted_copies(
+        &self,
+        replaced: &BTreeMap<PolicyId, Policy>,
+    ) -> BTreeMap<PolicyId, (Policy, BTreeSet<SaId>)> {
         let sessions = &self.store.sessions.own;
         let is_client = |spi: &u32| {
             let child = sessions.children.get(spi);
             let ike = child.and_then(|it| sessions.ikes.get(&it.ike));
             ike.is_none_or(|it| !it.vips.is_empty())
         };
-        let spis = sessions.children.keys().filter(|it| !is_client(it));
-        let sas = spis.filter_map(|spi| self.sas_of_child(*spi)[1]);
+        let spis = self.children_to_get().into_iter();
+        let spis = spis.filter(|it| !is_client(it));
+        // SAs of a batch may be missing
+        let sas = spis.filter_map(|spi| self.sas_of_child(spi)[1]);
+        let sas = sas.filter(|it| !self.is_awaited_sa(it));
         let mut targets: BTreeMap<Target, BTreeSet<SaId>> = BTreeMap::new();
         for id in sas {
             if let Some(known) = self.store.sas.get(&id) {
@@ -154,11 +219,17 @@ impl Engine {
         }
         for (id, known) in &self.store.policies {
             let has_block = id.is_outbound() && self.store.installed_policies.blocks.has(id);
-            let templates = known.policy.templates.iter().filter(|_| has_block);
+            let is_led = || {
+                let mut templates = known.policy.templates.iter();
+                templates.any(|it| self.leads_to_other_sa(it))
+            };
+            let replaced = replaced.get(id).filter(|_| !is_led());
+            let policy = replaced.unwrap_or(&known.policy);
+            let templates = policy.templates.iter().filter(|_| has_block);
             let sas = templates.filter_map(|it| targets.get(&target_of(it)));
             let sas: BTreeSet<SaId> = sas.flatten().copied().collect();
             if !sas.is_empty() {
-                wanted.insert(*id, (known.policy.clone(), sas));
+                wanted.insert(*id, (policy.clone(), sas));
             }
         }
         wanted
@@ -224,7 +295,26 @@ impl Engine {
         for id in lost.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.drop_copy(&id);
         }
-        self.ike.copies.is_due &= !all;
+        if all {
+            self.ike.copies.is_due = false;
+            self.ike.copies.replaced.clear();
+        }
+    }
+
+    /// Has all copies block: the plugin stops, and nobody would end them.
+    pub(in super::super) fn drop_copies(&mut self) {
+        self.drop_lost_copies(true);
+    }
+
+    /// Text about the copies, for an administrator.
+    pub(in super::super) fn copies_text(&self) -> String {
+        match self.ike.copies.all.len() {
+            0 => "none".to_owned(),
+            1 => "1 policy leads to replicated SAs until charon has its tunnel".to_owned(),
+            count => {
+                format!("{count} policies lead to replicated SAs until charon has their tunnels")
+            }
+        }
     }
 
     fn drop_copy(&mut self, id: &PolicyId) {
@@ -250,6 +340,7 @@ impl Engine {
 
     /// Forgets a copy that was deleted with its policy, or that the kernel refused.
     pub(in super::super) fn forget_copy(&mut self, id: &PolicyId) {
+        self.ike.copies.replaced.remove(id);
         self.ike.copies.remove(id);
     }
 

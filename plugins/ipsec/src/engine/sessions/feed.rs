@@ -154,6 +154,24 @@ impl Feed {
         skips
     }
 
+    /// IKE SAs that charon has, or is getting.
+    pub(super) fn charon_has(&self) -> &BTreeSet<IkeSpis> {
+        &self.charon.has
+    }
+
+    /// True if charon is older than this run of the plugin, and so gets no sessions.
+    pub(super) fn is_charon_older(&self) -> bool {
+        self.charon.is_older
+    }
+
+    /// Children of the plan, by inbound SPI.
+    pub(super) fn planned_children(&self) -> impl Iterator<Item = u32> + '_ {
+        self.steps.iter().filter_map(|it| match it {
+            Step::Child(spi) => Some(*spi),
+            _ => None,
+        })
+    }
+
     /// True if SAs are on their way to charon.
     pub fn is_in_batch(&self) -> bool {
         self.batch.is_some()
@@ -327,11 +345,6 @@ impl Engine {
     /// True if charon is getting sessions.
     pub(super) fn is_feeding(&self) -> bool {
         self.ike.feed.is_under_way()
-    }
-
-    /// True if charon has not begun to add children.
-    pub(super) fn is_before_first_child(&self) -> bool {
-        !matches!(self.ike.feed.stage, Stage::Feeding | Stage::Done)
     }
 
     /// Version of charon's messages, as it has shown, or the charon before it; else that of strongSwan 5.9.
@@ -558,6 +571,7 @@ impl Engine {
             feed.quiet = Quiet::Yes;
         }
         self.give_up_openings(now_ns);
+        self.forget_replaced_policies();
         self.continue_drain();
         self.order_adoption();
         self.mark_dirty();

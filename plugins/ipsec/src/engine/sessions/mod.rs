@@ -80,6 +80,7 @@ impl Engine {
         }
         // a charon whose sessions have gone must not be told to answer
         if has_come {
+            self.copy_policies();
             self.feed_more(now_ns);
         }
     }

@@ -267,6 +267,115 @@ fn a_copy_that_another_program_deletes_is_put_again() {
     assert_sent(&pair, 1, 1);
 }
 
+/// The interface was down when the role came, or refused the address.
+#[test]
+fn an_address_that_comes_later_than_its_role_has_copies() {
+    for is_started in [false, true] {
+        let mut pair = pair_with_sessions(2);
+        pair.kill(0);
+        pair.prepare(1);
+        let now_ns = pair.now_ns;
+        pair.nodes[1].engine.handle_role(now_ns, "office", true);
+        pair.run(5 * S);
+        if is_started {
+            start_charon(&mut pair, 1);
+        }
+        assert_eq!(copies(&pair, 1), 0);
+        let now_ns = pair.now_ns;
+        let engine = &mut pair.nodes[1].engine;
+        engine.handle_endpoints(now_ns, [IpAddr::from(VIP)].into());
+        // charon does not yet get them
+        while let Some(changes) = pair.nodes[1].engine.poll_action() {
+            let Action::Apply(changes) = changes else {
+                continue;
+            };
+            let kernel = &mut pair.nodes[1].kernel;
+            let refused = kernel.apply(now_ns, &changes);
+            let engine = &mut pair.nodes[1].engine;
+            engine.handle_applied(now_ns, changes, &refused);
+        }
+        assert_eq!(copies(&pair, 1), 2, "{is_started}");
+    }
+}
+
+/// SAs that come after charon has its connections, and with them its traps.
+#[test]
+fn sas_that_come_after_the_traps_of_charon_have_copies() {
+    let mut pair = pair_with_sessions(2);
+    pair.kill(0);
+    // a kernel that does not take one of the SAs at first
+    pair.nodes[1].kernel.rival = Some(tunnel(0)[1].clone());
+    pair.activate(1);
+    pair.nodes[1].kernel.rival = None;
+    pair.nodes[1].kernel.delete_sa(&out_of(0), Deleter::Other);
+    pair.settle();
+    assert_eq!(copies(&pair, 1), 1);
+    put_traps(&mut pair, 1, 2);
+    pair.run(3 * S);
+    assert_eq!(copies(&pair, 1), 2);
+    assert_sent(&pair, 1, 2);
+    // the peer gets the policy, and not the trap
+    pair.link();
+    pair.run(3 * S);
+    let held = &pair.nodes[0].engine.store.held.policies;
+    let held = &held[&policy(0, 1, 0).id];
+    assert_eq!(held.templates[0].reqid, own_reqid(1));
+    start_charon(&mut pair, 1);
+    assert_eq!(taken_over(&pair, 1), 2);
+    assert_sent(&pair, 1, 2);
+    assert_eq!(copies(&pair, 1), 0);
+}
+
+#[test]
+fn a_plugin_that_stops_leaves_a_block_in_the_place_of_a_copy() {
+    for in_batch in [false, true] {
+        let mut pair = trapped(2);
+        if in_batch {
+            pair.nodes[1].charon = Charon {
+                has_ha: true,
+                fails: BTreeSet::from([0, 1]),
+                ..Charon::default()
+            };
+            report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+            pair.advance(5 * MS);
+            assert_eq!(fate(&pair, 1, 0), Fate::Waits);
+        }
+        let now_ns = pair.now_ns;
+        let node = &mut pair.nodes[1];
+        while let Some(changes) = node.engine.poll_last_changes(now_ns) {
+            node.kernel.apply(now_ns, &changes);
+        }
+        assert_eq!(copies(&pair, 1), 0);
+        for number in 0..2 {
+            let kernel = &pair.nodes[1].kernel;
+            assert!(kernel.blocks(&policy(number, 1, 0).id));
+            let fate = fate(&pair, 1, number);
+            let goes = matches!(fate, Fate::Trapped | Fate::Sent(_));
+            assert!(goes, "{number}: {fate:?}");
+        }
+    }
+}
+
+#[test]
+fn the_status_says_how_many_policies_have_a_copy() {
+    let text = |pair: &Pair| pair.nodes[1].engine.copies_text();
+    let rows = |pair: &Pair| pair.nodes[1].engine.rows(pair.now_ns);
+    let mut pair = trapped(2);
+    let said = "2 policies lead to replicated SAs until charon has their tunnels";
+    assert_eq!(text(&pair), said);
+    let row = (
+        "all.copies".to_owned(),
+        spared_sdk::Value::Text(said.to_owned()),
+    );
+    assert!(rows(&pair).contains(&row));
+    pair.nodes[1].kernel.delete_sa(&out_of(1), Deleter::Other);
+    pair.settle();
+    let said = "1 policy leads to replicated SAs until charon has its tunnel";
+    assert_eq!(text(&pair), said);
+    start_charon(&mut pair, 1);
+    assert_eq!(text(&pair), "none");
+}
+
 #[test]
 fn clients_with_a_virtual_address_need_no_copy() {
     let mut pair = Pair::settled(1);
