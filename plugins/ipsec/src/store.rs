@@ -126,7 +126,7 @@ impl Tunnels {
             })
         });
         let held = || {
-            self.held.sas.get(id).map(|it| Record {
+            self.held.sas().get(id).map(|it| Record {
                 key: TunnelKey::sa(&it.sa, it.side),
                 tag: Tag::default(),
                 digest: sa_digest(&it.sa, it.name.as_ref()),
@@ -160,8 +160,8 @@ impl Tunnels {
     ) -> Result<Applied, Malformed> {
         let report = read_sa(key, value)?;
         let id = report.sa.id;
-        let is_known = self.held.sas.contains_key(&id);
-        if !is_known && self.held.sas.len() >= TABLE_MAX {
+        let is_known = self.held.sas().contains_key(&id);
+        if !is_known && self.held.sas().len() >= TABLE_MAX {
             return Ok(Applied::Refused);
         }
         let is_copy = report.numbers.origin == Origin::Copy;
@@ -172,10 +172,10 @@ impl Tunnels {
             self.effects
                 .push_back(Effect::Prove(Box::new(held.sa.clone())));
         }
-        if let Some(before) = self.held.sas.get(&id).filter(|_| is_copy) {
+        if let Some(before) = self.held.sas().get(&id).filter(|_| is_copy) {
             held.keep_numbers(before);
         }
-        self.held.sas.insert(id, held);
+        self.held.put_sa(id, held);
         self.peer_numbers.handle_change();
         if let Some(record) = self.present_sa(&id) {
             self.index.sas.put(id, record);

@@ -75,7 +75,7 @@ impl Engine {
     /// Wants the children of the SAs of a role that has come, also of those that the kernel refuses.
     pub(super) fn want_held_children(&mut self) {
         let store = &self.store;
-        let held = store.held.sas.values();
+        let held = store.held.sas().values();
         let ours = held.filter(|it| store.ends.owns(&it.local_end()));
         let names = ours.filter_map(|it| Some((it.name.as_ref()?, it.local_end())));
         self.ike.wanted_children.add(names);

@@ -236,7 +236,7 @@ impl Engine {
                 made += 1;
             } else if self.store.sas.contains_key(id) {
                 // the SA has no numbers left
-                self.store.held.sas.remove(id);
+                self.store.held.remove_sa(id);
                 self.remove_sa(now_ns, id);
             }
         }

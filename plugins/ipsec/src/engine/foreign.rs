@@ -8,7 +8,7 @@ impl Engine {
     /// Handles an SA record of the peer; returns true if the SA is of this node's ends and an earlier run of this
     /// plugin carried it.
     pub(super) fn handle_held(&mut self, id: SaId) -> bool {
-        let Some(held) = self.store.held.sas.get(&id) else {
+        let Some(held) = self.store.held.sas().get(&id) else {
             return false;
         };
         let end = held.local_end();
@@ -56,7 +56,7 @@ impl Engine {
         let store = &self.store;
         let is_there = |end| store.held.ends.contains(end) && !store.ends.is_here(end);
         let is_carried = store.index.sas.get(&sa.id).is_some_and(|it| it.is_local);
-        let is_known = store.held.sas.contains_key(&sa.id);
+        let is_known = store.held.sas().contains_key(&sa.id);
         !is_carried && (is_known || is_there(&sa.source) || is_there(&sa.id.destination))
     }
 

@@ -105,7 +105,7 @@ impl Engine {
     /// Puts everything that is kept for a failover into the kernel. It is not known yet which groups come: SAs that
     /// turn out to stay with the peer are taken back.
     pub fn handle_settle(&mut self, now_ns: u64) {
-        if !self.is_active() || !self.store.held.sas.is_empty() {
+        if !self.is_active() || !self.store.held.sas().is_empty() {
             if !self.is_failover_under_way() {
                 self.forget_failed();
             }
@@ -276,7 +276,7 @@ impl Engine {
 
     /// True if an SA is still to be installed: the peer's records and the addresses here may have changed.
     fn is_to_be_installed(&self, id: &SaId) -> bool {
-        let held = self.store.held.sas.get(id);
+        let held = self.store.held.sas().get(id);
         let is_ours = |held: &HeldSa| self.store.ends.owns(&held.local_end());
         let held = held.filter(|it| self.failover.is_settling() || is_ours(it));
         held.is_some_and(|it| !self.is_tried(id, it))
@@ -294,7 +294,7 @@ impl Engine {
     /// and its last number is known.
     pub(super) fn install_sa(&mut self, now_ns: u64, id: &SaId, stopped: bool) -> bool {
         let replay = self.numbers_to_install(now_ns, id, stopped);
-        let Some(held) = self.store.held.sas.get_mut(id) else {
+        let Some(held) = self.store.held.sa_mut(id) else {
             return false;
         };
         held.reserved.free();
@@ -316,7 +316,7 @@ impl Engine {
 
     /// Numbers for an SA that is kept, which no node has used; None if none are left.
     fn numbers_to_install(&self, now_ns: u64, id: &SaId, stopped: bool) -> Option<Replay> {
-        let held = self.store.held.sas.get(id)?;
+        let held = self.store.held.sas().get(id)?;
         let since_ns = self.separation.since_ns();
         let usage = SaUsage {
             pace: held.pace,
@@ -381,7 +381,7 @@ impl Engine {
         };
         self.enter_sa(now_ns, *sa, threshold);
         if self.is_carried(id) {
-            self.store.held.sas.remove(id);
+            self.store.held.remove_sa(id);
         }
     }
 
@@ -396,7 +396,7 @@ impl Engine {
         self.report_refused();
         let store = &self.store;
         self.failover.forget_failed(|id| {
-            let held = store.held.sas.get(id);
+            let held = store.held.sas().get(id);
             held.is_some_and(|it| store.ends.is_kept(&it.local_end()))
         });
     }
@@ -432,7 +432,7 @@ impl Engine {
     /// SAs that are in the kernel for a failover and are not this node's, the outbound ones first.
     fn foreign_installed(&self) -> Vec<(bool, SaId)> {
         let store = &self.store;
-        let is_foreign = |id: &SaId| match store.held.sas.get(id) {
+        let is_foreign = |id: &SaId| match store.held.sas().get(id) {
             Some(held) => !store.is_active || !store.ends.owns(&held.local_end()),
             None => !store.is_active,
         };

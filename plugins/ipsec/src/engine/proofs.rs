@@ -13,7 +13,7 @@ impl Engine {
         let due = self.store.proofs.list.iter();
         let due = due.filter(|(_, it)| it.due_ns <= now_ns);
         for position in due.map(|(position, _)| *position).collect::<Vec<u64>>() {
-            let mut held = self.store.held.sas.values();
+            let mut held = self.store.held.sas().values();
             let Some(held) = held.find(|it| it.proof == Some(position)) else {
                 self.store.proofs.forget(position);
                 continue;
@@ -47,7 +47,7 @@ impl Engine {
     pub(super) fn refusals(&self) -> impl Iterator<Item = (&SaId, &Sa, i32)> {
         let proofs = &self.store.proofs;
         let some = proofs.any_refused();
-        let held = self.store.held.sas.iter().filter(move |_| some);
+        let held = self.store.held.sas().iter().filter(move |_| some);
         held.filter_map(|(id, it)| Some((id, &it.sa, proofs.errno(it.proof)?)))
     }
 }

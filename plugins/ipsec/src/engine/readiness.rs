@@ -130,7 +130,7 @@ impl Engine {
         let Some(connected_ns) = session.take_connected_ns() else {
             return;
         };
-        let count = self.store.held.sas.len();
+        let count = self.store.held.sas().len();
         if count > 0 {
             let sas = counted(count, "SA");
             let took_ms = ms_between(connected_ns, self.store.now_ns);

@@ -208,13 +208,15 @@ impl Engine {
         let Some(waiting) = self.switchover.resume.waiting() else {
             return false;
         };
-        let mut held = waiting.iter().filter_map(|id| self.store.held.sas.get(id));
+        let mut held = waiting
+            .iter()
+            .filter_map(|id| self.store.held.sas().get(id));
         held.all(|it| it.sa.mode == TRANSPORT)
     }
 
     /// Puts an SA with the number that follows the old node's last.
     fn resume_sa(&mut self, now_ns: u64, id: &SaId, oseq: u64) -> bool {
-        let held = self.store.held.sas.get_mut(id);
+        let held = self.store.held.sa_mut(id);
         // a number smaller than a reported one is not the last
         let Some(held) = held.filter(|it| it.sa.replay.oseq <= oseq) else {
             return false;

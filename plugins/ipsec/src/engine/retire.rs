@@ -70,10 +70,10 @@ impl Engine {
         let store = &mut self.store;
         store.ended.retain(|end| !all && store.ends.is_kept(end));
         self.switchover.stopping.retain(|id| {
-            let held = store.held.sas.get(id);
+            let held = store.held.sas().get(id);
             held.is_some_and(|it| store.ends.is_kept(&it.local_end()))
         });
-        let held = &store.held.sas;
+        let held = store.held.sas();
         store.lane.retain_last_sent(|id| held.contains_key(id));
         self.forget_failed();
         let gone = self.leaving_sas(all);
@@ -179,7 +179,7 @@ impl Engine {
             proof: None,
             reserved: ReservedMemory::default(),
         };
-        self.store.held.sas.insert(id, held);
+        self.store.held.put_sa(id, held);
         self.store.held.reserve_later(self.store.now_ns, id);
     }
 
@@ -236,7 +236,7 @@ impl Engine {
             let Some(known) = store.sas.get(id) else {
                 continue;
             };
-            if let Some(held) = store.held.sas.get_mut(id).filter(|it| it.is_own) {
+            if let Some(held) = store.held.sa_mut(id).filter(|it| it.is_own) {
                 held.sa.replay.clone_from(&known.sa.replay);
             }
             if is_up {
@@ -269,7 +269,7 @@ impl Engine {
         if is_carried {
             self.jump_above(now_ns, &id, &numbers);
         }
-        let held = self.store.held.sas.get_mut(&id).filter(|_| !is_carried);
+        let held = self.store.held.sa_mut(&id).filter(|_| !is_carried);
         // what a node sent long ago may be less than what another one sent later
         let held = held.filter(|it| numbers.replay.oseq >= it.sa.replay.oseq);
         if let Some(held) = held {

@@ -45,7 +45,7 @@ impl Engine {
             return;
         }
         let store = &self.store;
-        let kept = store.held.sas.values().map(|it| it.local_end());
+        let kept = store.held.sas().values().map(|it| it.local_end());
         let carried = store.sas.values();
         let carried = carried.filter_map(|it| Some(it.sa.local_end(it.side?)));
         let lost = carried.filter(|end| store.ends.is_lingering(end));

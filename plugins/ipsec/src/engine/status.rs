@@ -19,7 +19,9 @@ impl Engine {
         let mut rows = self.totals(now_ns);
         let mut count = 0;
         for (id, known) in &self.store.sas {
-            let side = known.side.filter(|_| !self.store.held.sas.contains_key(id));
+            let side = known
+                .side
+                .filter(|_| !self.store.held.sas().contains_key(id));
             let Some(side) = side else { continue };
             count += 1;
             if count > SHOWN_MAX {
@@ -31,7 +33,7 @@ impl Engine {
             put_sa(&mut rows, &known.sa, side, (age_s, behind, heard_ms));
             put(&mut rows, id, "peer", Value::Text(self.at_peer(id)));
         }
-        for (id, held) in &self.store.held.sas {
+        for (id, held) in self.store.held.sas() {
             count += 1;
             if count > SHOWN_MAX {
                 continue;
@@ -70,7 +72,7 @@ impl Engine {
         let numbers = [
             ("sas", Value::Number(sas as u64)),
             ("policies", Value::Number(policies as u64)),
-            ("held_sas", Value::Number(store.held.sas.len() as u64)),
+            ("held_sas", Value::Number(store.held.sas().len() as u64)),
             (
                 "held_policies",
                 Value::Number(store.held.policies.len() as u64),
@@ -125,7 +127,7 @@ impl Engine {
             let out = carried.filter(|it| it.side == Some(Direction::Out));
             out.count()
         } else {
-            let held = store.held.sas.values();
+            let held = store.held.sas().values();
             held.filter(|it| it.side == Direction::Out).count()
         };
         let mut summary = counted(tunnels, "tunnel");

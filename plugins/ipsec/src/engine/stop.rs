@@ -320,7 +320,7 @@ impl Engine {
     fn is_stopped_leaving(&self) -> bool {
         let store = &self.store;
         let stopped = self.switchover.stopping.stopped.iter();
-        let mut held = stopped.filter_map(|id| store.held.sas.get(id));
+        let mut held = stopped.filter_map(|id| store.held.sas().get(id));
         held.any(|it| store.ends.is_lingering(&it.local_end()))
     }
 

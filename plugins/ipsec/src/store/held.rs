@@ -11,7 +11,7 @@ use crate::wire::{Numbers, Origin, ReportedSa};
 
 #[derive(Debug, Default)]
 pub struct Held {
-    pub sas: BTreeMap<SaId, HeldSa>,
+    sas: BTreeMap<SaId, HeldSa>,
     /// Policies as they are installed here.
     pub policies: BTreeMap<PolicyId, Policy>,
     /// Local ends of these on the other node.
@@ -97,6 +97,30 @@ impl HeldSa {
 }
 
 impl Held {
+    /// Holds an SA, in the place of what was held with its id.
+    pub fn put_sa(&mut self, id: SaId, sa: HeldSa) {
+        self.sas.insert(id, sa);
+    }
+
+    /// Releases an SA: the kernel has it, or nobody does.
+    pub fn remove_sa(&mut self, id: &SaId) {
+        self.sas.remove(id);
+    }
+
+    /// Releases the SAs for which `stays` is false.
+    pub fn retain_sas(&mut self, stays: impl FnMut(&SaId, &mut HeldSa) -> bool) {
+        self.sas.retain(stays);
+    }
+
+    /// Returns an SA whose numbers or memory are to change.
+    pub fn sa_mut(&mut self, id: &SaId) -> Option<&mut HeldSa> {
+        self.sas.get_mut(id)
+    }
+
+    pub fn sas(&self) -> &BTreeMap<SaId, HeldSa> {
+        &self.sas
+    }
+
     /// Requests memory for a failover for an SA that is held from now on.
     pub fn reserve_later(&mut self, now_ns: u64, id: SaId) {
         self.pending_reservations.want(now_ns, id);

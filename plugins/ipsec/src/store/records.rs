@@ -30,7 +30,7 @@ fn write_sa(
         wire::put_sa(out, &numbers, &known.sa, known.name.as_ref());
         return true;
     }
-    let held = held.sas.get(id);
+    let held = held.sas().get(id);
     held.map(|it| wire::put_sa(out, &it.numbers(now_ns), &it.sa, it.name.as_ref()))
         .is_some()
 }
@@ -151,7 +151,7 @@ impl Store for Tunnels {
         match key {
             TunnelKey::Sa(id, ..) => {
                 self.index.sas.remove(id);
-                self.held.sas.remove(id);
+                self.held.remove_sa(id);
                 self.effects.push_back(Effect::Released(*id));
             }
             TunnelKey::Policy(id, _) => {
@@ -289,7 +289,7 @@ impl Store for Tunnels {
         if numbers.origin == Origin::Former {
             let former = Effect::FormerNumbers(id, Box::new(numbers));
             self.effects.push_back(former);
-        } else if let Some(held) = self.held.sas.get_mut(&id).filter(|_| !is_ours) {
+        } else if let Some(held) = self.held.sa_mut(&id).filter(|_| !is_ours) {
             held.update_numbers(self.now_ns, numbers);
         }
         Ok(())

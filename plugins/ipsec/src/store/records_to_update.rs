@@ -56,7 +56,7 @@ impl Tunnels {
 
     /// Returns the SAs whose record differs from its source.
     pub fn sas_to_update(&self) -> Vec<SaId> {
-        let (known, held) = (&self.sas, &self.held.sas);
+        let (known, held) = (&self.sas, self.held.sas());
         to_update(&self.index.sas, known, held, |it| self.carried_sa(it))
     }
 
@@ -73,7 +73,7 @@ impl Tunnels {
         let Self { ends, sas, .. } = self;
         let mut records = ParallelIter::new(self.index.sas.after(None));
         let mut known = ParallelIter::new(&*sas);
-        self.held.sas.retain(|id, kept| {
+        self.held.retain_sas(|id, kept| {
             let known = known.at(id);
             let is_done = known.is_some() || is_refused(id);
             let stays = !is_done || !ends.owns(&kept.local_end());

@@ -99,7 +99,7 @@ impl Engine {
             return self.replace_sa(sa, threshold);
         }
         self.installed.remove(&id);
-        let held = self.store.held.sas.get_mut(&id);
+        let held = self.store.held.sa_mut(&id);
         if let Some(held) = held.filter(|_| errno == EEXIST) {
             // packets may have been sent with these numbers: the next try goes beyond them
             held.sa.replay = furthest(held.side, &held.sa.replay, &sa.replay);
@@ -138,10 +138,10 @@ impl Engine {
 
     /// Gives up an SA of this node's that the kernel does not take.
     fn release_refused_sa(&mut self, now_ns: u64, id: &SaId) {
-        let held = self.store.held.sas.get(id);
+        let held = self.store.held.sas().get(id);
         let is_ours = held.is_some_and(|it| self.store.ends.owns(&it.local_end()));
         if self.is_active() && is_ours {
-            self.store.held.sas.remove(id);
+            self.store.held.remove_sa(id);
             self.update_sa_record(now_ns, id);
         }
     }
@@ -170,7 +170,7 @@ impl Engine {
             let Some(known) = self.store.sas.get(&id) else {
                 continue;
             };
-            if let Some(held) = self.store.held.sas.get_mut(&id) {
+            if let Some(held) = self.store.held.sa_mut(&id) {
                 held.sa.replay = furthest(held.side, &held.sa.replay, &known.sa.replay);
             }
             self.keep_found_sa(now_ns, &id);
@@ -193,7 +193,7 @@ impl Engine {
         if let Some(replay) = self.numbers_to_install(now_ns, id, false) {
             self.push_change(Change::SetReplay(*id, replay));
         }
-        self.store.held.sas.remove(id);
+        self.store.held.remove_sa(id);
         self.note_refused_sa_taken(id);
     }
 

@@ -60,7 +60,11 @@ pub fn assert_up(pair: &Pair, active: usize, tunnels: usize) {
     let [a, b] = [active, 1 - active].map(|node| &pair.nodes[node]);
     assert_eq!(a.kernel.sas().len(), 2 * tunnels, "SAs here");
     assert_eq!(a.kernel.policies().len(), 3 * tunnels, "policies here");
-    assert_eq!(b.engine.store.held.sas.len(), 2 * tunnels, "SAs kept there");
+    assert_eq!(
+        b.engine.store.held.sas().len(),
+        2 * tunnels,
+        "SAs kept there"
+    );
     assert_eq!(b.kernel.policies().len(), 3 * tunnels, "policies there");
 }
 
@@ -110,7 +114,11 @@ fn a_living_daemon_s_deletions_of_its_own_count_when_it_has_answered() {
     report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     delete(&mut pair, 0, 1, Deleter::Daemon);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 6);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4, "it was told");
+    assert_eq!(
+        pair.nodes[1].engine.store.held.sas().len(),
+        4,
+        "it was told"
+    );
     assert_eq!(pair.nodes[0].pings, 1);
     report_daemon_event(&mut pair, 0, DaemonEvent::Answered);
     // deletions during a question wait for a second answer
@@ -331,7 +339,7 @@ fn what_a_daemon_deletes_and_puts_again_is_there() {
         assert_eq!(node.kernel.policy(&policy.id), Some(&again), "{case:?}");
         assert!(node.kernel.blocks(&policy.id), "{case:?}");
         assert_eq!(node.count("sas"), 2, "{case:?}");
-        assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2, "{case:?}");
+        assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 2, "{case:?}");
         assert_eq!(pair.nodes[1].kernel.policies().len(), 3, "{case:?}");
     }
 }
@@ -352,7 +360,7 @@ fn deletions_that_only_a_reading_finds_are_asked_about() {
         pair.settle();
         let kernel = &pair.nodes[0].kernel;
         assert_eq!((kernel.policies().len(), pair.nodes[0].pings), (6, 1));
-        assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4);
+        assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 4);
         // the deletions in between as well
         report_daemon_event(&mut pair, 0, word);
         report_daemon_event(&mut pair, 0, word);

@@ -43,7 +43,7 @@ fn what_ended_right_before_the_cut_stays_away_too() {
     pair.link();
     pair.run(5 * S);
     assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 2);
 }
 
 /// The tunnel was the peer's meanwhile, which had not learned of its end and went on with it.
@@ -59,7 +59,7 @@ fn what_the_peer_went_on_with_is_followed() {
     pair.link();
     pair.run(5 * S);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
-    assert_eq!(pair.nodes[0].engine.store.held.sas.len(), 4);
+    assert_eq!(pair.nodes[0].engine.store.held.sas().len(), 4);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn one_that_was_made_again_counts() {
     pair.restart(0, true);
     pair.link();
     pair.run(5 * S);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 2);
 }
 
 /// The peer had the tunnel's record, and the answer was lost with the link.
@@ -81,14 +81,14 @@ fn one_that_was_made_again_counts() {
 fn what_ended_before_the_peer_confirmed_it_stays_away() {
     let mut pair = Pair::settled(1);
     pair.establish_unconfirmed(1);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 4);
     pair.cut();
     pair.end(0, 1);
     pair.restart(0, true);
     pair.link();
     pair.run(5 * S);
     assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 2);
 }
 
 /// No run of the plugin but an earlier one has reported the tunnel to the peer.
@@ -103,5 +103,5 @@ fn what_a_run_without_a_link_saw_end_stays_away_in_the_next_one() {
     pair.link();
     pair.run(5 * S);
     assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 2);
 }

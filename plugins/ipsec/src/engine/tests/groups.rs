@@ -145,7 +145,7 @@ impl Groups {
         for node in [0, 1] {
             let it = &self.pair.nodes[node];
             let kernel = it.kernel.sas();
-            let held: Vec<SaId> = it.engine.store.held.sas.keys().copied().collect();
+            let held: Vec<SaId> = it.engine.store.held.sas().keys().copied().collect();
             for (group, count) in tunnels.into_iter().enumerate() {
                 let (carried, kept) = if self.node_of[group] == node {
                     (2 * count, 0)
@@ -207,7 +207,7 @@ fn numbers_follow_in_both_directions() {
             let id = tunnel_of(group, 0)[0].id;
             groups.pair.carry(group, &id, 500);
             groups.pair.run(S);
-            let held = &groups.pair.nodes[1 - group].engine.store.held.sas[&id];
+            let held = &groups.pair.nodes[1 - group].engine.store.held.sas()[&id];
             let behind = 500 - held.sa.replay.seq;
             assert!(behind <= u64::from(held.pace.threshold), "{behind}");
         }

@@ -73,8 +73,8 @@ fn a_program_of_the_old_node_has_time_for_its_answers() {
     let mut pair = Pair::settled(2);
     let old = &mut pair.nodes[0].engine.store.sas;
     old.get_mut(&out_of(1)).expect("an SA").sa.mode = 0;
-    let kept = &mut pair.nodes[1].engine.store.held.sas;
-    kept.get_mut(&out_of(1)).expect("a record").sa.mode = 0;
+    let kept = &mut pair.nodes[1].engine.store.held;
+    kept.sa_mut(&out_of(1)).expect("a record").sa.mode = 0;
     let now_ns = pair.now_ns;
     pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();

@@ -54,7 +54,7 @@ fn batches_grow_when_addresses_wait_no_longer() {
 
 fn queued(pair: &Pair) -> Vec<SaId> {
     let engine = &pair.nodes[1].engine;
-    let held = engine.store.held.sas.keys();
+    let held = engine.store.held.sas().keys();
     held.filter(|id| !engine.installed.has(id))
         .copied()
         .collect()
@@ -105,7 +105,7 @@ fn what_the_peer_s_end_ends_meanwhile_is_not_put() {
     let mut pair = failover_begun();
     let gone: Vec<SaId> = queued(&pair);
     let last = *gone.last().expect("batches are left");
-    pair.nodes[1].engine.store.held.sas.remove(&last);
+    pair.nodes[1].engine.store.held.remove_sa(&last);
     pair.role(1, true);
     let node = &pair.nodes[1];
     assert_eq!(node.kernel.sas().len(), all() - 1);
@@ -137,7 +137,7 @@ fn memory_for_an_sa_is_touched_before_the_failover_and_free_when_it_is_put() {
     let pair = failover_begun();
     let engine = &pair.nodes[1].engine;
     let (mut put, mut kept) = (0, 0);
-    for (id, held) in &engine.store.held.sas {
+    for (id, held) in engine.store.held.sas() {
         let is_installed = engine.installed.has(id);
         assert_eq!(held.reserved.is_free(), is_installed);
         (put, kept) = (

@@ -324,14 +324,14 @@ impl World {
         let (active, backup) = (self.active, 1 - self.active);
         let [a, b] = [active, backup].map(|node| &self.pair.nodes[node]);
         assert!(b.in_sync.0, "{:?}", b.in_sync);
-        let held: Vec<SaId> = b.engine.store.held.sas.keys().copied().collect();
+        let held: Vec<SaId> = b.engine.store.held.sas().keys().copied().collect();
         assert_eq!(a.kernel.sas(), held);
         assert_eq!(b.kernel.sas(), []);
         for id in &held {
             let here = &a.kernel.sa(id).expect("it is there").replay;
-            let there = &b.engine.store.held.sas[id].sa.replay;
+            let there = &b.engine.store.held.sas()[id].sa.replay;
             let behind = (here.seq + here.oseq) - (there.seq + there.oseq);
-            let threshold = b.engine.store.held.sas[id].pace.threshold;
+            let threshold = b.engine.store.held.sas()[id].pace.threshold;
             assert!(behind < u64::from(threshold.max(1)) + 1);
         }
         let policies = |node: &Node| -> Vec<PolicyId> {

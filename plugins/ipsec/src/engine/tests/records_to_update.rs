@@ -10,7 +10,7 @@ impl Engine {
     /// Asserts that each record matches its SA or policy, and that each of these has its record.
     pub(in crate::engine) fn check_records(&self) {
         let store = &self.store;
-        let sas = store.sas.keys().chain(store.held.sas.keys());
+        let sas = store.sas.keys().chain(store.held.sas().keys());
         let recorded = store.index.sas.records().map(|(id, _)| id);
         for id in sas.chain(recorded) {
             let record = store.index.sas.get(id);
@@ -51,7 +51,7 @@ fn a_failover_makes_no_record_anew() {
     engine.store.is_active = true;
     engine.store.ends.confirm();
     engine.take_over(pair.now_ns, true);
-    assert_eq!(engine.store.held.sas.len(), 0);
+    assert_eq!(engine.store.held.sas().len(), 0);
     assert_eq!(engine.store.held.policies.len(), 0);
     assert_eq!(engine.store.sas_to_update(), []);
     assert_eq!(engine.store.policies_to_update(), []);

@@ -95,7 +95,7 @@ fn an_sa_that_the_kernel_refused_is_installed_later_with_higher_numbers() {
         pair.link();
         pair.run(3 * S);
         assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);
-        assert_eq!(pair.nodes[0].engine.store.held.sas.len(), 2);
+        assert_eq!(pair.nodes[0].engine.store.held.sas().len(), 2);
     }
 }
 
@@ -112,7 +112,7 @@ fn an_sa_in_the_kernel_that_serves_the_policy_is_kept_with_higher_numbers() {
     assert!(oseq > 65_536, "{oseq}");
     let changes = &pair.nodes[1].kernel.done[changes..];
     assert!(!changes.iter().any(|it| matches!(it, Change::DeleteSa(_))));
-    assert!(pair.nodes[1].engine.store.held.sas.is_empty());
+    assert!(pair.nodes[1].engine.store.held.sas().is_empty());
     pair.link();
     pair.run(3 * S);
     assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);

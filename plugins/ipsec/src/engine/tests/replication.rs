@@ -8,7 +8,7 @@ fn backup_holds_sas_in_memory_and_policies_in_the_kernel() {
     let pair = Pair::settled(3);
     let backup = &pair.nodes[1];
     assert_eq!(backup.kernel.sas(), []);
-    assert_eq!(backup.engine.store.held.sas.len(), 6);
+    assert_eq!(backup.engine.store.held.sas().len(), 6);
     assert_eq!(backup.kernel.policies().len(), 9);
 }
 
@@ -17,7 +17,7 @@ fn what_the_active_node_deletes_is_deleted_at_the_backup() {
     let mut pair = Pair::settled(3);
     pair.end(0, 1);
     let backup = &pair.nodes[1];
-    assert_eq!(backup.engine.store.held.sas.len(), 4);
+    assert_eq!(backup.engine.store.held.sas().len(), 4);
     assert_eq!(backup.kernel.policies().len(), 6);
 }
 
@@ -29,7 +29,7 @@ fn counters_reach_the_backup_within_the_threshold() {
         pair.carry(0, &id, 1);
         pair.now_ns += MS;
         let here = pair.replay(0, &id).expect("it is there").seq;
-        let held = &pair.nodes[1].engine.store.held.sas[&id];
+        let held = &pair.nodes[1].engine.store.held.sas()[&id];
         let behind = here - held.sa.replay.seq;
         assert!(behind <= u64::from(held.pace.threshold), "{behind}");
     }
@@ -85,7 +85,7 @@ fn a_new_peer_waits_for_no_threshold_of_sas_that_were_taken_over() {
     assert!(pair.nodes[0].in_sync.0, "{}", pair.nodes[0].in_sync.1);
     let after = &pair.nodes[1].kernel.done[before..];
     assert!(after.is_empty(), "{after:?}");
-    let held = pair.nodes[0].engine.store.held.sas.values();
+    let held = pair.nodes[0].engine.store.held.sas().values();
     let told: Vec<u32> = held.map(|it| it.pace.threshold).collect();
     assert_eq!(told, [1; 4]);
 }
@@ -100,7 +100,7 @@ fn a_tunnel_of_an_address_that_stays_is_not_told() {
     };
     pair.nodes[0].kernel.add_sa(S, own.sa());
     pair.run(S);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 2);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn an_address_that_is_lost_for_long_takes_its_tunnel_along_and_brings_it_back() 
     assert_eq!(pair.nodes[0].kernel.sas().len(), 0);
     // either node may have the address next
     for node in &pair.nodes {
-        assert_eq!(node.engine.store.held.sas.len(), 2);
+        assert_eq!(node.engine.store.held.sas().len(), 2);
         assert_eq!(node.kernel.policies().len(), 3);
     }
     let now_ns = pair.now_ns;
@@ -149,7 +149,7 @@ fn what_the_peer_negotiates_before_the_word_of_a_role_that_left_follows() {
             pair.establish(1, 1);
             pair.advance(S);
             let held = &pair.nodes[0].engine.store.held;
-            let sas: Vec<SaId> = held.sas.keys().copied().collect();
+            let sas: Vec<SaId> = held.sas().keys().copied().collect();
             let case = format!("{keys:?}, planned {is_planned}, after {after_ms} ms");
             assert_eq!(sas, [in_of(1), out_of(1)], "{case}");
             assert_eq!(held.policies.len(), 3, "{case}");
@@ -266,7 +266,7 @@ fn lost_notifications_make_the_backup_not_ready_until_a_reading() {
     );
     pair.nodes[0].finish_readings(now_ns);
     pair.settle();
-    let held = &pair.nodes[1].engine.store.held.sas;
+    let held = pair.nodes[1].engine.store.held.sas();
     assert_eq!(held.len(), 4);
     assert_eq!(held[&id].sa.replay.seq, 1000);
     assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
@@ -417,7 +417,7 @@ fn a_deletion_during_a_reading_counts_although_the_reading_lists_it() {
     node.engine.handle_read(now_ns, true);
     assert!(!node.engine.store.sas.contains_key(&in_of(0)));
     pair.settle();
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 1);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 1);
 }
 
 #[test]
@@ -431,7 +431,10 @@ fn numbers_never_go_back_by_a_reading_that_is_older() {
     }
     pair.settle();
     assert_eq!(
-        pair.nodes[1].engine.store.held.sas[&in_of(0)].sa.replay.seq,
+        pair.nodes[1].engine.store.held.sas()[&in_of(0)]
+            .sa
+            .replay
+            .seq,
         64
     );
 }
@@ -452,7 +455,7 @@ fn three_thousand_sas_cost_milliseconds() {
     pair.link();
     let snapshot = begun.elapsed();
     pair.run(S);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 3000);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 3000);
     pair.kill(0);
     let begun = std::time::Instant::now();
     pair.activate(1);

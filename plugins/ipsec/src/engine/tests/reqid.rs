@@ -124,7 +124,7 @@ fn the_peer_gets_the_new_ones_and_loses_the_old_ones() {
         .engine
         .store
         .held
-        .sas
+        .sas()
         .keys()
         .copied()
         .collect();

@@ -26,7 +26,7 @@ fn a_failover_installs_all_that_was_held_outbound_first() {
     let expected = [out_of(0), out_of(1), in_of(0), in_of(1)];
     assert_eq!(added.collect::<Vec<_>>(), expected);
     assert_eq!(pair.nodes[1].kernel.policies().len(), 6);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 0);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 0);
     assert_eq!(pair.nodes[1].count("sas"), 4);
     assert_eq!(pair.nodes[1].count("differing"), 0);
     assert!(pair.nodes[1].warned.is_empty());
@@ -52,7 +52,7 @@ fn a_failover_that_is_given_up_leaves_no_sa() {
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
     pair.run(2 * S);
     assert_eq!(pair.nodes[1].kernel.sas(), []);
-    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4);
+    assert_eq!(pair.nodes[1].engine.store.held.sas().len(), 4);
     pair.prepare(1);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
 }
@@ -80,7 +80,7 @@ fn an_address_that_comes_later_than_its_role_brings_its_tunnels() {
         engine.handle_endpoints(now_ns, [IpAddr::from(VIP)].into());
         pair.run(10 * S);
         let node = &pair.nodes[1];
-        let held = node.engine.store.held.sas.len();
+        let held = node.engine.store.held.sas().len();
         let found = (node.kernel.sas().len(), node.count("sas"), held);
         assert_eq!(found, (2, 2, 0), "dead: {is_dead}, {after_ms} ms");
     }
@@ -406,7 +406,7 @@ fn after_a_switchover_the_old_node_holds_what_the_new_one_has() {
     pair.run(S);
     assert_eq!(pair.nodes[0].kernel.sas(), []);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 9);
-    assert_eq!(pair.nodes[0].engine.store.held.sas.len(), 6);
+    assert_eq!(pair.nodes[0].engine.store.held.sas().len(), 6);
     assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);
     pair.switch_over(1);
     pair.run(S);
@@ -525,7 +525,7 @@ fn a_rekey_in_the_middle_of_a_snapshot_is_followed() {
         pair.establish(0, 400);
     }
     pair.run(S);
-    let held = &pair.nodes[1].engine.store.held.sas;
+    let held = pair.nodes[1].engine.store.held.sas();
     assert!(held.contains_key(&in_of(400)) && !held.contains_key(&in_of(7)));
     assert_eq!(held.len(), 600);
 }
@@ -573,14 +573,14 @@ fn what_the_loser_sent_long_ago_does_not_lower_what_the_winner_sent() {
     pair.run(S);
     pair.role(1, false);
     pair.run(S);
-    let sent = pair.nodes[1].engine.store.held.sas[&out_of(0)]
+    let sent = pair.nodes[1].engine.store.held.sas()[&out_of(0)]
         .sa
         .replay
         .oseq;
     pair.link();
     pair.run(3 * S);
     for node in [0, 1] {
-        let held = &pair.nodes[node].engine.store.held.sas[&out_of(0)];
+        let held = &pair.nodes[node].engine.store.held.sas()[&out_of(0)];
         assert!(held.sa.replay.oseq >= sent, "node {node}");
     }
 }
