@@ -4,16 +4,20 @@
 //! A few children at a time, packets for them wait, in both directions; their SAs are deleted, which tells their last
 //! numbers; charon adds its own; these get the numbers; the packets go on. Until they have their numbers nothing is sent
 //! with charon's SAs, as a number must not be used twice.
+//!
+//! `parked_policies.rs`: the policies meanwhile; `put_back.rs`: children that charon does not take.
+
+mod parked_policies;
+mod put_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::super::resume::network_pair_of;
 use super::super::{Action, Change, Engine, XfrmEvent};
 use crate::MS;
-use crate::codec::body::{FIRST_OWN_REQID, parked_policy, policy_with_own_reqids};
-use crate::codec::hold::{ESP, HeldTraffic, NewSas};
-use crate::sa::{Body, Direction, Mark, Policy, PolicyId, Replay, Sa, SaId, Template};
+use crate::codec::hold::ESP;
+use crate::sa::{Body, Direction, Mark, Policy, Replay, Sa, SaId};
+use parked_policies::traffic_of;
 
 /// Number of children whose packets wait at a time.
 const CHILDREN_MAX: usize = 8;
@@ -22,8 +26,6 @@ const CHILDREN_MAX: usize = 8;
 const ADD_NS: u64 = 2_000 * MS;
 /// Time for that while a switchover waits.
 const HURRY_NS: u64 = 100 * MS;
-/// Time for charon to put its policies, which some settings keep it from.
-const LEAD_NS: u64 = 500 * MS;
 
 /// SA that charon is to add.
 #[derive(Debug)]
@@ -79,13 +81,6 @@ impl Batch {
         children.map(|(spi, _)| *spi).collect()
     }
 
-    /// Notes an outbound policy of charon's.
-    fn note_led(&mut self, policy: &Policy) {
-        for template in &policy.templates {
-            self.reqids.remove(&template.reqid);
-        }
-    }
-
     fn is_complete(&self) -> bool {
         self.awaited.values().all(|it| it.added.is_some())
     }
@@ -127,7 +122,7 @@ impl Engine {
         let ids: Vec<SaId> = awaited.keys().copied().collect();
         let parked = self.policies_of(&awaited);
         let traffic = traffic_of(&awaited, &parked);
-        self.ike.feed.batch = Some(Batch {
+        self.ike.feed.put_batch(Batch {
             stage: Stage::Detaching,
             children,
             awaited,
@@ -171,76 +166,10 @@ impl Engine {
         found.find_map(|(id, it)| (it.side == Some(side)).then_some(*id))
     }
 
-    /// Ends a child that was rekeyed and deleted: for some seconds after that charon keeps its inbound SA, for late
-    /// packets.
-    fn end_child(&mut self, now_ns: u64, spi: u32, inbound: SaId) {
-        self.forget_child(now_ns, spi);
-        self.installed.remove(&inbound);
-        self.push_change(Change::DeleteSa(inbound));
-        self.remove_sa(now_ns, &inbound);
-    }
-
-    /// Outbound policies that lead to these SAs.
-    fn policies_of(&self, awaited: &BTreeMap<SaId, Awaited>) -> Vec<Policy> {
-        let out = awaited.iter().filter(|(_, it)| it.side == Direction::Out);
-        let sas = out.filter_map(|(id, _)| self.store.sas.get(id));
-        let targets: BTreeSet<(u32, IpAddr, u32)> = sas
-            .flat_map(|it| {
-                let (reqid, to) = (it.sa.reqid, it.sa.id.destination);
-                [(reqid, to, it.sa.id.spi), (reqid, to, 0)]
-            })
-            .collect();
-        let leads = |policy: &&Policy| {
-            let mut templates = policy.templates.iter();
-            policy.id.is_outbound()
-                && templates.any(|it| targets.contains(&(it.reqid, it.destination, it.spi)))
-        };
-        let policies = self.store.policies.values().map(|it| &it.policy);
-        policies.filter(leads).cloned().collect()
-    }
-
-    fn park_policies(&mut self) {
-        let Some(batch) = &self.ike.feed.batch else {
-            return;
-        };
-        let parked = batch.parked.clone();
-        for id in batch.awaited.keys().copied().collect::<Vec<_>>() {
-            self.park_copies_to(&id);
-        }
-        // a copy is before its policy, which may be a trap by now
-        for policy in &parked {
-            if !self.has_copy(&policy.id) {
-                self.push_change(Change::ParkPolicy(parked_policy(policy)));
-            }
-        }
-    }
-
-    /// True if charon has added an SA of this batch to which a template leads.
-    pub(super) fn is_added(&self, template: &Template) -> bool {
-        let batch = self.ike.feed.batch.as_ref();
-        batch.is_some_and(|it| {
-            let mut added = it.awaited.values().filter_map(|it| it.added.as_ref());
-            let is_led =
-                |sa: &Sa| (sa.reqid, sa.id.destination) == (template.reqid, template.destination);
-            it.reqids.contains(&template.reqid) || added.any(|it| is_led(it))
-        })
-    }
-
-    /// Puts the policies back that charon has not replaced: they lead to SAs that were put back.
-    fn unpark_policies(&mut self, parked: &[Policy]) {
-        for policy in parked {
-            if self.store.policies.contains_key(&policy.id) {
-                self.push_change(Change::PutPolicy(policy_with_own_reqids(policy)));
-                self.forget_trap(&policy.id);
-            }
-        }
-        self.unpark_copies();
-    }
-
     /// Handles the end of [`Action::Detach`]: these SAs are no longer in the kernel. Each has its last numbers, if the
     /// kernel reported them.
     pub fn handle_detached(&mut self, now_ns: u64, detached: Vec<(SaId, Option<Replay>)>) {
-        let Some(batch) = &mut self.ike.feed.batch else {
+        let Some(batch) = self.ike.feed.batch_mut() else {
             return;
         };
         for (id, replay) in detached {
@@ -278,7 +207,7 @@ impl Engine {
 
     /// Handles an SA in the kernel that is on its way to charon; returns false if it is another one.
     pub(in super::super) fn handle_awaited_sa(&mut self, now_ns: u64, sa: &Sa) -> bool {
-        let Some(batch) = &mut self.ike.feed.batch else {
+        let Some(batch) = self.ike.feed.batch_mut() else {
             return false;
         };
         let Some(awaited) = batch.awaited.get_mut(&sa.id) else {
@@ -301,14 +230,14 @@ impl Engine {
 
     /// True if an SA is on its way to charon, so that a reading may not find it.
     pub(in super::super) fn is_awaited_sa(&self, id: &SaId) -> bool {
-        let batch = self.ike.feed.batch.as_ref();
+        let batch = self.ike.feed.batch();
         batch.is_some_and(|it| it.awaited.contains_key(id))
     }
 
     /// Has an SA go on at least with this number; returns false if it has its numbers already, or is not on its way to
     /// charon.
     pub(in super::super) fn raise_awaited(&mut self, id: &SaId, oseq: u64) -> bool {
-        let batch = self.ike.feed.batch.as_mut();
+        let batch = self.ike.feed.batch_mut();
         let Some(batch) = batch.filter(|it| matches!(it.stage, Stage::Detaching | Stage::Adding))
         else {
             return false;
@@ -323,11 +252,8 @@ impl Engine {
     }
 
     fn end_batch_if_complete(&mut self, now_ns: u64) {
-        let batch = &mut self.ike.feed.batch;
-        let Some(batch) = batch
-            .as_mut()
-            .filter(|it| it.stage == Stage::Adding && it.is_complete())
-        else {
+        let batch = self.ike.feed.batch_mut();
+        let Some(batch) = batch.filter(|it| it.stage == Stage::Adding && it.is_complete()) else {
             return;
         };
         batch.stage = Stage::Numbering;
@@ -356,7 +282,7 @@ impl Engine {
             spi.into_iter().for_each(|spi| self.drop_child(now_ns, spi));
         } else if let Some(awaited) = self.take_awaited(id) {
             if let (Some(sa), Some(replay)) = (awaited.added, awaited.replay) {
-                if let (Some(batch), Direction::Out) = (&mut self.ike.feed.batch, awaited.side) {
+                if let (Some(batch), Direction::Out) = (self.ike.feed.batch_mut(), awaited.side) {
                     batch.reqids.insert(sa.reqid);
                 }
                 self.enter_sa(now_ns, Sa { replay, ..*sa }, 0);
@@ -377,184 +303,12 @@ impl Engine {
     }
 
     fn take_awaited(&mut self, id: &SaId) -> Option<Awaited> {
-        self.ike.feed.batch.as_mut()?.awaited.remove(id)
+        self.ike.feed.batch_mut()?.awaited.remove(id)
     }
 
     fn child_of(&self, id: &SaId) -> Option<u32> {
-        let batch = self.ike.feed.batch.as_ref()?;
+        let batch = self.ike.feed.batch()?;
         let mut children = batch.children.iter();
         children.find_map(|(spi, ids)| ids.contains(id).then_some(*spi))
     }
-
-    /// Waits for the policies once all SAs have their numbers.
-    fn handle_numbered(&mut self, now_ns: u64) {
-        let batch = self.ike.feed.batch.as_mut();
-        let Some(batch) = batch.filter(|it| it.stage == Stage::Numbering && it.awaited.is_empty())
-        else {
-            return;
-        };
-        batch.stage = Stage::Leading;
-        batch.until_ns = now_ns + LEAD_NS;
-        let policies = self.store.policies.values().map(|it| &it.policy);
-        let parked: BTreeSet<PolicyId> = batch.parked.iter().map(|it| it.id).collect();
-        let there = policies.filter(|it| it.id.is_outbound() && !parked.contains(&it.id));
-        there.for_each(|it| batch.note_led(it));
-        self.end_batch_if_led(now_ns);
-    }
-
-    /// Notes a policy of charon's.
-    pub(in super::super) fn note_leading_policy(&mut self, now_ns: u64, policy: &Policy) {
-        let Some(batch) = self
-            .ike
-            .feed
-            .batch
-            .as_mut()
-            .filter(|_| policy.id.is_outbound())
-        else {
-            return;
-        };
-        batch.parked.retain(|it| it.id != policy.id);
-        batch.note_led(policy);
-        self.end_batch_if_led(now_ns);
-    }
-
-    fn end_batch_if_led(&mut self, now_ns: u64) {
-        let is_led = |it: &mut Batch| it.stage == Stage::Leading && it.reqids.is_empty();
-        if let Some(batch) = self.ike.feed.batch.take_if(is_led) {
-            self.end_batch(now_ns, &batch);
-        }
-    }
-
-    /// Ends a batch: its packets go on.
-    fn end_batch(&mut self, now_ns: u64, batch: &Batch) {
-        self.ike.feed.counters.taken_over += batch.children.len() as u64;
-        self.unpark_policies(&batch.parked);
-        self.push_action(Action::EndHold);
-        self.feed_next(now_ns);
-    }
-
-    /// Handles a charon that has not added all SAs in time.
-    pub(super) fn handle_batch_timeout(&mut self, now_ns: u64) {
-        let is_quieting = self.ike.feed.is_quieting();
-        let Some(batch) = &mut self.ike.feed.batch else {
-            return;
-        };
-        if batch.stage == Stage::Leading {
-            // policies of its own that charon does not put, as some settings say
-            if let Some(batch) = self.ike.feed.batch.take() {
-                self.end_batch(now_ns, &batch);
-            }
-            return;
-        }
-        if batch.stage == Stage::Numbering {
-            // the kernel answers at once, so that this is a machine that stood still
-            batch.until_ns = now_ns + ADD_NS;
-            return;
-        }
-        if is_quieting {
-            self.put_batch_back(now_ns);
-            return self.feed_next(now_ns);
-        }
-        let missing = batch.children_with(|it| it.added.is_none());
-        batch.until_ns = now_ns + ADD_NS;
-        for spi in missing {
-            self.drop_child(now_ns, spi);
-        }
-        self.end_batch_if_complete(now_ns);
-    }
-
-    /// Ends a batch in its midst: its children are the next ones that charon gets.
-    pub(in super::super) fn put_batch_back(&mut self, now_ns: u64) {
-        let Some(batch) = &self.ike.feed.batch else {
-            return;
-        };
-        let children = batch.children.keys().copied().collect();
-        self.abort_batch(now_ns);
-        self.ike.feed.put_back(children);
-    }
-
-    /// Takes a child out of the batch: its SAs are put back, and it is established again.
-    fn drop_child(&mut self, now_ns: u64, spi: u32) {
-        self.put_back(now_ns, spi);
-        self.fail_child(now_ns, spi);
-    }
-
-    /// Takes a child out of the batch, with the SAs that it had.
-    fn put_back(&mut self, now_ns: u64, spi: u32) {
-        let Some(batch) = &mut self.ike.feed.batch else {
-            return;
-        };
-        let ids: BTreeSet<SaId> = batch.children.remove(&spi).into_iter().flatten().collect();
-        for id in &ids {
-            let added = batch.awaited.remove(id).and_then(|it| it.added);
-            if added.is_some() {
-                self.outbox.push_change(Change::DeleteSa(*id));
-            }
-        }
-        let led = self.inbound_reqids(&ids);
-        self.reinstall_all(now_ns, &ids);
-        for (id, reqid) in led {
-            if self.installed.has(&id) {
-                self.installed.policy_reqids.set_new_reqid(id, reqid);
-            }
-        }
-        self.change_reqids_later();
-    }
-
-    /// Reqids of a daemon's that inbound SAs have: a policy of the daemon's leads to them, such as a trap.
-    fn inbound_reqids(&self, ids: &BTreeSet<SaId>) -> Vec<(SaId, u32)> {
-        let known = ids
-            .iter()
-            .filter_map(|id| Some((id, self.store.sas.get(id)?)));
-        let inbound = known.filter(|(_, it)| it.side == Some(Direction::In));
-        let reqids = inbound.map(|(id, it)| (*id, it.sa.reqid));
-        let is_daemons = |reqid: u32| (1..FIRST_OWN_REQID).contains(&reqid);
-        reqids.filter(|(_, it)| is_daemons(*it)).collect()
-    }
-
-    fn fail_child(&mut self, now_ns: u64, spi: u32) {
-        self.ike.feed.counters.not_taken += 1;
-        self.forget_child(now_ns, spi);
-    }
-
-    fn forget_child(&mut self, now_ns: u64, spi: u32) {
-        for id in self.store.sessions.own.remove_child(spi) {
-            self.update_session_record(now_ns, id);
-        }
-    }
-
-    /// Ends a batch in its midst: charon ended, or is not to get them any more.
-    pub(in super::super) fn abort_batch(&mut self, now_ns: u64) {
-        let Some(batch) = &self.ike.feed.batch else {
-            return;
-        };
-        let children: Vec<u32> = batch.children.keys().copied().collect();
-        for spi in children {
-            self.put_back(now_ns, spi);
-        }
-        if let Some(batch) = self.ike.feed.batch.take() {
-            self.unpark_policies(&batch.parked);
-        }
-        self.push_action(Action::EndHold);
-    }
-}
-
-/// Packets that wait: into these tunnels, and out of them.
-fn traffic_of(awaited: &BTreeMap<SaId, Awaited>, policies: &[Policy]) -> HeldTraffic {
-    let mut traffic = HeldTraffic::default();
-    for policy in policies {
-        let inner = policy.templates.first();
-        if let Some((inner, pair)) = inner.zip(network_pair_of(&policy.id)) {
-            traffic.put(inner.mode, pair);
-        }
-    }
-    let spis = |side| {
-        let sas = awaited.iter().filter(move |(_, it)| it.side == side);
-        sas.map(|(id, _)| id.spi).collect()
-    };
-    traffic.new_sas = NewSas {
-        inbound: spis(Direction::In),
-        outbound: spis(Direction::Out),
-    };
-    traffic
 }

@@ -16,6 +16,8 @@
 //!
 //! Each step replaces a policy by another one in the kernel, so that there is always one that leads, parks or blocks.
 
+mod wanted;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Change, Engine, XfrmEvent};
@@ -23,7 +25,6 @@ use crate::codec::body::{
     blocking_policy, copied_policy, parked_policy, policy_copy, policy_with_own_reqids,
 };
 use crate::sa::{Direction, Mark, Policy, PolicyId, Sa, SaId, Template};
-use crate::sessions::IkeSpis;
 
 /// Copy of a policy that leads to SAs of a child.
 #[derive(Debug)]
@@ -107,16 +108,6 @@ impl Engine {
         self.ike.copies.is_due = self.is_active();
     }
 
-    /// Notes a policy in whose place charon puts one before its copy is there.
-    pub(in super::super) fn note_replaced_policy(&mut self, id: &PolicyId) {
-        let known = self.store.policies.get(id);
-        let known = known.filter(|_| id.is_outbound() && self.are_sessions_waiting());
-        if let Some(known) = known {
-            let replaced = self.ike.copies.replaced.entry(*id);
-            replaced.or_insert_with(|| known.policy.clone());
-        }
-    }
-
     /// Puts the copies that are due.
     pub(in super::super) fn put_due_copies(&mut self) {
         if !self.ike.copies.is_due || !self.can_add_children() {
@@ -148,21 +139,6 @@ impl Engine {
         self.ike.copies.replaced = replaced;
     }
 
-    /// Forgets replaced policies: charon has what it is to get.
-    pub(super) fn forget_replaced_policies(&mut self) {
-        self.ike.copies.replaced.clear();
-    }
-
-    /// Trap that charon has put in the place of a policy before its copy was there.
-    fn trap_in_the_place_of(
-        &self,
-        id: &PolicyId,
-        replaced: &BTreeMap<PolicyId, Policy>,
-    ) -> Option<Policy> {
-        let present = &self.store.policies.get(id)?.policy;
-        (replaced.get(id)? != present).then(|| present.clone())
-    }
-
     fn push_present_copy(&mut self, id: &PolicyId) {
         let is_parked = self.ike.copies.all.get(id).is_some_and(|it| it.is_parked);
         let change = self.present_copy(id).map(|it| match is_parked {
@@ -170,69 +146,6 @@ impl Engine {
             false => Change::PutPolicy(it),
         });
         change.into_iter().for_each(|it| self.push_change(it));
-    }
-
-    /// Children that charon is still to get. A charon that is older than this run gets none.
-    fn children_to_get(&self) -> BTreeSet<u32> {
-        let sessions = &self.store.sessions.own;
-        let has = self.ike.feed.charon_has();
-        let superseded = sessions.predecessors(has);
-        let is_lacking = |ike: &IkeSpis| !has.contains(ike) && !superseded.contains(ike);
-        let all = sessions.children.iter();
-        let lacking = all
-            .filter(|(_, it)| is_lacking(&it.ike))
-            .map(|(spi, _)| *spi);
-        let to_get = lacking.chain(self.ike.feed.planned_children());
-        to_get
-            .filter(|_| !self.ike.feed.is_charon_older())
-            .collect()
-    }
-
-    /// Policies with a blocking one below that lead to SAs of children which charon is to get. Clients with a virtual
-    /// address are left out: no trap leads to them.
-    fn wanted_copies(
-        &self,
-        replaced: &BTreeMap<PolicyId, Policy>,
-    ) -> BTreeMap<PolicyId, (Policy, BTreeSet<SaId>)> {
-        let sessions = &self.store.sessions.own;
-        let is_client = |spi: &u32| {
-            let child = sessions.children.get(spi);
-            let ike = child.and_then(|it| sessions.ikes.get(&it.ike));
-            ike.is_none_or(|it| !it.vips.is_empty())
-        };
-        let spis = self.children_to_get().into_iter();
-        let spis = spis.filter(|it| !is_client(it));
-        // SAs of a batch may be missing
-        let sas = spis.filter_map(|spi| self.sas_of_child(spi)[1]);
-        let sas = sas.filter(|it| !self.is_awaited_sa(it));
-        let mut targets: BTreeMap<Target, BTreeSet<SaId>> = BTreeMap::new();
-        for id in sas {
-            if let Some(known) = self.store.sas.get(&id) {
-                for target in targets_of(&known.sa) {
-                    targets.entry(target).or_default().insert(id);
-                }
-            }
-        }
-        let mut wanted = BTreeMap::new();
-        if targets.is_empty() {
-            return wanted;
-        }
-        for (id, known) in &self.store.policies {
-            let has_block = id.is_outbound() && self.store.installed_policies.blocks.has(id);
-            let is_led = || {
-                let mut templates = known.policy.templates.iter();
-                templates.any(|it| self.leads_to_other_sa(it))
-            };
-            let replaced = replaced.get(id).filter(|_| !is_led());
-            let policy = replaced.unwrap_or(&known.policy);
-            let templates = policy.templates.iter().filter(|_| has_block);
-            let sas = templates.filter_map(|it| targets.get(&target_of(it)));
-            let sas: BTreeSet<SaId> = sas.flatten().copied().collect();
-            if !sas.is_empty() {
-                wanted.insert(*id, (policy.clone(), sas));
-            }
-        }
-        wanted
     }
 
     fn push_copy(&mut self, policy: &Policy) {

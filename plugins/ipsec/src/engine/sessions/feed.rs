@@ -10,12 +10,16 @@
 //! ```
 //!
 //! Children that charon did not take over are established again, as without all this.
+//!
+//! `feed/next_steps.rs` carries the plan out, `feed/shown.rs` says how it goes.
+
+mod next_steps;
+mod shown;
 
 use std::collections::{BTreeSet, VecDeque};
 
 use super::super::{Action, Engine};
 use crate::MS;
-use crate::connections::HaState;
 use crate::sa::Body;
 use crate::sessions::message::{self, Message};
 use crate::sessions::{IkeSa, IkeSpis};
@@ -24,6 +28,7 @@ use super::batch::Batch;
 use super::charon::Charon;
 use super::plan::{Step, plan};
 use super::quiet::Quiet;
+use shown::FeedCounters;
 
 /// Time in which charon's plugin has its socket after the control socket answers.
 const READY_NS: u64 = 1_000 * MS;
@@ -33,8 +38,6 @@ const RETRY_NS: u64 = 50 * MS;
 const SILENT_NS: u64 = 10_000 * MS;
 /// Pause before a charon that has not read all of its messages gets more.
 pub(super) const BUSY_NS: u64 = 2 * MS;
-/// Messages that charon gets in one go: its socket has room for more than a hundred.
-const MESSAGES_MAX: usize = 32;
 
 /// Reason why charon got no messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +81,7 @@ pub struct Feed {
     pub(super) next_ns: Option<u64>,
     /// Time at which charon answers, whether or not it has all children.
     activate_ns: u64,
-    pub(super) batch: Option<Batch>,
+    batch: Option<Batch>,
     /// Sessions have come since the plan was made.
     has_more: bool,
     /// Connections that charon does not have.
@@ -86,24 +89,10 @@ pub struct Feed {
     pub(super) charon: Charon,
     /// Reason why sessions do not follow.
     fault: Option<String>,
-    pub(super) counters: FeedCounters,
-}
-
-/// Counters for `sparectl ipsec`.
-#[derive(Debug, Default)]
-pub(super) struct FeedCounters {
-    malformed: u64,
-    /// Children that charon took over, and those that it did not.
-    pub(super) taken_over: u64,
-    pub(super) not_taken: u64,
+    counters: FeedCounters,
 }
 
 impl Feed {
-    pub(super) fn note_malformed(&mut self) {
-        self.counters.malformed += 1;
-        self.fault = Some("charon's messages are of an unknown version of strongSwan".to_owned());
-    }
-
     /// Notes what charon has by its own messages.
     pub(super) fn note_message(&mut self, message: &Message) {
         self.fault = None;
@@ -118,42 +107,6 @@ impl Feed {
         (self.quiet, self.next_ns, self.has_more) = (Quiet::No, None, false);
     }
 
-    /// Has the plan end with the activation, also if charon has been told to answer already.
-    pub(super) fn answer_later(&mut self) {
-        if !self.steps.iter().any(|it| matches!(it, Step::Activate)) {
-            self.steps.push_back(Step::Activate);
-        }
-    }
-
-    /// Goes on after a pause.
-    pub(super) fn resume(&mut self, now_ns: u64) {
-        self.activate_ns = now_ns + SILENT_NS;
-    }
-
-    /// Puts children back that charon has not added: they are the next ones.
-    pub(super) fn put_back(&mut self, children: Vec<u32>) {
-        self.messages.clear();
-        for spi in children.into_iter().rev() {
-            self.steps.push_front(Step::Child(spi));
-        }
-    }
-
-    /// True if charon gets no more sessions for now.
-    fn is_paused(&self) -> bool {
-        self.quiet != Quiet::No && self.batch.is_none()
-    }
-
-    /// Takes the activation out of the plan before its turn; returns false if IKE SAs are to come first.
-    fn skip_to_activation(&mut self) -> bool {
-        let is_last = matches!(self.steps.back(), Some(Step::Activate));
-        let mut steps = self.steps.iter();
-        let skips = is_last && !steps.any(|it| matches!(it, Step::Ike { .. }));
-        if skips {
-            self.steps.pop_back();
-        }
-        skips
-    }
-
     /// IKE SAs that charon has, or is getting.
     pub(super) fn charon_has(&self) -> &BTreeSet<IkeSpis> {
         &self.charon.has
@@ -162,14 +115,6 @@ impl Feed {
     /// True if charon is older than this run of the plugin, and so gets no sessions.
     pub(super) fn is_charon_older(&self) -> bool {
         self.charon.is_older
-    }
-
-    /// Children of the plan, by inbound SPI.
-    pub(super) fn planned_children(&self) -> impl Iterator<Item = u32> + '_ {
-        self.steps.iter().filter_map(|it| match it {
-            Step::Child(spi) => Some(*spi),
-            _ => None,
-        })
     }
 
     /// True if SAs are on their way to charon.
@@ -190,60 +135,6 @@ impl Feed {
     /// True if charon is to be quiet, and may not be yet.
     pub fn is_quieting(&self) -> bool {
         !matches!(self.quiet, Quiet::No | Quiet::Yes)
-    }
-
-    pub fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
-    }
-
-    /// State of charon's plugin here, as far as charon was asked.
-    pub fn ha_state(&self) -> HaState {
-        match (&self.fault, self.stage, self.charon.is_there) {
-            (Some(why), ..) => HaState::Faulty(why.clone()),
-            (None, _, true) => HaState::Answers,
-            (None, Stage::Done, false) => HaState::Silent,
-            (None, _, false) => HaState::Unknown,
-        }
-    }
-
-    /// Text about the sessions of a charon on the active node, which has so many of IKEv1; `has_address`: an address that
-    /// far ends send to is here.
-    fn text(&self, ikev1: usize, has_address: bool) -> String {
-        match (self.stage, self.charon.is_there) {
-            _ if self.fault.is_some() => {
-                format!(
-                    "do not follow: {}",
-                    self.fault.as_deref().unwrap_or_default()
-                )
-            }
-            (_, true) if self.quiet != Quiet::No => {
-                let why = if has_address {
-                    "a switchover is under way"
-                } else {
-                    "no address of a group is on this node"
-                };
-                format!("charon answers nothing: {why}")
-            }
-            (Stage::Asked { .. } | Stage::Loading { .. } | Stage::Feeding, _) => {
-                "on their way to charon".to_owned()
-            }
-            (_, false) => "do not follow: charon's plugin ha does not answer".to_owned(),
-            (_, true) if self.charon.is_older => {
-                "follow, but charon gets none from the peer before its next start: it ran before this plugin"
-                    .to_owned()
-            }
-            (_, true) if ikev1 > 0 => format!("follow, but not {ikev1} of IKEv1"),
-            (_, true) => "follow".to_owned(),
-        }
-    }
-
-    pub fn numbers(&self) -> [(&'static str, u64); 3] {
-        let counters = &self.counters;
-        [
-            ("sessions_taken_over", counters.taken_over),
-            ("sessions_not_taken", counters.not_taken),
-            ("sessions_malformed", counters.malformed),
-        ]
     }
 }
 
@@ -359,12 +250,6 @@ impl Engine {
         shown.unwrap_or(message::VERSION_5)
     }
 
-    /// Notes another program in the place of charon's plugin `ha`.
-    fn note_stranger(&mut self, why: String) {
-        self.ike.feed.fault = Some(why);
-        self.mark_dirty();
-    }
-
     /// Handles the result of [`Action::Segment`]: the inode of the socket of charon's plugin.
     pub fn handle_segment(&mut self, now_ns: u64, done: Result<u64, NotTold>) {
         if let Err(NotTold::Stranger(why)) = &done {
@@ -439,123 +324,6 @@ impl Engine {
         }
     }
 
-    /// Handles the result of [`Action::Tell`].
-    pub fn handle_told(&mut self, now_ns: u64, told: Vec<Body>, done: Result<(), NotTold>) {
-        let feed = &mut self.ike.feed;
-        feed.is_telling = false;
-        match done {
-            Ok(()) => {}
-            Err(NotTold::Busy) if feed.stage == Stage::Feeding => {
-                for message in told.into_iter().rev() {
-                    feed.messages.push_front(message);
-                }
-                feed.next_ns = Some(now_ns + BUSY_NS);
-                return;
-            }
-            Err(NotTold::Busy) => {}
-            Err(NotTold::Refused(why) | NotTold::Stranger(why)) => {
-                feed.fault = Some(why);
-                self.abort_batch(now_ns);
-                // a charon that has ended is followed by one that gets them all
-                return self.stop_feeding(now_ns);
-            }
-        }
-        self.feed_next(now_ns);
-    }
-
-    /// Continues until something has to be waited for.
-    pub(super) fn feed_next(&mut self, now_ns: u64) {
-        while self.ike.feed.stage == Stage::Feeding && !self.ike.feed.is_telling {
-            if self.ike.feed.is_paused() {
-                return self.pause();
-            }
-            if self.tell_next() {
-                return;
-            }
-            if self.ike.feed.batch.is_some() {
-                return;
-            }
-            if self.ike.feed.activate_ns <= now_ns && self.ike.feed.skip_to_activation() {
-                self.activate();
-                continue;
-            }
-            let is_child = matches!(self.ike.feed.steps.front(), Some(Step::Child(_)));
-            if is_child && !self.can_add_children() {
-                self.ike.feed.next_ns = Some(now_ns + BUSY_NS);
-                return;
-            }
-            match self.ike.feed.steps.pop_front() {
-                None if std::mem::take(&mut self.ike.feed.has_more) => {
-                    self.ike.feed.stop(Stage::Done);
-                    return self.begin_feed(now_ns);
-                }
-                None => return self.finish_feed(now_ns),
-                Some(Step::Ike {
-                    spis,
-                    replaces,
-                    messages,
-                }) => self.feed_ike(spis, replaces, messages),
-                Some(Step::Activate) if self.ike.feed.steps.is_empty() => self.activate(),
-                // all IKE SAs are there, and children are not
-                Some(Step::Activate) => self.ike.feed.steps.push_back(Step::Activate),
-                Some(Step::Child(spi)) => self.begin_batch(now_ns, spi),
-            }
-        }
-    }
-
-    /// Has charon be quiet now that it has added what it was told to.
-    fn pause(&mut self) {
-        if self.ike.feed.quiet == Quiet::Pausing {
-            self.order_quiet();
-        }
-    }
-
-    /// True if the SAs of a failover are in the kernel, and no other packets wait than those of a batch.
-    pub(super) fn can_add_children(&self) -> bool {
-        self.is_installed() && self.switchover.resume.is_over()
-    }
-
-    fn feed_ike(&mut self, spis: IkeSpis, replaces: Option<IkeSpis>, messages: Vec<Body>) {
-        if let Some(replaced) = replaces {
-            self.ike.feed.charon.has.remove(&replaced);
-        }
-        self.ike.feed.charon.has.insert(spis);
-        self.tell(messages);
-    }
-
-    fn activate(&mut self) {
-        let version = self.feed_version();
-        self.tell(vec![Body::new(message::segment(version, true))]);
-    }
-
-    /// Puts messages on their way to charon, behind those that are.
-    pub(super) fn tell(&mut self, messages: Vec<Body>) {
-        self.ike.feed.messages.extend(messages);
-    }
-
-    fn tell_next(&mut self) -> bool {
-        let feed = &mut self.ike.feed;
-        let count = feed.messages.len().min(MESSAGES_MAX);
-        let messages: Vec<Body> = feed.messages.drain(..count).collect();
-        feed.is_telling = !messages.is_empty();
-        if messages.is_empty() {
-            return false;
-        }
-        self.push_action(Action::Tell(messages));
-        true
-    }
-
-    /// Takes the next children of the plan, up to a number.
-    pub(super) fn next_children(&mut self, count: usize) -> Vec<u32> {
-        let steps = &mut self.ike.feed.steps;
-        let mut children = Vec::new();
-        while let Some(Step::Child(spi)) = steps.front().filter(|_| children.len() < count) {
-            children.push(*spi);
-            steps.pop_front();
-        }
-        children
-    }
-
     fn finish_feed(&mut self, now_ns: u64) {
         if !self.ike.feed.charon.is_older {
             self.forget_lost(now_ns);
@@ -595,8 +363,7 @@ impl Engine {
         if self
             .ike
             .feed
-            .batch
-            .as_ref()
+            .batch()
             .is_some_and(|it| it.next_ns() <= now_ns)
         {
             self.handle_batch_timeout(now_ns);
@@ -618,21 +385,6 @@ impl Engine {
             Stage::Feeding => self.feed_next(now_ns),
             Stage::Done => {}
             Stage::Idle | Stage::Loading { .. } => {}
-        }
-    }
-
-    /// Text about sessions: whether they follow, on the active node; whether there are any, on the other one.
-    pub(in super::super) fn sessions_text(&self) -> String {
-        let has_held = !self.store.sessions.held.ikes.is_empty();
-        match (self.is_active(), self.ike.is_running()) {
-            (true, true) => {
-                let ikev1 = self.store.sessions.own.ikev1.len();
-                let has_address = self.store.ends.has_any();
-                self.ike.feed.text(ikev1, has_address)
-            }
-            (true, false) => "charon does not run".to_owned(),
-            (false, _) if has_held => "held for a failover".to_owned(),
-            (false, _) => "none".to_owned(),
         }
     }
 

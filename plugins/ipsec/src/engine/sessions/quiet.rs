@@ -37,7 +37,7 @@ impl Engine {
             Stage::Feeding => {
                 feed.quiet = Quiet::Pausing;
                 feed.answer_later();
-                if let Some(batch) = &mut feed.batch {
+                if let Some(batch) = feed.batch_mut() {
                     batch.hurry(now_ns);
                 }
                 self.feed_next(now_ns);
