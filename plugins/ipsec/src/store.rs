@@ -176,7 +176,6 @@ impl Tunnels {
             held.keep_numbers(before);
         }
         self.held.put_sa(id, held);
-        self.peer_numbers.handle_change();
         if let Some(record) = self.present_sa(&id) {
             self.index.sas.put(id, record);
         }
@@ -218,7 +217,6 @@ impl Tunnels {
             return Ok(Applied::Same);
         }
         self.held.policies.insert(id, policy);
-        self.peer_numbers.handle_change();
         if let Some(record) = self.present_policy(&id) {
             self.index.policies.put(id, record);
         }

@@ -23,7 +23,7 @@ use super::{Change, Engine};
 use crate::SECOND;
 use crate::codec::body::{FIRST_OWN_REQID, policy_with_own_reqids};
 use crate::config::Settings;
-use crate::sa::{Policy, PolicyId, SaId};
+use crate::sa::{Direction, Policy, PolicyId, SaId};
 use crate::store::LocalPolicy;
 
 /// Time for which deletions of a daemon that has ended may still be reported. A reading that misses something this soon
@@ -223,8 +223,12 @@ impl Engine {
     /// Puts SAs into the kernel again, with numbers ahead; returns the number of those that have numbers left.
     pub(super) fn reinstall_all(&mut self, now_ns: u64, ids: &BTreeSet<SaId>) -> usize {
         for id in ids {
-            let known = self.store.sas.get(id);
-            if let Some(side) = known.and_then(|it| it.side) {
+            let Some(side) = self.store.sas.get(id).and_then(|it| it.side) else {
+                continue;
+            };
+            if side == Direction::In && self.is_end_stopped(id) {
+                self.stop_receiving(now_ns, id);
+            } else {
                 self.hold_own_sa(*id, side);
                 self.installed.remove(id);
             }

@@ -137,6 +137,31 @@ impl Engine {
         }
     }
 
+    /// Moves an inbound SA into memory that an IKE daemon deleted as it ended, where the peer has the address already, and
+    /// reports what was received last. Installed once more it would count as received what may have been, and the peer,
+    /// which merges that, would refuse as many packets.
+    pub(super) fn stop_receiving(&mut self, now_ns: u64, id: &SaId) {
+        let Some(known) = self.store.sas.get_mut(id) else {
+            return;
+        };
+        if !self.switchover.stopping.is_last(known.read_ns) {
+            let (esn, pace) = (known.sa.esn, known.pace());
+            window::mark_possibly_received(&mut known.sa.replay, esn, pace, &self.settings);
+        }
+        let numbers = known.former_numbers(now_ns);
+        if self.is_up() {
+            let lane = &mut self.store.lane;
+            lane.begin_last_received(now_ns, now_ns + LAST_RECEIVED_NS);
+            lane.put_last_received(*id, numbers);
+        }
+        self.switchover.stopping.note_deleted(*id);
+        self.hold_own_sa(*id, Direction::In);
+        self.installed.remove(id);
+        self.store.sas.remove(id);
+        self.update_sa_record(now_ns, id);
+        self.queue_numbers();
+    }
+
     fn leaving_sas(&self, all: bool) -> Vec<(SaId, Direction)> {
         let store = &self.store;
         let carried = store.sas.iter().filter_map(|(id, known)| {
@@ -230,7 +255,9 @@ impl Engine {
         };
         let is_up = self.is_up();
         let store = &mut self.store;
-        store.lane.begin_last_received(now_ns + LAST_RECEIVED_NS);
+        store
+            .lane
+            .begin_last_received(now_ns, now_ns + LAST_RECEIVED_NS);
         retiring.inbound.retain(|id| store.sas.contains_key(id));
         for id in &retiring.inbound {
             let Some(known) = store.sas.get(id) else {

@@ -153,6 +153,16 @@ impl Stopping {
         };
     }
 
+    /// Notes that nothing more is received with an SA whose end has stopped.
+    pub fn note_deleted(&mut self, id: SaId) {
+        self.stopped.insert(id);
+    }
+
+    /// True if numbers that were read at this time are the last ones: the peer had the addresses.
+    pub fn is_last(&self, read_ns: u64) -> bool {
+        read_ns >= self.asked_ns
+    }
+
     /// Forgets the stopped SAs that left with their addresses: they are like any others of the peer.
     pub fn retain(&mut self, stays: impl Fn(&SaId) -> bool) {
         self.stopped.retain(|id| stays(id));
@@ -301,6 +311,9 @@ impl Engine {
         });
         if !is_end {
             self.switchover.stopping.is_asked = true;
+        } else if self.switchover.stopping.has_stopped() {
+            // finds what was received last, before an IKE daemon that is stopped deletes its SAs
+            self.read_fresh();
         }
         self.mark_dirty();
     }
@@ -313,6 +326,15 @@ impl Engine {
         }
         let is_up = self.is_up();
         self.switchover.stopping.handle_link(now_ns, is_up);
+    }
+
+    /// True if SAs of the same end are stopped: the peer has its address.
+    pub(super) fn is_end_stopped(&self, id: &SaId) -> bool {
+        let known = self.store.sas.get(id);
+        let end = known.and_then(|it| Some(it.sa.local_end(it.side?)));
+        let stopped = self.switchover.stopping.stopped.iter();
+        let mut held = stopped.filter_map(|id| self.store.held.sas().get(id));
+        held.any(|it| Some(it.local_end()) == end)
     }
 
     /// True if the address of a stopped SA has left: then its role leaves as well, and a plugin before this one may

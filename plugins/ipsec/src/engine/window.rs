@@ -99,7 +99,7 @@ pub fn jumped_once(
 }
 
 /// Marks everything as received that may have been.
-fn mark_possibly_received(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
+pub fn mark_possibly_received(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
     if replay.window == 0 {
         return;
     }

@@ -66,9 +66,11 @@ impl NumbersLane {
         self.all_due |= std::mem::take(&mut self.all.unsure);
     }
 
-    /// The numbers that this node received last follow; they are reported until then.
-    pub fn begin_last_received(&mut self, until_ns: u64) {
-        self.last_received.clear();
+    /// The numbers that this node received last follow; they are reported until then, and so are those of a moment before.
+    pub fn begin_last_received(&mut self, now_ns: u64, until_ns: u64) {
+        if self.last_received_until_ns <= now_ns {
+            self.last_received.clear();
+        }
         self.last_received_until_ns = until_ns;
     }
 
@@ -112,7 +114,8 @@ impl NumbersLane {
 #[derive(Debug, Default)]
 pub struct PeerNumbers {
     is_unsure: bool,
-    /// Time since which they are exact.
+    /// Time since which they are exact. Records that come later are as exact: a gateway with thousands of tunnels has a
+    /// new or renamed child at most times, also in the moment of a switchover.
     exact_ns: Option<u64>,
 }
 
@@ -120,12 +123,6 @@ impl PeerNumbers {
     pub fn handle_report(&mut self, now_ns: u64, all: AllNumbers) {
         self.is_unsure = all.unsure;
         self.exact_ns = all.exact.then_some(now_ns);
-    }
-
-    /// The peer has reported an SA since. A switchover then adds its jump to all numbers, so nothing may call this after
-    /// the report of exact numbers but a message of the peer.
-    pub fn handle_change(&mut self) {
-        self.exact_ns = None;
     }
 
     pub fn is_unsure(&self) -> bool {

@@ -147,7 +147,6 @@ impl Store for Tunnels {
         if self.record(table, key).is_none_or(|it| it.is_local) {
             return;
         }
-        self.peer_numbers.handle_change();
         match key {
             TunnelKey::Sa(id, ..) => {
                 self.index.sas.remove(id);

@@ -17,7 +17,7 @@ use spared_tests::machine::{Kernel, Machine, Node, Parts, standstill, wait_settl
 use spared_tests::probe::{Outage, Pings};
 
 const SPACING: Duration = Duration::from_millis(5);
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(20);
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
 #[test]

@@ -120,6 +120,59 @@ fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas()
     assert_policies_lead_to_sas(&pair, 0);
 }
 
+/// A service that follows the role stops its daemon before the plugin learns that the role has left.
+#[test]
+fn an_sa_that_a_daemon_deletes_during_a_switchover_costs_the_peer_no_packet() {
+    let mut pair = Pair::settled(1);
+    daemon::report_daemon_event(&mut pair, 0, DaemonEvent::Started);
+    pair.carry(0, &in_of(0), 5);
+    pair.run(10 * S);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
+    pair.settle();
+    assert!(pair.nodes[0].engine.is_drained());
+    // the last one, which no report has
+    pair.carry(0, &in_of(0), 1);
+    pair.activate(1);
+    pair.advance(100 * MS);
+    daemon::delete(&mut pair, 0, 1, Deleter::Daemon);
+    daemon::report_daemon_event(&mut pair, 0, DaemonEvent::Ended);
+    pair.advance(50 * MS);
+    pair.role(0, false);
+    pair.run(S);
+    assert_eq!(pair.nodes[0].kernel.sas(), []);
+    let inbound = pair.replay(1, &in_of(0)).expect("it is there");
+    assert_eq!(inbound.seq, 6, "{inbound:?}");
+    pair.switch_over(1);
+    pair.run(S);
+    daemon::assert_up(&pair, 0, 1);
+    let inbound = pair.replay(0, &in_of(0)).expect("it is there");
+    assert_eq!(inbound.seq, 6, "{inbound:?}");
+}
+
+/// A gateway with many clients always has one that comes, ends or gets its name.
+#[test]
+fn tunnels_that_change_during_a_switchover_make_no_number_less_exact() {
+    let mut pair = Pair::settled(3);
+    for number in 0..3 {
+        pair.carry(0, &in_of(number), 5);
+    }
+    pair.run(S);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
+    pair.settle();
+    assert!(pair.nodes[0].engine.is_drained());
+    pair.end(0, 1);
+    pair.establish(0, 3);
+    pair.activate(1);
+    for number in [0, 2] {
+        let inbound = pair.replay(1, &in_of(number)).expect("it is there");
+        assert_eq!(inbound.seq, 5, "{inbound:?}");
+    }
+    let inbound = pair.replay(1, &in_of(3)).expect("it is there");
+    assert_eq!(inbound.seq, 0, "{inbound:?}");
+}
+
 /// The old node dies just before its role moves, or the switchover is cancelled and it dies later.
 #[test]
 fn numbers_that_were_exact_before_a_switchover_that_did_not_come_are_not() {
