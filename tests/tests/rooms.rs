@@ -29,7 +29,7 @@ const OPEN: [(&str, usize); 5] = [
     ("lib/replica/src/session.rs Replica inbox", 5),
     ("lib/replica/src/session.rs Replica outbox", 5),
     ("plugins/conntrack/src/engine/mod.rs Engine reports", 8),
-    ("plugins/service/src/engine/item.rs Item spec", 12),
+    ("plugins/service/src/engine/item.rs Item spec", 9),
     ("plugins/vrrp/src/lib.rs Vrrp engine", 9),
 ];
 

@@ -99,7 +99,7 @@ impl Item {
     }
 
     pub(super) fn check_name(&self) -> String {
-        check_name_of(&self.spec.name)
+        check_name_of(self.name())
     }
 
     /// Fault of a service that runs again, with the time until which it counts.

@@ -1,5 +1,7 @@
 //! State of one item: its goal, its observed state, and its job.
 
+use std::time::Duration;
+
 use spared_sdk::config::format_duration;
 
 use super::check::ItemCheck;
@@ -48,6 +50,19 @@ impl Item {
             spec,
             service,
         }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    pub(super) fn group(&self) -> Option<&str> {
+        self.spec.group.as_deref()
+    }
+
+    /// Maximum time of a job.
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_nanos(self.spec.timeout_ns)
     }
 
     /// True if the item is in its intended state.
@@ -246,7 +261,7 @@ impl Item {
 
     /// Sentence about a job that took too long; the second value is true if a kill follows.
     pub(super) fn timeout_sentence(&self, kind: &JobKind) -> (String, bool) {
-        let time = std::time::Duration::from_nanos(self.spec.timeout_ns);
+        let time = self.timeout();
         let word = match kind {
             JobKind::Start => "start",
             JobKind::Stop => "stop",
@@ -265,7 +280,7 @@ impl Item {
     /// Reports a stop that hangs, whatever the result of the kill.
     pub(super) fn note_kill(&mut self, now_ns: u64, why: &str) {
         self.history.note_failure(why.to_owned());
-        let text = format!("{} {why}: killed", self.spec.name);
+        let text = format!("{} {why}: killed", self.name());
         self.queue_event(now_ns, Topic::Killed, text);
     }
 
@@ -330,9 +345,9 @@ impl Item {
     pub(super) fn recover(&mut self, now_ns: u64) {
         if self.pursuit.end_fault() {
             let text = match self.pursuit.goal() {
-                Goal::Running => format!("{} runs again", self.spec.name),
-                Goal::Stopped => format!("{} has stopped now", self.spec.name),
-                _ => format!("{} is as it should be again", self.spec.name),
+                Goal::Running => format!("{} runs again", self.name()),
+                Goal::Stopped => format!("{} has stopped now", self.name()),
+                _ => format!("{} is as it should be again", self.name()),
             };
             self.queue_event(now_ns, Topic::Recovered, text);
         }
@@ -362,7 +377,7 @@ impl Item {
     }
 
     fn queue_failure_event(&mut self, now_ns: u64, kind: &JobKind, why: &str, wait_ns: u64) {
-        let name = &self.spec.name;
+        let name = self.name();
         let wait = format_duration(std::time::Duration::from_nanos(wait_ns));
         let again = match kind {
             JobKind::Task(_) | JobKind::Bounce => String::new(),

@@ -141,7 +141,7 @@ impl Engine {
         let mut old = std::mem::take(&mut self.items);
         for spec in &settings.items {
             let service = goal::service(spec, manager);
-            let same = |item: &Item| item.spec.name == spec.name && keeps_state(item, &service);
+            let same = |item: &Item| item.name() == spec.name && keeps_state(item, &service);
             let item = match old.iter().position(same) {
                 Some(at) => {
                     let mut item = old.swap_remove(at);
@@ -202,12 +202,12 @@ impl Engine {
     /// There is no such item.
     pub fn retry(&mut self, now_ns: u64, name: Option<&str>) -> Result<usize, String> {
         if let Some(name) = name {
-            if !self.items.iter().any(|item| item.spec.name == name) {
+            if !self.items.iter().any(|item| item.name() == name) {
                 return Err(format!("there is no {name:?} in service.toml"));
             }
         }
         let items = self.items.iter_mut();
-        let named = items.filter(|item| name.is_none_or(|name| item.spec.name == name));
+        let named = items.filter(|item| name.is_none_or(|name| item.name() == name));
         let count = named
             .filter_map(|item| item.retry(now_ns).then_some(()))
             .count();
@@ -237,11 +237,11 @@ impl Engine {
             let name = item.check_name();
             self.actions.push_back(Action::Forget(name));
         }
-        self.carry_over.forget(&item.spec.name);
-        self.carry_over.forget(&role::kept_key(&item.spec.name));
+        self.carry_over.forget(item.name());
+        self.carry_over.forget(&role::kept_key(item.name()));
         if let Some(job) = item.work.job() {
             self.orphans.push(Orphan {
-                name: item.spec.name.clone(),
+                name: item.name().to_owned(),
                 number: job.number,
                 until_ns: job.until_ns,
             });

@@ -34,10 +34,10 @@ impl Engine {
             .work
             .job()
             .is_some_and(|job| job.kind == JobKind::Start);
-        if !runs && !starts || self.is_in_file(&item.spec.name, &service) {
+        if !runs && !starts || self.is_in_file(item.name(), &service) {
             return;
         }
-        let name = item.spec.name.clone();
+        let name = item.name().to_owned();
         self.actions.push_back(Action::Event(format!(
             "{name} {}",
             removed_sentence(&service)
@@ -150,7 +150,7 @@ impl Engine {
     fn is_in_file(&self, name: &str, service: &Service) -> bool {
         let mut items = self.items.iter();
         items.any(|item| {
-            let is_same = without_service_suffix(&item.spec.name) == without_service_suffix(name);
+            let is_same = without_service_suffix(item.name()) == without_service_suffix(name);
             is_same
                 || item
                     .service

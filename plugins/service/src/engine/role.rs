@@ -177,9 +177,9 @@ impl Engine {
             return;
         }
         let done = goal.record(is_active);
-        let known = is_first && self.carry_over.has(&item.spec.name, &done);
+        let known = is_first && self.carry_over.has(item.name(), &done);
         if !known {
-            self.carry_over.forget(&item.spec.name);
+            self.carry_over.forget(item.name());
         }
         item.pursuit = Pursuit::new(now_ns, goal, known);
     }
@@ -187,7 +187,7 @@ impl Engine {
     /// Role that counts for an item now; recorded for the next worker if a maintenance keeps it. The record of the last
     /// worker stays until this worker knows a role.
     fn find_role(&mut self, item: &mut Item) -> Option<Role> {
-        let key = kept_key(&item.spec.name);
+        let key = kept_key(item.name());
         let (reported, found) = (self.reported_role(item), self.role_from_groups(item));
         // a kept service keeps its state until the node is active again or the maintenance ends
         let is_kept_in_maintenance =

@@ -16,7 +16,7 @@ impl Engine {
     /// Handles the reasons why files cannot be used, for each item by its name; None: they can.
     pub fn handle_sources(&mut self, now_ns: u64, found: &[(String, Option<String>)]) {
         for (name, why) in found {
-            if let Some(item) = self.items.iter_mut().find(|it| it.spec.name == *name) {
+            if let Some(item) = self.items.iter_mut().find(|it| it.name() == name) {
                 item.test.source_fault.clone_from(why);
             }
         }
@@ -59,7 +59,7 @@ impl Engine {
     pub(super) fn look_at_sources(&mut self) {
         let items = self.items.iter().map(|item| {
             let files = item.sources();
-            (item.spec.name.clone(), files)
+            (item.name().to_owned(), files)
         });
         let items: Vec<_> = items.filter(|(_, files)| !files.is_empty()).collect();
         if !items.is_empty() {

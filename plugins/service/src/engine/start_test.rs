@@ -75,7 +75,7 @@ impl Engine {
     /// Handles the states of the files that the tests depend on, for each item by its name.
     pub fn handle_stamps(&mut self, now_ns: u64, stamps: &[(String, u64)]) {
         for (name, stamp) in stamps {
-            if let Some(item) = self.items.iter_mut().find(|it| it.spec.name == *name) {
+            if let Some(item) = self.items.iter_mut().find(|it| it.name() == name) {
                 let before = item.test.stamp.replace(*stamp);
                 if before.is_some_and(|before| before != *stamp) {
                     item.test.due_ns = now_ns;
@@ -152,7 +152,7 @@ impl Engine {
             };
             let number = run.number;
             self.actions.push_back(Action::Cancel(number));
-            let time = std::time::Duration::from_nanos(item.spec.timeout_ns);
+            let time = item.timeout();
             let why = format!("did not end within {}", format_duration(time));
             item.end_test(now_ns, &Err(why));
         }
@@ -219,7 +219,7 @@ impl Item {
 
     fn end_test(&mut self, now_ns: u64, result: &Result<(), String>) {
         self.test.run = None;
-        let name = self.spec.name.clone();
+        let name = self.name().to_owned();
         let had_fault = self.test.fault.is_some();
         match result {
             Ok(()) => {
@@ -258,6 +258,6 @@ impl Item {
             }
             _ => {}
         }
-        (self.spec.name.clone(), files)
+        (self.name().to_owned(), files)
     }
 }

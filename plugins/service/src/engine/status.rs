@@ -58,8 +58,8 @@ impl Engine {
     pub fn unstartable(&self) -> Vec<(String, Value)> {
         let items = self.items.iter();
         let missing = items.filter_map(|item| match item.observation.status() {
-            Some(Status::Missing(why)) => Some((item.spec.name.clone(), Value::Text(why.clone()))),
-            _ => Some((item.spec.name.clone(), Value::Text(item.foreseen_fault()?))),
+            Some(Status::Missing(why)) => Some((item.name().to_owned(), Value::Text(why.clone()))),
+            _ => Some((item.name().to_owned(), Value::Text(item.foreseen_fault()?))),
         });
         missing.collect()
     }
@@ -83,7 +83,7 @@ impl Engine {
                 let every = Duration::from_nanos(self.settings.poll_interval_ns);
                 let every = format_duration(every);
                 let text = format!("every {every}, as no D-Bus signals come: {why}");
-                rows.push((format!("{}.polled", item.spec.name), Value::Text(text)));
+                rows.push((format!("{}.polled", item.name()), Value::Text(text)));
             }
         }
         for removed in &self.removed {
@@ -99,7 +99,7 @@ impl Engine {
 
 impl Item {
     fn rows(&self, now_ns: u64, rows: &mut Vec<(String, Value)>) {
-        let name = &self.spec.name;
+        let name = self.name();
         let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
         let wish = match self.no_role_reason() {
             Some(why) => format!("leave: {why}"),

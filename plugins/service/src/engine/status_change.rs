@@ -75,7 +75,7 @@ impl Item {
                 self.observe_start_by_others(now_ns, &status)
             }
             Goal::Stopped if old.is_none() && is_up => {
-                let (name, role) = (&self.spec.name, self.role_word());
+                let (name, role) = (self.name(), self.role_word());
                 let text = match &status {
                     Status::AwaitsTrigger(by) => {
                         format!("{name} waits for {by} while {role}: stopped")
@@ -106,7 +106,7 @@ impl Item {
     fn observe_missing(&mut self, now_ns: u64, old: Option<&Status>, why: &str) {
         if !matches!(old, Some(Status::Missing(_))) {
             self.history.note_fault(why.to_owned());
-            let text = format!("{}: {why}", self.spec.name);
+            let text = format!("{}: {why}", self.name());
             self.queue_event(now_ns, Topic::Missing, text);
         }
         if self.pursuit.is_for(&Goal::Running) {
@@ -130,7 +130,7 @@ impl Item {
             _ => String::new(),
         };
         let young = |at_ns: u64| now_ns.saturating_sub(at_ns) < STEADY_NS;
-        let name = self.spec.name.clone();
+        let name = self.name().to_owned();
         let is_young = self.work.started_ns().is_some_and(young);
         let text = if is_young && self.take_repaired() {
             self.pursuit.open();
@@ -163,7 +163,7 @@ impl Item {
         }
         let time = format_duration(Duration::from_nanos(STEADY_NS));
         let why = format!("keeps ending within {time}, and its manager starts it again");
-        let text = format!("{} {why}", self.spec.name);
+        let text = format!("{} {why}", self.name());
         self.history.note_failure(why.clone());
         self.pursuit.handle_unsteady(Some(why));
         self.queue_event(now_ns, Topic::Died, text);
@@ -173,9 +173,9 @@ impl Item {
     fn observe_starting(&mut self, now_ns: u64) {
         let for_ns = now_ns.saturating_sub(self.observation.changed_ns());
         if for_ns >= self.spec.timeout_ns && self.pursuit.fault().is_none() {
-            let time = format_duration(Duration::from_nanos(self.spec.timeout_ns));
+            let time = format_duration(self.timeout());
             let why = format!("has been starting for {time}");
-            let text = format!("{} {why}", self.spec.name);
+            let text = format!("{} {why}", self.name());
             self.history.note_failure(why.clone());
             self.pursuit.handle_unsteady(Some(why));
             self.queue_event(now_ns, Topic::Failed, text);
@@ -188,7 +188,7 @@ impl Item {
     fn observe_start_by_others(&mut self, now_ns: u64, status: &Status) {
         self.history.note_started_by_others();
         self.pursuit.handle_undone();
-        let (name, role) = (&self.spec.name, self.role_word());
+        let (name, role) = (self.name(), self.role_word());
         let text = match status {
             Status::AwaitsTrigger(by) => {
                 format!(

@@ -41,7 +41,7 @@ impl Engine {
             return;
         };
         let superseded = item.is_superseded();
-        let busy = self.orphans.iter().any(|it| it.name == item.spec.name);
+        let busy = self.orphans.iter().any(|it| it.name == item.name());
         if busy || item.work.is_busy() && !superseded || !self.may_begin(at) {
             return;
         }
@@ -89,7 +89,7 @@ impl Engine {
             JobKind::Task(Task::Reload) => service(Verb::Reload),
             JobKind::Task(Task::Command(argv)) => {
                 let role = item.membership.role().unwrap_or(Role::Backup);
-                let group = item.spec.group.as_deref();
+                let group = item.group();
                 Some(Job::Run {
                     argv: argv.clone(),
                     environment: self.environment(group, role, item.membership.previous()),
@@ -135,7 +135,7 @@ impl Engine {
     fn are_first_tries_over(&self, name: &str) -> bool {
         let mut all = true;
         for item in &self.items {
-            let group = item.spec.group.as_deref();
+            let group = item.group();
             if group.is_none_or(|group| group == name) {
                 all &= !item.pursuit.is_open();
             }
@@ -165,7 +165,7 @@ impl Engine {
     /// to do.
     fn outcome(&self, now_ns: u64, name: &str, since_ns: u64) -> Option<String> {
         let touched = |item: &&Item| {
-            let group = item.spec.group.as_deref();
+            let group = item.group();
             item.service.is_some()
                 && group.is_none_or(|group| group == name)
                 && item
@@ -178,12 +178,12 @@ impl Engine {
             let fine = items.iter();
             let fine =
                 fine.filter(|item| item.pursuit.is_for(goal) && item.pursuit.fault().is_none());
-            let names: Vec<&str> = fine.map(|item| item.spec.name.as_str()).collect();
+            let names: Vec<&str> = fine.map(|item| item.name()).collect();
             (!names.is_empty()).then(|| format!("{} {word}", names.join(", ")))
         };
         let failed = items.iter().filter_map(|item| {
             let why = item.pursuit.fault()?;
-            Some(format!("{} failed: {why}", item.spec.name))
+            Some(format!("{} failed: {why}", item.name()))
         });
         let running = names(&Goal::Running, "running");
         let fine = [running, names(&Goal::Stopped, "stopped")].into_iter();
@@ -196,7 +196,7 @@ impl Engine {
         for item in &self.items {
             if item.is_to_remember() {
                 let done = item.pursuit.goal().record(item.membership.is_active());
-                self.carry_over.set(&item.spec.name, done);
+                self.carry_over.set(item.name(), done);
             }
         }
     }

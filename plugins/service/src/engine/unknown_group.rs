@@ -52,7 +52,7 @@ impl Item {
 
     /// Group whose role was not reported, most likely because of a wrong name in the file.
     fn unknown_group(&self) -> Option<&str> {
-        let group = self.spec.group.as_deref();
+        let group = self.group();
         group.filter(|_| !self.membership.is_group_known())
     }
 
@@ -62,7 +62,7 @@ impl Item {
                 Some(_) if !self.has_kept_role() => "stays as on a backup",
                 _ => "is left as it is",
             };
-            let text = format!("{} {state}: {why}", self.spec.name);
+            let text = format!("{} {state}: {why}", self.name());
             self.queue_event(now_ns, Topic::UnknownGroup, text);
         }
     }
