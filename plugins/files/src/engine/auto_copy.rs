@@ -12,9 +12,11 @@ use spared_tree::config::{Sync, Tree};
 use spared_tree::local::{Finished, without_output};
 use spared_tree::{Change, Hash};
 
+use super::offer::Offer;
+use super::relation::Relation;
 use super::status::LastResult;
-use super::tree::{Relation, TreeInfo};
-use super::{Action, Engine, Offer};
+use super::tree::TreeInfo;
+use super::{Action, Engine};
 use crate::wire::{How, Message};
 
 /// Interval between two scans of a tree that is copied as it changes, in ns.

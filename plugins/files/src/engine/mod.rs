@@ -11,8 +11,10 @@
 mod auto_copy;
 mod command;
 mod confirm;
+mod offer;
 mod people;
 mod receive;
+mod relation;
 mod root;
 mod root_half;
 mod scan;
@@ -24,6 +26,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod transfer_end;
 mod tree;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,7 +38,9 @@ use spared_tree::local::{Request, with_output};
 use spared_tree::{Hash, Manifest};
 
 pub use command::{Command, USAGE, parse};
+use offer::Offer;
 use people::{Caller, People};
+use relation::Relation;
 use root_half::RootHalf;
 use scan::AfterScan;
 use serve::Serving;
@@ -44,7 +49,7 @@ use status::LastResult;
 use steps::Steps;
 pub use transfer::Piece;
 use transfer::Transfer;
-use tree::{Digested, Relation, TreeInfo};
+use tree::{Digested, TreeInfo};
 
 use crate::wire::{Message, decode};
 
@@ -92,22 +97,6 @@ pub struct Reply {
     pub is_staged: bool,
     /// Reason why the command was not carried out.
     pub refused: Option<String>,
-}
-
-/// Offer to the peer that has no report yet.
-#[derive(Debug)]
-struct Offer {
-    ticket: u64,
-    tree: String,
-    /// Digest of the tree when it was offered.
-    digest: Option<Hash>,
-    began_ns: u64,
-    /// True if the offer was made automatically.
-    is_automatic: bool,
-    /// True if the tree is to be put in place on the peer, not only listed or checked.
-    is_change: bool,
-    /// Digest that the peer reverts unless somebody confirms it.
-    unconfirmed: Option<Hash>,
 }
 
 pub struct Engine {

@@ -6,10 +6,10 @@ use spared_sdk::Value;
 use spared_tree::local::{Answer, Finished, Request, StateInfo};
 use spared_tree::{MANIFEST_MAX, Manifest};
 
-use super::receive::reason_for_peer;
 use super::root_half::{Asker, Pending};
 use super::serve::Wanted;
 use super::status::LastResult;
+use super::transfer_end::reason_for_peer;
 use super::tree::Digested;
 use super::{Action, Engine, KNOWN_NS, Reply};
 

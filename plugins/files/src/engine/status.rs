@@ -6,8 +6,9 @@ use spared_sdk::{Trouble, Value};
 use spared_tree::config::Sync;
 use spared_tree::local::{ChangeOutcome, Finished, without_output};
 
+use super::relation::Relation;
 use super::session::Session;
-use super::tree::{Relation, TreeInfo};
+use super::tree::TreeInfo;
 use super::{Engine, short};
 
 /// Result of the last change of a tree.

@@ -2,7 +2,7 @@
 
 use spared_sdk::{Engine as _, Role};
 
-use super::super::tree::Relation;
+use super::super::relation::Relation;
 use super::confirm::confirmed;
 use super::lab::{Lab, S, Tree, tree};
 use super::{Command, How, Message, encode, push, relations, text};

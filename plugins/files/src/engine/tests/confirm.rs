@@ -2,7 +2,7 @@
 
 use spared_sdk::{Engine as _, Value};
 
-use super::super::tree::Relation;
+use super::super::relation::Relation;
 use super::lab::{Lab, S};
 use super::{Command, How, Message, encode, pair, relations, text};
 

@@ -8,7 +8,7 @@ use spared_tree::config::{Settings, read};
 use spared_tree::local::{Answer, ChangeOutcome, Finished, PIECE, Request};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest};
 
-use super::super::tree::Relation;
+use super::super::relation::Relation;
 use super::super::{Action, Command, Engine, Reply};
 
 pub const S: u64 = 1_000_000_000;

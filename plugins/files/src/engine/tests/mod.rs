@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use spared_sdk::{Engine as _, Value};
 
 use self::lab::{Lab, S, Tree, manifest, tree};
-use super::tree::Relation;
+use super::relation::Relation;
 use super::{Command, Reply};
 use crate::wire::{How, Message, TreeState, decode, encode};
 

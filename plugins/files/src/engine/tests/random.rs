@@ -3,7 +3,7 @@
 use spared_sdk::Role;
 use spared_sim::Random;
 
-use super::super::tree::Relation;
+use super::super::relation::Relation;
 use super::confirm::confirmed;
 use super::lab::{Lab, S, Tree, tree};
 use super::{Command, anyway, pull, push};

@@ -8,7 +8,7 @@ use spared_verdict::sample::{Report, assert_fine, assert_told};
 use super::confirm::confirmed;
 use super::lab::{Lab, S, Tree, tree};
 use super::{Command, pair, push, relations, text};
-use crate::engine::tree::Relation;
+use crate::engine::relation::Relation;
 
 fn reports(lab: &Lab) -> [Report; 2] {
     [0, 1].map(|at| {
