@@ -1,6 +1,5 @@
 //! Checks of the interfaces, one for each, which make up this node's quality.
 
-use super::port::Port;
 use super::{Action, Engine};
 
 /// A check as it was last reported.
@@ -18,12 +17,10 @@ impl Engine {
     pub(super) fn report_checks(&mut self) {
         for index in 0..self.interfaces.len() {
             let now = self.check(index);
-            let Some(interface) = self.interfaces.get_mut(index) else {
-                return;
-            };
-            if interface.check == now {
+            let interface = self.interfaces.get_mut(index);
+            let Some(interface) = interface.filter(|it| it.check != now) else {
                 continue;
-            }
+            };
             interface.check = now;
             let name = interface.name.clone();
             self.actions.push(match now {
@@ -44,8 +41,9 @@ impl Engine {
         let mut weight = None;
         let mut why = None;
         for group in &self.groups {
-            let port = group.networks.port_on(index);
-            let Some(port) = port else { continue };
+            let Some(port) = group.networks.port_on(index) else {
+                continue;
+            };
             why = why.or(interface.fault()).or(interface.mtu_fault());
             let routers = || group.networks.routers_on(port);
             weight = weight.max(routers().map(|router| router.config.weight).max());
@@ -55,8 +53,7 @@ impl Engine {
             if why.is_none() && routers().any(|router| router.muting.is_muted()) {
                 why = Some("cannot send adverts");
             }
-            let port = group.networks.port(port);
-            if why.is_none() && port.is_some_and(Port::is_rated_bad) {
+            if why.is_none() && port.is_rated_bad() {
                 why = Some("reaches no other station");
             }
         }

@@ -233,12 +233,8 @@ impl Group {
 
     /// Handles an advert that loses against this node's.
     pub(super) fn note_rival(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
-        let port = self.networks.router(router).map(|router| router.port);
-        let Some(port) = port.and_then(|port| self.networks.port(port)) else {
-            return;
-        };
         let rival = Rival {
-            interface: Some(port.interface),
+            interface: self.networks.port_of(router).map(|port| port.interface),
             who: self.router_at(cx, advert.source),
             priority: advert.priority,
             interval_ns: advert.interval_ns,

@@ -5,6 +5,7 @@
 
 use super::Context;
 use super::group::Group;
+use super::port::Port;
 use crate::election::Rank;
 use crate::wire::heartbeat::{Families, Identity};
 
@@ -67,12 +68,12 @@ impl IdentityMemory {
 impl Group {
     /// Stores the observations, after each heartbeat of the peer and each answer of a station or the lack of one.
     pub(super) fn remember_identities(&mut self, now_ns: u64) {
-        for index in 0..self.networks.ports().len() {
-            let (is_own, seen) = self.virtual_identity(now_ns, index);
-            let is_unusable_there = self.peer_port(index).is_some_and(|theirs| !theirs.usable);
-            let Some(port) = self.networks.port_mut(index) else {
-                return;
-            };
+        let find = |group: &Group, port: &Port| {
+            let theirs = group.peer_port(port);
+            let is_unusable_there = theirs.is_some_and(|theirs| !theirs.usable);
+            (group.virtual_identity(now_ns, port), is_unusable_there)
+        };
+        self.review_ports(find, |port, ((is_own, seen), is_unusable_there)| {
             // an interface that comes back may be in another port of the switch
             if !port.can_send() {
                 port.virtual_here = IdentityMemory::default();
@@ -86,7 +87,7 @@ impl Group {
                 &mut port.virtual_there
             };
             memory.note(now_ns, seen);
-        }
+        });
     }
 
     /// True if the active node gives the role away because networks drop its virtual identity: more networks drop it
@@ -103,11 +104,11 @@ impl Group {
             return false;
         }
         let (mut gained, mut lost) = (0, 0);
-        for index in 0..self.networks.ports().len() {
-            let is_here = self.is_dropped_now(now_ns, index);
-            match (is_here, self.is_dropped_there(now_ns, index)) {
+        for port in self.ports() {
+            let is_here = self.is_dropped_now(now_ns, port);
+            match (is_here, is_dropped_there(now_ns, port)) {
                 // E3: the role does not move to a node that is not proven there
-                (true, false) if self.is_heard_both_ways(now_ns, index) => gained += 1,
+                (true, false) if self.is_heard_both_ways(now_ns, port) => gained += 1,
                 (false, true) => lost += 1,
                 _ => {}
             }
@@ -118,18 +119,16 @@ impl Group {
     /// True if the other node is known to fail on some network, and would serve on no more networks than this one. Then
     /// preference, quality and hurt interfaces do not move the group there.
     pub(super) fn gains_nothing_there(&self, now_ns: u64, own: &Rank, other: &Rank) -> bool {
-        let ports = 0..self.networks.ports().len();
-        let here = ports.clone().filter(|it| self.is_dropped_now(now_ns, *it));
-        let there = ports.filter(|it| self.is_dropped_there(now_ns, *it));
+        let here = self.ports().filter(|it| self.is_dropped_now(now_ns, it));
+        let there = self.ports().filter(|it| is_dropped_there(now_ns, it));
         let (here, there) = (here.count(), there.count());
         there > 0 && usize::from(own.hurt) + here <= usize::from(other.hurt) + there
     }
 
     /// Addresses of the backup's virtual identity that were dropped when that node was active last, by family; true:
     /// the backup is this node.
-    pub(super) fn dropped_before(&self, now_ns: u64, index: usize) -> Option<(bool, Families)> {
+    pub(super) fn dropped_before(&self, now_ns: u64, port: &Port) -> Option<(bool, Families)> {
         let peer = self.mutual_peer(now_ns)?;
-        let port = self.networks.port(index)?;
         let (is_own, memory) = match (self.is_active(), peer.is_active()) {
             (true, false) => (false, port.virtual_there),
             (false, true) => (true, port.virtual_here),
@@ -140,12 +139,10 @@ impl Group {
 
     /// Text about dropped virtual identities, as "lan1 drops its virtual MAC".
     pub(super) fn dropped_interfaces(&self, cx: &Context<'_>) -> String {
-        let dropped =
-            (0..self.networks.ports().len()).filter(|it| self.is_dropped_now(cx.now_ns, *it));
-        let names = dropped.filter_map(|index| {
-            let port = self.networks.port(index)?;
+        let dropped = self.ports().filter(|it| self.is_dropped_now(cx.now_ns, it));
+        let names = dropped.filter_map(|port| {
             let name = &cx.interface(port.interface)?.name;
-            Some(match self.identity_by_backup(cx.now_ns, index).1 {
+            Some(match self.identity_by_backup(cx.now_ns, port).1 {
                 Identity::NoMac(_) => format!("{name} drops its virtual MAC"),
                 _ => format!("stations on {name} do not answer its virtual MAC"),
             })
@@ -155,19 +152,20 @@ impl Group {
 
     /// True if this node is backup, and some network dropped its virtual identity when it was active last.
     pub(super) fn was_dropped_here(&self, now_ns: u64) -> bool {
-        let mut before =
-            (0..self.networks.ports().len()).filter_map(|it| self.dropped_before(now_ns, it));
-        before.any(|(is_own, _)| is_own)
+        self.ports().any(|it| self.was_own_dropped(now_ns, it))
+    }
+
+    fn was_own_dropped(&self, now_ns: u64, port: &Port) -> bool {
+        let before = self.dropped_before(now_ns, port);
+        before.is_some_and(|(is_own, _)| is_own)
     }
 
     /// Text as "lan1 dropped its virtual MAC within the last hour".
     pub(super) fn interfaces_dropped_before(&self, cx: &Context<'_>) -> String {
-        let dropped = (0..self.networks.ports().len()).filter(|it| {
-            let before = self.dropped_before(cx.now_ns, *it);
-            before.is_some_and(|(is_own, _)| is_own)
-        });
-        let names = dropped.filter_map(|index| {
-            let port = self.networks.port(index)?;
+        let dropped = self
+            .ports()
+            .filter(|it| self.was_own_dropped(cx.now_ns, it));
+        let names = dropped.filter_map(|port| {
             let name = &cx.interface(port.interface)?.name;
             Some(format!(
                 "{name} dropped its virtual MAC within the last hour"
@@ -177,21 +175,18 @@ impl Group {
     }
 
     /// True if this node is active and its virtual identity is dropped.
-    fn is_dropped_now(&self, now_ns: u64, index: usize) -> bool {
+    fn is_dropped_now(&self, now_ns: u64, port: &Port) -> bool {
         matches!(
-            self.virtual_identity(now_ns, index),
+            self.virtual_identity(now_ns, port),
             (true, Identity::NoMac(_))
         )
     }
+}
 
-    /// True if the peer's virtual identity was dropped within an hour of now, or of the time when this node's began to
-    /// be dropped: while neither passes, another hour is no reason to move back.
-    fn is_dropped_there(&self, now_ns: u64, index: usize) -> bool {
-        let Some(port) = self.networks.port(index) else {
-            return false;
-        };
-        let here = port.virtual_here.dropped(now_ns);
-        let since_ns = here.map_or(now_ns, |it| it.since_ns);
-        port.virtual_there.dropped(since_ns).is_some()
-    }
+/// True if the peer's virtual identity was dropped within an hour of now, or of the time when this node's began to be
+/// dropped: while neither passes, another hour is no reason to move back.
+fn is_dropped_there(now_ns: u64, port: &Port) -> bool {
+    let here = port.virtual_here.dropped(now_ns);
+    let since_ns = here.map_or(now_ns, |it| it.since_ns);
+    port.virtual_there.dropped(since_ns).is_some()
 }

@@ -14,6 +14,7 @@ use super::conflict::Conflicts;
 use super::contact::PeerContact;
 use super::counters::GroupCounters;
 use super::fence_lease::Lease;
+use super::interface::Interface;
 use super::muting::MUTE_SOON_NS;
 use super::networks::Networks;
 use super::own_heartbeat::GroupHeartbeat;
@@ -151,6 +152,29 @@ impl Group {
 
     pub fn ports(&self) -> slice::Iter<'_, Port> {
         self.networks.ports().iter()
+    }
+
+    /// Ports of the group, each with its interface.
+    pub fn ports_with<'a>(
+        &'a self,
+        interfaces: &'a [Interface],
+    ) -> impl Iterator<Item = (&'a Port, &'a Interface)> {
+        self.ports()
+            .filter_map(|port| Some((port, interfaces.get(port.interface)?)))
+    }
+
+    /// Updates each port by what the group finds about it.
+    pub(super) fn review_ports<F>(
+        &mut self,
+        find: impl Fn(&Group, &Port) -> F,
+        mut update: impl FnMut(&mut Port, F),
+    ) {
+        for index in 0..self.networks.ports().len() {
+            let found = self.networks.port(index).map(|port| find(self, port));
+            if let Some((port, found)) = self.networks.port_mut(index).zip(found) {
+                update(port, found);
+            }
+        }
     }
 
     pub fn routers(&self) -> slice::Iter<'_, VirtualRouter> {

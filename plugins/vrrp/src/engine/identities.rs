@@ -96,15 +96,12 @@ impl FrameDelivery {
 
 impl Group {
     /// Identities of this node on a port, then the peer's.
-    pub(super) fn identities(&self, now_ns: u64, index: usize) -> [Identities; 2] {
-        let Some(port) = self.networks.port(index) else {
-            return Default::default();
-        };
-        let [own, theirs] = self.own_delivery(now_ns, port, index);
+    pub(super) fn identities(&self, now_ns: u64, port: &Port) -> [Identities; 2] {
+        let [own, theirs] = self.own_delivery(now_ns, port);
         let is_peer_active = self
             .mutual_peer(now_ns)
             .is_some_and(|peer| peer.is_active());
-        let active = |own| self.active_delivery(now_ns, port, index, own);
+        let active = |own| self.active_delivery(now_ns, port, own);
         let here = if self.is_active() {
             active(own)
         } else {
@@ -128,14 +125,14 @@ impl Group {
         let is_settled = now_ns >= since_ns.saturating_add(BEGIN_NS);
         let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active())?;
         let is_long = now_ns >= peer.idle_since_ns.saturating_add(BEGIN_NS);
-        let is_unproven = |(index, port): (usize, &Port)| {
-            let [here, _] = self.identities(now_ns, index);
+        let is_unproven = |port: &Port| {
+            let [here, _] = self.identities(now_ns, port);
             let unknown = [here.own, here.group];
             let is_unknown = unknown.iter().all(|it| *it == FrameDelivery::default());
             let is_told = port.unheard.current().is_some() || port.is_one_way();
             port.can_send() && !port.has_small_mtu() && !is_told && is_unknown
         };
-        let is_all = self.ports().enumerate().all(is_unproven);
+        let is_all = self.ports().all(is_unproven);
         let networks = self.ports().map(|port| port.interface);
         (is_settled && is_long && is_all && !self.networks.ports().is_empty())
             .then(|| networks.collect())
@@ -143,9 +140,9 @@ impl Group {
 
     /// Own identities of this node and of the peer, by heartbeats and their contents; where none are heard, by the
     /// answers of stations (E3).
-    fn own_delivery(&self, now_ns: u64, port: &Port, index: usize) -> [FrameDelivery; 2] {
+    fn own_delivery(&self, now_ns: u64, port: &Port) -> [FrameDelivery; 2] {
         let peer = self.mutual_peer(now_ns);
-        let theirs = peer.and_then(|_| self.peer_port(index));
+        let theirs = peer.and_then(|_| self.peer_port(port));
         let told_ns = peer.map(|peer| peer.heard_ns);
         let for_ns = self.proof_ns();
         let hears_this = theirs.is_some_and(|it| it.hears);
@@ -175,21 +172,15 @@ impl Group {
     }
 
     /// Virtual identity of the active node, whose own identity is `own`.
-    fn active_delivery(
-        &self,
-        now_ns: u64,
-        port: &Port,
-        index: usize,
-        own: FrameDelivery,
-    ) -> FrameDelivery {
-        let (is_own, heard) = self.identity_by_backup(now_ns, index);
-        let (_, asked) = self.identity_by_stations(now_ns, index);
+    fn active_delivery(&self, now_ns: u64, port: &Port, own: FrameDelivery) -> FrameDelivery {
+        let (is_own, heard) = self.identity_by_backup(now_ns, port);
+        let (_, asked) = self.identity_by_stations(now_ns, port);
         let memory = if is_own {
             port.virtual_here
         } else {
             port.virtual_there
         };
-        let mut routers = self.networks.routers_on(index);
+        let mut routers = self.networks.routers_on(port);
         let has_mac = routers.any(|router| router.config.vmac.is_some());
         let told_ns = self.mutual_peer(now_ns).map(|peer| peer.heard_ns);
         let heard_at = Delivery::within(now_ns, self.proof_ns(), told_ns);
@@ -201,7 +192,7 @@ impl Group {
         };
         let (inward, outward) = match asked {
             Identity::Heard => {
-                let answered = Delivery::Yes(self.answered_ns(index).unwrap_or(now_ns));
+                let answered = Delivery::Yes(self.answered_ns(port).unwrap_or(now_ns));
                 (answered, answered)
             }
             Identity::NoMac(_) => (Delivery::No, outward),
@@ -222,8 +213,8 @@ impl Group {
     }
 
     /// Time of the oldest of the last answers to the virtual MAC addresses of this node.
-    fn answered_ns(&self, index: usize) -> Option<u64> {
-        let routers = self.networks.routers_on(index);
+    fn answered_ns(&self, port: &Port) -> Option<u64> {
+        let routers = self.networks.routers_on(port);
         routers.filter_map(|it| it.answers.answered_ns()).min()
     }
 }

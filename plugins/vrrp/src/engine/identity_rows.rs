@@ -6,6 +6,7 @@ use super::Engine;
 use super::duplicates::mac_text;
 use super::group::Group;
 use super::interface::Interface;
+use super::port::Port;
 use super::router::VirtualRouter;
 use crate::wire::heartbeat::{Families, Identity};
 use crate::wire::{Mac, virtual_mac};
@@ -17,38 +18,33 @@ type Row = (String, Value);
 pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let peer = engine.peer.as_deref().unwrap_or("the peer");
     let named = |is_own| if is_own { &*engine.node } else { peer };
-    for (index, port) in group.ports().enumerate() {
-        let Some(there) = engine.interfaces.get(port.interface) else {
-            continue;
-        };
-        if let Some(what) = shared(group, index, there, now_ns) {
+    for (port, there) in group.ports_with(&engine.interfaces) {
+        if let Some(what) = shared(group, port, there, now_ns) {
             let key = format!("{}.interface.{}.shared", group.name, there.name);
             rows.push((key, Value::Text(format!("{peer}: {what}"))));
         }
-        let (is_own, heard) = group.identity_by_backup(now_ns, index);
+        let (is_own, heard) = group.identity_by_backup(now_ns, port);
         let lost = match heard {
             Identity::Unknown | Identity::Heard => None,
             Identity::NoAdverts(families) => {
-                Some(("adverts_lost", lost_adverts(group, index, families)))
+                Some(("adverts_lost", lost_adverts(group, port, families)))
             }
-            Identity::NoMac(families) => {
-                Some(("virtual_mac_dropped", macs(group, index, families)))
-            }
+            Identity::NoMac(families) => Some(("virtual_mac_dropped", macs(group, port, families))),
         };
         let lost = lost.map(|(key, what)| (key, is_own, what));
-        let (_, asked) = group.identity_by_stations(now_ns, index);
+        let (_, asked) = group.identity_by_stations(now_ns, port);
         let unanswered = match (heard, asked) {
             // a virtual MAC whose frames do not leave is not answered either
             (Identity::NoMac(_), _) => None,
             (_, Identity::NoMac(families)) => {
-                let what = macs(group, index, families);
+                let what = macs(group, port, families);
                 Some(("virtual_mac_unanswered", is_own, what))
             }
             _ => None,
         };
-        let before = group.dropped_before(now_ns, index);
+        let before = group.dropped_before(now_ns, port);
         let before = before.map(|(is_own, families)| {
-            let what = macs(group, index, families);
+            let what = macs(group, port, families);
             ("virtual_mac_was_dropped", is_own, what)
         });
         let all = lost.into_iter().chain(unanswered).chain(before);
@@ -61,18 +57,17 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
 
 /// MAC or IP address of this node that the peer uses as well, by its heartbeats: each node takes the other's adverts
 /// for its own.
-fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option<String> {
-    let port = group
-        .networks
-        .port(index)
-        .filter(|port| port.reception.has_heartbeats())?;
+fn shared(group: &Group, port: &Port, there: &Interface, now_ns: u64) -> Option<String> {
     group.living_peer(now_ns)?;
+    if !port.reception.has_heartbeats() {
+        return None;
+    }
     // devices without hardware addresses have zeros
     let is_mac = there.facts.mac != Mac::default() && port.reception.is_mac(there.facts.mac);
     if is_mac {
         return Some(format!("MAC address {}", mac_text(there.facts.mac)));
     }
-    let routers = group.networks.routers_on(index);
+    let routers = group.networks.routers_on(port);
     let mut sources = routers.filter_map(|router| router.senders.peer());
     let source = sources.find(|source| there.facts.addresses.contains(source))?;
     Some(format!("address {source}"))
@@ -96,11 +91,8 @@ pub(super) fn all(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Ro
     if engine.peer.is_none() {
         return;
     }
-    for (index, port) in group.ports().enumerate() {
-        let Some(there) = engine.interfaces.get(port.interface) else {
-            continue;
-        };
-        let [own, peer] = group.identities(now_ns, index);
+    for (port, there) in group.ports_with(&engine.interfaces) {
+        let [own, peer] = group.identities(now_ns, port);
         for (key, passages) in [
             ("own_identity", own.own),
             ("virtual_identity", own.group),
@@ -114,7 +106,7 @@ pub(super) fn all(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Ro
 }
 
 /// Text about lost adverts: "adverts", or with their family if those of the other family arrive.
-fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
+fn lost_adverts(group: &Group, port: &Port, families: Families) -> String {
     let mut routers = group.networks.routers_on(port);
     let is_all = routers.all(|router| families.has(router.config.family));
     match families {
@@ -126,7 +118,7 @@ fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
 }
 
 /// Virtual MAC addresses, as "00:00:5e:00:01:0a, 00:00:5e:00:02:0a".
-fn macs(group: &Group, port: usize, families: Families) -> String {
+fn macs(group: &Group, port: &Port, families: Families) -> String {
     let routers = group.networks.routers_on(port);
     let dropped =
         routers.filter(|router| router.config.vmac.is_some() && families.has(router.config.family));

@@ -25,19 +25,15 @@ impl Group {
         heard: &Heard<'_>,
         own: u64,
     ) {
-        let index = self.networks.port_on(interface);
-        let Some(index) = index.filter(|_| heard.is_timely) else {
+        let port = self.networks.port_on_mut(interface);
+        let port = port.filter(|port| port.reception.is_expected());
+        let is_confirmed = heard.ack.run == own;
+        let Some(port) = port.filter(|_| heard.is_timely && is_confirmed) else {
             return;
         };
-        let confirmed = heard.ack.run == own;
-        let Some(port) = self.networks.port_mut(index) else {
-            return;
-        };
-        if !confirmed || !port.reception.is_expected() {
-            return;
-        }
         let reception = &mut port.reception;
         let begins = reception.handle_heartbeat(cx.now_ns, neighbour.mac, heard.run);
+        let index = port.place;
         for router in self
             .networks
             .routers_mut()
@@ -91,23 +87,21 @@ impl Group {
             return;
         }
         let is_another = self.peer.handle_run(run);
-        for index in 0..self.networks.ports().len() {
-            let sends = self.peer_port(index).is_some_and(|theirs| theirs.sends);
-            let Some(port) = self.networks.port_mut(index) else {
-                return;
-            };
+        let sends = |group: &Group, port: &Port| {
+            let theirs = group.peer_port(port);
+            theirs.is_some_and(|theirs| theirs.sends)
+        };
+        self.review_ports(sends, |port, sends| {
             port.reception.handle_run(run, sends);
             if is_another {
                 port.virtual_there = IdentityMemory::default();
             }
-        }
+        });
     }
 
     /// The peer's report on one of its interfaces.
-    pub(super) fn peer_port(&self, index: usize) -> Option<&HeartbeatPort> {
-        let port = self.networks.port(index)?;
-        let peer = self.peer.last()?;
-        peer.port(port.heartbeat_id, index)
+    pub(super) fn peer_port(&self, port: &Port) -> Option<&HeartbeatPort> {
+        self.peer.last()?.port(port.heartbeat_id, port.place)
     }
 
     /// Router that was heard last on a virtual router's network: the peer, if its last heartbeats also came there; on a
@@ -200,12 +194,10 @@ impl Group {
 
     /// Reports that the peer's adverts are heard on a port, but not the heartbeats that it sends there.
     pub(super) fn note_advert_without_heartbeat(&mut self, cx: &mut Context<'_>, router: usize) {
-        let Some(index) = self.networks.router(router).map(|router| router.port) else {
-            return;
-        };
-        let sends = self.mutual_peer(cx.now_ns).is_some()
-            && self.peer_port(index).is_some_and(|theirs| theirs.sends);
-        let Some(port) = self.networks.port_mut(index) else {
+        let sends = |port: &Port| self.peer_port(port).is_some_and(|theirs| theirs.sends);
+        let port = self.networks.port_of(router);
+        let sends = self.mutual_peer(cx.now_ns).is_some() && port.is_some_and(sends);
+        let Some((_, Some(port))) = self.networks.router_and_port(router) else {
             return;
         };
         if !port

@@ -91,6 +91,7 @@ impl Networks {
             let routers = config.routers.iter();
             let mut here = routers.filter(|one| one.interface == router.interface);
             port.reception.configure(here.any(|one| one.heartbeats));
+            port.place = self.ports.len();
             self.ports.push(port);
         }
     }
@@ -260,11 +261,14 @@ impl Networks {
         &mut self.ports
     }
 
-    /// Index of the port on an interface.
-    pub fn port_on(&self, interface: usize) -> Option<usize> {
+    pub fn port_on(&self, interface: usize) -> Option<&Port> {
+        self.ports.iter().find(|port| port.interface == interface)
+    }
+
+    pub fn port_on_mut(&mut self, interface: usize) -> Option<&mut Port> {
         self.ports
-            .iter()
-            .position(|port| port.interface == interface)
+            .iter_mut()
+            .find(|port| port.interface == interface)
     }
 
     fn port_named(&self, cx: &Context<'_>, name: &str) -> usize {
@@ -289,10 +293,16 @@ impl Networks {
     }
 
     /// Virtual routers on a port.
-    pub fn routers_on(&self, port: usize) -> impl Iterator<Item = &VirtualRouter> + Clone {
+    pub fn routers_on(&self, port: &Port) -> impl Iterator<Item = &VirtualRouter> + Clone {
+        let place = port.place;
         self.routers
             .iter()
-            .filter(move |router| router.port == port)
+            .filter(move |router| router.port == place)
+    }
+
+    /// Port of a virtual router.
+    pub fn port_of(&self, router: usize) -> Option<&Port> {
+        self.ports.get(self.routers.get(router)?.port)
     }
 
     /// Virtual router with its port.

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::Context;
 use super::group::Group;
+use super::port::Port;
 use super::unheard_port::{AGAIN_NS, WINDOW_NS};
 
 /// Check of a network, as long as it is not known to work in both directions.
@@ -26,13 +27,11 @@ impl OneWayLoss {
 impl Group {
     /// Begins the check: the peer hears this node there again.
     pub(super) fn begin_both_ways_check(&mut self, cx: &mut Context<'_>, index: usize) {
-        let is_heard = self.is_heard_both_ways(cx.now_ns, index);
-        let must_ask = !is_heard && self.peer_on(index).is_some();
-        let Some(port) = self
-            .networks
-            .port_mut(index)
-            .filter(|port| port.unheard.has_moved())
-        else {
+        let asks =
+            |port: &Port| !self.is_heard_both_ways(cx.now_ns, port) && self.peer_on(port).is_some();
+        let must_ask = self.networks.port(index).is_some_and(asks);
+        let port = self.networks.port_mut(index);
+        let Some(port) = port.filter(|port| port.unheard.has_moved()) else {
             return;
         };
         if !must_ask {
@@ -73,23 +72,22 @@ impl Group {
     }
 
     /// True if an address is the peer's own on a port.
-    pub(super) fn is_peer_address(&self, index: usize, address: IpAddr) -> bool {
-        let mut routers = self.networks.routers_on(index);
+    pub(super) fn is_peer_address(&self, port: &Port, address: IpAddr) -> bool {
+        let mut routers = self.networks.routers_on(port);
         routers.any(|router| router.senders.peer_address() == Some(address))
     }
 
     /// This node's address and the peer's on a port.
-    pub(super) fn peer_on(&self, index: usize) -> Option<(IpAddr, IpAddr)> {
-        let routers = self.networks.routers_on(index);
-        routers
-            .into_iter()
-            .find_map(|router| Some((router.source?, router.senders.peer_address()?)))
+    pub(super) fn peer_on(&self, port: &Port) -> Option<(IpAddr, IpAddr)> {
+        let mut routers = self.networks.routers_on(port);
+        routers.find_map(|router| Some((router.source?, router.senders.peer_address()?)))
     }
 
     /// Ends the check: the peer has answered this node there. If the peer's heartbeats are known to arrive there, only
     /// they count: what drops them may let ARP pass.
     pub(super) fn note_both_ways(&mut self, index: usize) {
-        let sends = self.peer_port(index).is_some_and(|theirs| theirs.sends);
+        let theirs = self.networks.port(index).and_then(|it| self.peer_port(it));
+        let sends = theirs.is_some_and(|theirs| theirs.sends);
         let port = self.networks.port_mut(index);
         let port = port.filter(|port| !(sends && port.reception.has_heartbeats()));
         if let Some(port) = port.filter(|port| port.one_way_loss.is_some()) {

@@ -249,7 +249,7 @@ impl Group {
         let mut changed = false;
         ports.truncate(self.networks.ports().len());
         for (index, port) in self.ports().enumerate() {
-            let port_now = self.heartbeat_port(cx, index, port);
+            let port_now = self.heartbeat_port(cx, port);
             match ports.get_mut(index) {
                 Some(old) => {
                     changed |= old.usable != port_now.usable
@@ -266,11 +266,11 @@ impl Group {
         changed
     }
 
-    fn heartbeat_port(&self, cx: &Context<'_>, index: usize, port: &Port) -> HeartbeatPort {
+    fn heartbeat_port(&self, cx: &Context<'_>, port: &Port) -> HeartbeatPort {
         let rating = port.unheard.rating().unwrap_or(Rating::Unknown);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         let identity = if self.is_active() {
-            self.identity_by_stations(cx.now_ns, index).1
+            self.identity_by_stations(cx.now_ns, port).1
         } else {
             self.identity_on(cx.now_ns, port)
         };

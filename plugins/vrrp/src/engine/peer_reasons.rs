@@ -200,10 +200,7 @@ impl Group {
     /// Text about hurt interfaces, as "lan1 has no carrier, lan2 is down".
     fn hurt_interfaces(&self, cx: &Context<'_>) -> String {
         let mut hurt = Vec::new();
-        for port in self.networks.ports() {
-            let Some(interface) = cx.interface(port.interface) else {
-                continue;
-            };
+        for (port, interface) in self.ports_with(cx.interfaces) {
             let bad = port.is_rated_bad().then_some("reaches no other station");
             if let Some(fault) = interface.fault().or(interface.mtu_fault()).or(bad) {
                 hurt.push(format!("{} {fault}", interface.name));

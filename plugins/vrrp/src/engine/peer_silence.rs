@@ -5,6 +5,7 @@
 //! whether it hears the peer there, so that the peer can report the fault as well, with or without a link.
 
 use super::group::Group;
+use super::port::Port;
 use super::unheard_port::Rating;
 use crate::wire::heartbeat::HeartbeatPort;
 
@@ -78,7 +79,8 @@ impl Group {
     pub(super) fn peer_silent_since_ns(&mut self, now_ns: u64, index: usize) -> Option<u64> {
         let idle_ns = self.mutual_peer(now_ns).map(|peer| peer.idle_since_ns);
         let can_send = |theirs: &HeartbeatPort| theirs.usable && theirs.sends;
-        let expected = idle_ns.is_some() && self.peer_port(index).is_some_and(can_send);
+        let theirs = self.peer_port(self.networks.port(index)?);
+        let expected = idle_ns.is_some() && theirs.is_some_and(can_send);
         let patience_ns = self.active_down_ns();
         let port = self.networks.port_mut(index)?;
         let is_judged = port.counts_silence();
@@ -94,24 +96,23 @@ impl Group {
 
     /// True if the peer reports that it hears this node on a port. None if it hears this node nowhere, or can neither
     /// use nor hear there.
-    pub(super) fn peer_hears(&self, index: usize) -> Option<bool> {
+    pub(super) fn peer_hears(&self, port: &Port) -> Option<bool> {
         self.peer.last().filter(|peer| peer.heartbeat.hears)?;
-        let theirs = self.peer_port(index)?;
+        let theirs = self.peer_port(port)?;
         (theirs.usable || theirs.hears).then_some(theirs.hears)
     }
 
     /// True if heartbeats prove a network in both directions: the peer's arrive there, and they say that it hears this
     /// node there.
-    pub(super) fn is_heard_both_ways(&self, now_ns: u64, index: usize) -> bool {
-        let is_heard = self.is_heard_here(now_ns, index);
-        is_heard && self.mutual_peer(now_ns).is_some() && self.peer_hears(index) == Some(true)
+    pub(super) fn is_heard_both_ways(&self, now_ns: u64, port: &Port) -> bool {
+        let is_heard = self.is_heard_here(now_ns, port);
+        is_heard && self.mutual_peer(now_ns).is_some() && self.peer_hears(port) == Some(true)
     }
 
     /// True if the peer's heartbeats arrive on a port.
-    fn is_heard_here(&self, now_ns: u64, index: usize) -> bool {
+    fn is_heard_here(&self, now_ns: u64, port: &Port) -> bool {
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
-        let reception = self.networks.port(index).map(|port| &port.reception);
-        reception.is_some_and(|it| it.has_heartbeats() && it.is_heard_since(horizon_ns))
+        port.reception.has_heartbeats() && port.reception.is_heard_since(horizon_ns)
     }
 
     /// Marks the ports on which the peer does not hear this node but is heard: the group comes from a living peer, and
@@ -120,37 +121,30 @@ impl Group {
         if self.mutual_peer(now_ns).is_none() {
             return;
         }
-        for index in 0..self.networks.ports().len() {
-            let unheard = self.peer_hears(index) == Some(false);
-            if let Some(port) = self.networks.port_mut(index) {
-                if unheard && port.counts_silence() {
-                    port.unheard.begin_move();
-                }
+        self.review_ports(Group::peer_hears, |port, hears| {
+            if hears == Some(false) && port.counts_silence() {
+                port.unheard.begin_move();
             }
-        }
+        });
     }
 
     /// Updates the faults of the peer's side, after each of its heartbeats.
     pub(super) fn review_faults_there(&mut self, now_ns: u64) {
-        for index in 0..self.networks.ports().len() {
-            let fault = self.fault_there(now_ns, index);
-            let Some(port) = self.networks.port_mut(index) else {
-                return;
-            };
+        let fault = |group: &Group, port: &Port| group.fault_there(now_ns, port);
+        self.review_ports(fault, |port, fault| {
             port.peer_silence.handle_fault_there(now_ns, fault);
-        }
+        });
     }
 
     /// Fault of the peer's side of a network now. None if this node has a fault there, which may be the reason.
-    fn fault_there(&self, now_ns: u64, index: usize) -> Option<PeerNetworkFault> {
+    fn fault_there(&self, now_ns: u64, port: &Port) -> Option<PeerNetworkFault> {
         self.mutual_peer(now_ns)?;
-        let port = self.networks.port(index)?;
-        let theirs = self.peer_port(index)?;
+        let theirs = self.peer_port(port)?;
         let sends = self.networks.sends_heartbeats_on(port.interface);
         match theirs.usable {
             _ if !port.can_send() || port.has_small_mtu() => None,
             false => Some(PeerNetworkFault::Unusable),
-            true if theirs.hears || !sends || !self.is_heard_here(now_ns, index) => None,
+            true if theirs.hears || !sends || !self.is_heard_here(now_ns, port) => None,
             true => Some(PeerNetworkFault::OneWay),
         }
     }
@@ -158,16 +152,15 @@ impl Group {
     /// E3, E15: text about a fault of a network, known to this node or from the peer's heartbeats: the rating ("good",
     /// "unknown" or "bad") if the peer is not heard; "one way, good" if the peer does not hear this node, with the
     /// rating of the active node; or "unusable".
-    pub(super) fn unheard_text(&self, now_ns: u64, index: usize) -> Option<String> {
-        let port = self.networks.port(index)?;
+    pub(super) fn unheard_text(&self, now_ns: u64, port: &Port) -> Option<String> {
         let lives = self.living_peer(now_ns).is_some();
         let is_one_way = lives && port.is_one_way();
         let rating = port.unheard.rating();
         let rating = rating.or(is_one_way.then_some(Rating::Unknown));
         // an interface with a small MTU is the known cause: see `checks`
         let rating = rating.filter(|_| !port.has_small_mtu());
-        let theirs = || self.peer_port(index).filter(|_| !self.is_active());
-        match (rating, self.lasting_fault_there(now_ns, index)) {
+        let theirs = || self.peer_port(port).filter(|_| !self.is_active());
+        match (rating, self.lasting_fault_there(now_ns, port)) {
             (Some(rating), Some(PeerNetworkFault::OneWay)) => {
                 Some(format!("one way, {}", rating.name()))
             }
@@ -183,9 +176,9 @@ impl Group {
 
     /// Fault of the peer's side that has lasted for one failover time: a node that has just started, or was plugged in,
     /// is heard a moment later.
-    fn lasting_fault_there(&self, now_ns: u64, index: usize) -> Option<PeerNetworkFault> {
+    fn lasting_fault_there(&self, now_ns: u64, port: &Port) -> Option<PeerNetworkFault> {
         self.mutual_peer(now_ns)?;
-        let (fault, since_ns) = self.networks.port(index)?.peer_silence.fault_there?;
+        let (fault, since_ns) = port.peer_silence.fault_there?;
         let is_lasting = now_ns >= since_ns.saturating_add(self.active_down_ns());
         is_lasting.then_some(fault)
     }

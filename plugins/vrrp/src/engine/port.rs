@@ -13,6 +13,8 @@ use super::virtual_identity::HeardIdentity;
 pub(super) struct Port {
     /// Index into the engine's interfaces.
     pub interface: usize,
+    /// Index into the group's ports.
+    pub place: usize,
     /// Id of the network in heartbeats, the same on both nodes.
     pub heartbeat_id: u32,
     /// The host has reported the interface; until then, its state is no fault.

@@ -210,8 +210,8 @@ impl Group {
         let asks = |port: &Port| {
             port.interface == interface && port.one_way_loss.is_some_and(OneWayLoss::is_asking)
         };
-        let index = self.ports().position(asks);
-        let question = index.and_then(|index| self.peer_on(index));
+        let port = self.ports().find(|port| asks(port));
+        let question = port.and_then(|port| self.peer_on(port));
         if let Some(question) = question.filter(|it| !questions.contains(it)) {
             questions.push(question);
         }
@@ -226,11 +226,10 @@ impl Group {
         questions: &mut Questions,
     ) -> usize {
         let asks = |port: &Port| port.interface == interface && port.unheard.is_asking();
-        let Some(index) = self.ports().position(asks) else {
-            return 0;
-        };
+        let port = self.ports().find(|port| asks(port));
+        let routers = port.map(|port| self.networks.routers_on(port));
         let mut asked = 0;
-        for router in self.networks.routers_on(index) {
+        for router in routers.into_iter().flatten() {
             let Some(own) = router.source else { continue };
             let witnesses = &router.config.witnesses;
             for target in witnesses.iter().chain(&targets.stations) {
@@ -248,8 +247,7 @@ impl Group {
     }
 
     fn asking_on(&mut self, interface: usize) -> Option<&mut Unheard> {
-        let mut ports = self.networks.ports_mut().iter_mut();
-        let port = ports.find(|port| port.interface == interface)?;
+        let port = self.networks.port_on_mut(interface)?;
         Some(&mut port.unheard).filter(|unheard| unheard.is_asking())
     }
 }

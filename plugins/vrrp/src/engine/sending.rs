@@ -124,7 +124,9 @@ impl Group {
             return;
         }
         if router.handle_refused_lease(cx.now_ns) {
-            return self.mute(cx, index);
+            let interface = router.config.interface.clone();
+            let newly = router.muting.is_first();
+            return self.mute(cx, interface, newly);
         }
         // either only the router's lease has lapsed, or something refuses its packets: a new grant shows which
         if !cx.actions.publishes() {
@@ -132,12 +134,8 @@ impl Group {
         }
     }
 
-    /// Mutes a router whose adverts cannot leave: only its interface is hurt (E13).
-    fn mute(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(router) = self.networks.router(index) else {
-            return;
-        };
-        let (interface, newly) = (router.config.interface.clone(), router.muting.is_first());
+    /// Handles that a router is muted, as its adverts cannot leave: only its interface is hurt (E13).
+    fn mute(&mut self, cx: &mut Context<'_>, interface: String, newly: bool) {
         self.networks.note_checks_changed();
         self.update_priority(cx);
         let stays =

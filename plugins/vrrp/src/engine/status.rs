@@ -126,10 +126,7 @@ pub(super) fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             ),
         );
     }
-    for port in group.networks.ports() {
-        let Some(interface) = engine.interfaces.get(port.interface) else {
-            continue;
-        };
+    for (port, interface) in group.ports_with(&engine.interfaces) {
         let state = if interface.known {
             interface.fault().unwrap_or("up")
         } else {
@@ -197,17 +194,14 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         let key = format!("{}.link.{link}.heartbeats_unheard", group.name);
         text(key, "yes");
     }
-    for (index, port) in group.ports().enumerate() {
-        let Some(there) = engine.interfaces.get(port.interface) else {
-            continue;
-        };
+    for (port, there) in group.ports_with(&engine.interfaces) {
         let prefix = format!("{}.interface.{}", group.name, there.name);
         if let Some(priority) = group.adverts_alone(now_ns, port) {
             let peer = engine.peer.as_deref().unwrap_or("the peer");
             let what = format!("{peer} (priority {priority})");
             text(format!("{prefix}.adverts_alone"), &what);
         }
-        if let Some(what) = group.unheard_text(now_ns, index) {
+        if let Some(what) = group.unheard_text(now_ns, port) {
             text(format!("{prefix}.unheard"), &what);
         }
     }
@@ -358,10 +352,7 @@ fn late_and_dropped(engine: &Engine, group: &Group, table: Table, rows: &mut Vec
             Value::Counter(count),
         ));
     }
-    for port in group.networks.ports() {
-        let Some(interface) = engine.interfaces.get(port.interface) else {
-            continue;
-        };
+    for (_, interface) in group.ports_with(&engine.interfaces) {
         for &reason in Discard::ALL {
             let key = format!(
                 "{name}.interface.{}.dropped.{}",

@@ -20,11 +20,11 @@ impl Group {
         if !self.can_judge_unheard() {
             return None;
         }
-        let at = |(index, port): (usize, &Port)| match port.unheard.current() {
+        let at = |port: &Port| match port.unheard.current() {
             Some(unheard) => Some(unheard.next_ns()),
-            None => self.unheard_at_ns(index, port),
+            None => self.unheard_at_ns(port),
         };
-        let unheard_timeout_ns = self.ports().enumerate().filter_map(at).min();
+        let unheard_timeout_ns = self.ports().filter_map(at).min();
         unheard_timeout_ns
             .into_iter()
             .chain(self.both_ways_timeout())
@@ -37,7 +37,7 @@ impl Group {
     }
 
     /// Time when a silent port becomes unheard, if the peer is heard elsewhere by then.
-    fn unheard_at_ns(&self, index: usize, port: &Port) -> Option<u64> {
+    fn unheard_at_ns(&self, port: &Port) -> Option<u64> {
         let since_ns = match self.state {
             State::Backup { since_ns, .. } => since_ns,
             State::Active { .. } => {
@@ -58,7 +58,7 @@ impl Group {
             return Some(at_ns);
         }
         let peer = self.peer.last().filter(|peer| peer.is_active())?;
-        let theirs = peer.port(port.heartbeat_id, index);
+        let theirs = self.peer_port(port);
         if self.peer.last_contact() == Contact::None || theirs.is_some_and(|theirs| !theirs.usable)
         {
             return None;
@@ -90,7 +90,7 @@ impl Group {
             let now_ns = cx.now_ns;
             let is_due = |at_ns: u64| now_ns >= at_ns;
             match port.unheard.current() {
-                None if self.unheard_at_ns(index, port).is_some_and(is_due) => {
+                None if self.unheard_at_ns(port).is_some_and(is_due) => {
                     self.begin_unheard_port(cx, index);
                 }
                 Some(unheard) if is_due(unheard.next_ns()) => {
@@ -107,28 +107,25 @@ impl Group {
 
     fn begin_unheard_port(&mut self, cx: &mut Context<'_>, index: usize) {
         self.counters.unheard_interfaces += 1;
-        let Some(port) = self.networks.port_mut(index) else {
-            return;
-        };
-        let more = port.unheard.begin(cx.now_ns);
-        let interface = port.interface;
-        if let Some(more) = more {
-            let text = self.unheard_sentence(cx, index, interface);
+        let port = self.networks.port_mut(index);
+        let more = port.and_then(|port| port.unheard.begin(cx.now_ns));
+        if let Some((more, port)) = more.zip(self.networks.port(index)) {
+            let text = self.unheard_sentence(cx, port);
             let what = "probing other stations there";
             cx.push(Action::Event(format!("{text}: {what}{more}")));
         }
         self.probe_stations(cx, index);
     }
 
-    fn unheard_sentence(&self, cx: &Context<'_>, index: usize, interface: usize) -> String {
+    fn unheard_sentence(&self, cx: &Context<'_>, port: &Port) -> String {
         let name = cx
-            .interface(interface)
+            .interface(port.interface)
             .map_or("?", |interface| interface.name.as_str());
         let group = &self.name;
         let heard = self.active_address();
         match heard.filter(|_| self.living_peer(cx.now_ns).is_none()) {
             Some(peer) => format!("{group}: {peer} is unheard on {name} though heard elsewhere"),
-            None if self.is_active() && self.peer_hears(index) != Some(true) => {
+            None if self.is_active() && self.peer_hears(port) != Some(true) => {
                 let peer = self.peer_name(cx);
                 format!("{group}: {peer} does not hear this node on {name}")
             }
@@ -166,10 +163,11 @@ impl Group {
         sender: IpAddr,
         is_third: bool,
     ) {
-        let Some(index) = self.networks.port_on(interface) else {
+        let Some(port) = self.networks.port_on(interface) else {
             return;
         };
-        if self.is_peer_address(index, sender) {
+        let index = port.place;
+        if self.is_peer_address(port, sender) {
             return self.note_both_ways(index);
         }
         let port = self.networks.port_mut(index).filter(|_| is_third);
@@ -240,10 +238,8 @@ impl Group {
 
     /// Ends the time in which the peer was unheard on a port.
     pub(super) fn end_unheard_port(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(port) = self.networks.port_mut(index) else {
-            return;
-        };
-        if port.unheard.end() {
+        let port = self.networks.port_mut(index);
+        if port.is_some_and(|port| port.unheard.end()) {
             self.networks.note_listening_changed();
             self.networks.note_checks_changed();
             self.own_heartbeat.note_changed();
@@ -261,17 +257,17 @@ impl Group {
         let spoken_ns = since_ns.saturating_add(self.active_down_ns());
         for index in 0..self.networks.ports().len() {
             let peer_silent_since_ns = self.peer_silent_since_ns(cx.now_ns, index);
-            let hears_this = self.peer_hears(index);
             let Some(port) = self.networks.port(index) else {
                 return;
             };
+            let hears_this = self.peer_hears(port);
             let can_hear = port.can_send() && port.reception.is_expected();
             let is_unheard = can_hear && hears_this == Some(false);
             let unheard_since_ns = peer_silent_since_ns.or(is_unheard.then_some(cx.now_ns));
             // a port counts also if it was unheard before this node became active, if that can be checked
             let unheard = &port.unheard;
             let was_unheard =
-                unheard.current().is_some() || unheard.has_moved() && self.peer_on(index).is_some();
+                unheard.current().is_some() || unheard.has_moved() && self.peer_on(port).is_some();
             let fixed = was_unheard && hears_this == Some(true);
             let unheard_since_ns = unheard_since_ns.filter(|_| cx.now_ns >= spoken_ns);
             if let Some(port) = self.networks.port_mut(index) {
@@ -300,29 +296,21 @@ impl Group {
         if !other.able || !own.equals(other, by_priority) {
             return false;
         }
-        let Some(peer) = self.peer.last() else {
-            return false;
-        };
         // a fault of one direction shows on the node to which the group has moved, and is no reason to move it back
         let moved = self.ports().any(|port| port.unheard.has_moved());
-        let ports = self.networks.ports();
-        ports.iter().enumerate().any(|(index, port)| {
-            let theirs = peer.port(port.heartbeat_id, index);
-            is_port_no_better_here(now_ns, port, theirs, moved)
-        })
+        let no_better = |port| is_port_no_better_here(now_ns, port, self.peer_port(port), moved);
+        self.peer.last().is_some() && self.ports().any(no_better)
     }
 
     /// E3: true if the other node would serve on fewer networks that are known to work. A network that is rated bad
     /// there is among its hurt interfaces.
     pub(super) fn is_proven_here_alone(&self, own: &Rank, other: &Rank) -> bool {
-        let is_alone = |index: &usize| {
-            let port = self.networks.port(*index);
-            let rating = port.and_then(|port| port.unheard.rating());
-            let is_good = rating == Some(Rating::Good);
-            let theirs = self.peer_port(*index).map(|theirs| theirs.rating);
-            is_good && theirs == Some(heartbeat::Rating::Unknown)
+        let is_alone = |port: &&Port| {
+            let theirs = self.peer_port(port).map(|theirs| theirs.rating);
+            let ours = port.unheard.rating();
+            ours == Some(Rating::Good) && theirs == Some(heartbeat::Rating::Unknown)
         };
-        let alone = (0..self.networks.ports().len()).filter(is_alone).count();
+        let alone = self.ports().filter(is_alone).count();
         alone > 0 && usize::from(own.hurt) <= usize::from(other.hurt) + alone
     }
 

@@ -159,16 +159,15 @@ impl Group {
         let now_ns = cx.now_ns;
         let patience_ns = self.active_down_ns();
         let is_served = self.active_peer(now_ns).is_some();
-        for index in 0..self.networks.ports().len() {
-            let can_send = is_served && self.peer_port(index).is_some_and(|theirs| theirs.usable);
-            let is_proven = can_send && self.is_heard_both_ways(now_ns, index);
-            let Some(port) = self.networks.port_mut(index) else {
-                break;
-            };
+        let is_proven = |group: &Group, port: &Port| {
+            let theirs = group.peer_port(port).filter(|_| is_served);
+            let can_send = theirs.is_some_and(|theirs| theirs.usable);
             // without a socket nothing is heard there, and that is another fault
-            let is_proven = is_proven && port.can_send();
+            can_send && port.can_send() && group.is_heard_both_ways(now_ns, port)
+        };
+        self.review_ports(is_proven, |port, is_proven| {
             port.identity.begin_review(now_ns, is_proven, patience_ns);
-        }
+        });
         let patience_ns = patience_ns.saturating_mul(FAILOVERS).max(PATIENCE_MIN_NS);
         let mut begins = false;
         for index in 0..self.networks.routers().len() {
@@ -197,22 +196,20 @@ impl Group {
     }
 
     /// Virtual identity of the active node on a port, as the other node hears it; true: the active node is this one.
-    pub(super) fn identity_by_backup(&self, now_ns: u64, index: usize) -> (bool, Identity) {
-        let port = self.networks.port(index);
+    pub(super) fn identity_by_backup(&self, now_ns: u64, port: &Port) -> (bool, Identity) {
         if !self.is_active() {
-            let heard = port.map(|port| self.identity_on(now_ns, port));
-            return (false, heard.unwrap_or_default());
+            return (false, self.identity_on(now_ns, port));
         }
         let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active());
-        let theirs = peer.and_then(|_| self.peer_port(index));
+        let theirs = peer.and_then(|_| self.peer_port(port));
         (true, theirs.map(|it| it.identity).unwrap_or_default())
     }
 
     /// Virtual identity of the active node on a port, as far as it is known; true: that node is this one. Answers of
     /// stations count more than what the other node hears: a filter may be at that node's own port.
-    pub(super) fn virtual_identity(&self, now_ns: u64, index: usize) -> (bool, Identity) {
-        let (is_own, heard) = self.identity_by_backup(now_ns, index);
-        match self.identity_by_stations(now_ns, index).1 {
+    pub(super) fn virtual_identity(&self, now_ns: u64, port: &Port) -> (bool, Identity) {
+        let (is_own, heard) = self.identity_by_backup(now_ns, port);
+        match self.identity_by_stations(now_ns, port).1 {
             Identity::Unknown => (is_own, heard),
             asked => (is_own, asked),
         }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 use super::group::{Group, State};
 use super::interface::Interface;
+use super::port::Port;
 use super::router::VirtualRouter;
 use super::{Action, Engine};
 use crate::wire::heartbeat::{Families, Identity};
@@ -146,13 +147,13 @@ impl StationAnswers {
 
 impl Group {
     /// Answers of stations on a port to the virtual MAC addresses of the active node; true: that node is this one.
-    pub(super) fn identity_by_stations(&self, now_ns: u64, index: usize) -> (bool, Identity) {
+    pub(super) fn identity_by_stations(&self, now_ns: u64, port: &Port) -> (bool, Identity) {
         if !self.is_active() {
             let peer = self.mutual_peer(now_ns).filter(|peer| peer.is_active());
-            let told = peer.and_then(|_| self.peer_port(index));
+            let told = peer.and_then(|_| self.peer_port(port));
             return (false, told.map(|it| it.identity).unwrap_or_default());
         }
-        let routers = self.networks.routers_on(index);
+        let routers = self.networks.routers_on(port);
         let routers = routers.filter(|it| it.config.vmac.is_some() && it.usable());
         let asked = routers.map(|router| match router.answers.verdict(now_ns) {
             Some(true) => Identity::Heard,
@@ -259,39 +260,60 @@ impl Engine {
         let Some(there) = self.interfaces.get_mut(interface) else {
             return;
         };
-        there.virtual_mac_probes.next_ns = now_ns.saturating_add(INTERVAL_NS);
-        there.virtual_mac_probes.turn = there.virtual_mac_probes.turn.wrapping_add(1);
-        let turn = there.virtual_mac_probes.turn;
-        let Some(there) = self
-            .interfaces
-            .get(interface)
-            .filter(|it| it.fault().is_none())
-        else {
-            return;
-        };
-        let turn = turn.checked_rem(self.probing_routers_on(now_ns, interface).count());
-        let Some(router) =
-            turn.and_then(|turn| self.probing_routers_on(now_ns, interface).nth(turn))
-        else {
-            return;
-        };
-        let Some(probe) = new_probe(now_ns, there, router) else {
-            return;
-        };
-        self.send_from_virtual_mac(now_ns, interface, probe);
+        let virtual_mac_probes = &mut there.virtual_mac_probes;
+        virtual_mac_probes.next_ns = now_ns.saturating_add(INTERVAL_NS);
+        virtual_mac_probes.turn = virtual_mac_probes.turn.wrapping_add(1);
+        let turn = virtual_mac_probes.turn;
+        if let Some(probe) = self.next_virtual_mac_probe(now_ns, interface, turn) {
+            self.send_from_virtual_mac(now_ns, interface, probe);
+        }
+    }
+
+    /// Question of the virtual router whose turn it is.
+    fn next_virtual_mac_probe(
+        &self,
+        now_ns: u64,
+        interface: usize,
+        turn: usize,
+    ) -> Option<VirtualMacProbe> {
+        let there = self.interfaces.get(interface);
+        let there = there.filter(|it| it.fault().is_none())?;
+        let mut routers = self.probing_routers_on(now_ns, interface);
+        let count = self.probing_routers_on(now_ns, interface).count();
+        let router = routers.nth(turn.checked_rem(count)?)?;
+        new_probe(now_ns, there, router)
     }
 
     fn send_from_virtual_mac(&mut self, now_ns: u64, interface: usize, probe: VirtualMacProbe) {
-        let Some(there) = self.interfaces.get_mut(interface) else {
-            return;
-        };
-        there.virtual_mac_probes.current = Some(probe);
-        let VirtualMacProbe { mac, address, .. } = probe;
-        let frame = there.stations.ask(now_ns, mac, address, probe.station);
+        if let Some(there) = self.interfaces.get_mut(interface) {
+            there.virtual_mac_probes.current = Some(probe);
+        }
         // before the question, as frames that wait in the socket are dropped then
         self.update_listening(now_ns, interface);
-        self.actions
-            .extend(frame.map(|frame| Action::Probe { interface, frame }));
+        self.ask_station(
+            now_ns,
+            interface,
+            Some(probe.mac),
+            probe.address,
+            probe.station,
+        );
+    }
+
+    /// Asks a station for its MAC address. `mac`: the sender's; None: the interface's own.
+    fn ask_station(
+        &mut self,
+        now_ns: u64,
+        interface: usize,
+        mac: Option<Mac>,
+        own: IpAddr,
+        station: IpAddr,
+    ) {
+        let frame = self.interfaces.get_mut(interface).and_then(|there| {
+            let mac = mac.unwrap_or(there.facts.mac);
+            there.stations.ask(now_ns, mac, own, station)
+        });
+        let question = frame.map(|frame| Action::Probe { interface, frame });
+        self.actions.extend(question);
     }
 
     fn handle_probe_timeout(&mut self, now_ns: u64, interface: usize, mut probe: VirtualMacProbe) {
@@ -356,13 +378,7 @@ impl Engine {
         probe.own_asked += 1;
         probe.is_own_answered = false;
         self.send_from_virtual_mac(now_ns, interface, probe);
-        let Some(there) = self.interfaces.get_mut(interface) else {
-            return;
-        };
-        let (mac, station) = (there.facts.mac, probe.station);
-        let frame = there.stations.ask(now_ns, mac, probe.own, station);
-        self.actions
-            .extend(frame.map(|frame| Action::Probe { interface, frame }));
+        self.ask_station(now_ns, interface, None, probe.own, probe.station);
     }
 
     fn end_virtual_mac_probe(
