@@ -97,9 +97,8 @@ impl Groups {
             return self.answer(ticket, EBUSY);
         }
         if role != Role::Active {
-            let releases = role == Role::Backup && !is_late(now_ns, sent_ns);
-            if releases && self.is_releasing(name) {
-                self.note_released(now_ns, name);
+            if role == Role::Backup && !is_late(now_ns, sent_ns) {
+                group.handle_released(now_ns);
             }
             return self.resign(now_ns, Some(ticket), name, role, publication.cause);
         }
@@ -111,18 +110,13 @@ impl Groups {
         if is_late(now_ns, sent_ns) || closing {
             return self.refuse_active(now_ns, ticket, name);
         }
-        if self.is_stale(now_ns, name, cause) {
+        if group.is_stale(now_ns, cause) {
             self.drop_after_suspension(now_ns, name);
             return self.refuse_active(now_ns, ticket, name);
         }
-        let Some(group) = self.groups.get_mut(name) else {
-            return self.answer(ticket, ENOENT);
-        };
-        group.decided_ns = if group.role == Role::Active {
-            group.decided_ns
-        } else {
-            sent_ns
-        };
+        if group.role != Role::Active {
+            group.decided_ns = sent_ns;
+        }
         let step = KernelStep::GrantLease {
             ticket,
             publication,
@@ -139,8 +133,7 @@ impl Groups {
         role: Role,
         cause: Cause,
     ) {
-        let group = self.groups.get_mut(name);
-        let Some(group) = group else {
+        let Some(group) = self.groups.get_mut(name) else {
             return self.answer(ticket, ENOENT);
         };
         if group.owner != ticket.plugin {

@@ -5,7 +5,7 @@ use spared_message::notice::{Kind, Notice};
 use spared_verdict::{CauseKind, UNARMED};
 
 use super::refusal::StandingOrder;
-use super::{Action, Groups, Phase};
+use super::{Action, Group, Groups, Phase};
 
 /// State of this node that is the same for every group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Groups {
         let names: Vec<String> = match which {
             Some(name) if self.groups.contains_key(name) => vec![name.to_owned()],
             Some(name) => return Err(format!("there is no group \"{name}\"")),
-            None => self.groups.keys().cloned().collect(),
+            None => self.names(),
         };
         if names.is_empty() {
             return Err("no group is configured".to_owned());
@@ -189,21 +189,19 @@ impl Groups {
     /// Handles an active group whose lease was not renewed although an interface is up: the elector stopped sending
     /// adverts, but published no other role. The elector and the host both make the group backup.
     pub fn handle_lapsed(&mut self, now_ns: u64, name: &str) {
-        let Some(owner) = self.groups.get(name).map(|group| group.owner.clone()) else {
+        let Some(group) = self.groups.get(name) else {
             return;
         };
+        let plugin = group.owner.clone();
         let why = "its fence lease expired: no advert renewed it".to_owned();
+        let directive = Directive {
+            resign: true,
+            why: why.clone(),
+            ..self.directive_of(name, group)
+        };
         self.warn(Kind::Fence, name, "lapsed", why.clone());
-        if let Some(directive) = self.directive_of(name) {
-            let directive = Directive {
-                resign: true,
-                why: why.clone(),
-                ..directive
-            };
-            let plugin = owner;
-            self.actions
-                .push_back(Action::Directive { plugin, directive });
-        }
+        self.actions
+            .push_back(Action::Directive { plugin, directive });
         self.resign(
             now_ns,
             None,
@@ -214,27 +212,23 @@ impl Groups {
     }
 
     pub(super) fn ask_to_resign(&mut self, now_ns: u64, name: &str, why: String) {
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        let is_active = group.role == Role::Active;
-        group.eligibility.handle_failure(now_ns, is_active, &why);
-        self.defer_to_peer(now_ns, name, why);
+        if let Some(group) = self.groups.get_mut(name) {
+            let is_active = group.role == Role::Active;
+            group.eligibility.handle_failure(now_ns, is_active, &why);
+            self.defer_to_peer(now_ns, name, why);
+        }
     }
 
     fn defer_to_peer(&mut self, now_ns: u64, name: &str, why: String) {
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        group.eligibility.defer(now_ns, why);
-        self.send_directive(name);
+        if let Some(group) = self.groups.get_mut(name) {
+            group.eligibility.defer(now_ns, why);
+            self.send_directive(name);
+        }
     }
 
     pub(super) fn end_blocks(&mut self, now_ns: u64, name: &str) {
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        if group.eligibility.handle_timeout(now_ns) {
+        let group = self.groups.get_mut(name);
+        if group.is_some_and(|group| group.eligibility.handle_timeout(now_ns)) {
             self.send_directive(name);
         }
     }
@@ -252,27 +246,23 @@ impl Groups {
             return;
         };
         let plugin = group.owner.clone();
-        if !self.followers.contains_key(&plugin) {
-            return;
-        }
-        if let Some(directive) = self.directive_of(name) {
+        if self.followers.contains_key(&plugin) {
+            let directive = self.directive_of(name, group);
             self.actions
                 .push_back(Action::Directive { plugin, directive });
         }
     }
 
     /// Returns a sentence why the group may not be active here; None if it may.
-    pub(super) fn reason_not_active(&self, name: &str) -> Option<String> {
-        let group = self.groups.get(name)?;
+    pub(super) fn reason_not_active(&self, group: &Group) -> Option<String> {
         let unarmed = self.condition.unarmed.then(|| UNARMED.to_owned());
         let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
         let here = group.eligibility.reason_against().map(str::to_owned);
         unarmed.or(here).or(unfit)
     }
 
-    fn directive_of(&self, name: &str) -> Option<Directive> {
-        let group = self.groups.get(name)?;
-        let reason_not_active = self.reason_not_active(name);
+    fn directive_of(&self, name: &str, group: &Group) -> Directive {
+        let reason_not_active = self.reason_not_active(group);
         let condition = &self.condition;
         let active = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
         let resign = active && reason_not_active.is_some();
@@ -288,7 +278,7 @@ impl Groups {
             Forced::Active => group.orders.why().to_owned(),
             Forced::No => missing(),
         };
-        Some(Directive {
+        Directive {
             group: name.to_owned(),
             quality: condition.quality,
             peer_quality: condition.peer_quality,
@@ -305,12 +295,11 @@ impl Groups {
             prepared: group.is_prepared(),
             why: reason_not_active.unwrap_or(wanted),
             points: condition.points,
-        })
+        }
     }
 
-    fn send_all_directives(&mut self) {
-        let names: Vec<String> = self.groups.keys().cloned().collect();
-        for name in names {
+    pub(super) fn send_all_directives(&mut self) {
+        for name in self.names() {
             self.send_directive(&name);
         }
     }

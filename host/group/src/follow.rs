@@ -62,9 +62,7 @@ impl Groups {
                 groups.withdraw(&name, None);
             }
         });
-        for name in self.names() {
-            self.send_directive(&name);
-        }
+        self.send_all_directives();
         self.deliver_roles(now_ns);
     }
 
@@ -282,20 +280,11 @@ impl Groups {
         }
     }
 
-    /// Returns the followers whose last role is active. They wait for others that must leave first.
-    pub(super) fn still_active(&self, name: &str) -> Vec<String> {
-        let Some(group) = self.groups.get(name) else {
-            return Vec::new();
-        };
-        let told = group.deliveries.iter();
-        let told = told.filter(|(_, delivery)| delivery.was_told(Role::Active));
-        told.map(|(plugin, _)| plugin.clone()).collect()
-    }
-
     /// Makes followers backup that did not get that role before the group became active again. Their records may be
     /// old, as the peer may have been active meanwhile, so they have to settle.
     pub(super) fn end_missed_roles(&mut self, now_ns: u64, name: &str) {
-        for plugin in self.still_active(name) {
+        let group = self.groups.get(name);
+        for plugin in group.map_or_else(Vec::new, Group::still_active) {
             self.send_role(now_ns, name, &plugin);
         }
     }
@@ -466,6 +455,13 @@ impl Group {
             (Role::Fault, _) => Role::Fault,
             _ => Role::Backup,
         }
+    }
+
+    /// Returns the followers whose last role is active. They wait for others that must leave first.
+    pub(super) fn still_active(&self) -> Vec<String> {
+        let told = self.deliveries.iter();
+        let told = told.filter(|(_, delivery)| delivery.was_told(Role::Active));
+        told.map(|(plugin, _)| plugin.clone()).collect()
     }
 
     /// Returns true if every follower that was sent a role has taken the present one.

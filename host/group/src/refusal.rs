@@ -175,12 +175,16 @@ impl Groups {
 
     /// Returns this node as the successor of a switchover.
     pub fn candidate(&self, name: &str) -> Candidate {
-        let forced = self.groups.get(name).map(Group::forced);
+        let group = self.groups.get(name);
+        let unable = match group.filter(|group| !group.stale) {
+            Some(group) => self.reason_no_successor(group),
+            None => Some(format!("it has no group \"{name}\"")),
+        };
         Candidate {
-            unable: self.reason_no_successor(name),
-            is_forced_backup: forced == Some(Forced::Backup),
+            unable,
+            is_forced_backup: group.is_some_and(|it| it.forced() == Forced::Backup),
             is_in_maintenance: self.condition.maintenance,
-            lacks: self.lacks_as_successor(name),
+            lacks: group.map_or_else(Vec::new, |it| self.lacks_as_successor(it)),
         }
     }
 
@@ -190,11 +194,7 @@ impl Groups {
     }
 
     // Returns why this node cannot become active for the group.
-    fn reason_no_successor(&self, name: &str) -> Option<String> {
-        let group = self.groups.get(name);
-        let Some(group) = group.filter(|group| !group.stale) else {
-            return Some(format!("it has no group \"{name}\""));
-        };
+    fn reason_no_successor(&self, group: &Group) -> Option<String> {
         if self.is_closing() || self.leaving {
             return Some("it is being stopped".to_owned());
         }
@@ -210,21 +210,18 @@ impl Groups {
             Role::Backup if group.phase != Phase::Idle => {
                 Some("it has not left the group yet".to_owned())
             }
-            Role::Backup => self.reason_not_active(name),
+            Role::Backup => self.reason_not_active(group),
         }
     }
 
     // Returns why this node is not ready for the group. An order to take it although the node is not ready counts.
-    fn lacks_as_successor(&self, name: &str) -> Vec<String> {
-        let Some(group) = self.groups.get(name) else {
-            return Vec::new();
-        };
+    fn lacks_as_successor(&self, group: &Group) -> Vec<String> {
         if self.takes_anyway(group) {
             return Vec::new();
         }
         let deferred = group.eligibility.reason_to_defer().map(str::to_owned);
         // An active follower does not apply the peer's records.
-        let still_active = self.still_active(name);
+        let still_active = group.still_active();
         let still_active = (!still_active.is_empty()).then(|| {
             let names = still_active.join(", ");
             format!("it has not left the group yet: still active: {names}")

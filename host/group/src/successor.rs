@@ -79,7 +79,8 @@ impl Groups {
         let epoch = self.epoch;
         let within_ns = offered.within_ms.min(WITHIN_MAX_MS) * 1_000_000;
         let until_ns = now_ns.saturating_add(plugins_ns(within_ns));
-        let held_until_ns = self.held_until_ns(now_ns, &name);
+        let ended = self.groups.get(&name).map(|group| &group.ended);
+        let held_until_ns = ended.and_then(|ended| ended.revoked_until_ns(now_ns));
         if held_until_ns.is_some_and(|held_ns| held_ns >= until_ns) {
             return self.decline(id, REVOKED.to_owned());
         }
@@ -112,17 +113,12 @@ impl Groups {
         self.end_applying(&name);
     }
 
-    fn held_until_ns(&self, now_ns: u64, name: &str) -> Option<u64> {
-        self.groups.get(name)?.ended.revoked_until_ns(now_ns)
-    }
-
     /// Handles the peer's mark in a channel: everything sent before it is in the plugin's socket.
     pub fn handle_marked(&mut self, id: u64, channel: &str) {
         let Some(name) = self.succession(id) else {
             return self.session.keep_early_mark(id, channel);
         };
-        let group = self.groups.get_mut(&name);
-        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+        let Some(successor) = self.successor_of(&name) else {
             return;
         };
         let (epoch, until_ns) = (successor.epoch, successor.until_ns);
@@ -145,8 +141,7 @@ impl Groups {
     }
 
     pub(super) fn handle_settled_successor(&mut self, plugin: &str, name: &str, asked: u64) {
-        let group = self.groups.get_mut(name);
-        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+        let Some(successor) = self.successor_of(name) else {
             return;
         };
         if let Stage::Applying { settling, .. } = &mut successor.stage {
@@ -157,8 +152,7 @@ impl Groups {
     }
 
     fn end_applying(&mut self, name: &str) {
-        let group = self.groups.get_mut(name);
-        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+        let Some(successor) = self.successor_of(name) else {
             return;
         };
         let Stage::Applying { marks, settling } = &successor.stage else {
@@ -172,8 +166,7 @@ impl Groups {
 
     /// Handles the result of preparing the addresses.
     pub fn handle_prepared(&mut self, now_ns: u64, name: &str, result: Result<(), String>) {
-        let group = self.groups.get_mut(name);
-        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+        let Some(successor) = self.successor_of(name) else {
             return;
         };
         if successor.stage != Stage::Preparing {
@@ -259,8 +252,7 @@ impl Groups {
     pub(super) fn drop_succession_without(&mut self, plugin: &str, why: &str) {
         for name in self.names() {
             let matters = self.settlers(&name).contains(plugin);
-            let group = self.groups.get_mut(&name);
-            let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+            let Some(successor) = self.successor_of(&name) else {
                 continue;
             };
             if matters && !successor.insistence.overrules_lacks() {
@@ -290,8 +282,7 @@ impl Groups {
     }
 
     pub(super) fn end_successor(&mut self, now_ns: u64, name: &str) {
-        let group = self.groups.get_mut(name);
-        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+        let Some(successor) = self.successor_of(name) else {
             return;
         };
         if successor.was_suspended(now_ns) {
@@ -326,19 +317,6 @@ impl Groups {
         self.drop_succession(name, Some(&why));
     }
 
-    /// Returns true if the group may not become active for this cause, because it may depend on a switchover that the
-    /// peer has taken back since.
-    pub(super) fn is_stale(&self, now_ns: u64, name: &str, cause: &Cause) -> bool {
-        let Some(group) = self.groups.get(name) else {
-            return false;
-        };
-        let suspended = group
-            .successor
-            .as_ref()
-            .is_some_and(|h| h.was_suspended(now_ns));
-        suspended || (cause.is_by_switchover() && group.ended.is_revoked(now_ns))
-    }
-
     /// Ends a succession when the group becomes active. Returns its id if it was prepared completely.
     pub(super) fn complete_succession(&mut self, name: &str) -> Option<u64> {
         let group = self.groups.get_mut(name)?;
@@ -351,6 +329,10 @@ impl Groups {
             self.actions
                 .push_back(Action::Say(Word::Took { switchover }));
         }
+    }
+
+    fn successor_of(&mut self, name: &str) -> Option<&mut Successor> {
+        self.groups.get_mut(name)?.successor.as_mut()
     }
 
     fn succession(&self, id: u64) -> Option<String> {
@@ -389,6 +371,14 @@ impl Successor {
 }
 
 impl Group {
+    /// Returns true if the group may not become active for this cause, because it may depend on a switchover that the
+    /// peer has taken back since.
+    pub(super) fn is_stale(&self, now_ns: u64, cause: &Cause) -> bool {
+        let successor = self.successor.as_ref();
+        let suspended = successor.is_some_and(|it| it.was_suspended(now_ns));
+        suspended || (cause.is_by_switchover() && self.ended.is_revoked(now_ns))
+    }
+
     /// Returns true if this node is prepared to take the group over from the peer.
     pub(super) fn is_prepared(&self) -> bool {
         self.successor.as_ref().is_some_and(Successor::is_prepared)

@@ -21,7 +21,7 @@ pub(super) use ended::EndedSwitchovers;
 
 use super::refusal::Insistence;
 use super::successor::PREPARED_NS;
-use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
+use super::{Action, EBUSY, ECANCELED, ENOENT, Group, Groups, Phase, Ticket};
 
 /// Time limit in ns for the peer to be prepared in a planned switchover.
 pub const PLANNED_NS: u64 = 2_000_000_000;
@@ -230,8 +230,7 @@ impl Groups {
 
     /// Adds an origin to a switchover in progress. Returns false if there is none.
     pub(super) fn join_offer(&mut self, name: &str, insistence: Insistence, asker: Asker) -> bool {
-        let group = self.groups.get_mut(name);
-        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+        let Some(offer) = self.offer_of(name) else {
             return false;
         };
         offer.insistence = offer.insistence.max(insistence);
@@ -241,8 +240,7 @@ impl Groups {
 
     /// Handles a follower that has drained, or failed to.
     pub fn handle_drained(&mut self, plugin: &str, name: &str, asked: u64, status: i32) {
-        let group = self.groups.get_mut(name);
-        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+        let Some(offer) = self.offer_of(name) else {
             return;
         };
         let goes_on = offer.insistence.overrules_lacks();
@@ -265,8 +263,7 @@ impl Groups {
     // Sends the marks behind the records when all followers have drained.
     fn end_draining(&mut self, name: &str) {
         let channels = self.channels_of(name);
-        let group = self.groups.get_mut(name);
-        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+        let Some(offer) = self.offer_of(name) else {
             return;
         };
         let drained = matches!(&offer.stage, Stage::Draining { waiting, .. } if waiting.is_empty());
@@ -286,8 +283,7 @@ impl Groups {
         let Some(name) = self.offered(id) else {
             return;
         };
-        let group = self.groups.get_mut(&name);
-        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+        let Some(offer) = self.offer_of(&name) else {
             return;
         };
         if offer.stage != Stage::Waiting {
@@ -317,14 +313,7 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&name) else {
             return;
         };
-        if group
-            .offer
-            .as_ref()
-            .is_none_or(|offer| offer.stage != Stage::Released)
-        {
-            return;
-        }
-        let Some(offer) = group.offer.take() else {
+        let Some(offer) = group.offer.take_if(|offer| offer.stage == Stage::Released) else {
             return;
         };
         if let Phase::Carrying { until_ns } = &mut group.phase {
@@ -341,27 +330,9 @@ impl Groups {
         self.report_result(offer.client_requests, &Ok(vec![line]));
     }
 
-    /// Returns true if the elector was told to release the group, so that BACKUP is its answer.
-    pub(super) fn is_releasing(&self, name: &str) -> bool {
-        let group = self.groups.get(name);
-        let offer = group.and_then(|group| group.offer.as_ref());
-        offer.is_some_and(Offer::is_releasing)
-    }
-
-    pub(super) fn note_released(&mut self, now_ns: u64, name: &str) {
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        if let Some(offer) = &mut group.offer {
-            offer.stage = Stage::Released;
-            offer.until_ns = now_ns.saturating_add(CARRY_MAX_NS);
-        }
-    }
-
     /// Ends a stage that has waited too long for the peer or for plugins.
     pub(super) fn end_offer(&mut self, now_ns: u64, name: &str) {
-        let group = self.groups.get_mut(name);
-        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+        let Some(offer) = self.offer_of(name) else {
             return;
         };
         if now_ns < offer.until_ns {
@@ -444,6 +415,10 @@ impl Groups {
         }
     }
 
+    fn offer_of(&mut self, name: &str) -> Option<&mut Offer> {
+        self.groups.get_mut(name)?.offer.as_mut()
+    }
+
     fn offered(&self, id: u64) -> Option<String> {
         let mut groups = self.groups.iter();
         let found = groups.find(|(_, group)| group.offer.as_ref().is_some_and(|o| o.id == id));
@@ -455,6 +430,17 @@ impl Groups {
             Asker::Stop => STOPPING_NS,
             Asker::Elector if HURT.contains(&cause.kind) => self.settle_ns,
             _ => PLANNED_NS,
+        }
+    }
+}
+
+impl Group {
+    /// Handles BACKUP of the elector: its answer if it was told to release the group.
+    pub(super) fn handle_released(&mut self, now_ns: u64) {
+        let offer = self.offer.as_mut();
+        if let Some(offer) = offer.filter(|offer| offer.is_releasing()) {
+            offer.stage = Stage::Released;
+            offer.until_ns = now_ns.saturating_add(CARRY_MAX_NS);
         }
     }
 }

@@ -49,8 +49,7 @@ impl Groups {
     pub(crate) fn cancel_without(&mut self, plugin: &str, why: &str) {
         for name in self.names() {
             let speaks = self.channels_of(&name).contains(plugin);
-            let group = self.groups.get_mut(&name);
-            let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+            let Some(offer) = self.offer_of(&name) else {
                 continue;
             };
             if speaks && !offer.insistence.overrules_lacks() {
