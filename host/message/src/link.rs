@@ -51,10 +51,14 @@ pub enum FromLink {
     },
     /// Word from the peer's host: well-formed, with untrusted contents.
     Heard(#[serde(with = "crate::word::as_json")] Word),
-    /// Agreed version of a plugin's messages, or a sentence why there is none; empty once the peer's plugin is gone.
+    /// Agreed version of a plugin's messages, or a sentence why there is none.
     Wire {
         plugin: String,
         agreed: Result<u32, String>,
+    },
+    /// End of such a refusal: the peer's plugin is gone.
+    RefusalOver {
+        plugin: String,
     },
     /// The peer's mark has arrived, and everything before it is in the worker's socket.
     Marked {

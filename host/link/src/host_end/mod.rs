@@ -385,6 +385,9 @@ impl MessageHandler for Link {
                 self.reports.push_back(Report::Heard(Box::new(word)));
             }
             FromLink::Wire { plugin, agreed } => self.handle_wire(plugin, agreed),
+            FromLink::RefusalOver { plugin } => {
+                self.link_state.refusals.remove(&plugin);
+            }
             FromLink::Marked { id, channel } => {
                 self.reports.push_back(Report::Marked { id, channel });
             }

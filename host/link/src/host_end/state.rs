@@ -95,17 +95,12 @@ impl LinkState {
             .collect();
     }
 
-    /// Stores the version on which the peers of a plugin agreed, or the refusal, which ends with the peer's worker.
-    /// Returns a refusal that is new.
+    /// Stores the version on which the peers of a plugin agreed, or the refusal. Returns a refusal that is new.
     pub(super) fn wire(&mut self, plugin: &str, agreed: Result<u32, String>) -> Option<String> {
         match agreed {
             Ok(_) => {
                 self.refusals.remove(plugin);
                 self.channels.insert(plugin.to_owned());
-                None
-            }
-            Err(why) if why.is_empty() => {
-                self.refusals.remove(plugin);
                 None
             }
             Err(why) => {

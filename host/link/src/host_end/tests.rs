@@ -245,14 +245,14 @@ fn whoever_is_refused_takes_no_event_of_the_link_s_own() {
 #[test]
 fn a_refusal_of_versions_ends_with_the_peer_s_worker() {
     let mut bed = Bed::new("wire");
-    let refused = |why: &str| FromLink::Wire {
-        plugin: "conntrack".to_owned(),
-        agreed: Err(why.to_owned()),
-    };
-    bed.hear(&refused("update the older one"));
+    let plugin = "conntrack".to_owned();
+    bed.hear(&FromLink::Wire {
+        plugin: plugin.clone(),
+        agreed: Err("update the older one".to_owned()),
+    });
     let why = bed.link.wire_refusal("conntrack");
     assert_eq!(why, Some("update the older one"));
-    bed.hear(&refused(""));
+    bed.hear(&FromLink::RefusalOver { plugin });
     assert_eq!(bed.link.wire_refusal("conntrack"), None);
 }
 

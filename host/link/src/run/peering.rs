@@ -143,6 +143,7 @@ impl Peering {
                 Event::Down(why) => host.tell(&FromLink::Down { why }),
                 Event::Heard(word) => host.tell_word(word),
                 Event::Wire { plugin, agreed } => host.tell(&FromLink::Wire { plugin, agreed }),
+                Event::RefusalOver { plugin } => host.tell(&FromLink::RefusalOver { plugin }),
                 Event::Marked { id, channel } => host.tell(&FromLink::Marked { id, channel }),
                 Event::Joined(path) => {
                     if let Some(path) = self.paths.get_mut(path) {

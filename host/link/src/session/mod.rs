@@ -54,6 +54,10 @@ pub enum Event {
         plugin: String,
         agreed: Result<u32, String>,
     },
+    /// The peer's worker is gone, with which there was no common version.
+    RefusalOver {
+        plugin: String,
+    },
     Marked {
         id: u64,
         channel: String,

@@ -329,8 +329,7 @@ impl Session {
         let was_refused = channel.own.is_some() && channel.wire.is_none();
         channel.go_down();
         if channel.peer.take().is_some() && was_refused {
-            let agreed = Err(String::new());
-            self.events.push_back(Event::Wire { plugin, agreed });
+            self.events.push_back(Event::RefusalOver { plugin });
         }
     }
 

@@ -316,9 +316,8 @@ fn wires_without_a_version_in_common_are_refused_in_a_sentence() {
     net.sides[0].events.clear();
     net.sides[1].session.remove_channel("conntrack");
     net.run_for(20);
-    let taken_back = Event::Wire {
+    let taken_back = Event::RefusalOver {
         plugin: "conntrack".to_owned(),
-        agreed: Err(String::new()),
     };
     assert!(net.sides[0].events.contains(&taken_back));
 }
