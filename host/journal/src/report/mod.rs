@@ -3,6 +3,7 @@
 //! A separate process, which may be slow, collects everything from programs and files. The daemon is one of its
 //! sources, and may be dead. The report names each missing part.
 
+mod contents;
 mod for_peer;
 mod mask;
 mod read;
@@ -19,12 +20,12 @@ use std::time::{Duration, Instant};
 use spared_child::{Child, Ended, Program};
 use spared_config::{Options, exit, loaded, state_dir};
 use spared_message::control::NodeReport;
-use spared_message::firewall::LISTING;
 use spared_process::clock;
 
 pub use reports::Reports;
 
 use crate::history;
+use contents::{FILES, PROGRAMS, QUESTIONS};
 use mask::{Declared, Secrets, configuration};
 use read::{read_last, read_most};
 use secret_keys::SecretKeys;
@@ -46,77 +47,6 @@ const LAST_START: Duration = Duration::from_secs(30);
 const HISTORY_MAX: u64 = 256 * 1024;
 const MODES_MAX: usize = 500;
 const SPARECTL: &str = "/usr/bin/sparectl";
-
-/// Files of the system: name in the bundle, path.
-const FILES: [(&str, &str); 8] = [
-    ("system/version.txt", "/proc/version"),
-    ("system/os-release.txt", "/etc/os-release"),
-    ("system/uptime.txt", "/proc/uptime"),
-    ("system/load.txt", "/proc/loadavg"),
-    ("system/memory.txt", "/proc/meminfo"),
-    ("system/pressure-cpu.txt", "/proc/pressure/cpu"),
-    ("system/pressure-memory.txt", "/proc/pressure/memory"),
-    ("system/pressure-io.txt", "/proc/pressure/io"),
-];
-
-/// Programs whose output is collected: name in the bundle, command. Never `ip xfrm`, which prints keys.
-const PROGRAMS: [(&str, &[&str]); 12] = [
-    ("ip/address.txt", &["ip", "-d", "address"]),
-    ("ip/link.txt", &["ip", "-d", "-s", "link"]),
-    ("ip/rule4.txt", &["ip", "-4", "rule"]),
-    ("ip/rule6.txt", &["ip", "-6", "rule"]),
-    (
-        "ip/route4.txt",
-        &["ip", "-4", "route", "show", "table", "all"],
-    ),
-    (
-        "ip/route6.txt",
-        &["ip", "-6", "route", "show", "table", "all"],
-    ),
-    ("ip/neighbour.txt", &["ip", "neighbour"]),
-    (
-        "nft/fence.txt",
-        &["nft", "list", "table", "netdev", "spared"],
-    ),
-    ("nft/ruleset.txt", &["nft", "-a", "-t", LISTING]),
-    (
-        "systemd.txt",
-        &[
-            "systemctl",
-            "--no-pager",
-            "--lines=0",
-            "status",
-            "spared",
-            "spared-starter",
-        ],
-    ),
-    ("packages.txt", &["dpkg-query", "-W", "spared*"]),
-    (
-        "journal.txt",
-        &[
-            "journalctl",
-            "-u",
-            "spared",
-            "-u",
-            "spared-starter",
-            "-n",
-            "1500",
-            "-o",
-            "short-iso-precise",
-            "--no-pager",
-        ],
-    ),
-];
-
-/// Commands of `sparectl`. After the first, they run only if the daemon answers it.
-const QUESTIONS: [(&str, &[&str]); 6] = [
-    ("status.txt", &["-v", "status"]),
-    ("status.json", &["--json", "status"]),
-    ("why.txt", &["why"]),
-    ("history.txt", &["history", "--findings"]),
-    ("events.txt", &["events", "-n", "1024"]),
-    ("plugins.txt", &["plugins"]),
-];
 
 /// Prints the report and returns the exit code.
 pub fn run(options: &Options) -> u8 {
