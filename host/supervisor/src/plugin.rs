@@ -197,6 +197,7 @@ impl Supervisor {
             return;
         };
         let memory = plugin.settings.memory();
+        let is_root = !check_only && plugin.is_root();
         let plugin = name.to_owned();
         let start = match self.descriptor(name).filter(|_| !check_only) {
             None => Start::Check { plugin, memory },
@@ -205,7 +206,6 @@ impl Supervisor {
                 asks: Asks::of(descriptor),
             },
         };
-        let is_root = !check_only && self.plugins.get(name).is_some_and(Plugin::is_root);
         let memory = MemoryLimit::new((!is_root).then_some(memory), self.kills(name));
         let (serial, worker) = match self.start(poller, &start) {
             Ok(started) => started,
@@ -221,15 +221,14 @@ impl Supervisor {
                 return self.plan_restart(now, name, why, RestartBudget::handle_failed_start);
             }
         };
-        let Some(plugin) = self.plugins.get_mut(name) else {
-            return;
-        };
-        plugin.running = Some(Running::new(serial, worker, memory, now));
-        plugin.state = if check_only {
-            State::Checking
-        } else {
-            State::Loading
-        };
+        if let Some(plugin) = self.plugins.get_mut(name) {
+            plugin.running = Some(Running::new(serial, worker, memory, now));
+            plugin.state = if check_only {
+                State::Checking
+            } else {
+                State::Loading
+            };
+        }
     }
 
     /// Asks the starter to start a worker, and watches the worker.

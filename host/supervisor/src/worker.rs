@@ -308,14 +308,11 @@ impl Supervisor {
         let Some(mut running) = plugin.running.take() else {
             return;
         };
+        let stopping = plugin.state == State::Stopping;
         let why = why.or_else(|| running.worker.exit_reason());
         let why = why.unwrap_or_else(|| "closed its connection".to_owned());
         let why = self.with_memory(name, &running, why);
-        let Some(plugin) = self.plugins.get(name) else {
-            return;
-        };
         let pending = std::mem::take(&mut running.pending);
-        let stopping = plugin.state == State::Stopping;
         self.kill_worker(now, name, Some(running));
         let sentence = format!("{name} {why}");
         self.report(name, PluginReport::Down(sentence.clone()));
