@@ -1,8 +1,6 @@
-//! State of one item: its goal, its observed state, and its job.
+//! State of one item: its goal, its observed state, and its job in progress.
 
 use std::time::Duration;
-
-use spared_sdk::config::format_duration;
 
 use super::check::ItemCheck;
 use super::event_limiter::Topic;
@@ -12,10 +10,10 @@ use super::membership::Membership;
 use super::observation::Observation;
 use super::pursuit::Pursuit;
 use super::start_test::Test;
-use super::status_change::{RestartCount, is_down, is_inconclusive};
+use super::status_change::{RestartCount, is_inconclusive};
 use super::work::{JobInProgress, Work};
 use crate::config::{self, Kind};
-use crate::job::{Manager, Service, Status};
+use crate::job::{Service, Status};
 
 const S: u64 = 1_000_000_000;
 /// Running time in ns after which a start counts as successful.
@@ -65,28 +63,6 @@ impl Item {
         Duration::from_nanos(self.spec.timeout_ns)
     }
 
-    /// True if the item is in its intended state.
-    pub(super) fn is_reached(&self) -> bool {
-        let status = self.observation.status();
-        let seen = match (self.pursuit.goal(), status) {
-            (Goal::Leave, _) => true,
-            (Goal::Running, Some(Status::Running | Status::AwaitsTrigger(_))) => true,
-            (Goal::Stopped, Some(status)) if is_down(status) => true,
-            (Goal::Running | Goal::Stopped, Some(status)) if is_inconclusive(status) => {
-                self.pursuit.is_done()
-            }
-            (Goal::Running | Goal::Stopped, _) => false,
-            (Goal::Once(_) | Goal::Kept(_), _) => !self.pursuit.is_pending(),
-        };
-        seen && !self.work.is_bounce_due() && !self.work.is_left_down()
-    }
-
-    /// True if a goal that cannot be observed is being reached for the first time.
-    pub(super) fn is_first_try(&self) -> bool {
-        let is_unobserved = matches!(self.pursuit.goal(), Goal::Once(_) | Goal::Kept(_));
-        is_unobserved && self.work.is_busy() && !self.pursuit.is_done()
-    }
-
     /// True if a goal that cannot be observed was reached: it is recorded for the next worker.
     pub(super) fn is_to_remember(&self) -> bool {
         let is_unobserved = match self.pursuit.goal() {
@@ -100,52 +76,6 @@ impl Item {
         let pursuit = &self.pursuit;
         let is_done = pursuit.is_done() && !pursuit.is_pending() && pursuit.fault().is_none();
         is_unobserved && is_done && !self.work.is_busy()
-    }
-
-    /// Next job, if there is one.
-    pub(super) fn next_job(&self) -> Option<JobKind> {
-        if self.work.is_bounce_due() {
-            return Some(JobKind::Bounce);
-        }
-        if self.work.is_left_down() {
-            return self.restore_link_job();
-        }
-        if self.is_reached() || self.pursuit.retry_ns().is_some() {
-            return None;
-        }
-        let is_open = self.pursuit.is_open();
-        match (self.pursuit.goal(), self.observation.status()) {
-            (Goal::Leave, _) => None,
-            (Goal::Once(task), _) => Some(JobKind::Task(task.clone())),
-            (Goal::Kept(job), _) => Some(JobKind::Keep(job.clone())),
-            (Goal::Running | Goal::Stopped, None) => None,
-            (Goal::Running, Some(Status::Missing(_))) => None,
-            // Another program starts or stops it; the next look shows the result.
-            (Goal::Running, Some(Status::Starting | Status::Stopping)) if !is_open => None,
-            (Goal::Stopped, Some(Status::Stopping)) if !is_open => None,
-            (Goal::Running, Some(_)) => Some(JobKind::Start),
-            (Goal::Stopped, Some(_)) => Some(JobKind::Stop),
-        }
-    }
-
-    /// True if the job in progress leads away from the goal, and may be abandoned at once.
-    pub(super) fn is_superseded(&self) -> bool {
-        let kind = self.work.job().map(|job| &job.kind);
-        if kind == Some(&JobKind::Bounce) {
-            return self.membership.is_active();
-        }
-        let systemd = matches!(
-            self.service,
-            Some(Service::Unit {
-                manager: Manager::Systemd,
-                ..
-            })
-        );
-        let opposed = matches!(
-            (kind, self.pursuit.goal()),
-            (Some(JobKind::Start), Goal::Stopped) | (Some(JobKind::Stop), Goal::Running)
-        );
-        systemd && opposed
     }
 
     pub(super) fn begin(&mut self, now_ns: u64, number: u64, kind: JobKind) {
@@ -174,64 +104,6 @@ impl Item {
         );
     }
 
-    /// Handles the end of the item's job, or of an abandoned one.
-    pub(super) fn end(&mut self, now_ns: u64, kind: &JobKind, result: Result<(), String>) {
-        self.work.end();
-        let is_looked_at = self.service.is_some();
-        self.observation.handle_job_end(now_ns, is_looked_at);
-        match (kind, result) {
-            (JobKind::Start, Ok(())) => {
-                self.work.note_started(now_ns);
-                self.set_status(now_ns, Status::Running);
-                self.succeed(now_ns, self.pursuit.is_for(&Goal::Running));
-            }
-            (JobKind::Stop | JobKind::Kill, Ok(())) => {
-                self.set_status(now_ns, Status::Stopped);
-                self.succeed(now_ns, self.pursuit.is_for(&Goal::Stopped));
-            }
-            (JobKind::Start, Err(why)) => {
-                self.pursuit.handle_failed_start();
-                self.set_status(now_ns, Status::Failed(why.clone()));
-                self.fail_if_wanted(now_ns, kind, &why, self.pursuit.is_for(&Goal::Running));
-                if self.take_repaired() {
-                    self.pursuit.end_pause();
-                }
-                if self.pursuit.is_for(&Goal::Stopped) {
-                    // a part of it may run
-                    self.set_status(now_ns, Status::Unknown(why));
-                }
-            }
-            (JobKind::Stop | JobKind::Kill, Err(why)) => {
-                self.set_status(now_ns, Status::Unknown(why.clone()));
-                self.fail_if_wanted(now_ns, kind, &why, self.pursuit.is_for(&Goal::Stopped));
-            }
-            (JobKind::Bounce, Ok(())) => {}
-            (kind, Ok(())) => {
-                let reached = self.leads_to_goal(kind) && !self.pursuit.is_pending();
-                self.succeed(now_ns, reached);
-            }
-            (JobKind::Keep(_), Err(why)) => {
-                let wanted = self.leads_to_goal(kind);
-                if wanted {
-                    self.pursuit.set_pending();
-                }
-                self.fail_if_wanted(now_ns, kind, &why, wanted);
-            }
-            (kind, Err(why)) => {
-                // a goal that cannot be observed is not retried automatically
-                let is_pending = self.pursuit.is_pending();
-                let wanted = *kind == JobKind::Bounce || self.leads_to_goal(kind) && !is_pending;
-                let is_reached = self.is_reached();
-                if wanted {
-                    self.fail_without_retry(now_ns, kind, &why);
-                }
-                if is_reached {
-                    self.pursuit.close();
-                }
-            }
-        }
-    }
-
     /// Ends a wait that is over. A new goal that cannot be reached, or is reached already, delays no other item.
     pub(super) fn end_waits(&mut self, now_ns: u64) {
         self.pursuit.handle_timeout(now_ns);
@@ -249,39 +121,6 @@ impl Item {
         ) {
             self.pursuit.close_with_fault(why.clone());
         }
-    }
-
-    fn leads_to_goal(&self, kind: &JobKind) -> bool {
-        match (kind, self.pursuit.goal()) {
-            (JobKind::Task(task), Goal::Once(wanted)) => task == wanted,
-            (JobKind::Keep(job), Goal::Kept(wanted)) => job == wanted,
-            _ => false,
-        }
-    }
-
-    /// Sentence about a job that took too long; the second value is true if a kill follows.
-    pub(super) fn timeout_sentence(&self, kind: &JobKind) -> (String, bool) {
-        let time = self.timeout();
-        let word = match kind {
-            JobKind::Start => "start",
-            JobKind::Stop => "stop",
-            JobKind::Kill => "end though killed",
-            _ => "end",
-        };
-        // a command that was cancelled was killed; a service of commands has nothing else to kill it with
-        let has_kill = matches!(self.service, Some(Service::Unit { .. }));
-        let kill = *kind == JobKind::Stop && self.pursuit.is_for(&Goal::Stopped) && has_kill;
-        (
-            format!("did not {word} within {}", format_duration(time)),
-            kill,
-        )
-    }
-
-    /// Reports a stop that hangs, whatever the result of the kill.
-    pub(super) fn note_kill(&mut self, now_ns: u64, why: &str) {
-        self.history.note_failure(why.to_owned());
-        let text = format!("{} {why}: killed", self.name());
-        self.queue_event(now_ns, Topic::Killed, text);
     }
 
     /// Handles a poll: a goal that is kept is reached again.
@@ -312,11 +151,6 @@ impl Item {
         true
     }
 
-    /// True if the last try began before the repair, and so proves nothing against it; once for each repair.
-    pub(super) fn take_repaired(&mut self) -> bool {
-        self.pursuit.take_repaired(self.work.begun_ns())
-    }
-
     pub(super) fn next_timeout(&self) -> Option<u64> {
         let job = self.work.job().map(|job| job.until_ns);
         let retry = self.pursuit.retry_ns().filter(|_| job.is_none());
@@ -332,65 +166,6 @@ impl Item {
 
     pub(super) fn set_status(&mut self, now_ns: u64, status: Status) {
         self.observation.set(now_ns, status);
-    }
-
-    fn succeed(&mut self, now_ns: u64, reached: bool) {
-        if !reached {
-            return;
-        }
-        self.pursuit.handle_success(self.work.is_bounce_due());
-        self.recover(now_ns);
-    }
-
-    pub(super) fn recover(&mut self, now_ns: u64) {
-        if self.pursuit.end_fault() {
-            let text = match self.pursuit.goal() {
-                Goal::Running => format!("{} runs again", self.name()),
-                Goal::Stopped => format!("{} has stopped now", self.name()),
-                _ => format!("{} is as it should be again", self.name()),
-            };
-            self.queue_event(now_ns, Topic::Recovered, text);
-        }
-    }
-
-    /// Counts a failure, unless the goal of the job has changed.
-    fn fail_if_wanted(&mut self, now_ns: u64, kind: &JobKind, why: &str, wanted: bool) {
-        if !wanted {
-            return;
-        }
-        let is_first = self.pursuit.fault().is_none();
-        let wait_ns = self.fail(now_ns, format!("{}: {why}", kind.word()));
-        if is_first {
-            self.queue_failure_event(now_ns, kind, why, wait_ns);
-        }
-    }
-
-    /// Counts a failure of a job that is not retried automatically.
-    fn fail_without_retry(&mut self, now_ns: u64, kind: &JobKind, why: &str) {
-        let is_first = self.pursuit.fault().is_none();
-        let fault = format!("{}: {why}", kind.word());
-        self.history.note_failure(fault.clone());
-        let wait_ns = self.pursuit.handle_failure_without_retry(fault);
-        if is_first {
-            self.queue_failure_event(now_ns, kind, why, wait_ns);
-        }
-    }
-
-    fn queue_failure_event(&mut self, now_ns: u64, kind: &JobKind, why: &str, wait_ns: u64) {
-        let name = self.name();
-        let wait = format_duration(std::time::Duration::from_nanos(wait_ns));
-        let again = match kind {
-            JobKind::Task(_) | JobKind::Bounce => String::new(),
-            _ => format!("; again in {wait}"),
-        };
-        let text = format!("{name}: {} failed: {why}{again}", kind.word());
-        self.queue_event(now_ns, Topic::Failed, text);
-    }
-
-    /// Counts a failure; returns the time in ns until the next try.
-    pub(super) fn fail(&mut self, now_ns: u64, why: String) -> u64 {
-        self.history.note_failure(why.clone());
-        self.pursuit.handle_failure(now_ns, why)
     }
 
     pub(super) fn queue_event(&mut self, now_ns: u64, topic: Topic, text: String) {
