@@ -148,12 +148,11 @@ impl Item {
             );
             return (needed, Some(0), why);
         }
-        if let Some(why) = self.unknown_group_reason() {
+        if let Some(why) = self.role_doubt() {
             return (needed, None, why);
         }
         if self.membership.role().is_none() {
-            let why = self.no_role_reason();
-            return (needed, None, why.unwrap_or("no role is known".to_owned()));
+            return (needed, None, "no role is known".to_owned());
         }
         let is_reached = self.is_reached() && !self.is_first_try();
         let why = match (self.pursuit.goal(), is_reached) {

@@ -101,7 +101,8 @@ impl Item {
     fn rows(&self, now_ns: u64, rows: &mut Vec<(String, Value)>) {
         let name = self.name();
         let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
-        let wish = match self.no_role_reason() {
+        let has_role = self.membership.role().is_some();
+        let wish = match self.role_doubt().filter(|_| !has_role) {
             Some(why) => format!("leave: {why}"),
             None => wish(self.pursuit.goal()),
         };

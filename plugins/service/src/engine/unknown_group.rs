@@ -26,40 +26,30 @@ impl Engine {
 }
 
 impl Item {
-    /// Reason why the item has no role; None: it has one, or will soon have one.
-    pub(super) fn no_role_reason(&self) -> Option<String> {
-        if self.membership.role().is_some() {
-            return None;
+    /// Reason why the item has no role, or only the last one of a group that tells none any more. None: it has one, will
+    /// soon have one, or a maintenance keeps its role.
+    pub(super) fn role_doubt(&self) -> Option<String> {
+        let has_role = self.membership.role().is_some();
+        match (has_role, self.membership.is_kept_in_maintenance()) {
+            (true, true) => None,
+            (true, false) => self.unknown_role(),
+            (false, is_kept) => {
+                let kept = || "kept as it is: this node is in maintenance".to_owned();
+                self.unknown_role().or_else(|| is_kept.then(kept))
+            }
         }
-        let is_kept = self.membership.is_kept_in_maintenance();
-        let kept = || is_kept.then(|| "kept as it is: this node is in maintenance".to_owned());
-        self.unknown_group_reason().or_else(kept)
     }
 
-    /// Reason why its group tells no role. The item may have the last one nevertheless; None if a maintenance keeps another.
-    pub(super) fn unknown_group_reason(&self) -> Option<String> {
-        self.unknown_role().filter(|_| !self.has_kept_role())
-    }
-
+    /// Sentence about a group whose role was not reported, most likely because of a wrong name in the file.
     fn unknown_role(&self) -> Option<String> {
-        let group = self.unknown_group()?;
+        let group = self.group().filter(|_| !self.membership.is_group_known())?;
         Some(format!("the role of group {group:?} is not known"))
-    }
-
-    fn has_kept_role(&self) -> bool {
-        self.membership.role().is_some() && self.membership.is_kept_in_maintenance()
-    }
-
-    /// Group whose role was not reported, most likely because of a wrong name in the file.
-    fn unknown_group(&self) -> Option<&str> {
-        let group = self.group();
-        group.filter(|_| !self.membership.is_group_known())
     }
 
     fn report_unknown_group(&mut self, now_ns: u64) {
         if let Some(why) = self.unknown_role() {
             let state = match self.membership.role() {
-                Some(_) if !self.has_kept_role() => "stays as on a backup",
+                Some(_) if !self.membership.is_kept_in_maintenance() => "stays as on a backup",
                 _ => "is left as it is",
             };
             let text = format!("{} {state}: {why}", self.name());
