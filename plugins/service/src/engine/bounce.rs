@@ -4,6 +4,7 @@ use spared_sdk::Role;
 
 use super::goal::{Goal, JobKind};
 use super::item::Item;
+use super::work::JobInProgress;
 use crate::config::Kind;
 use crate::job::{Job, Status};
 
@@ -20,18 +21,21 @@ impl Item {
         }
     }
 
-    /// Abandons the item's job, because the new role needs another one.
-    pub(super) fn abandon_job(&mut self, now_ns: u64, kind: &JobKind) {
-        if *kind == JobKind::Bounce {
+    /// Abandons the item's job, because the new role needs another one: systemd replaces its own job, and setting an
+    /// interface ends its bounce. Returns the number of the job.
+    pub(super) fn abandon_job(&mut self, now_ns: u64) -> Option<u64> {
+        let JobInProgress { number, kind, .. } = self.work.end()?;
+        if kind == JobKind::Bounce {
             self.work.handle_left_down();
             self.pursuit.open();
-            return;
+        } else {
+            self.end(now_ns, &kind, Err("superseded".to_owned()));
+            self.observation.assume(match kind {
+                JobKind::Start => Status::Starting,
+                _ => Status::Stopping,
+            });
         }
-        self.end(now_ns, kind, Err("superseded".to_owned()));
-        self.observation.assume(match kind {
-            JobKind::Start => Status::Starting,
-            _ => Status::Stopping,
-        });
+        Some(number)
     }
 
     /// Job that sets an interface up whose bounce was cut short.

@@ -42,28 +42,16 @@ impl Engine {
         };
         let superseded = item.is_superseded();
         let busy = self.orphans.iter().any(|it| it.name == item.name());
-        if busy || item.work.is_busy() && !superseded || !self.may_begin(at) {
+        if busy || item.work.is_busy() && !superseded || !self.may_begin(at, item) {
             return;
         }
-        if superseded {
-            self.supersede(now_ns, at);
+        if let Some(item) = self.items.get_mut(at).filter(|_| superseded) {
+            self.actions
+                .extend(item.abandon_job(now_ns).map(Action::Cancel));
         }
-        let Some(kind) = self.items.get(at).and_then(Item::next_job) else {
-            return;
-        };
-        self.begin(now_ns, at, kind);
-    }
-
-    /// Abandons a job that is superseded: systemd replaces its own job, and setting an interface ends its bounce.
-    fn supersede(&mut self, now_ns: u64, at: usize) {
-        let Some(item) = self.items.get_mut(at) else {
-            return;
-        };
-        let Some(job) = item.work.end() else {
-            return;
-        };
-        self.actions.push_back(Action::Cancel(job.number));
-        item.abandon_job(now_ns, &job.kind);
+        if let Some(kind) = self.items.get(at).and_then(Item::next_job) {
+            self.begin(now_ns, at, kind);
+        }
     }
 
     pub(super) fn begin(&mut self, now_ns: u64, at: usize, kind: JobKind) {
@@ -112,10 +100,7 @@ impl Engine {
     }
 
     /// True if all items before this one in the same direction have ended their first try.
-    fn may_begin(&self, at: usize) -> bool {
-        let Some(item) = self.items.get(at) else {
-            return false;
-        };
+    fn may_begin(&self, at: usize, item: &Item) -> bool {
         let enters = item.membership.is_active();
         let related = |other: &Item| {
             let groups = (&item.spec.group, &other.spec.group);
