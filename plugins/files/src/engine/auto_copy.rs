@@ -271,7 +271,12 @@ impl Engine {
             }
         }
         if let Some(tree) = offered {
-            self.offer_by_itself(now_ns, tree);
+            let ticket = self.ticket();
+            let how = How {
+                is_automatic: true,
+                ..How::default()
+            };
+            self.offer(now_ns, ticket, &tree, how, None);
         }
     }
 
@@ -303,24 +308,6 @@ impl Engine {
             }
         }
         self.actions.extend(event.map(Action::Event));
-    }
-
-    fn offer_by_itself(&mut self, now_ns: u64, tree: String) {
-        let ticket = self.ticket();
-        let how = How {
-            is_automatic: true,
-            ..How::default()
-        };
-        self.offer = Some(Offer {
-            ticket,
-            tree: tree.clone(),
-            digest: self.tree(&tree).and_then(TreeInfo::digest),
-            began_ns: now_ns,
-            is_automatic: true,
-            is_change: true,
-            unconfirmed: None,
-        });
-        self.offer_now(ticket, &tree, how);
     }
 
     /// Text about when a tree is copied, for people.

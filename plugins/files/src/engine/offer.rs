@@ -4,8 +4,6 @@ use spared_tree::Hash;
 use spared_tree::local::{ChangeOutcome, Finished};
 
 use super::people::Caller;
-use super::receive::config_differs;
-use super::relation::Relation;
 use super::status::LastResult;
 use super::tree::TreeInfo;
 use super::{Action, Engine};
@@ -30,45 +28,41 @@ pub(super) struct Offer {
 impl Engine {
     /// Asks the peer to fetch this node's tree.
     pub(super) fn push(&mut self, now_ns: u64, name: &str, by: Caller, ticket: u64, how: How) {
-        if let Some(why) = self.is_busy() {
+        if let Some(why) = self.refusal(name) {
             return self.refuse_step(now_ns, name, by, why);
         }
-        match self.relation_of(name) {
-            Some(Relation::ConfigDiffers) => {
-                return self.refuse_step(now_ns, name, by, config_differs(name));
-            }
-            _ if !self.is_up() => {
-                let why = format!("{} is not connected", self.peer);
-                return self.refuse_step(now_ns, name, by, why);
-            }
-            _ => {}
-        }
-        let is_change = !how.is_dry && !how.only_check;
         let mut unconfirmed = None;
-        if let Some(tree) = self.tree_mut(name).filter(|_| is_change) {
+        if let Some(tree) = self.tree_mut(name).filter(|_| is_change(how)) {
             // a change with a deadline may be refused, and then counts as requested no more than before
             match how.confirm_s {
                 0 => tree.auto_copy.handle_wanted(),
                 _ => unconfirmed = tree.digest(),
             }
         }
-        self.offer = Some(Offer {
-            ticket,
-            tree: name.to_owned(),
-            began_ns: now_ns,
-            digest: self.tree(name).and_then(TreeInfo::digest),
-            is_automatic: false,
-            is_change,
-            unconfirmed,
-        });
         self.people.handle_asked(by);
-        self.offer_now(ticket, name, how);
+        self.offer(now_ns, ticket, name, how, unconfirmed);
     }
 
-    /// Offers a tree as of the last scan.
-    pub(super) fn offer_now(&mut self, ticket: u64, name: &str, how: How) {
+    /// Offers a tree as of the last scan. `unconfirmed` is the digest that the peer reverts unless somebody confirms it.
+    pub(super) fn offer(
+        &mut self,
+        now_ns: u64,
+        ticket: u64,
+        name: &str,
+        how: How,
+        unconfirmed: Option<Hash>,
+    ) {
         let digest = self.tree(name).and_then(TreeInfo::digest);
         let tree = name.to_owned();
+        self.offer = Some(Offer {
+            ticket,
+            tree: tree.clone(),
+            began_ns: now_ns,
+            digest,
+            is_automatic: how.is_automatic,
+            is_change: is_change(how),
+            unconfirmed,
+        });
         self.send(&Message::Offer {
             ticket,
             tree,
@@ -101,7 +95,7 @@ impl Engine {
                 if offer.is_change || !self.people.has_asker() {
                     self.note_push(now_ns, &offer.tree, result.clone());
                 }
-                self.end_asker(now_ns, result);
+                self.end_asker(result);
             }
             None => {}
         }
@@ -138,4 +132,9 @@ impl Engine {
             tree.auto_copy.handle_unconfirmed(digest);
         }
     }
+}
+
+/// True if the tree is to be put in place on the peer.
+fn is_change(how: How) -> bool {
+    !how.is_dry && !how.only_check
 }

@@ -15,8 +15,14 @@ use crate::wire::{How, Message};
 pub(super) const OVERTAKEN: &str = "it changed after it was offered";
 
 impl Engine {
-    pub(super) fn relation_of(&self, name: &str) -> Option<Relation> {
-        self.tree(name).map(TreeInfo::relation)
+    /// Reason why no transfer or offer of this tree can begin now.
+    pub(super) fn refusal(&self, name: &str) -> Option<String> {
+        let relation = self.tree(name).map(TreeInfo::relation);
+        self.is_busy().or_else(|| match relation {
+            Some(Relation::ConfigDiffers) => Some(config_differs(name)),
+            _ if !self.is_up() => Some(format!("{} is not connected", self.peer)),
+            _ => None,
+        })
     }
 
     /// Reason why no transfer or offer can begin now.
@@ -31,19 +37,14 @@ impl Engine {
     /// Requests the peer's tree.
     pub(super) fn receive(&mut self, now_ns: u64, name: &str, purpose: Purpose) {
         let ticket = self.ticket();
-        let refusal = match (self.is_busy(), self.relation_of(name)) {
-            (Some(why), _) => Some(why),
-            (None, Some(Relation::ConfigDiffers)) => Some(config_differs(name)),
-            (None, _) if !self.is_up() => Some(format!("{} is not connected", self.peer)),
-            (None, _) => None,
-        };
+        let refusal = self.refusal(name);
         let transfer = Transfer::new(now_ns, ticket, name, purpose);
         self.end_show();
         if let Some(why) = refusal {
             if matches!(transfer.purpose, Purpose::Pull(_)) && !self.people.has_asker() {
                 self.note(now_ns, name, &Err(why.clone()));
             }
-            return self.answer(now_ns, &transfer, Err(why));
+            return self.answer(&transfer, Err(why));
         }
         self.transfer = Some(transfer);
         let tree = name.to_owned();
@@ -67,10 +68,9 @@ impl Engine {
         how: How,
         digest: Option<Hash>,
     ) {
-        let refusal = match (self.is_busy(), self.relation_of(name)) {
+        let refusal = match (self.refusal(name), self.tree(name)) {
             (Some(why), _) => Some(why),
             (None, None) => Some(format!("there is no such tree: {}", config_differs(name))),
-            (None, Some(Relation::ConfigDiffers)) => Some(config_differs(name)),
             (None, _) if !self.has_root() => Some("the plugin files-root does not run".to_owned()),
             (None, _) if self.sends_itself(name, how) => Some(ACTIVE_AS_WELL.to_owned()),
             (None, _) => None,
@@ -255,6 +255,6 @@ pub(super) fn nothing() -> Finished {
     ChangeOutcome::Same.with("both nodes have the same files")
 }
 
-pub(super) fn config_differs(name: &str) -> String {
+fn config_differs(name: &str) -> String {
     format!("paths and exclude of tree \"{name}\" differ between the nodes: compare files.toml")
 }

@@ -43,23 +43,18 @@ impl Engine {
             self.send(&Message::Taken { ticket });
             self.set_base(&transfer.tree, both);
         }
-        self.answer(now_ns, &transfer, result);
+        self.answer(&transfer, result);
         self.scan(&transfer.tree);
     }
 
-    pub(super) fn answer(
-        &mut self,
-        now_ns: u64,
-        transfer: &Transfer,
-        result: Result<Finished, String>,
-    ) {
+    pub(super) fn answer(&mut self, transfer: &Transfer, result: Result<Finished, String>) {
         match transfer.purpose {
             Purpose::Offer { ticket, .. } => {
                 let result = result.map_err(|why| for_peer(&transfer.tree, &why));
                 self.send(&Message::Report { ticket, result });
             }
             Purpose::Diff => self.end_diff(result),
-            Purpose::Show | Purpose::Pull(_) => self.end_asker(now_ns, result),
+            Purpose::Show | Purpose::Pull(_) => self.end_asker(result),
         }
     }
 
@@ -79,7 +74,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn end_asker(&mut self, _now_ns: u64, result: Result<Finished, String>) {
+    pub(super) fn end_asker(&mut self, result: Result<Finished, String>) {
         let Some(token) = self.people.take_asker() else {
             return;
         };
