@@ -300,6 +300,7 @@ pub use sink::Sink;
 pub use status::{CopyState, TableStatus};
 pub use store::{
     Applied, Authority, Change, Commit, Key, Stamp, Step, Store, Strays, Table, Tag, Token,
+    stale_of,
 };
 pub use wire::{Malformed, Reader};
 

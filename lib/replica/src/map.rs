@@ -27,7 +27,7 @@ use std::ops::Bound;
 
 use crate::buffer::ValueWriter;
 use crate::sink::Sink;
-use crate::store::{Applied, Key, Stamp, Step, Store, Strays, Table, Tag, Token};
+use crate::store::{Applied, Key, Stamp, Step, Store, Strays, Table, Tag, Token, stale_of};
 use crate::wire::{KEY_MAX, Malformed, Reader, VALUE_MAX};
 
 /// Value of a [`Map`].
@@ -246,16 +246,9 @@ impl<K: Key + Ord, V: MapValue> Store for Map<K, V> {
     ) -> bool {
         let from = at.clone();
         let begin = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut records = self.records.range((begin, Bound::Unbounded)).take(limit);
-        let mut seen = 0;
-        for (key, record) in &mut records {
-            if record.tag.stamp() != stamp {
-                keys.push(key.clone());
-            }
-            *at = Some(key.clone());
-            seen += 1;
-        }
-        seen < limit
+        let records = self.records.range((begin, Bound::Unbounded));
+        let records = records.map(|(key, it)| (key.clone(), it.tag.stamp() != stamp));
+        stale_of(records, at, limit, keys)
     }
 
     fn strays(&self, _table: Table) -> Strays {

@@ -163,6 +163,25 @@ pub enum Change {
     Expired,
 }
 
+/// Body of [`Store::stale`] for a store whose cursor is a key. `records` follow the cursor in the order of keys, with
+/// true for those that have another stamp.
+pub fn stale_of<K: Clone>(
+    records: impl Iterator<Item = (K, bool)>,
+    at: &mut Option<K>,
+    limit: usize,
+    keys: &mut Vec<K>,
+) -> bool {
+    let mut examined = 0;
+    for (key, is_stale) in records.take(limit) {
+        if is_stale {
+            keys.push(key.clone());
+        }
+        *at = Some(key);
+        examined += 1;
+    }
+    examined < limit
+}
+
 /// The place of the records of all tables.
 ///
 /// The replica calls these methods from within its own and never keeps a record. The owner reports records that the

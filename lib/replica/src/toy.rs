@@ -10,7 +10,9 @@ use std::ops::Bound;
 
 use crate::buffer::ValueWriter;
 use crate::sink::Sink;
-use crate::store::{Applied, Authority, Key, Stamp, Step, Store, Strays, Table, Tag, Token};
+use crate::store::{
+    Applied, Authority, Key, Stamp, Step, Store, Strays, Table, Tag, Token, stale_of,
+};
 use crate::wire::{Malformed, Reader, VALUE_MAX};
 
 /// Number used as a key.
@@ -296,17 +298,9 @@ impl Store for Toy {
         keys: &mut Vec<Number>,
     ) -> bool {
         let begin = at.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut records = self.tables[table].range((begin, Bound::Unbounded));
-        for _ in 0..limit {
-            let Some((key, entry)) = records.next() else {
-                return true;
-            };
-            if entry.tag.stamp() != stamp {
-                keys.push(*key);
-            }
-            *at = Some(*key);
-        }
-        false
+        let records = self.tables[table].range((begin, Bound::Unbounded));
+        let records = records.map(|(key, entry)| (*key, entry.tag.stamp() != stamp));
+        stale_of(records, at, limit, keys)
     }
 
     fn preface(&self, table: Table, out: &mut ValueWriter<'_>) {

@@ -13,7 +13,8 @@
 use std::fmt;
 
 use spared_replica::{
-    Applied, Authority, Malformed, Sink, Stamp, Step, Store, Strays, Table, Tag, Token, ValueWriter,
+    Applied, Authority, Malformed, Sink, Stamp, Step, Store, Strays, Table, Tag, Token,
+    ValueWriter, stale_of,
 };
 
 use crate::config;
@@ -183,18 +184,10 @@ impl Store for Tables {
         let Some(server) = self.servers.get(table) else {
             return true;
         };
-        let mut entries = server.book.entries_after(lease_key(*at));
-        for _ in 0..limit {
-            let Some((key, entry)) = entries.next() else {
-                return true;
-            };
-            let key = RecordKey::Lease(*key);
-            if entry.tag.stamp() != stamp {
-                keys.push(key);
-            }
-            *at = Some(key);
-        }
-        false
+        let entries = server.book.entries_after(lease_key(*at));
+        let leases =
+            entries.map(|(key, entry)| (RecordKey::Lease(*key), entry.tag.stamp() != stamp));
+        stale_of(leases, at, limit, keys)
     }
 
     fn preface(&self, table: Table, out: &mut ValueWriter<'_>) {

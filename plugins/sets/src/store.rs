@@ -28,6 +28,7 @@ mod writes;
 use spared_replica::wire::RECORDS_MAX;
 use spared_replica::{
     Applied, Commit, Malformed, Reader, Sink, Stamp, Step, Store, Strays, Tag, Token, ValueWriter,
+    stale_of,
 };
 
 pub use crate::element::Key;
@@ -230,18 +231,12 @@ impl Store for Sets {
         let Some(set) = self.all.get(table) else {
             return true;
         };
-        let (mut last, mut count) = (None, 0);
-        for (key, entry) in set.table.range(at.as_ref()).take(limit) {
-            if entry.tag.stamp() != stamp && set.staged.get(key).is_none() {
-                keys.push(key.clone());
-            }
-            last = Some(key.clone());
-            count += 1;
-        }
-        if last.is_some() {
-            *at = last;
-        }
-        count < limit
+        let from = at.clone();
+        let records = set.table.range(from.as_ref()).map(|(key, entry)| {
+            let is_stale = entry.tag.stamp() != stamp && set.staged.get(key).is_none();
+            (key.clone(), is_stale)
+        });
+        stale_of(records, at, limit, keys)
     }
 
     fn preface(&self, table: usize, out: &mut ValueWriter<'_>) {
