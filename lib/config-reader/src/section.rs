@@ -288,6 +288,13 @@ impl<'c> Section<'c> {
         value
     }
 
+    /// Notes that `key` has too many tables or entries; `what` names them, such as "sets".
+    pub fn at_most(&self, key: &str, what: &str, count: usize, max: usize) {
+        if count > max {
+            self.fault(key, format!("found {count} {what}, allowed {max}"));
+        }
+    }
+
     /// Notes that `key` breaks a rule of the plugin's own; `key` may be "addresses.2".
     pub fn fault(&self, key: &str, why: impl Into<String>) {
         let key = if key.is_empty() {

@@ -112,10 +112,7 @@ impl Tree {
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();
     let sections = root.sections("tree");
-    if sections.len() > TREES_MAX {
-        let why = format!("found {} trees, allowed {TREES_MAX}", sections.len());
-        root.fault("tree", why);
-    }
+    root.at_most("tree", "trees", sections.len(), TREES_MAX);
     let trees: Vec<Option<Tree>> = sections.iter().map(tree).collect();
     refuse_repeats(&sections, &trees);
     Some(Settings {

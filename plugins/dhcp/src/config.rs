@@ -74,10 +74,7 @@ pub fn read(config: &Config) -> Option<Settings> {
         root.fault("server", "missing: name at least one [[server]]");
         return None;
     }
-    if sections.len() > SERVERS_MAX {
-        let why = format!("found {} servers, allowed {SERVERS_MAX}", sections.len());
-        root.fault("server", why);
-    }
+    root.at_most("server", "servers", sections.len(), SERVERS_MAX);
     let servers: Vec<Option<Server>> = sections.iter().map(server).collect();
     refuse_repeats(&sections, &servers);
     Some(Settings {

@@ -71,10 +71,7 @@ pub fn read(config: &Config) -> Option<Settings> {
         root.fault("set", "missing: name at least one [[set]]");
         return None;
     }
-    if sections.len() > SETS_MAX {
-        let why = format!("found {} sets, allowed {SETS_MAX}", sections.len());
-        root.fault("set", why);
-    }
+    root.at_most("set", "sets", sections.len(), SETS_MAX);
     let sets: Vec<Option<SetSettings>> = sections.iter().map(set).collect();
     refuse_repeats(&sections, &sets);
     Some(Settings {

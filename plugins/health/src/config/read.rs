@@ -66,10 +66,9 @@ pub fn read(config: &Config) -> Option<Settings> {
             }
         }
     }
-    if checks.len() > CHECKS_MAX {
-        let why = format!("found {} checks, allowed {CHECKS_MAX}", checks.len());
-        config.root().fault("", why);
-    }
+    config
+        .root()
+        .at_most("", "checks", checks.len(), CHECKS_MAX);
     let node = config.node().to_owned();
     complete.then_some(Settings { node, checks })
 }

@@ -70,10 +70,7 @@ fn items(root: &Section<'_>) -> Option<Vec<Item>> {
             }
         }
     }
-    if items.len() > ITEMS_MAX {
-        let why = format!("found {} items, allowed {ITEMS_MAX}", items.len());
-        root.fault("", why);
-    }
+    root.at_most("", "items", items.len(), ITEMS_MAX);
     read_kept(root, &mut items);
     complete.then_some(items)
 }
