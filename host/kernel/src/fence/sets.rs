@@ -55,23 +55,19 @@ pub const KEY_SETS: [SetKind; 2] = [LEASE_SET, CARRY_SET];
 
 const fn keys(name: &'static CStr) -> SetKind {
     SetKind {
-        name,
-        key: &[Type::Mark],
-        verdicts: false,
         dynamic: true,
+        ..set(name, &[Type::Mark])
     }
 }
 
 const fn map(name: &'static CStr, key: &'static [Type]) -> SetKind {
     SetKind {
-        name,
-        key,
         verdicts: true,
-        dynamic: false,
+        ..set(name, key)
     }
 }
 
-const fn set(name: &'static CStr, key: &'static [Type]) -> SetKind {
+pub(super) const fn set(name: &'static CStr, key: &'static [Type]) -> SetKind {
     SetKind {
         name,
         key,

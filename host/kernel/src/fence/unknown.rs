@@ -18,6 +18,7 @@ use super::key::{ETHER_IPV4, ETHER_IPV6};
 use super::object::{Element, Hook, Set, SetKind, Table, Type};
 use super::plan::Plan;
 use super::ruleset::{ChainContent, Content, RuleContent, c_string, chain, rule};
+use super::sets::set;
 use super::steps::*;
 use super::transaction::Transaction;
 
@@ -41,15 +42,6 @@ const RENAMED: SetKind = SetKind {
     ..set(c"renamed", &[Type::Interface])
 };
 const RETURN_MS: u64 = 500;
-
-const fn set(name: &'static std::ffi::CStr, key: &'static [Type]) -> SetKind {
-    SetKind {
-        name,
-        key,
-        verdicts: false,
-        dynamic: false,
-    }
-}
 
 /// Returns true if a table is one of both.
 pub fn is_of_us(family: u8, name: &str) -> bool {
