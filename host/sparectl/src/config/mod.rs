@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use spared_message::control::{Answer, PeerStatus, Request, Status};
 
 use crate::args::Args;
+use crate::output::say;
 use crate::refusal::Refusal;
 use crate::{ask, output};
 use plugin::{ChangeOutcome, CommandResult, ConfigTree, files, status};
@@ -416,8 +417,4 @@ impl Steps<'_> {
 
 fn outcome(result: &Result<CommandResult, Refusal>) -> Option<ChangeOutcome> {
     result.as_ref().ok().and_then(|it| it.outcome)
-}
-
-fn say(line: &str) {
-    output::text(&format!("{}\n", output::without_controls(line)));
 }
