@@ -156,6 +156,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
             plugin: text("vrrp"),
             agreed: Err(text("\u{7}none in common")),
         },
+        FromLink::RefusalOver {
+            plugin: text("vrrp"),
+        },
         FromLink::Heard(Word::Prepared { switchover: 3 }),
         FromLink::Marked {
             id: 3,
