@@ -123,9 +123,12 @@ impl<K: crate::Key> Changes<K> {
             })
     }
 
-    /// Begins a new pair: records without a verdict are sent again.
+    /// Begins a new pair: own changes without a verdict are sent again. An answer or a correction belongs to the pair of
+    /// its question: the new one compares all records, by the authority that holds then. A correction that stayed would
+    /// keep the new owner's record away.
     pub fn rewind(&mut self) {
-        self.pending.retain(|_, it| it.why != SendReason::Answer);
+        self.pending
+            .retain(|_, it| matches!(it.why, SendReason::Put | SendReason::Deleted));
         let mut keys: Vec<(u64, K)> = Vec::new();
         for (key, pending) in &mut self.pending {
             (pending.dirty, pending.ordinal) = (true, 0);

@@ -120,6 +120,53 @@ fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas()
     assert_policies_lead_to_sas(&pair, 0);
 }
 
+/// A service delays the report of a role that has left, and a client comes to the new node meanwhile.
+#[test]
+fn a_tunnel_that_comes_just_before_the_report_of_a_lost_role_is_held() {
+    for keys in [[1, 2], [2, 1]] {
+        for is_answered in [false, true] {
+            let mut pair = Pair::by_keys(keys, Settings::default());
+            pair.link();
+            pair.activate(0);
+            pair.establish(0, 0);
+            pair.run(3 * S);
+            let now_ns = pair.now_ns;
+            pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
+            pair.settle();
+            // the old node keeps its address, and is not told
+            pair.activate(1);
+            pair.advance(100 * MS);
+            let now_ns = pair.now_ns;
+            let [old, new] = &mut pair.nodes;
+            for sa in tunnel(1) {
+                new.kernel.add_sa(now_ns, sa);
+            }
+            new.execute_actions(now_ns);
+            for message in std::mem::take(&mut new.sent) {
+                let done = old.engine.handle_message(now_ns, &message);
+                done.expect("a message");
+            }
+            if is_answered {
+                old.execute_actions(now_ns);
+                for message in std::mem::take(&mut old.sent) {
+                    let done = new.engine.handle_message(now_ns, &message);
+                    done.expect("a message");
+                }
+            }
+            pair.role(0, false);
+            for policy in policies(1) {
+                pair.nodes[1].kernel.put_policy(policy);
+            }
+            pair.run(S);
+            let held = pair.nodes[0].engine.store.held.sas();
+            for id in [in_of(1), out_of(1)] {
+                let case = format!("{keys:?}, answered: {is_answered}");
+                assert!(held.contains_key(&id), "{case}");
+            }
+        }
+    }
+}
+
 /// A service that follows the role stops its daemon before the plugin learns that the role has left.
 #[test]
 fn an_sa_that_a_daemon_deletes_during_a_switchover_costs_the_peer_no_packet() {
