@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use std::ops::Bound;
 
 use siphasher::sip::SipHasher13;
-use spared_replica::{Stamp, Tag};
+use spared_replica::{Stamp, Tag, stale_of};
 
 use crate::codec::body::{own_reqid, policy_with_own_reqids, split_at_reqid};
 use crate::sa::{ChildName, Policy, PolicyId, Sa, SaId};
@@ -73,27 +73,18 @@ impl<Id: Ord + Copy> Records<Id> {
         self.0.range_mut((begin, Bound::Unbounded))
     }
 
-    /// Returns keys of records with another stamp, after an id; also the last id that was examined, and whether it was
-    /// the last of all.
+    /// Adds keys of records with another stamp, after an id, and moves the cursor; returns true at the end of all.
     pub fn stale(
         &mut self,
         stamp: Stamp,
         after: Option<Id>,
+        at: &mut Option<TunnelKey>,
         limit: usize,
         keys: &mut Vec<TunnelKey>,
-    ) -> (Option<TunnelKey>, bool) {
-        let mut last = None;
-        let mut records = self.after(after);
-        for _ in 0..limit {
-            let Some((_, record)) = records.next() else {
-                return (last, true);
-            };
-            if record.tag.stamp() != stamp {
-                keys.push(record.key);
-            }
-            last = Some(record.key);
-        }
-        (last, false)
+    ) -> bool {
+        let records = self.after(after);
+        let records = records.map(|(_, it)| (it.key, it.tag.stamp() != stamp));
+        stale_of(records, at, limit, keys)
     }
 }
 

@@ -204,20 +204,21 @@ impl Store for Tunnels {
         limit: usize,
         keys: &mut Vec<TunnelKey>,
     ) -> bool {
-        let (last, is_end) = match (table, *at) {
+        match (table, *at) {
             (POLICIES, Some(TunnelKey::Policy(id, _))) => {
-                self.index.policies.stale(stamp, Some(id), limit, keys)
+                let policies = &mut self.index.policies;
+                policies.stale(stamp, Some(id), at, limit, keys)
             }
-            (POLICIES, _) => self.index.policies.stale(stamp, None, limit, keys),
-            (SESSIONS, at) => {
-                let after = at.and_then(|it| it.session_id());
-                self.sessions.records.stale(stamp, after, limit, keys)
+            (POLICIES, _) => self.index.policies.stale(stamp, None, at, limit, keys),
+            (SESSIONS, before) => {
+                let after = before.and_then(|it| it.session_id());
+                self.sessions.records.stale(stamp, after, at, limit, keys)
             }
-            (_, Some(TunnelKey::Sa(id, ..))) => self.index.sas.stale(stamp, Some(id), limit, keys),
-            _ => self.index.sas.stale(stamp, None, limit, keys),
-        };
-        *at = last.or(*at);
-        is_end
+            (_, Some(TunnelKey::Sa(id, ..))) => {
+                self.index.sas.stale(stamp, Some(id), at, limit, keys)
+            }
+            _ => self.index.sas.stale(stamp, None, at, limit, keys),
+        }
     }
 
     fn preface(&self, _table: Table, out: &mut ValueWriter<'_>) {
