@@ -3,7 +3,7 @@
 use super::charon::Charon;
 use super::daemon::report_daemon_event;
 use super::kernel::{Fate, TRAP};
-use super::sessions::{fail_over, pair_with_sessions, start_charon, taken_over};
+use super::sessions::{begin_charon, fail_over, pair_with_sessions, start_charon, taken_over};
 use super::*;
 use crate::codec::body::{blocked_id, is_parked, own_reqid};
 
@@ -62,12 +62,11 @@ fn no_packet_meets_a_trap_before_charon_has_the_child() {
     for is_busy in [false, true] {
         let mut pair = trapped(20);
         assert_sent(&pair, 1, 20);
-        pair.nodes[1].charon = Charon {
-            has_ha: true,
+        let traits = Charon {
             is_busy,
             ..Charon::default()
         };
-        report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+        begin_charon(&mut pair, 1, traits);
         while taken_over(&pair, 1) < 20 {
             for number in 0..20 {
                 let fate = fate(&pair, 1, number);
@@ -112,12 +111,11 @@ fn the_peer_gets_no_trap_in_the_place_of_a_policy() {
 fn nothing_is_sent_in_clear_when_the_role_leaves_at_any_moment() {
     for wait_ms in 0..8 {
         let mut pair = trapped(12);
-        pair.nodes[1].charon = Charon {
-            has_ha: true,
+        let traits = Charon {
             is_busy: true,
             ..Charon::default()
         };
-        report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+        begin_charon(&mut pair, 1, traits);
         pair.advance(wait_ms * MS);
         pair.kill(0);
         pair.link();
@@ -164,12 +162,11 @@ fn a_charon_that_ends_with_its_traps_is_followed_by_another() {
 #[test]
 fn a_child_that_charon_does_not_take_goes_on_until_charon_has_another() {
     let mut pair = trapped(2);
-    pair.nodes[1].charon = Charon {
-        has_ha: true,
+    let traits = Charon {
         fails: BTreeSet::from([1]),
         ..Charon::default()
     };
-    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    begin_charon(&mut pair, 1, traits);
     pair.advance(4 * S);
     assert_eq!(taken_over(&pair, 1), 1);
     assert_sent(&pair, 1, 2);
@@ -209,12 +206,11 @@ fn a_copy_of_an_earlier_run_goes_on_while_its_sa_does() {
 #[test]
 fn a_copy_that_an_earlier_run_left_parked_blocks() {
     let mut pair = trapped(2);
-    pair.nodes[1].charon = Charon {
-        has_ha: true,
+    let traits = Charon {
         fails: BTreeSet::from([0, 1]),
         ..Charon::default()
     };
-    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    begin_charon(&mut pair, 1, traits);
     pair.advance(5 * MS);
     assert_eq!(fate(&pair, 1, 0), Fate::Waits);
     pair.restart(1, true);
@@ -331,12 +327,11 @@ fn a_plugin_that_stops_leaves_a_block_in_the_place_of_a_copy() {
     for in_batch in [false, true] {
         let mut pair = trapped(2);
         if in_batch {
-            pair.nodes[1].charon = Charon {
-                has_ha: true,
+            let traits = Charon {
                 fails: BTreeSet::from([0, 1]),
                 ..Charon::default()
             };
-            report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+            begin_charon(&mut pair, 1, traits);
             pair.advance(5 * MS);
             assert_eq!(fate(&pair, 1, 0), Fate::Waits);
         }
@@ -398,12 +393,11 @@ fn a_reading_that_ends_while_charon_adds_an_sa_puts_none_back() {
     pair.run(S);
     pair.nodes[1].slow = true;
     put_traps(&mut pair, 1, 1);
-    pair.nodes[1].charon = Charon {
-        has_ha: true,
+    let traits = Charon {
         fails: BTreeSet::from([0]),
         ..Charon::default()
     };
-    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+    begin_charon(&mut pair, 1, traits);
     pair.advance(5 * MS);
     let now_ns = pair.now_ns;
     pair.nodes[1].finish_readings(now_ns);

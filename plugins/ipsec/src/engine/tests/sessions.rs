@@ -35,12 +35,17 @@ fn tell(pair: &mut Pair, node: usize, messages: &[Vec<u8>]) {
 }
 
 pub fn start_charon(pair: &mut Pair, node: usize) {
+    begin_charon(pair, node, Charon::default());
+    pair.advance(50 * MS);
+}
+
+/// Starts a charon of these traits, with its plugin `ha`.
+pub fn begin_charon(pair: &mut Pair, node: usize, traits: Charon) {
     pair.nodes[node].charon = Charon {
         has_ha: true,
-        ..Charon::default()
+        ..traits
     };
     report_daemon_event(pair, node, DaemonEvent::Started);
-    pair.advance(50 * MS);
 }
 
 pub fn fail_over(pair: &mut Pair) {
