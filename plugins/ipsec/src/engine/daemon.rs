@@ -222,11 +222,15 @@ impl Engine {
 
     /// Puts SAs into the kernel again, with numbers ahead; returns the number of those that have numbers left.
     pub(super) fn reinstall_all(&mut self, now_ns: u64, ids: &BTreeSet<SaId>) -> usize {
+        let stopped_ends = self.stopped_ends();
         for id in ids {
-            let Some(side) = self.store.sas.get(id).and_then(|it| it.side) else {
+            let known = self.store.sas.get(id);
+            let Some((side, end)) =
+                known.and_then(|it| Some((it.side?, it.sa.local_end(it.side?))))
+            else {
                 continue;
             };
-            if side == Direction::In && self.is_end_stopped(id) {
+            if side == Direction::In && stopped_ends.contains(&end) {
                 self.stop_receiving(now_ns, id);
             } else {
                 self.hold_own_sa(*id, side);

@@ -155,10 +155,7 @@ impl Engine {
             lane.put_last_received(*id, numbers);
         }
         self.switchover.stopping.note_deleted(*id);
-        self.hold_own_sa(*id, Direction::In);
-        self.installed.remove(id);
-        self.store.sas.remove(id);
-        self.update_sa_record(now_ns, id);
+        self.hold_stopped(now_ns, *id, Direction::In);
         self.queue_numbers();
     }
 

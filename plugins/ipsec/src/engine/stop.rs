@@ -2,11 +2,13 @@
 //! reports them when it no longer sends.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use super::{Action, Engine};
 use crate::MS;
 use crate::codec::hold::TRANSPORT;
 use crate::sa::{Direction, SaId};
+use crate::store::HeldSa;
 use crate::wire::{LastNumbers, TunnelKey, outbound};
 
 /// Time without a forwarded packet after which the last packets that came here, after the peer had announced itself,
@@ -295,11 +297,7 @@ impl Engine {
                 known.sa.replay.oseq = *oseq;
                 numbers.push((key, *oseq));
             }
-            self.hold_own_sa(*id, Direction::Out);
-            self.installed.remove(id);
-            self.reads.note_deleted(*id);
-            self.store.sas.remove(id);
-            self.update_sa_record(now_ns, id);
+            self.hold_stopped(now_ns, *id, Direction::Out);
         }
         let stopping = &self.switchover.stopping;
         let is_end = stopping.keys.is_empty() && stopping.answering.is_empty();
@@ -328,22 +326,27 @@ impl Engine {
         self.switchover.stopping.handle_link(now_ns, is_up);
     }
 
-    /// True if SAs of the same end are stopped: the peer has its address.
-    pub(super) fn is_end_stopped(&self, id: &SaId) -> bool {
-        let known = self.store.sas.get(id);
-        let end = known.and_then(|it| Some(it.sa.local_end(it.side?)));
+    /// Local ends of stopped SAs: the peer has their addresses.
+    pub(super) fn stopped_ends(&self) -> BTreeSet<IpAddr> {
         let stopped = self.switchover.stopping.stopped.iter();
-        let mut held = stopped.filter_map(|id| self.store.held.sas().get(id));
-        held.any(|it| Some(it.local_end()) == end)
+        let held = stopped.filter_map(|id| self.store.held.sas().get(id));
+        held.map(HeldSa::local_end).collect()
+    }
+
+    /// Moves an SA into memory that is no longer in the kernel, as the peer goes on with it.
+    pub(super) fn hold_stopped(&mut self, now_ns: u64, id: SaId, side: Direction) {
+        self.hold_own_sa(id, side);
+        self.installed.remove(&id);
+        self.reads.note_deleted(id);
+        self.store.sas.remove(&id);
+        self.update_sa_record(now_ns, &id);
     }
 
     /// True if the address of a stopped SA has left: then its role leaves as well, and a plugin before this one may
     /// take its time.
     fn is_stopped_leaving(&self) -> bool {
-        let store = &self.store;
-        let stopped = self.switchover.stopping.stopped.iter();
-        let mut held = stopped.filter_map(|id| store.held.sas().get(id));
-        held.any(|it| store.ends.is_lingering(&it.local_end()))
+        let mut ends = self.stopped_ends().into_iter();
+        ends.any(|it| self.store.ends.is_lingering(&it))
     }
 
     /// Puts stopped SAs back, ahead of what the peer may have sent since: the peer is not active after all, and no

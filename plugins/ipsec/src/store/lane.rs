@@ -66,7 +66,7 @@ impl NumbersLane {
         self.all_due |= std::mem::take(&mut self.all.unsure);
     }
 
-    /// The numbers that this node received last follow; they are reported until then, and so are those of a moment before.
+    /// The numbers that this node received last follow; they are reported until then, and so are those whose time is not over.
     pub fn begin_last_received(&mut self, now_ns: u64, until_ns: u64) {
         if self.last_received_until_ns <= now_ns {
             self.last_received.clear();
