@@ -11,7 +11,7 @@ say() {
 say starts
 mount -t proc proc /proc
 mkdir -p /dev/pts /dev/shm
-# One process mounts all, as each takes a twentieth of a second.
+# One process mounts all, as each start of a program takes milliseconds here.
 mount --all --fstab "$DIR/mounts"
 mkdir -p $HOME
 
