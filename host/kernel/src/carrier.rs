@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use spared_netlink::{Message, Requests};
 use spared_records::monotonic::cpu_time;
 
 /// Shortest and longest interval between polls after a change. Each poll costs about 50 us.
@@ -54,6 +56,8 @@ struct State {
     /// Last reported carrier of each watched interface; None if the next poll is reported even without a change.
     watched: BTreeMap<String, Option<bool>>,
     news: BTreeMap<String, bool>,
+    /// Interfaces that had no carrier at the last poll.
+    without: BTreeSet<String>,
     /// Interfaces whose drivers do not report carrier.
     mute: BTreeSet<String>,
     pace: Duration,
@@ -177,7 +181,12 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
         let began = cpu_time();
         for name in names {
             match spared_netlink::link_state(socket.as_fd(), &name) {
-                Ok(Some(carrier)) => report(shared, ready, name, carrier),
+                Ok(Some(carrier)) => {
+                    let is_back = report(shared, ready, &name, carrier);
+                    if is_back && let Err(error) = forget_unanswered(socket, &name) {
+                        log::debug!("{name}: cannot delete unanswered neighbours: {error}");
+                    }
+                }
                 Ok(None) => {
                     lock(shared).mute.insert(name);
                 }
@@ -211,15 +220,33 @@ impl State {
     }
 }
 
-fn report(shared: &Shared, ready: &OwnedFd, name: String, carrier: bool) {
+/// Returns true if the carrier is back.
+fn report(shared: &Shared, ready: &OwnedFd, name: &str, carrier: bool) -> bool {
     let mut state = lock(shared);
-    let Some(last) = state.watched.get_mut(&name) else {
-        return;
+    let Some(last) = state.watched.get_mut(name) else {
+        return false;
     };
     if last.replace(carrier) != Some(carrier) {
-        state.news.insert(name, carrier);
+        state.news.insert(name.to_owned(), carrier);
         let _ = rustix::io::write(ready, &1u64.to_ne_bytes());
     }
+    if !carrier {
+        state.without.insert(name.to_owned());
+    }
+    carrier && state.without.remove(name)
+}
+
+/// Deletes the neighbours that were asked for while there was no carrier. The kernel would ask again a second after it
+/// did, and keep packets to them until then. It deletes those that it knew when it lost the carrier itself.
+fn forget_unanswered(socket: &OwnedFd, interface: &str) -> io::Result<()> {
+    let index = name_to_index(socket, interface)?;
+    let mut requests = Requests::open()?;
+    let unanswered = requests.unanswered_neighbours(index)?.into_iter();
+    let deletions: Vec<_> = unanswered
+        .map(|address| Message::delete_neighbour(index, address))
+        .collect();
+    // one that answers meanwhile is asked again
+    requests.run(&deletions)?.into_iter().collect()
 }
 
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {

@@ -11,6 +11,7 @@ mod internet_sockets;
 mod link;
 mod message;
 mod monitor;
+mod neighbour;
 mod netconf;
 mod packet;
 mod packet_queue;
