@@ -74,6 +74,8 @@ pub struct Toy {
     pub strays: Strays,
     /// Half-open range of keys that only this node may change.
     pub ours: Option<(u32, u32)>,
+    /// True if only this node may change any record, false if only the peer may; None: the keys decide.
+    pub owns_all: Option<bool>,
     /// Key whose value is too long to be sent.
     pub long: Option<u32>,
     /// True if the greater value is the later one.
@@ -101,6 +103,7 @@ impl Toy {
             writes: Vec::new(),
             strays: Strays::Undo,
             ours: None,
+            owns_all: None,
             long: None,
             is_counting: false,
             prefaces: vec![(0, true); tables],
@@ -325,9 +328,11 @@ impl Store for Toy {
     }
 
     fn authority(&self, _table: Table, key: &Number) -> Authority {
-        match self.ours {
-            Some((first, last)) if (first..last).contains(&key.0) => Authority::Ours,
-            _ => Authority::Both,
+        match (self.owns_all, self.ours) {
+            (Some(true), _) => Authority::Ours,
+            (Some(false), _) => Authority::Peers,
+            (None, Some((first, last))) if (first..last).contains(&key.0) => Authority::Ours,
+            (None, _) => Authority::Both,
         }
     }
 

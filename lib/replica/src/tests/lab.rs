@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use spared_sim::{Channel, Clock, Node, Random};
 
-use super::watch::Watch;
+use super::watch::{KEYS, Watch};
 use crate::toy::{Number, Toy};
 use crate::{Change, Config, Replica, Tag};
 
@@ -165,8 +165,20 @@ impl Lab {
     pub fn role(&mut self, node: usize, active: bool) {
         if let Some(it) = self.nodes[node].running() {
             it.active = active;
+            if let Some(owns) = &mut it.store.owns_all {
+                *owns = active;
+            }
             it.replica.handle_groups(groups(active));
         }
+    }
+
+    /// Gives all records to the active node alone. From now on there is at most one.
+    pub fn own_by_role(&mut self) {
+        for node in [0, 1] {
+            let active = self.machine(node).active;
+            self.store(node).owns_all = Some(active);
+        }
+        self.watch.owned = 0..KEYS;
     }
 
     pub fn cut(&mut self) {
@@ -392,7 +404,11 @@ impl Lab {
             it.replica.in_sync(&it.store).is_ok()
         };
         let all = in_sync(0) && in_sync(1);
-        if all && !self.unseen {
+        // each refuses what the other changes
+        let both_own = [0, 1]
+            .iter()
+            .all(|node| self.machine(*node).store.owns_all == Some(true));
+        if all && !self.unseen && !both_own {
             for table in 0..TABLES.len() {
                 let records =
                     [0, 1].map(|node| self.watch.lasting(table, self.records(node, table)));
