@@ -9,7 +9,7 @@ use std::time::Duration;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{Family, Mode, Stats, Suite, Tunnel, Tunnelled, following, is_in_clear};
-use spared_tests::lab::{Lab, VIRTUAL, Wire, disturbed, scenario};
+use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario};
 use spared_tests::machine::{Node, STEP, wait_settled};
 use spared_tests::probe::{Asker, Questions, Watch};
 use spared_tests::router::PluginFile;
@@ -165,8 +165,10 @@ mod in_machines {
             assert_confined(stock)?;
             assert_opens_what_is_replaced(stock)?;
             other.start(&plan)?;
+            // an emulated processor that was late while the other node started has lost the role
             if wait_joined(tunnelled.nodes())? != STOCK {
-                return Err(disturbed("qemu was late, and the role moved"));
+                tunnelled.switch_to(STOCK)?;
+                assert_eq!(wait_joined(tunnelled.nodes())?, STOCK);
             }
             let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, Suite::GcmEsn);
             tunnelled.install(&tunnel, STOCK)?;

@@ -110,7 +110,7 @@ impl Setup {
         format!(
             "{load} ha\n delete_rekeyed_delay = 1\n plugins {{\n ha {{\n\
                local = 127.0.0.1\n remote = 127.0.0.2\n segment_count = 1\n fifo_interface = no\n monitor = no\n\
-               resync = no\n pools {{\n pool = 10.3.0.0/24\n }}\n\
+               resync = no\n pools {{\n pool = 10.3.0.0/20\n }}\n\
              }}\n }}\n"
         )
     }
@@ -266,7 +266,7 @@ impl<'l> Road<'l> {
         let text = self.tunnelled.far.ok("ip -4 -o addr show")?;
         let words = text.split_whitespace();
         Ok(words
-            .filter(|it| it.starts_with("10.3.0."))
+            .filter(|it| it.starts_with("10.3."))
             .filter_map(|it| it.split('/').next()?.parse().ok())
             .collect())
     }
