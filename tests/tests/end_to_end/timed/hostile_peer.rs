@@ -44,19 +44,23 @@ type Attack = (
     fn(&Lab, &mut Random) -> Result<()>,
 );
 
-const ATTACKS: &[Attack] = &[
-    ("garbage in place of TLS", "link hot", garbage),
-    ("half-open connections", "link hot", half_open),
+/// Attacks without a greeting.
+const BEFORE_A_SESSION: &[Attack] = &[
+    ("garbage in place of TLS", "link hot: ", garbage),
+    ("half-open connections", "link hot: ", half_open),
     (
         "a byte at a time in place of TLS",
-        "link hot",
+        "link hot: ",
         slow_handshake,
     ),
-    ("a key, and no greeting", "link hot", no_greeting),
-    ("greetings", "link hot", greetings),
-    ("frames", "link hot", frames),
+    ("a key, and no greeting", "link hot: ", no_greeting),
+];
+
+const ATTACKS: &[Attack] = &[
+    ("greetings", "link hot: ", greetings),
+    ("frames", "link hot: ", frames),
     ("numbers of frames", "the peer", numbers),
-    ("pieces of frames", "link hot", pieces),
+    ("pieces of frames", "link hot: ", pieces),
     ("words", "a malformed message is ignored", spoken),
     (
         "words, changed",
@@ -75,7 +79,7 @@ const ATTACKS: &[Attack] = &[
     ("messages, changed", "r2|the peer", changed_messages),
     ("a flood of messages", "r2|the peer", flood_of_messages),
     ("a flood of pings and marks", "r2|the peer", flood_of_frames),
-    ("a byte at a time", "link hot|r2", slow),
+    ("a byte at a time", "link hot: |r2", slow),
 ];
 
 fn plugin(name: &str, file: &str, toml: &str) -> PluginFile {
@@ -123,6 +127,10 @@ fn whatever_the_peer_says_no_advert_is_late_and_no_role_moves() {
         watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
         meet_all(lab)?;
         let steady = Steady::begin(&watch, &routers)?;
+        for attack in BEFORE_A_SESSION {
+            end_session(lab, &routers[0])?;
+            steadily(lab, &steady, &routers[0], attack)?;
+        }
         for attack in ATTACKS {
             steadily(lab, &steady, &routers[0], attack)?;
         }
@@ -179,6 +187,20 @@ fn endure(lab: &Lab, steady: &Steady, router: &Router, attack: &Attack) -> Resul
     }
 }
 
+/// Has a session begin and end: until the next one, refusals of one kind are told once.
+fn end_session(lab: &Lab, router: &Router) -> Result<()> {
+    let from = router.log().len();
+    drop(Speaker::greeted(lab)?);
+    let is_told = |log: String| {
+        log.get(from..)
+            .is_some_and(|it| it.contains("link hot: down: "))
+    };
+    if poll(LIMIT, STEP, || is_told(router.log())) {
+        return Ok(());
+    }
+    Err("the journal does not say that a session ended".into())
+}
+
 fn noise(random: &mut Random, length: usize) -> Vec<u8> {
     (0..length).map(|_| random.below(256) as u8).collect()
 }
@@ -221,11 +243,15 @@ fn half_open(lab: &Lab, _random: &mut Random) -> Result<()> {
 }
 
 fn slow_handshake(lab: &Lab, _random: &mut Random) -> Result<()> {
+    // as a client's first message begins (RFC 8446 §4.1.2, §5.1)
+    const HELLO: [u8; 9] = [22, 3, 1, 2, 0, 1, 0, 1, 252];
     let mut socket = connect(&lab.sites[1])?;
-    let ends = |socket: &mut std::net::TcpStream| socket.write_all(&[0x16]).is_err();
+    let mut bytes = HELLO.iter().chain(std::iter::repeat(&0));
     // given up after five seconds
     poll(Duration::from_secs(7), Duration::from_millis(500), || {
-        ends(&mut socket)
+        bytes
+            .next()
+            .is_none_or(|byte| socket.write_all(&[*byte]).is_err())
     });
     Ok(())
 }
