@@ -106,6 +106,21 @@ impl Tunnelled<'_> {
         Err(format!("not {sas} SAs and {policies} policies:\n{gives}\n{takes}").into())
     }
 
+    /// Waits until a router knows the child of each of the peer's SAs. Charon names them after the kernel has told of them.
+    pub fn wait_named(&self, router: usize) -> Result<()> {
+        let node = self.nodes()[router];
+        let all = || {
+            let rows = node.rows("ipsec status").unwrap_or_default();
+            let keys = || rows.as_object().into_iter().flat_map(|it| it.keys());
+            let count = |end: &str| keys().filter(|it| it.ends_with(end)).count();
+            count(".ready") > 0 && count(".child") == count(".ready")
+        };
+        if poll(LIMIT, STEP, all) {
+            return Ok(());
+        }
+        Err(format!("no names of SAs:\n{}", node.done("ipsec")?).into())
+    }
+
     /// Switches over to a router, as soon as that is allowed.
     pub fn switch_to(&self, router: usize) -> Result<()> {
         let node = self.nodes()[router];

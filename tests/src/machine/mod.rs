@@ -29,8 +29,9 @@ use hardware::Hardware;
 use kernel::Printed;
 pub use node::{Node, wait_settled};
 
-/// Longest silence of a starting kernel. It prints its steps, which take milliseconds each.
-const KERNEL_SILENCE: Duration = Duration::from_secs(5);
+/// Longest silence of a starting kernel. It prints its steps, which take milliseconds each, and seconds beside many
+/// other machines.
+const KERNEL_SILENCE: Duration = Duration::from_secs(15);
 /// Longest silence of a starting kernel on an emulated processor, which unpacks the kernel in silence.
 const EMULATED_SILENCE: Duration = Duration::from_secs(20);
 /// Time limits of the first boot. An init may stand still for good, for the reason in `standstill`. The machine is

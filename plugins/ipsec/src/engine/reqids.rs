@@ -17,7 +17,7 @@ use crate::store::LocalSa;
 
 const IN: u8 = 0;
 const OUT: u8 = 1;
-/// Age at which an SA counts as used.
+/// Time after which a tunnel whose packets nobody sends counts as used.
 const USED_NS: u64 = 30 * SECOND;
 
 /// Policies that lead to installed SAs, and SAs that are to get another reqid.
@@ -26,6 +26,8 @@ pub struct PolicyReqids {
     /// Policies by the reqid of the SAs; each list is sorted.
     by_reqid: BTreeMap<u32, Vec<PolicyId>>,
     new_reqids: BTreeMap<SaId, u32>,
+    /// Tunnels that have had SAs of the IKE daemon's own without a pause, each with the time of the first one.
+    native_since_ns: BTreeMap<(Tunnel, u32), u64>,
     reading: u32,
     /// No policy leads to an SA of an earlier run, and it is not known yet which replaced them: the daemon's names may
     /// tell.
@@ -211,19 +213,39 @@ impl Engine {
         }
     }
 
-    /// Tunnels with SAs that another program made since the failover, and on which packets have come in.
-    fn native_tunnels(&self, now_ns: u64) -> BTreeSet<(Tunnel, u32)> {
-        let native = self.store.sas.iter();
-        let native = native.filter(|(id, _)| !self.installed.has(id));
-        let native = native.map(|(_, it)| it).filter(|it| {
-            let used = it.sa.replay.seq > 0 || it.sa.life.packets > 0;
-            let old = now_ns.saturating_sub(it.since_ns) >= USED_NS;
-            let made_since = self.failover.is_older_than(it.since_ns);
-            it.side == Some(Direction::In) && made_since && it.sa.reqid != 0 && (used || old)
-        });
-        native
-            .filter_map(|it| Some((Tunnel::of(it)?, it.sa.reqid)))
-            .collect()
+    /// Tunnels with SAs that another program made since the failover, and on which packets have come in; or that have had
+    /// such SAs for long, each perhaps rekeyed before a packet came.
+    fn native_tunnels(&mut self, now_ns: u64) -> BTreeSet<(Tunnel, u32)> {
+        let mut used = BTreeSet::new();
+        let mut since_ns: BTreeMap<(Tunnel, u32), u64> = BTreeMap::new();
+        for (id, known) in &self.store.sas {
+            let made_since = self.failover.is_older_than(known.since_ns);
+            let is_native = made_since && known.sa.reqid != 0 && !self.installed.has(id);
+            if !is_native || known.side != Some(Direction::In) {
+                continue;
+            }
+            let Some(tunnel) = Tunnel::of(known) else {
+                continue;
+            };
+            let tunnel = (tunnel, known.sa.reqid);
+            let first_ns = since_ns.entry(tunnel).or_insert(known.since_ns);
+            *first_ns = known.since_ns.min(*first_ns);
+            if known.sa.replay.seq > 0 || known.sa.life.packets > 0 {
+                used.insert(tunnel);
+            }
+        }
+        let earlier = &self.installed.policy_reqids.native_since_ns;
+        for (tunnel, first_ns) in &mut since_ns {
+            *first_ns = earlier
+                .get(tunnel)
+                .map_or(*first_ns, |it| *it.min(first_ns));
+        }
+        let long = since_ns
+            .iter()
+            .filter(|(_, first_ns)| now_ns.saturating_sub(**first_ns) >= USED_NS);
+        used.extend(long.map(|(tunnel, _)| *tunnel));
+        self.installed.policy_reqids.native_since_ns = since_ns;
+        used
     }
 
     /// Reqids to which the policies lead now that led to an installed SA.

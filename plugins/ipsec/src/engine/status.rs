@@ -6,7 +6,7 @@ use spared_sdk::Value;
 
 use super::Engine;
 use crate::ms_between;
-use crate::sa::{Direction, Sa, SaId};
+use crate::sa::{ChildName, Direction, Sa, SaId};
 use crate::store::EKEYREJECTED;
 
 /// Most SAs that are shown one by one; an answer has at most 64 KiB.
@@ -31,6 +31,7 @@ impl Engine {
             let age_s = known.life(now_ns).age_s;
             let heard_ms = ms_between(known.read_ns, now_ns);
             put_sa(&mut rows, &known.sa, side, (age_s, behind, heard_ms));
+            put_child(&mut rows, id, known.name.as_ref());
             put(&mut rows, id, "peer", Value::Text(self.at_peer(id)));
         }
         for (id, held) in self.store.held.sas() {
@@ -42,6 +43,7 @@ impl Engine {
             let age_s = held.life(now_ns).age_s;
             let behind = u64::from(held.pace.threshold);
             put_sa(&mut rows, &held.sa, held.side, (age_s, behind, reported_ms));
+            put_child(&mut rows, id, held.name.as_ref());
             let ready = match self.store.proofs.errno(held.proof) {
                 None => "yes".to_owned(),
                 Some(errno) => reason(errno),
@@ -143,6 +145,13 @@ impl Engine {
 
 fn put(rows: &mut Rows, id: &SaId, key: &str, value: Value) {
     rows.push((format!("{:08x}.{key}", id.spi), value));
+}
+
+/// Adds the row with the child of the IKE daemon to which an SA belongs, if it is known.
+fn put_child(rows: &mut Rows, id: &SaId, name: Option<&ChildName>) {
+    if let Some(ChildName { ike, child }) = name {
+        put(rows, id, "child", Value::Text(format!("{ike}/{child}")));
+    }
 }
 
 /// Adds the rows of an SA, with its age, packets behind, and the age of what is known.

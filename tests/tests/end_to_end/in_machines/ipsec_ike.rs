@@ -74,6 +74,7 @@ fn connect<'t>(
 
 /// The router's power is cut; its tunnel goes on at the other one.
 fn lose(tunnelled: &Tunnelled, active: usize, pings: &[&Pings]) -> Result<()> {
+    tunnelled.wait_named(1 - active)?;
     std::thread::sleep(Duration::from_secs(1));
     let killed = Stamp::now();
     tunnelled.routers[active].kill();

@@ -15,12 +15,12 @@ fn taken_over() -> Pair {
 
 /// Establishes the daemon's own SAs for the same tunnel; its reqids begin with 1.
 fn establish_anew(pair: &mut Pair) -> [SaId; 2] {
-    let ids = establish_unseen(pair);
+    let ids = establish_unseen(pair, 0);
     pair.settle();
     ids
 }
 
-fn establish_unseen(pair: &mut Pair) -> [SaId; 2] {
+fn establish_unseen(pair: &mut Pair, number: u32) -> [SaId; 2] {
     let now_ns = pair.now_ns;
     let kernel = &mut pair.nodes[1].kernel;
     let mut ids = Vec::new();
@@ -28,7 +28,7 @@ fn establish_unseen(pair: &mut Pair) -> [SaId; 2] {
         let sa = Sample {
             source: if out { VIP } else { PEER },
             destination: if out { PEER } else { VIP },
-            spi,
+            spi: spi + number,
             reqid: 1,
             ..Sample::default()
         }
@@ -80,6 +80,29 @@ fn old_sas_go_half_a_minute_after_new_ones_that_carry_nothing() {
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
     pair.run(5 * S);
     assert_eq!(pair.nodes[1].kernel.sas(), [inbound, outbound]);
+}
+
+#[test]
+fn old_sas_go_half_a_minute_after_new_ones_that_are_rekeyed_before_they_carry_anything() {
+    let mut pair = taken_over();
+    let mut ids = establish_anew(&mut pair);
+    for number in 1..=8 {
+        pair.run(4 * S);
+        let before = ids;
+        ids = establish_unseen(&mut pair, number);
+        pair.settle();
+        for id in &before {
+            pair.nodes[1].kernel.delete_sa(id, Deleter::Other);
+        }
+        pair.settle();
+        let is_old = number == 8;
+        assert_eq!(
+            pair.nodes[1].kernel.sas().len(),
+            if is_old { 2 } else { 4 },
+            "{number}"
+        );
+    }
+    assert_eq!(pair.nodes[1].kernel.sas(), ids);
 }
 
 #[test]
@@ -146,7 +169,7 @@ fn an_sa_under_another_reqid_is_another() {
 #[test]
 fn an_old_inbound_sa_whose_policy_was_replaced_while_no_run_looked_gets_its_reqid() {
     let mut pair = taken_over();
-    let [inbound, outbound] = establish_unseen(&mut pair);
+    let [inbound, outbound] = establish_unseen(&mut pair, 0);
     let _ = pair.nodes[1].kernel.notifications();
     pair.restart(1, true);
     pair.run(S);
