@@ -223,7 +223,7 @@ fn a_tunnel_between_sites_that_the_routers_initiate_follows() {
     scenario(0, |lab| {
         let lines = "start_action = trap\n dpd_action = restart\n close_action = start";
         let (road, first) = Road::start_routers(lab, Setup::clients(&[], "", "").with_site(lines))?;
-        // the far end did not run yet when charon initiated the tunnel
+        // connections may not be loaded yet
         let begins = || road.router_initiates(first, "site").is_ok();
         assert!(poll(LIMIT, STEP, begins), "{}", road.far_log());
         road.wait_followed(first)?;

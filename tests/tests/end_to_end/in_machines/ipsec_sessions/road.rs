@@ -195,8 +195,6 @@ impl<'l> Road<'l> {
     ) -> Result<(Self, usize)> {
         let tunnelled = Tunnelled::boot(lab)?;
         prepare(&tunnelled)?;
-        let plan = plan(&tunnelled, &setup)?;
-        let active = tunnelled.start_spared(&plan)?;
         let far = &tunnelled.far;
         let far_pid = match setup.far_daemon {
             FarDaemon::Charon => {
@@ -208,6 +206,8 @@ impl<'l> Road<'l> {
                 None
             }
         };
+        // a router's charon that begins a session tries once
+        let active = tunnelled.start_spared(&plan(&tunnelled, &setup)?)?;
         let road = Self {
             tunnelled,
             setup,
