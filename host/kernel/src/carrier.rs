@@ -182,9 +182,8 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
         for name in names {
             match spared_netlink::link_state(socket.as_fd(), &name) {
                 Ok(Some(carrier)) => {
-                    let is_back = report(shared, ready, &name, carrier);
-                    if is_back && let Err(error) = forget_unanswered(socket, &name) {
-                        log::debug!("{name}: cannot delete unanswered neighbours: {error}");
+                    if report(shared, ready, &name, carrier) {
+                        forget_unanswered(socket, &name);
                     }
                 }
                 Ok(None) => {
@@ -238,7 +237,13 @@ fn report(shared: &Shared, ready: &OwnedFd, name: &str, carrier: bool) -> bool {
 
 /// Deletes the neighbours that were asked for while there was no carrier. The kernel would ask again a second after it
 /// did, and keep packets to them until then. It deletes those that it knew when it lost the carrier itself.
-fn forget_unanswered(socket: &OwnedFd, interface: &str) -> io::Result<()> {
+fn forget_unanswered(socket: &OwnedFd, interface: &str) {
+    if let Err(error) = delete_unanswered(socket, interface) {
+        log::debug!("{interface}: cannot delete unanswered neighbours: {error}");
+    }
+}
+
+fn delete_unanswered(socket: &OwnedFd, interface: &str) -> io::Result<()> {
     let index = name_to_index(socket, interface)?;
     let mut requests = Requests::open()?;
     let unanswered = requests.unanswered_neighbours(index)?.into_iter();
