@@ -110,6 +110,10 @@ impl Carrier {
             .map(|name| (old.remove(&name).flatten(), name))
             .map(|(v, n)| (n, v))
             .collect();
+        let State {
+            without, watched, ..
+        } = &mut *state;
+        without.retain(|name| watched.contains_key(name));
         self.shared.changed.notify_one();
     }
 

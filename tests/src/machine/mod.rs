@@ -31,7 +31,7 @@ pub use node::{Node, wait_settled};
 
 /// Longest silence of a starting kernel. It prints its steps, which take milliseconds each, and seconds beside many
 /// other machines.
-const KERNEL_SILENCE: Duration = Duration::from_secs(15);
+const KERNEL_SILENCE: Duration = Duration::from_secs(10);
 /// Longest silence of a starting kernel on an emulated processor, which unpacks the kernel in silence.
 const EMULATED_SILENCE: Duration = Duration::from_secs(20);
 /// Time limits of the first boot. An init may stand still for good, for the reason in `standstill`. The machine is

@@ -74,7 +74,6 @@ fn connect<'t>(
 
 /// The router's power is cut; its tunnel goes on at the other one.
 fn lose(tunnelled: &Tunnelled, active: usize, pings: &[&Pings]) -> Result<()> {
-    tunnelled.wait_named(1 - active)?;
     std::thread::sleep(Duration::from_secs(1));
     let killed = Stamp::now();
     tunnelled.routers[active].kill();
@@ -169,6 +168,7 @@ fn a_fresh_charon_negotiates_anew_while_what_followed_carries_on() {
         let first = tunnelled.start_spared(&asking())?;
         connect(&tunnelled, first, &connection)?;
         tunnelled.wait_followed(first, 2, 3)?;
+        tunnelled.wait_named(1 - first)?;
         let pings = tunnelled.pings(Family::V4, SPACING)?;
         lose(&tunnelled, first, &[&pings])?;
         negotiate(&tunnelled, 1 - first, &connection, &[&pings])
@@ -183,6 +183,7 @@ fn an_end_that_forgets_at_the_first_contact_loses_a_round_trip() {
         let first = tunnelled.start_spared(&asking())?;
         connect(&tunnelled, first, &connection)?;
         tunnelled.wait_followed(first, 2, 3)?;
+        tunnelled.wait_named(1 - first)?;
         let pings = tunnelled.pings(Family::V4, SPACING)?;
         lose(&tunnelled, first, &[&pings])?;
         negotiate_only(&tunnelled, 1 - first, &connection, &[&pings])
@@ -205,6 +206,7 @@ fn children_that_a_fresh_charon_numbers_otherwise_are_not_mixed_up() {
         let first = tunnelled.start_spared(&asking())?;
         connect(&tunnelled, first, &connection)?;
         tunnelled.wait_followed(first, 4, 6)?;
+        tunnelled.wait_named(1 - first)?;
         let pings = [Family::V4.inner(), "10.8.0.1".parse()?];
         let pings = [
             Pings::start(&lab.lan, pings[0], SPACING)?,
@@ -228,6 +230,7 @@ fn tunnels_of_the_first_ike_follow_and_are_negotiated_anew() {
         let first = tunnelled.start_spared(&asking())?;
         connect(&tunnelled, first, &connection)?;
         tunnelled.wait_followed(first, 2, 3)?;
+        tunnelled.wait_named(1 - first)?;
         let pings = tunnelled.pings(Family::V4, SPACING)?;
         lose(&tunnelled, first, &[&pings])?;
         negotiate(&tunnelled, 1 - first, &connection, &[&pings])
@@ -255,6 +258,7 @@ fn a_child_that_is_rekeyed_is_the_one_that_follows() {
         let outage = pings.outage_of(begun, CALM, LIMIT);
         assert_eq!(outage, Some(Outage::default()));
         tunnelled.wait_followed(first, 2, 3)?;
+        tunnelled.wait_named(1 - first)?;
         lose(&tunnelled, first, &[&pings])?;
         let mut taken = spis(&tunnelled.routers[1 - first].sas()?);
         taken.sort_unstable();
