@@ -31,6 +31,8 @@ const PAUSE: u32 = 2;
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Time after an event during which further events may be late: the kernel's second, and another one for a busy kernel.
 const LATE: Duration = Duration::from_secs(2);
+/// Maximum number of neighbours that are asked for again when a carrier is back.
+const NEIGHBOURS_MAX: usize = 1024;
 /// Stack size of the thread, in bytes. All of it is locked in memory: the usual 2 MiB would be a fifth of what the host
 /// needs.
 const STACK: usize = 128 * 1024;
@@ -56,8 +58,8 @@ struct State {
     /// Last reported carrier of each watched interface; None if the next poll is reported even without a change.
     watched: BTreeMap<String, Option<bool>>,
     news: BTreeMap<String, bool>,
-    /// Interfaces that had no carrier at the last poll.
-    without: BTreeSet<String>,
+    /// Interfaces that have lost their carrier, each with whether the last poll found it back.
+    lost: BTreeMap<String, bool>,
     /// Interfaces whose drivers do not report carrier.
     mute: BTreeSet<String>,
     pace: Duration,
@@ -110,10 +112,8 @@ impl Carrier {
             .map(|name| (old.remove(&name).flatten(), name))
             .map(|(v, n)| (n, v))
             .collect();
-        let State {
-            without, watched, ..
-        } = &mut *state;
-        without.retain(|name| watched.contains_key(name));
+        let State { lost, watched, .. } = &mut *state;
+        lost.retain(|name, _| watched.contains_key(name));
         self.shared.changed.notify_one();
     }
 
@@ -135,6 +135,14 @@ impl Carrier {
     pub fn ask_again(&self, name: &str) {
         if let Some(last) = lock(&self.shared).watched.get_mut(name) {
             *last = None;
+        }
+    }
+
+    /// Notes that the kernel has told of a lost carrier, which may be back before the next poll.
+    pub fn note_lost(&self, name: &str) {
+        let mut state = lock(&self.shared);
+        if state.watched.contains_key(name) {
+            state.lost.insert(name.to_owned(), false);
         }
     }
 
@@ -187,7 +195,7 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
             match spared_netlink::link_state(socket.as_fd(), &name) {
                 Ok(Some(carrier)) => {
                     if report(shared, ready, &name, carrier) {
-                        forget_unanswered(socket, &name);
+                        ask_neighbours_again(socket, &name);
                     }
                 }
                 Ok(None) => {
@@ -195,7 +203,9 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
                 }
                 // The removal of an interface is reported by its event.
                 Err(_) => {
-                    lock(shared).mute.remove(&name);
+                    let mut state = lock(shared);
+                    state.mute.remove(&name);
+                    state.lost.remove(&name);
                 }
             }
         }
@@ -223,7 +233,7 @@ impl State {
     }
 }
 
-/// Returns true if the carrier is back.
+/// Returns true if the carrier is back since this poll or the last one: a driver may tell it before frames can leave.
 fn report(shared: &Shared, ready: &OwnedFd, name: &str, carrier: bool) -> bool {
     let mut state = lock(shared);
     let Some(last) = state.watched.get_mut(name) else {
@@ -234,28 +244,36 @@ fn report(shared: &Shared, ready: &OwnedFd, name: &str, carrier: bool) -> bool {
         let _ = rustix::io::write(ready, &1u64.to_ne_bytes());
     }
     if !carrier {
-        state.without.insert(name.to_owned());
+        state.lost.insert(name.to_owned(), false);
+        return false;
     }
-    carrier && state.without.remove(name)
+    match state.lost.get_mut(name) {
+        Some(is_back) if !*is_back => *is_back = true,
+        Some(_) => drop(state.lost.remove(name)),
+        None => return false,
+    }
+    true
 }
 
-/// Deletes the neighbours that were asked for while there was no carrier. The kernel would ask again a second after it
-/// did, and keep packets to them until then. It deletes those that it knew when it lost the carrier itself.
-fn forget_unanswered(socket: &OwnedFd, interface: &str) {
-    if let Err(error) = delete_unanswered(socket, interface) {
-        log::debug!("{interface}: cannot delete unanswered neighbours: {error}");
+/// Has the kernel ask at once for the neighbours that it asked for while there was no carrier. It would ask again a
+/// second after it last did, and packets to them wait until then. Neighbours that it knew when it lost the carrier it
+/// has deleted itself.
+fn ask_neighbours_again(socket: &OwnedFd, interface: &str) {
+    if let Err(error) = try_to_ask(socket, interface) {
+        log::debug!("{interface}: cannot ask for neighbours again: {error}");
     }
 }
 
-fn delete_unanswered(socket: &OwnedFd, interface: &str) -> io::Result<()> {
+fn try_to_ask(socket: &OwnedFd, interface: &str) -> io::Result<()> {
     let index = name_to_index(socket, interface)?;
     let mut requests = Requests::open()?;
-    let unanswered = requests.unanswered_neighbours(index)?.into_iter();
-    let deletions: Vec<_> = unanswered
-        .map(|address| Message::delete_neighbour(index, address))
+    let awaited = requests.awaited_neighbours(index)?.into_iter();
+    let again: Vec<_> = awaited
+        .take(NEIGHBOURS_MAX)
+        .flat_map(|neighbour| Message::ask_again(index, neighbour))
         .collect();
-    // one that answers meanwhile is asked again
-    requests.run(&deletions)?.into_iter().collect()
+    // an entry that is gone meanwhile fails alone, and needs nothing
+    requests.run(&again).map(drop)
 }
 
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {

@@ -171,6 +171,7 @@ impl Kernel {
                 self.interfaces.set_carrier(name, false);
             }
             self.close_without_carrier(name, index);
+            self.carrier.note_lost(name);
         }
         if what.carrier_found && !self.carrier.speaks_for(name) {
             self.interfaces.forget_carrier(name);
