@@ -106,6 +106,22 @@ fn old_sas_go_half_a_minute_after_new_ones_that_are_rekeyed_before_they_carry_an
 }
 
 #[test]
+fn the_half_minute_begins_again_when_the_daemon_has_had_no_sa() {
+    let mut pair = taken_over();
+    let ids = establish_anew(&mut pair);
+    pair.run(20 * S);
+    for id in &ids {
+        pair.nodes[1].kernel.delete_sa(id, Deleter::Other);
+    }
+    pair.run(2 * S);
+    let ids = establish_unseen(&mut pair, 1);
+    pair.run(20 * S);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
+    pair.run(12 * S);
+    assert_eq!(pair.nodes[1].kernel.sas(), ids);
+}
+
+#[test]
 fn sas_of_another_tunnel_supersede_nothing() {
     let mut pair = Pair::settled(2);
     pair.kill(0);
