@@ -375,7 +375,8 @@ impl Lab {
         self.watch.applied(node, &mut it.store);
         // judged when it is made, because it may wait for long
         if self.made[node] != message {
-            self.puts[node] += self.watch.made(node, &message);
+            let owns_all = it.store.owns_all == Some(true);
+            self.puts[node] += self.watch.made(node, owns_all, &message);
             self.made[node].clone_from(&message);
         }
         let kind = usize::from(message[0] % 16);
