@@ -46,21 +46,25 @@ type Attack = (
 
 /// Attacks without a greeting.
 const BEFORE_A_SESSION: &[Attack] = &[
-    ("garbage in place of TLS", "link hot: ", garbage),
-    ("half-open connections", "link hot: ", half_open),
+    ("garbage in place of TLS", "does not speak TLS", garbage),
+    (
+        "half-open connections",
+        "too many connections at once|closed the connection",
+        half_open,
+    ),
     (
         "a byte at a time in place of TLS",
-        "link hot: ",
+        "did not prove a key within 5 s",
         slow_handshake,
     ),
     ("a key, and no greeting", "link hot: ", no_greeting),
 ];
 
 const ATTACKS: &[Attack] = &[
-    ("greetings", "link hot: ", greetings),
-    ("frames", "link hot: ", frames),
+    ("greetings", "link hot: down: ", greetings),
+    ("frames", "link hot: down: ", frames),
     ("numbers of frames", "the peer", numbers),
-    ("pieces of frames", "link hot: ", pieces),
+    ("pieces of frames", "link hot: down: ", pieces),
     ("words", "a malformed message is ignored", spoken),
     (
         "words, changed",
@@ -79,7 +83,7 @@ const ATTACKS: &[Attack] = &[
     ("messages, changed", "r2|the peer", changed_messages),
     ("a flood of messages", "r2|the peer", flood_of_messages),
     ("a flood of pings and marks", "r2|the peer", flood_of_frames),
-    ("a byte at a time", "link hot: |r2", slow),
+    ("a byte at a time", "link hot: down: |r2", slow),
 ];
 
 fn plugin(name: &str, file: &str, toml: &str) -> PluginFile {
@@ -127,11 +131,7 @@ fn whatever_the_peer_says_no_advert_is_late_and_no_role_moves() {
         watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
         meet_all(lab)?;
         let steady = Steady::begin(&watch, &routers)?;
-        for attack in BEFORE_A_SESSION {
-            end_session(lab, &routers[0])?;
-            steadily(lab, &steady, &routers[0], attack)?;
-        }
-        for attack in ATTACKS {
+        for attack in BEFORE_A_SESSION.iter().chain(ATTACKS) {
             steadily(lab, &steady, &routers[0], attack)?;
         }
         steady.is_unchanged()
@@ -170,6 +170,9 @@ fn steadily(lab: &Lab, steady: &Steady, router: &Router, attack: &Attack) -> Res
 
 fn endure(lab: &Lab, steady: &Steady, router: &Router, attack: &Attack) -> Result<()> {
     let (what, words, act) = *attack;
+    if BEFORE_A_SESSION.iter().any(|it| it.0 == what) {
+        end_session(lab, router)?;
+    }
     let (begun, from) = (Stamp::now(), router.log().len());
     act(lab, &mut Random::from_environment())
         .map_err(|error| format!("{what}: cannot be tried: {error}"))?;
@@ -192,8 +195,9 @@ fn end_session(lab: &Lab, router: &Router) -> Result<()> {
     let from = router.log().len();
     drop(Speaker::greeted(lab)?);
     let is_told = |log: String| {
-        log.get(from..)
-            .is_some_and(|it| it.contains("link hot: down: "))
+        let new = log.get(from..).unwrap_or_default();
+        let begun = new.split_once("link hot: up");
+        begun.is_some_and(|(_, then)| then.contains("link hot: down: "))
     };
     if poll(LIMIT, STEP, || is_told(router.log())) {
         return Ok(());
