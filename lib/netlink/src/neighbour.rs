@@ -3,21 +3,13 @@
 use std::io;
 use std::net::IpAddr;
 
+use libc::{NDA_DST, NDA_IFINDEX, NTF_USE, NUD_INCOMPLETE, RTM_GETNEIGH, RTM_NEWNEIGH};
+
 use crate::address::{each_family, family, ip, octets};
 use crate::{Message, Requests, attributes, put, u32_of};
 
-const RTM_NEWNEIGH: u16 = 28;
-const RTM_GETNEIGH: u16 = 30;
-const NLM_F_REPLACE: u16 = 0x100;
-const NDA_DST: u16 = 1;
-const NDA_IFINDEX: u16 = 8;
 /// Length of struct ndmsg in bytes.
 const HEADER: usize = 12;
-const NUD_NONE: u16 = 0;
-/// The kernel has asked and waits for the answer; packets to the neighbour wait too.
-const NUD_INCOMPLETE: u16 = 0x01;
-/// The kernel treats the request as a packet to the neighbour.
-const NTF_USE: u8 = 0x01;
 
 impl Requests {
     /// Addresses on an interface whose MAC the kernel is asking for.
@@ -41,13 +33,13 @@ impl Message {
     /// for the answer stay; a deletion of the entry would drop them, and tell their senders that the station is
     /// unreachable. Both requests fail if there is no such entry any more.
     pub fn ask_again(index: u32, neighbour: IpAddr) -> [Self; 2] {
-        let request = |state: u16, flags: u8| {
+        const REPLACE: u16 = libc::NLM_F_REPLACE as u16;
+        // first the state NUD_NONE, which is zero, then as if a packet were sent
+        [0, NTF_USE].map(|flags| {
             let mut payload = header(u8::from(family(neighbour)), index, flags);
-            payload[8..10].copy_from_slice(&state.to_ne_bytes());
             put(&mut payload, NDA_DST, &octets(neighbour));
-            Self::request(RTM_NEWNEIGH, NLM_F_REPLACE, &payload)
-        };
-        [request(NUD_NONE, 0), request(NUD_NONE, NTF_USE)]
+            Self::request(RTM_NEWNEIGH, REPLACE, &payload)
+        })
     }
 }
 

@@ -8,12 +8,12 @@ use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{
     CHILD, Charon, Connection, Family, Mode, SWITCH_PACKETS_MAX, Sa, Side, Stats, Suite, Tunnel,
-    Tunnelled, following, late_packets,
+    Tunnelled, asking, following, late_packets,
 };
 use spared_tests::lab::{disturbed, scenario};
 use spared_tests::machine::{Machine, STEP};
 use spared_tests::probe::{Outage, Pings};
-use spared_tests::router::{Plan, PluginFile};
+use spared_tests::router::PluginFile;
 
 const SPACING: Duration = Duration::from_millis(5);
 const LIMIT: Duration = Duration::from_secs(20);
@@ -26,15 +26,6 @@ const OURS: u32 = 0x4000_0000;
 /// The last message of a negotiation is on its way and understood within this, on a machine that
 /// others use as well. A message that is sent once more comes after 4 s.
 const ANSWER: Duration = Duration::from_millis(500);
-
-/// The plugin as it is without a file.
-fn asking() -> Plan {
-    let mut plan = following("");
-    for plugin in &mut plan.plugins {
-        plugin.toml.clear();
-    }
-    plan
-}
 
 /// Both ends keep what they have when a new daemon says hello.
 fn patient(connection: Connection) -> Connection {

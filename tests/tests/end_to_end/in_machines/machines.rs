@@ -219,7 +219,7 @@ fn frames_that_are_sent_once_more_reach_the_router_and_are_refused() {
             tunnelled.install(&tunnel, 0)?;
             let recorder = tunnelled.record()?;
             let pings = OwnPings::start(&tunnelled.far, family.gateway(), SPACING)?;
-            assert!(pings.wait_answers(250, LIMIT), "{}", pings.answered());
+            assert!(pings.wait_answers(50, LIMIT), "{}", pings.answered());
             assert_eq!(pings.stop()?, Outage::default());
             let frames = recorder.take(is_from_far);
             // The window of 128 has those, however many a slow machine sent: the number of an older one would count as
