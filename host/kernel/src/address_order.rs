@@ -5,6 +5,7 @@
 //! own address comes behind it. Then the virtual address is deleted and set again in one message, so that nothing
 //! passes between the two. IPv6 needs no such move, as virtual addresses are deprecated there.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
@@ -46,24 +47,26 @@ impl Kernel {
     // Returns the addresses of a group that come before an address of the node's own, but should not.
     fn first_of(&self, group: &Group) -> Vec<Desired> {
         let mut desired = group.desired(&self.interfaces);
+        let indices: BTreeSet<u32> = desired.iter().map(|it| it.index).collect();
+        let there = indices.iter().flat_map(|it| self.interfaces.addresses(*it));
+        let behind = there.filter(|it| !it.is_ours() && it.is_secondary());
+        let behind: Vec<&Address> = behind.collect();
         desired.retain(|wanted| {
             let claim = group.claims.addresses.get(wanted.claim);
-            claim.is_some_and(|claim| !claim.source) && self.is_before_own(wanted)
+            claim.is_some_and(|claim| !claim.source) && self.is_before(wanted, &behind)
         });
         desired
     }
 
-    fn is_before_own(&self, wanted: &Desired) -> bool {
-        let mut all = self.interfaces.addresses(wanted.index);
-        let is_it = |it: &&Address| (it.address, it.prefix) == (wanted.address, wanted.prefix);
-        let Some(virtual_one) = all.find(is_it).filter(|it| it.is_ours()) else {
-            return false;
-        };
-        let mut all = self.interfaces.addresses(wanted.index);
-        let is_behind = |own: &Address| {
-            !own.is_ours() && own.is_secondary() && is_same_network(own, virtual_one)
-        };
-        !virtual_one.is_secondary() && all.any(is_behind)
+    fn is_before(&self, wanted: &Desired, behind: &[&Address]) -> bool {
+        let known = self
+            .interfaces
+            .address(wanted.index, wanted.address, wanted.prefix);
+        known.is_some_and(|it| {
+            let mut behind = behind.iter();
+            let is_first = it.is_ours() && !it.is_secondary();
+            is_first && behind.any(|own| own.index == it.index && is_same_network(own, it))
+        })
     }
 
     fn set_again(&mut self, it: &Desired) -> std::io::Result<()> {

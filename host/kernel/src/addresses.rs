@@ -196,8 +196,8 @@ impl Kernel {
         let all = all.flat_map(|(group, list)| list.iter().rev().map(move |gone| (*group, gone)));
         let list: Vec<(&str, &Desired)> = all
             .filter(|(_, wanted)| {
-                let mut there = self.interfaces.addresses(wanted.index);
-                there.any(|known| known.address == wanted.address && known.is_ours())
+                let mut there = self.interfaces.each_address(wanted.index, wanted.address);
+                there.any(Address::is_ours)
             })
             .collect();
         let encoded: Result<Vec<Message>, _> = list

@@ -254,15 +254,23 @@ impl Interfaces {
         self.addresses.range(range).map(|(_, address)| address)
     }
 
-    pub fn has_address(&self, index: u32, address: IpAddr) -> bool {
+    pub fn address(&self, index: u32, address: IpAddr, prefix: u8) -> Option<&Address> {
+        self.addresses.get(&(index, address, prefix))
+    }
+
+    /// Returns an address of a link, once for each prefix that it has.
+    pub fn each_address(&self, index: u32, address: IpAddr) -> impl Iterator<Item = &Address> {
         let range = (index, address, 0)..=(index, address, u8::MAX);
-        self.addresses.range(range).next().is_some()
+        self.addresses.range(range).map(|(_, known)| known)
+    }
+
+    pub fn has_address(&self, index: u32, address: IpAddr) -> bool {
+        self.each_address(index, address).next().is_some()
     }
 
     /// Returns true if the address is set with this prefix, or by others with any prefix.
     pub fn is_in_place(&self, index: u32, address: IpAddr, prefix: u8) -> bool {
-        let range = (index, address, 0)..=(index, address, u8::MAX);
-        let mut there = self.addresses.range(range).map(|(_, known)| known);
+        let mut there = self.each_address(index, address);
         there.any(|known| known.prefix == prefix || !known.is_ours())
     }
 
