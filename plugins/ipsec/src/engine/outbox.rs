@@ -41,6 +41,13 @@ impl Outbox {
         self.changes.retain(|change| !adds(change));
     }
 
+    /// Cancels [`Action::Detach`]; returns false if it is no longer waiting.
+    pub fn cancel_detach(&mut self) -> bool {
+        let before = self.actions.len();
+        self.actions.retain(|it| !matches!(it, Action::Detach(..)));
+        self.actions.len() < before
+    }
+
     pub fn poll_changes(&mut self) -> Option<Vec<Change>> {
         let mut count = self.changes.len().min(BATCH_MAX);
         if let (Some(Change::DeleteSa(gone)), Some(Change::AddSa(again, _))) = (

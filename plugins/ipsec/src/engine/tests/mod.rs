@@ -207,6 +207,8 @@ struct Node {
     saved_separation: Vec<u8>,
     /// Readings do not end.
     slow: bool,
+    /// The driver has other work before it performs [`Action::Detach`].
+    waits_to_detach: bool,
     /// Number of readings that wait.
     readings: usize,
 }
@@ -252,14 +254,23 @@ impl Node {
             saved_unadopted: Vec::new(),
             saved_separation: Vec::new(),
             slow: false,
+            waits_to_detach: false,
             readings: 0,
         }
+    }
+
+    fn is_next_detach(&self) -> bool {
+        let mut actions = self.engine.outbox.actions();
+        matches!(actions.next(), Some(Action::Detach(..)))
     }
 
     fn execute_actions(&mut self, now_ns: u64) {
         loop {
             let told = self.kernel.notifications();
             self.engine.handle_notifications(now_ns, told);
+            if self.waits_to_detach && self.is_next_detach() {
+                break;
+            }
             let Some(action) = self.engine.poll_action() else {
                 break;
             };

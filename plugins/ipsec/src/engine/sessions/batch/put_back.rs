@@ -21,14 +21,14 @@ impl Engine {
             }
             return;
         }
-        if batch.stage == Stage::Numbering {
-            // the kernel answers at once, so that this is a machine that stood still
-            batch.until_ns = now_ns + ADD_NS;
-            return;
-        }
-        if is_quieting {
+        if is_quieting && batch.stage != Stage::Numbering {
             self.put_batch_back(now_ns);
             return self.feed_next(now_ns);
+        }
+        if matches!(batch.stage, Stage::Detaching | Stage::Numbering) {
+            // the driver and the kernel answer at once, so that this is a machine that stood still
+            batch.until_ns = now_ns + ADD_NS;
+            return;
         }
         let missing = batch.children_with(|it| it.added.is_none());
         batch.until_ns = now_ns + ADD_NS;
@@ -113,7 +113,8 @@ impl Engine {
             return;
         };
         let children: Vec<u32> = batch.children.keys().copied().collect();
-        for spi in children {
+        let are_detached = !self.outbox.cancel_detach();
+        for spi in children.into_iter().filter(|_| are_detached) {
             self.put_back(now_ns, spi);
         }
         if let Some(batch) = self.ike.feed.take_batch_if(|_| true) {
