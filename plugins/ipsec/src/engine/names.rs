@@ -1,10 +1,11 @@
-//! Names of SAs at the IKE daemon here, as of its last list.
+//! Names of SAs at the IKE daemon here: as of its last list, and as charon's plugin `ha` tells them before it.
 
 use std::collections::BTreeMap;
 
 use super::tunnels_without_sa::TunnelsWithoutSa;
 use super::{Engine, NamedSpi};
 use crate::sa::ChildName;
+use crate::store::TABLE_MAX;
 use crate::vici::ViciEvent;
 
 /// Longest name that is sent to the peer.
@@ -17,6 +18,13 @@ pub struct Names {
 }
 
 impl Names {
+    /// Notes a name before the daemon has listed it; without a list they stay few.
+    fn note(&mut self, spi: u32, name: ChildName) {
+        if self.by_spi.len() < TABLE_MAX {
+            self.by_spi.entry(spi).or_insert(name);
+        }
+    }
+
     fn set(&mut self, names: Vec<NamedSpi>) {
         self.without_sa.set(&names);
         self.by_spi = names.into_iter().map(|it| (it.spi, it.name)).collect();
@@ -45,14 +53,37 @@ impl Engine {
 
     /// Handles the names of all SAs that the IKE daemon here has listed.
     pub fn handle_names(&mut self, now_ns: u64, names: Vec<NamedSpi>) {
-        let fits = |name: &str| {
-            let shown = !name.chars().any(char::is_control);
-            (1..=NAME_MAX).contains(&name.len()) && shown
-        };
-        let names = names.into_iter();
-        let names = names.filter(|it| fits(&it.name.ike) && fits(&it.name.child));
+        let names = names.into_iter().filter(|it| fits(&it.name));
         let names: Vec<NamedSpi> = names.collect();
         self.ike.names.set(names);
+        self.rename_sas(now_ns);
+        if self.installed.policy_reqids.is_unsure {
+            self.take_earlier_sas_if_read();
+        }
+        self.withhold();
+    }
+
+    /// Names the SAs of a child that charon has told of: most often it adds them just after that.
+    pub(super) fn name_child(&mut self, now_ns: u64, inbound_spi: u32) {
+        let own = &self.store.sessions.own;
+        let child = own.children.get(&inbound_spi);
+        let name = own.name_of_child(inbound_spi).filter(fits);
+        let Some((child, name)) = child.zip(name) else {
+            return;
+        };
+        for spi in [inbound_spi, child.outbound_spi] {
+            self.ike.names.note(spi, name.clone());
+        }
+        for id in self.sas_of_child(inbound_spi).into_iter().flatten() {
+            let known = self.store.sas.get_mut(&id);
+            if let Some(known) = known.filter(|it| it.name.is_none()) {
+                known.name = Some(name.clone());
+                self.update_sa_record(now_ns, &id);
+            }
+        }
+    }
+
+    fn rename_sas(&mut self, now_ns: u64) {
         let mut renamed = Vec::new();
         for (id, known) in &mut self.store.sas {
             // a daemon that has just started knows fewer names, and no better ones
@@ -67,9 +98,13 @@ impl Engine {
         for id in renamed {
             self.update_sa_record(now_ns, &id);
         }
-        if self.installed.policy_reqids.is_unsure {
-            self.take_earlier_sas_if_read();
-        }
-        self.withhold();
     }
+}
+
+/// True if a name may be shown and sent to the peer.
+fn fits(name: &ChildName) -> bool {
+    [&name.ike, &name.child].into_iter().all(|it| {
+        let is_shown = !it.chars().any(char::is_control);
+        (1..=NAME_MAX).contains(&it.len()) && is_shown
+    })
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::message::{IkeSpis, Kind, Message};
 use crate::SECOND;
-use crate::sa::Body;
+use crate::sa::{Body, ChildName};
 use crate::store::TABLE_MAX;
 
 /// Most IKE SAs whose far ends have not proven who they are: anybody may begin one.
@@ -65,6 +65,8 @@ pub struct Child {
     /// IKE SA under which it was negotiated.
     pub ike: IkeSpis,
     pub outbound_spi: u32,
+    /// charon's name of it.
+    pub name: String,
     /// Place in the order in which children were negotiated: policies lead to the last one of a child.
     pub order: u64,
     pub add: Body,
@@ -226,10 +228,19 @@ impl Sessions {
             end: self.ikes.get(&ike).and_then(|it| it.end),
             ike,
             outbound_spi,
+            name: message.config_name.unwrap_or_default(),
             add: message.bytes,
         };
         self.children.insert(inbound_spi, child);
         vec![SessionId::Child(inbound_spi)]
+    }
+
+    /// charon's name of a child, once that of its connection is known.
+    pub fn name_of_child(&self, spi: u32) -> Option<ChildName> {
+        let child = self.children.get(&spi)?;
+        let ike = self.ikes.get(&child.ike)?.connection.clone();
+        let child = child.name.clone();
+        Some(ChildName { ike, child })
     }
 
     /// Removes a child, with IKE SAs that were only kept for it; returns the records that changed.

@@ -132,6 +132,7 @@ pub fn read_child(inbound_spi: u32, value: &[u8]) -> Result<Child, Malformed> {
             end: None,
             ike,
             outbound_spi,
+            name: add.config_name.unwrap_or_default(),
             order,
             add: add.bytes,
         }),

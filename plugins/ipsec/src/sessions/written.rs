@@ -38,7 +38,11 @@ impl Written {
     pub fn end(self) -> Self {
         let host = |address: &[u8]| [&[0x11, 0x94, 2][..], address].concat();
         let ends = self.put(6, &host(&VIP)).put(7, &host(&FAR_END));
-        ends.put(8, b"rw\0")
+        ends.name("rw")
+    }
+
+    pub fn name(self, name: &str) -> Self {
+        self.put(8, &[name.as_bytes(), &[0]].concat())
     }
 
     pub fn spis(self, inbound: u32, outbound: u32) -> Self {

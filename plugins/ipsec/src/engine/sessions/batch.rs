@@ -137,7 +137,7 @@ impl Engine {
     }
 
     /// SAs of a child in the kernel here: inbound, and the outbound one beside it.
-    pub(super) fn sas_of_child(&self, spi: u32) -> [Option<SaId>; 2] {
+    pub(in crate::engine) fn sas_of_child(&self, spi: u32) -> [Option<SaId>; 2] {
         let child = self.store.sessions.own.children.get(&spi);
         let inbound = child.and_then(|it| self.esp_to(Direction::In, it.end?, spi));
         let far_end = inbound.and_then(|it| Some(self.store.sas.get(&it)?.sa.source));

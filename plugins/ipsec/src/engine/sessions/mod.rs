@@ -38,6 +38,9 @@ impl Engine {
         self.ike.feed.note_message(&message);
         for id in self.store.sessions.own.handle(now_ns, message) {
             self.update_session_record(now_ns, id);
+            if let SessionId::Child(spi) = id {
+                self.name_child(now_ns, spi);
+            }
         }
         if let (Kind::MidInitiator | Kind::MidResponder, Some(ike)) = (kind, ike) {
             self.queue_message_ids(ike);

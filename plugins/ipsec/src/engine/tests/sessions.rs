@@ -84,6 +84,42 @@ fn charon_goes_on_with_the_sessions_of_a_node_that_died() {
 }
 
 #[test]
+fn a_child_has_its_name_before_charon_is_asked_for_it() {
+    // charon tells of a child before it adds the SAs; a plugin that starts hears of it after that
+    for is_added_first in [false, true] {
+        let mut pair = Pair::settled(1);
+        pair.link();
+        let add = |pair: &mut Pair| {
+            let now_ns = pair.now_ns;
+            for sa in tunnel(1) {
+                pair.nodes[0].kernel.add_sa(now_ns, sa);
+            }
+            pair.settle();
+        };
+        if is_added_first {
+            add(&mut pair);
+        }
+        let child = Written::new(Kind::ChildAdd, IKE).spis(in_of(1).spi, out_of(1).spi);
+        let messages = Charon::connected(IKE, &[]);
+        tell(&mut pair, 0, &messages[..1]);
+        tell(&mut pair, 0, &[child.name("net").bytes()]);
+        tell(&mut pair, 0, &messages[1..]);
+        if !is_added_first {
+            add(&mut pair);
+        }
+        pair.run(S);
+        let name = ChildName {
+            ike: "rw".to_owned(),
+            child: "net".to_owned(),
+        };
+        let held = pair.nodes[1].engine.store.held.sas();
+        for id in [in_of(1), out_of(1)] {
+            assert_eq!(held[&id].name.as_ref(), Some(&name), "{is_added_first}");
+        }
+    }
+}
+
+#[test]
 fn sessions_of_ikev1_are_said_not_to_follow() {
     let mut pair = pair_with_sessions(1);
     start_charon(&mut pair, 0);
@@ -554,6 +590,26 @@ fn a_role_that_leaves_while_charon_takes_over_leaves_no_number_twice() {
     }
 }
 
+#[test]
+fn a_batch_that_ends_before_its_sas_are_deleted_leaves_them() {
+    let mut pair = pair_with_sessions(2);
+    pair.link();
+    pair.switch_over(0);
+    pair.run(S);
+    pair.nodes[1].waits_to_detach = true;
+    start_charon(&mut pair, 1);
+    assert!(pair.nodes[1].is_next_detach());
+    let former = pair.nodes[1].kernel.sa(&out_of(1)).cloned();
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.put_batch_back(now_ns);
+    pair.nodes[1].waits_to_detach = false;
+    pair.nodes[1].charon.fails = (0..2).collect();
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.sa(&out_of(1)).cloned(), former);
+    pair.carry(1, &out_of(1), 10);
+    assert!(pair.nodes[1].holds.is_none());
+}
+
 /// Clients, charons and roles at random. What the clients have is what charon of the active node has.
 struct World {
     pair: Pair,
@@ -805,8 +861,22 @@ impl World {
         self.pair.advance(wait_ms * MS);
     }
 
+    /// The driver has other work before it deletes the SAs of a batch.
+    fn delay_detach(&mut self) {
+        let slow = self.active;
+        self.pair.nodes[slow].waits_to_detach = true;
+        self.crash();
+        match self.random.below(3) {
+            0 => self.die(),
+            1 => self.crash(),
+            _ => self.call_off(),
+        }
+        self.pair.nodes[slow].waits_to_detach = false;
+        self.pair.settle();
+    }
+
     fn step(&mut self) {
-        let step = self.random.below(14);
+        let step = self.random.below(15);
         println!("step {step}");
         match step {
             0..3 => self.connect(),
@@ -818,6 +888,7 @@ impl World {
             10 => self.flap(),
             11 => self.drain(),
             12 => self.call_off(),
+            13 => self.delay_detach(),
             _ => self.crash(),
         }
         self.carry();
