@@ -66,6 +66,7 @@ impl Engine {
             Err(why) if why == WAITS_FOR_FAR_END => {
                 // the far end may establish it at any time
                 self.ike.wanted_children.names.remove(name);
+                self.await_far_end(name);
                 self.event(format!("child {child} of {ike} waits for the far end"));
             }
             Err(why) => self.event(format!("child {child} of {ike} is not adopted: {why}")),

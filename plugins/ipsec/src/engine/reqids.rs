@@ -12,7 +12,7 @@ use super::{Change, Engine};
 use crate::SECOND;
 use crate::codec::body::FIRST_OWN_REQID;
 use crate::codec::body::sa_with_reqid;
-use crate::sa::{Direction, Policy, PolicyId, SaId, Template};
+use crate::sa::{ChildName, Direction, Policy, PolicyId, SaId, Template};
 use crate::store::LocalSa;
 
 const IN: u8 = 0;
@@ -28,6 +28,8 @@ pub struct PolicyReqids {
     new_reqids: BTreeMap<SaId, u32>,
     /// Tunnels that have had SAs of the IKE daemon's own without a pause, each with the time of the first one.
     native_since_ns: BTreeMap<(Tunnel, u32), u64>,
+    /// Reqids of tunnels that only their far ends can establish again.
+    await_far_end: BTreeSet<u32>,
     reading: u32,
     /// No policy leads to an SA of an earlier run, and it is not known yet which replaced them: the daemon's names may
     /// tell.
@@ -109,10 +111,34 @@ impl Tunnel {
 }
 
 impl Engine {
-    /// Finds the policies that lead to the installed SAs, after a failover.
+    /// Finds the policies that lead to the installed SAs, after a failover. Those of an earlier group's SAs may lead to a
+    /// daemon's by now.
     pub(super) fn find_policy_reqids(&mut self) {
-        self.installed.policy_reqids = PolicyReqids::default();
+        let installed = self.installed.iter().map(|(_, it)| it.reqid());
+        let installed: BTreeSet<u32> = installed.collect();
+        let by_reqid = &mut self.installed.policy_reqids.by_reqid;
+        by_reqid.retain(|it, _| installed.contains(it));
         self.add_policy_reqids();
+    }
+
+    /// Notes a tunnel that only its far end can establish again: it may come with other policies, or never.
+    pub(super) fn await_far_end(&mut self, name: &ChildName) {
+        let named = self.store.sas.values();
+        let named = named.filter(|it| it.name.as_ref() == Some(name));
+        let await_far_end = &mut self.installed.policy_reqids.await_far_end;
+        await_far_end.extend(named.map(|it| it.sa.reqid));
+    }
+
+    pub(super) fn awaits_far_end(&self, reqid: u32) -> bool {
+        let await_far_end = &self.installed.policy_reqids.await_far_end;
+        await_far_end.contains(&reqid)
+    }
+
+    /// Forgets what the IKE daemon here did for tunnels: they have left.
+    pub(super) fn forget_daemon_tunnels(&mut self) {
+        let known = &mut self.installed.policy_reqids;
+        known.await_far_end.clear();
+        known.native_since_ns.clear();
     }
 
     /// Adds the policies that lead to SAs of an earlier run, which are this run's from now on.
@@ -213,21 +239,29 @@ impl Engine {
         }
     }
 
-    /// Tunnels with SAs that another program made since the failover, and on which packets have come in; or that have had
+    /// Tunnels with SAs that another program made since their failover, and on which packets have come in; or that have had
     /// such SAs for long, each perhaps rekeyed before a packet came.
     fn native_tunnels(&mut self, now_ns: u64) -> BTreeSet<(Tunnel, u32)> {
         let mut used = BTreeSet::new();
         let mut since_ns: BTreeMap<(Tunnel, u32), u64> = BTreeMap::new();
         for (id, known) in &self.store.sas {
-            let made_since = self.failover.is_older_than(known.since_ns);
-            let is_native = made_since && known.sa.reqid != 0 && !self.installed.has(id);
-            if !is_native || known.side != Some(Direction::In) {
+            let is_other = known.sa.reqid != 0 && !self.installed.has(id);
+            if !is_other || known.side != Some(Direction::In) {
                 continue;
             }
             let Some(tunnel) = Tunnel::of(known) else {
                 continue;
             };
             let tunnel = (tunnel, known.sa.reqid);
+            // another group may have come since
+            let is_known = self
+                .installed
+                .policy_reqids
+                .native_since_ns
+                .contains_key(&tunnel);
+            if !is_known && !self.failover.is_older_than(known.since_ns) {
+                continue;
+            }
             let first_ns = since_ns.entry(tunnel).or_insert(known.since_ns);
             *first_ns = known.since_ns.min(*first_ns);
             if known.sa.replay.seq > 0 || known.sa.life.packets > 0 {

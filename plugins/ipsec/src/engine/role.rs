@@ -44,7 +44,10 @@ impl Engine {
             let is_active = self.is_active();
             let stopping = &mut self.switchover.stopping;
             stopping.handle_left(now_ns, group, is_active);
-            self.retire(now_ns, !self.is_active());
+            if !is_active {
+                self.forget_daemon_tunnels();
+            }
+            self.retire(now_ns, !is_active);
             self.silence_daemon(now_ns);
             self.release_sessions(now_ns);
         }

@@ -62,7 +62,8 @@ impl Engine {
         }
     }
 
-    /// Number of replicated policies of this node's ends that lead to no SA of these reqids.
+    /// Number of replicated policies of this node's ends that lead to no SA of these reqids, and to none that only a far
+    /// end can establish: a road warrior may come back with another address, or never.
     fn blocking_policies(&self, reqids: &BTreeSet<u32>) -> usize {
         let store = &self.store;
         let policies = store.policies.iter();
@@ -71,8 +72,10 @@ impl Engine {
         let is_here = |end| store.ends.owns(&end);
         let policies = policies.filter(|it| it.id.is_outbound() && it.end.is_some_and(is_here));
         let blocks = |it: &&Policy| {
-            let mut templates = it.templates.iter();
-            templates.any(|it| it.reqid >= FIRST_OWN_REQID && !reqids.contains(&it.reqid))
+            let mut ours = it.templates.iter().map(|it| it.reqid);
+            ours.any(|it| {
+                it >= FIRST_OWN_REQID && !reqids.contains(&it) && !self.awaits_far_end(it)
+            })
         };
         policies.filter(blocks).count()
     }

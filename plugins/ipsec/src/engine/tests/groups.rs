@@ -16,13 +16,17 @@ const NAMES: [&str; 2] = ["office", "lab"];
 /// Inbound and outbound SA of a group's tunnel.
 fn tunnel_of(group: usize, number: u32) -> [Sa; 2] {
     let number = number + 10_000 * group as u32;
+    sas_of(group, number, number + 1)
+}
+
+fn sas_of(group: usize, number: u32, reqid: u32) -> [Sa; 2] {
     [(0xc000_0000, false), (0xd000_0000, true)].map(|(spi, out)| {
         let vip = VIPS[group];
         Sample {
             source: if out { vip } else { PEER },
             destination: if out { PEER } else { vip },
             spi: spi + number,
-            reqid: number + 1,
+            reqid,
             ..Sample::default()
         }
         .sa()
@@ -237,6 +241,29 @@ fn a_switchover_moves_one_group_there_and_back() {
             groups.assert_replicated([1, 1]);
         }
         assert!(groups.oseq(0, 0) < Some(65_536), "it was never moved");
+    }
+}
+
+#[test]
+fn a_group_that_comes_later_leaves_the_first_one_s_old_sas_to_a_daemon() {
+    for keys in KEYS {
+        let mut groups = Groups::replicated(keys);
+        groups.switch_over(0);
+        let now_ns = groups.pair.now_ns;
+        let kernel = &mut groups.pair.nodes[1].kernel;
+        // the daemon's own reqids begin with 1, beside those of the tunnel that it has already
+        for sa in sas_of(0, 0x100, 5) {
+            kernel.add_sa(now_ns, sa);
+        }
+        for direction in [1, 0, 2] {
+            kernel.put_policy(policy_of(VIPS[0], 0, direction, 5));
+        }
+        groups.pair.settle();
+        groups.switch_over(1);
+        groups.pair.run(5 * S);
+        groups.switch_over(1);
+        groups.pair.run(60 * S);
+        assert_eq!(groups.pair.nodes[1].count("superseded"), 2);
     }
 }
 

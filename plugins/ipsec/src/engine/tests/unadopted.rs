@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::adoption::WantedChildren;
+use crate::vici::WAITS_FOR_FAR_END;
 
 fn name(child: &str) -> ChildName {
     ChildName {
@@ -74,6 +75,25 @@ fn what_followed_is_known_for_that_to_the_next_run() {
         _ => None,
     });
     assert_eq!(known, Some(followed));
+}
+
+#[test]
+fn a_tunnel_that_waits_for_its_far_end_is_no_fault_when_its_sas_have_expired() {
+    let mut pair = taken_over();
+    let now_ns = pair.now_ns;
+    let engine = &mut pair.nodes[1].engine;
+    engine.handle_adopted(now_ns, &name("net0"), Ok(()));
+    engine.handle_adopted(now_ns, &name("net1"), Err(WAITS_FOR_FAR_END.to_owned()));
+    let expire = |pair: &mut Pair, number| {
+        for sa in tunnel(number) {
+            pair.nodes[1].kernel.delete_sa(&sa.id, Deleter::Other);
+        }
+        pair.run(2 * S);
+        pair.nodes[1].down.clone()
+    };
+    assert_eq!(expire(&mut pair, 1), None);
+    let blocks = "1 replicated policy blocks because it has no SA";
+    assert_eq!(expire(&mut pair, 0).as_deref(), Some(blocks));
 }
 
 #[test]
