@@ -179,6 +179,7 @@ fn all_kinds(lines: &str, child: &str) -> Setup {
         router: conf(&router.concat(), &secret),
         far_daemon: FarDaemon::Charon,
         far: conf(&far.concat(), &secret),
+        far_settings: String::new(),
         sessions,
         // a transport child has no policy for forwarding
         policies: 7 * 3 + 2,

@@ -68,6 +68,7 @@ fn site(lines: &str) -> Setup {
         router: conf(&router, ""),
         far_daemon: FarDaemon::Pluto,
         far: connection("site", &lines),
+        far_settings: String::new(),
         sessions: vec![("site".to_owned(), vec!["site".to_owned()])],
         policies: 3,
     }

@@ -33,6 +33,8 @@ pub struct Setup {
     pub far_daemon: FarDaemon,
     /// File swanctl.conf, or connections of ipsec.conf.
     pub far: String,
+    /// Further settings of a far charon.
+    pub far_settings: String,
     /// Connections of the far side that it initiates, with their children. With pluto, a child is a connection.
     pub sessions: Vec<(String, Vec<String>)>,
     /// Policies of all children.
@@ -58,6 +60,7 @@ impl Setup {
             router: conf(&road(), ""),
             far_daemon: FarDaemon::Charon,
             far: conf(&far, ""),
+            far_settings: String::new(),
             sessions: names.iter().map(session).collect(),
             policies: POLICIES * names.len() as u64,
         }
@@ -198,7 +201,8 @@ impl<'l> Road<'l> {
         let far = &tunnelled.far;
         let far_pid = match setup.far_daemon {
             FarDaemon::Charon => {
-                fs::write(far.dir.join("charon.conf"), setup.load() + "\n")?;
+                let settings = format!("{}\n{}", setup.load(), setup.far_settings);
+                fs::write(far.dir.join("charon.conf"), settings)?;
                 Some(Charon::start_with(far, &setup.far)?.pid)
             }
             FarDaemon::Pluto => {
