@@ -5,7 +5,7 @@ use crate::commit::ListRequest;
 use crate::outbox::{InFlight, SendReason};
 use crate::session::Replica;
 use crate::sink::{Sink, Walk};
-use crate::store::{Key, Step, Store};
+use crate::store::{Authority, Key, Step, Store};
 use crate::table::{Phase, TableState};
 use crate::wire::{Head, RECORDS_MAX, VERSION, flag, how, kind};
 
@@ -213,6 +213,12 @@ impl<S: Store> Replica<S> {
             }
         }
         let is_here = store.tag(index, &key).is_some();
+        let is_correction = pending.why == SendReason::Correction;
+        if is_correction && store.authority(index, &key) != Authority::Ours {
+            // the role that it was for has left
+            table.changes.pending.remove(&key);
+            return false;
+        }
         if pending.why == SendReason::Put && !is_here {
             // the record expired, or belonged to the store's last incarnation
             table.changes.pending.remove(&key);
@@ -220,7 +226,7 @@ impl<S: Store> Replica<S> {
         }
         let gone = pending.why == SendReason::Deleted || !is_here;
         let mut flags = if gone { flag::GONE } else { 0 };
-        if pending.why == SendReason::Correction {
+        if is_correction {
             flags |= flag::CORRECTION;
         }
         let offset = self.out.offset();

@@ -152,7 +152,7 @@ impl<S: Store> TableState<S> {
                 continue;
             }
             match store.authority(index, &key) {
-                Authority::Ours => self.changes.note(now_ns, &key, SendReason::Put),
+                Authority::Ours => self.changes.note(now_ns, &key, SendReason::Correction),
                 _ => store.delete(index, &key),
             }
         }

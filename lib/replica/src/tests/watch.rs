@@ -19,6 +19,8 @@ pub struct Watch {
     /// Records that each node may send without a request: they were changed there, or requested.
     reasons: [BTreeSet<Place>; 2],
     gone_reasons: [BTreeSet<Place>; 2],
+    /// Requested records that each node has not sent since: it owes an answer, whatever it received meanwhile.
+    requested: [BTreeSet<Place>; 2],
     /// Tables whose snapshot that node is sending.
     in_snapshot: [BTreeSet<usize>; 2],
     ended: BTreeSet<Place>,
@@ -126,7 +128,7 @@ impl Watch {
             Body::Request(keys) => {
                 for (_, key) in keys {
                     let place = (table, number(key));
-                    self.reasons[node].insert(place);
+                    self.requested[node].insert(place);
                     self.gone_reasons[node].insert(place);
                 }
             }
@@ -161,10 +163,11 @@ impl Watch {
                     let place = (table, number(record.key));
                     let gone = record.has(flag::GONE);
                     puts += u64::from(!gone);
+                    let is_requested = self.requested[node].remove(&place);
                     let known = if gone {
                         self.gone_reasons[node].contains(&place)
                     } else {
-                        walks || self.reasons[node].contains(&place)
+                        walks || is_requested || self.reasons[node].contains(&place)
                     };
                     let what = if gone { "deletion" } else { "value" };
                     assert!(
