@@ -34,34 +34,52 @@ impl PortGuard {
         })
     }
 
-    /// Puts the table if it is not as it was put; a failure is logged once.
+    /// Puts the table if it is not there as a whole; a failure is logged once.
     pub fn keep(&mut self, now_ns: u64) {
         if now_ns < self.next_ns {
             return;
         }
         self.next_ns = now_ns + INTERVAL_NS;
-        if self.chains.is_some_and(|it| count_rules() == it as usize) {
+        let there = self.chains.filter(|it| count_rules() == *it as usize);
+        if there == Some(Chains::Both) {
             return;
         }
-        let done = self.put();
-        if let (Err(error), false) = (&done, self.has_failed) {
-            log::warn!(
-                "other users of this router can use port {} of charon's plugin ha: nf_tables: {error}",
-                self.ends.port
-            );
+        let (chains, fault) = self.put(there);
+        if let (Some(fault), false) = (&fault, self.has_failed) {
+            log::warn!("{fault}");
         }
-        self.has_failed = done.is_err();
-        self.chains = done.ok();
+        (self.chains, self.has_failed) = (chains, fault.is_some());
     }
 
-    fn put(&mut self) -> io::Result<Chains> {
-        let mut put = |chains| {
-            // what is there may be of another version, or for another user
-            let mut changes = port_guard::remove();
-            changes.extend(port_guard::put(chains, self.ends));
-            self.transactions.commit_all(&changes).map(|()| chains)
+    /// Puts the table, or what of it the kernel can; returns the chains that are there then, and what is missing.
+    fn put(&mut self, there: Option<Chains>) -> (Option<Chains>, Option<String>) {
+        let Err(error) = self.commit(Chains::Both) else {
+            return (Some(Chains::Both), None);
         };
-        put(Chains::Both).or_else(|_| put(Chains::Output))
+        let Ends { port, plugin, .. } = self.ends;
+        let done = there.map_or_else(|| self.commit(Chains::Output), |_| Ok(()));
+        match done {
+            Ok(()) => {
+                let fault = format!(
+                    "while this plugin does not run, other users of this router can take port {port} of {plugin}, to \
+                     which charon sends keys: nf_tables, expression socket: {error}"
+                );
+                (Some(Chains::Output), Some(fault))
+            }
+            Err(error) => {
+                let fault = format!(
+                    "other users of this router can use port {port} of charon's plugin ha: nf_tables: {error}"
+                );
+                (None, Some(fault))
+            }
+        }
+    }
+
+    fn commit(&mut self, chains: Chains) -> io::Result<()> {
+        // what is there may be of another version, or for another user
+        let mut changes = port_guard::remove();
+        changes.extend(port_guard::put(chains, self.ends));
+        self.transactions.commit_all(&changes)
     }
 }
 
