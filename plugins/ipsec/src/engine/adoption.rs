@@ -12,7 +12,7 @@ use crate::vici::WAITS_FOR_FAR_END;
 pub struct WantedChildren {
     /// Wanted children, each with the address that is this node's end.
     names: HashMap<ChildName, IpAddr>,
-    /// SPIs of the SAs that a daemon had when it ended.
+    /// SPIs of the SAs that a daemon had when it ended, or when their address left.
     ended_spis: BTreeSet<u32>,
     /// The daemon has the order for these names.
     is_ordered: bool,
@@ -25,6 +25,10 @@ impl WantedChildren {
 
     pub fn forget(&mut self, name: &ChildName) {
         self.names.remove(name);
+    }
+
+    pub fn note_ended(&mut self, spi: u32) {
+        self.ended_spis.insert(spi);
     }
 
     pub fn names(&self) -> impl Iterator<Item = &ChildName> {

@@ -56,6 +56,9 @@ impl Engine {
             known.rate = before.rate;
             known.since_ns = before.since_ns;
         }
+        if let Some(name) = known.name.as_ref().filter(|_| side.is_some()) {
+            self.ike.names.without_sa.note_sa(name);
+        }
         self.store.sas.insert(id, known);
         self.update_sa_record(now_ns, &id);
         if side.is_some() {

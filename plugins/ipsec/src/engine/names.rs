@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::tunnels_without_sa::TunnelsWithoutSa;
 use super::{Engine, NamedSpi};
-use crate::sa::ChildName;
+use crate::sa::{ChildName, SaId};
 use crate::store::TABLE_MAX;
 use crate::vici::ViciEvent;
 
@@ -36,6 +36,15 @@ impl Names {
 }
 
 impl Engine {
+    /// Notes an SA whose address has left.
+    pub(super) fn note_left_sa(&mut self, id: &SaId) {
+        let known = self.store.sas.get(id);
+        if let Some(name) = known.and_then(|it| it.name.clone()) {
+            self.ike.names.without_sa.note_left(name);
+        }
+        self.ike.wanted_children.note_ended(id.spi);
+    }
+
     /// Handles a report of the IKE daemon here; returns a text for the log.
     pub fn handle_vici(&mut self, now_ns: u64, event: ViciEvent) -> Option<String> {
         match event {

@@ -113,6 +113,7 @@ impl Engine {
         let mut inbound = Vec::new();
         for (id, side) in gone {
             self.drop_copies_to(&id);
+            self.note_left_sa(&id);
             self.hold_own_sa(id, side);
             self.installed.remove(&id);
             match side {

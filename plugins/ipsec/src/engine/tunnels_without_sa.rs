@@ -15,6 +15,8 @@ const LIST_NS: u64 = SECOND;
 pub struct TunnelsWithoutSa {
     /// SPIs of both directions, by child.
     up: BTreeMap<ChildName, BTreeSet<u32>>,
+    /// Children whose address has left: a daemon that stays for other addresses does not notice.
+    left: BTreeSet<ChildName>,
     /// Children without an outbound SA, and the time since which.
     since_ns: BTreeMap<ChildName, u64>,
 }
@@ -28,9 +30,26 @@ impl TunnelsWithoutSa {
         }
     }
 
+    pub fn note_left(&mut self, name: ChildName) {
+        self.left.insert(name);
+    }
+
+    pub fn note_sa(&mut self, name: &ChildName) {
+        if !self.left.is_empty() {
+            self.left.remove(name);
+        }
+    }
+
+    /// Forgets what a daemon had that has ended.
+    fn clear(&mut self) {
+        self.left.clear();
+        self.since_ns.clear();
+    }
+
     fn update(&mut self, now_ns: u64, outbound: &BTreeSet<u32>) {
         let without_sa = self.up.iter();
-        let without_sa = without_sa.filter(|(_, spis)| spis.is_disjoint(outbound));
+        let without_sa = without_sa
+            .filter(|(name, spis)| spis.is_disjoint(outbound) && !self.left.contains(*name));
         let before = std::mem::take(&mut self.since_ns);
         self.since_ns = without_sa
             .map(|(name, _)| (name.clone(), *before.get(name).unwrap_or(&now_ns)))
@@ -41,7 +60,7 @@ impl TunnelsWithoutSa {
 impl Engine {
     pub(super) fn find_tunnels_without_sa(&mut self, now_ns: u64) {
         if !self.ike.is_running() {
-            self.ike.names.without_sa.since_ns.clear();
+            self.ike.names.without_sa.clear();
             return;
         }
         let sas = self.store.sas.iter();

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::daemon::report_daemon_event;
 use super::*;
 
 /// The first group begins at node 0, the second at node 1.
@@ -265,6 +266,29 @@ fn a_group_that_comes_later_leaves_the_first_one_s_old_sas_to_a_daemon() {
         groups.pair.run(60 * S);
         assert_eq!(groups.pair.nodes[1].count("superseded"), 2);
     }
+}
+
+#[test]
+fn a_group_that_leaves_a_daemon_to_another_leaves_no_tunnel_without_sa() {
+    let mut groups = Groups::replicated(KEYS[0]);
+    groups.switch_over(1);
+    let pair = &mut groups.pair;
+    report_daemon_event(pair, 0, DaemonEvent::Started);
+    let named = tunnel_of(0, 0).map(|sa| NamedSpi {
+        spi: sa.id.spi,
+        name: ChildName {
+            ike: "office".to_owned(),
+            child: "net".to_owned(),
+        },
+        is_up: true,
+    });
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_names(now_ns, named.to_vec());
+    pair.run(3 * S);
+    assert_eq!(pair.nodes[0].down, None);
+    groups.switch_over(0);
+    groups.pair.run(5 * S);
+    assert_eq!(groups.pair.nodes[0].down, None);
 }
 
 #[test]
