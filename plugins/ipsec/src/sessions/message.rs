@@ -16,9 +16,9 @@ use spared_replica::Reader;
 use crate::error::Malformed;
 use crate::sa::Body;
 
-/// Version of strongSwan 5.9.
+/// Version of strongSwan 5 and 6.0.0.
 pub const VERSION_5: u8 = 3;
-/// Versions of strongSwan 6, with two types of attributes more.
+/// Versions of strongSwan 6.0.1, and of later ones, with two types of attributes more.
 const VERSIONS_6: [u8; 2] = [4, 5];
 /// Longest message in bytes: charon reads no longer one.
 pub const MESSAGE_MAX: usize = 2048;
@@ -217,6 +217,21 @@ fn attribute_of(version: u8, kind: u8) -> Option<u8> {
         0..ADD_SECRET => Some(kind),
         ADD_SECRET..ALG_ADD_KES => Some(kind - 1),
         _ => Some(kind - 2),
+    }
+}
+
+/// Version of the messages of a release of strongSwan, such as "6.0.1". charon ignores those of another version.
+pub fn version_of(release: &str) -> Option<u8> {
+    let mut numbers = release.split('.').map(|part| {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        part[..digits].parse::<u32>().ok()
+    });
+    let number = [(); 3].map(|()| numbers.next().flatten());
+    match (number[0]?, number[1]?, number[2].unwrap_or_default()) {
+        (5, ..) | (6, 0, 0) => Some(VERSION_5),
+        (6, 0, 1) => Some(VERSIONS_6[0]),
+        (6, ..) => Some(VERSIONS_6[1]),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use spared_replica::ValueWriter;
 
-use super::message::{Kind, Message, message_id, segment, virtual_addresses};
+use super::message::{Kind, Message, message_id, segment, version_of, virtual_addresses};
 use super::wire::{put_child, put_ike, read_child, read_ike};
 use super::written::{VIP, Written};
 use super::{IkeSpis, SessionId, Sessions};
@@ -27,6 +27,24 @@ fn rekey(sessions: &mut Sessions, old: IkeSpis, new: IkeSpis) {
     sessions.handle(0, Written::new(Kind::IkeAdd, new).rekeys(old).read());
     sessions.handle(0, Written::new(Kind::IkeDelete, old).read());
     sessions.handle(0, Written::new(Kind::IkeUpdate, new).end().read());
+}
+
+#[test]
+fn each_release_of_strongswan_has_its_version_of_messages() {
+    let releases = [
+        "5.9.8", "6.0.0", "6.0.1", "6.0.2dr1", "6.0.6", "6.1", "4.6.4", "next",
+    ];
+    let versions = [
+        Some(3),
+        Some(3),
+        Some(4),
+        Some(5),
+        Some(5),
+        Some(5),
+        None,
+        None,
+    ];
+    assert_eq!(releases.map(version_of), versions);
 }
 
 #[test]

@@ -66,6 +66,18 @@ pub fn connections(client: &mut Client) -> Result<Connections, Fault> {
     Ok(all)
 }
 
+/// Returns the release of strongSwan, if charon tells it.
+///
+/// # Errors
+/// charon could not be queried.
+pub fn release(client: &mut Client) -> Result<Option<String>, Fault> {
+    match client.request("version", Section::new()) {
+        Ok(answer) => Ok(answer.text("version").map(str::to_owned)),
+        Err(Fault::Refused(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// # Errors
 /// charon could not be queried.
 pub fn sas(client: &mut Client) -> Result<Sas, Fault> {

@@ -54,6 +54,8 @@ pub enum ViciEvent {
     Withheld(Option<String>),
     /// charon has all connections that were awaited, but these.
     Loaded(BTreeSet<String>),
+    /// Release of strongSwan, such as "5.9.8", before its charon is said to have started.
+    Release(String),
     /// charon has given up what it was told to.
     GivenUp,
     /// A line for the log.

@@ -246,12 +246,16 @@ impl Thread {
             client.subscribe(event)?;
         }
         let sas = list::sas(&mut client)?;
+        let release = list::release(&mut client)?;
         self.session = Some(CharonSession::new(client));
         self.adopt_at = Instant::now();
         self.list_schedule.begin(self.adopt_at);
         self.withholding.begin(self.adopt_at);
         if self.presence.handle_answer() {
             self.note("connected to charon".to_owned());
+            if let Some(release) = release {
+                self.report(ViciEvent::Release(release));
+            }
             self.report(ViciEvent::Daemon(DaemonEvent::Started));
         }
         self.report_names(&sas);

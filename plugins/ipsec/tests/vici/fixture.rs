@@ -45,6 +45,10 @@ impl Fixture {
             match self.daemon.poll() {
                 // arrives by itself, and is requested separately
                 Some(ViciEvent::Listed(_)) => continue,
+                Some(ViciEvent::Release(it)) => {
+                    assert!(it.starts_with(['5', '6']), "{it}");
+                    continue;
+                }
                 Some(said) => return Some(said),
                 None => {}
             }

@@ -147,8 +147,8 @@ fn one_that_does_not_stop_talking_is_stopped() {
         let event = event.encode().unwrap();
         let confirm = Packet::Confirm.encode().unwrap();
         let response = Packet::Response(Section::new()).encode().unwrap();
-        // four events, the list's own, and its end
-        let mut bytes = [confirm.repeat(5), response].concat();
+        // four events, the list's own, its end, and no release
+        let mut bytes = [confirm.repeat(5), response.repeat(2)].concat();
         while stream.write_all(&bytes).is_ok() {
             bytes.clone_from(&event);
         }

@@ -13,7 +13,7 @@ pub(super) struct Charon {
     pub is_there: bool,
     /// It is older than this run of the plugin: which sessions it has is not known.
     pub is_older: bool,
-    /// Version of its messages, if it has sent any.
+    /// Version of its messages, by its release or by those that it has sent.
     pub version: Option<u8>,
     /// Inode of the socket.
     socket: Option<u64>,

@@ -238,6 +238,11 @@ impl Engine {
         self.ike.feed.is_under_way()
     }
 
+    /// Handles the release of charon here, which is told before charon is said to have started.
+    pub fn handle_release(&mut self, release: &str) {
+        self.ike.feed.charon.version = message::version_of(release);
+    }
+
     /// Version of charon's messages, as it has shown, or the charon before it; else that of strongSwan 5.9.
     pub(super) fn feed_version(&self) -> u8 {
         let ikes = self.store.sessions.own.ikes.values();

@@ -20,6 +20,8 @@ static SOCKETS: AtomicU64 = AtomicU64::new(1);
 #[derive(Default)]
 pub struct Charon {
     pub has_ha: bool,
+    /// Version of messages that it ignores all others for; None: it takes any.
+    pub version: Option<u8>,
     /// Inode of its socket; 0: not assigned yet.
     pub socket: u64,
     /// IKE SAs, each with the one whose place it takes.
@@ -71,12 +73,14 @@ impl Charon {
     }
 
     /// Takes an order to answer for its IKE SAs, or not to.
-    pub fn set_segment(&mut self, now_ns: u64, engine: &mut Engine, is_active: bool) {
+    pub fn set_segment(&mut self, now_ns: u64, engine: &mut Engine, is_active: bool, version: u8) {
         if !self.has_ha {
             return engine
                 .handle_segment(now_ns, Err(NotTold::Refused("nobody listens".to_owned())));
         }
-        self.is_active = is_active;
+        if self.version.is_none_or(|it| it == version) {
+            self.is_active = is_active;
+        }
         if self.socket == 0 {
             self.socket = SOCKETS.fetch_add(1, Ordering::Relaxed);
         }
@@ -117,6 +121,9 @@ impl Charon {
     }
 
     fn read(&mut self, now_ns: u64, kernel: &mut Kernel, message: &Message) {
+        if self.version.is_some_and(|it| it != message.version) {
+            return;
+        }
         if message.kind == Kind::SegmentDrop {
             return self.is_active = true;
         }

@@ -299,9 +299,9 @@ impl Node {
                     let detached = self.kernel.detach(&ids);
                     self.engine.handle_detached(now_ns, detached);
                 }
-                Action::Segment(is_active, _) => {
+                Action::Segment(is_active, version) => {
                     let engine = &mut self.engine;
-                    self.charon.set_segment(now_ns, engine, is_active);
+                    self.charon.set_segment(now_ns, engine, is_active, version);
                 }
                 Action::ExpectDaemon => {}
                 Action::AwaitConnections(names) => {

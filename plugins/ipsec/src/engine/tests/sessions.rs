@@ -134,6 +134,21 @@ fn sessions_of_ikev1_are_said_not_to_follow() {
 }
 
 #[test]
+fn charon_is_told_in_the_version_of_its_release_before_it_has_said_anything() {
+    for (release, version) in [("5.9.8", 3), ("6.0.1", 4), ("6.0.6", 5)] {
+        let mut pair = Pair::settled(1);
+        pair.nodes[0].engine.handle_release(release);
+        let traits = Charon {
+            version: Some(version),
+            ..Charon::default()
+        };
+        begin_charon(&mut pair, 0, traits);
+        pair.advance(50 * MS);
+        assert!(pair.nodes[0].charon.is_active, "{release}");
+    }
+}
+
+#[test]
 fn a_program_in_the_place_of_charons_ha_is_named_until_charon_answers() {
     let mut pair = pair_with_sessions(1);
     fail_over(&mut pair);
