@@ -40,6 +40,11 @@ impl Refused {
         self.errnos.contains_key(id)
     }
 
+    /// True if an SA with this SPI is not tried now.
+    pub fn has_spi(&self, spi: u32) -> bool {
+        self.errnos.keys().any(|id| id.spi == spi)
+    }
+
     /// True if an SA is not tried again in this role.
     pub fn is_final(&self, id: &SaId) -> bool {
         self.errnos.get(id).is_some_and(|errno| *errno != EEXIST)
@@ -85,6 +90,12 @@ impl Refused {
 }
 
 impl Engine {
+    /// True if the kernel has refused the outbound SA of a child, which is tried again.
+    pub(in crate::engine) fn is_outbound_refused(&self, spi: u32) -> bool {
+        let child = self.store.sessions.own.children.get(&spi);
+        child.is_some_and(|it| self.failover.refused.has_spi(it.outbound_spi))
+    }
+
     pub(in crate::engine) fn handle_refused_sa(
         &mut self,
         now_ns: u64,

@@ -97,9 +97,11 @@ impl Engine {
                 [Some(inbound), Some(outbound)] => {
                     children.insert(spi, [inbound, outbound]);
                 }
-                [Some(inbound), None] => self.end_child(now_ns, spi, inbound),
+                [Some(inbound), None] if !self.is_outbound_refused(spi) => {
+                    self.end_child(now_ns, spi, inbound);
+                }
                 // with numbers that nobody knows it would begin at zero
-                [None, _] => self.fail_child(now_ns, spi),
+                _ => self.fail_child(now_ns, spi),
             }
         }
         if children.is_empty() {

@@ -606,6 +606,21 @@ fn a_role_that_leaves_while_charon_takes_over_leaves_no_number_twice() {
 }
 
 #[test]
+fn a_child_whose_outbound_sa_is_refused_receives_on() {
+    let mut pair = pair_with_sessions(1);
+    pair.run(S);
+    pair.nodes[1].kernel.rival = Some(tunnel(0)[1].clone());
+    fail_over(&mut pair);
+    pair.nodes[1].kernel.rival = None;
+    pair.nodes[1].kernel.delete_sa(&out_of(0), Deleter::Other);
+    start_charon(&mut pair, 1);
+    pair.run(3 * S);
+    for id in [in_of(0), out_of(0)] {
+        assert!(pair.nodes[1].kernel.sa(&id).is_some(), "{id:?}");
+    }
+}
+
+#[test]
 fn a_batch_that_ends_before_its_sas_are_deleted_leaves_them() {
     let mut pair = pair_with_sessions(2);
     pair.link();
