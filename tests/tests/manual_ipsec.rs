@@ -115,7 +115,7 @@ fn the_manual_has_five_steps_at_most_and_the_check_names_what_each_lacks() {
     let mut unseen = listed.clone();
     unseen.connections[0].mobike = None;
     let lacks = [
-        ("service.toml", of(left_running(&listed, &addresses))),
+        ("service.toml", of(left_running(&listed, &addresses, false))),
         ("mobike = no", of(findings(&listed, &addresses))),
         ("same connections", of(differences(&listed, &other))),
         (

@@ -184,13 +184,28 @@ pub fn is_any_address(address: &str) -> bool {
     address.starts_with("%any") || address.contains('/') || is_range || is_unspecified
 }
 
-/// Finds a daemon that runs on a backup, which lacks the address of a connection that moves.
-pub fn left_running(listed: &Listed, addresses: &NodeAddresses) -> Option<Finding> {
+/// Finds a daemon that runs on a backup, which lacks the address of a connection that moves. That is no fault of one that
+/// gets the sessions with the address, and forgets them when it leaves.
+pub fn left_running(
+    listed: &Listed,
+    addresses: &NodeAddresses,
+    gets_sessions: bool,
+) -> Option<Finding> {
     let mut connections = listed.connections.iter();
     let moves = connections.any(|it| !is_local_only(it, addresses));
-    let sentence = "it runs on the backup: it deletes tunnels that are replicated, and negotiates without an address";
-    let line = "after = [\"ipsec\"] and its unit into service.toml";
-    moves.then(|| Finding::new("charon", SERVICE, sentence).with_line(line))
+    let sentence = if gets_sessions {
+        "it runs on the backup too: until it gets the sessions with the addresses, what it begins by itself has no address"
+    } else {
+        "it runs on the backup: it deletes tunnels that are replicated, and negotiates without an address"
+    };
+    let finding = moves.then(|| Finding::new("charon", SERVICE, sentence));
+    finding.map(|it| match gets_sessions {
+        true => Finding {
+            is_fault: false,
+            ..it
+        },
+        false => it.with_line("after = [\"ipsec\"] and its unit into service.toml"),
+    })
 }
 
 /// Names in one sentence the connections whose use of MOBIKE is not visible yet.

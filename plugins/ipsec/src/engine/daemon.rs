@@ -42,7 +42,10 @@ pub enum Deleter {
 /// Report about the presence of the IKE daemon here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaemonEvent {
+    /// It answers for the first time, and has no IKE SA.
     Started,
+    /// It answers for the first time, and has IKE SAs.
+    Found,
     /// The answer to [`Action::Ping`](super::Action::Ping).
     Answered,
     Ended,
@@ -146,8 +149,9 @@ impl Engine {
     /// Report about the presence of the IKE daemon here.
     pub fn handle_presence(&mut self, now_ns: u64, event: DaemonEvent) {
         match event {
-            DaemonEvent::Started => {
-                if self.ike.presence.state == State::Unknown {
+            DaemonEvent::Started | DaemonEvent::Found => {
+                let is_first = self.ike.presence.state == State::Unknown;
+                if is_first && event == DaemonEvent::Found {
                     self.note_older_charon();
                 }
                 self.ike.presence.state = State::Running;

@@ -50,6 +50,11 @@ impl LastReceived {
         retiring.map_or(u64::MAX, |it| it.until_ns)
     }
 
+    /// True if the kernel still receives with SAs of an earlier role.
+    pub fn is_pending(&self) -> bool {
+        self.retiring.is_some()
+    }
+
     /// True if the kernel still receives with this SA of an earlier role.
     pub fn is_retiring(&self, id: &SaId) -> bool {
         let retiring = self.retiring.as_ref();
@@ -244,6 +249,7 @@ impl Engine {
             self.update_sa_record(now_ns, &id);
             self.push_change(Change::DeleteSa(id));
         }
+        self.end_left_sessions();
     }
 
     /// Reports what was received; returns the SAs that still receive.

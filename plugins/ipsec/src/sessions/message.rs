@@ -325,6 +325,18 @@ fn own_number(version: u8, attribute: u8) -> u8 {
     attribute + if version == VERSION_5 { 0 } else { 2 }
 }
 
+/// Writes that an IKE SA has ended: charon forgets it with its children, and tells nobody.
+pub fn end_of_ike(version: u8, ike: IkeSpis, is_initiator: bool) -> Vec<u8> {
+    let mut bytes = virtual_addresses(version, ike, is_initiator, &[]);
+    bytes[1] = Kind::IkeDelete as u8;
+    bytes
+}
+
+/// True for what [`end_of_ike`] writes.
+pub fn is_end_of_ike(bytes: &[u8]) -> bool {
+    bytes.get(1) == Some(&(Kind::IkeDelete as u8))
+}
+
 /// Writes the order of a message ID.
 pub fn message_id(version: u8, kind: Kind, ike: IkeSpis, is_initiator: bool, mid: u32) -> Vec<u8> {
     let mut bytes = virtual_addresses(version, ike, is_initiator, &[]);

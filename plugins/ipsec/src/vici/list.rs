@@ -35,6 +35,8 @@ pub struct Connection {
 /// SAs of all connections.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sas {
+    /// Number of IKE SAs with keys.
+    pub ikes: usize,
     pub children: Vec<Child>,
     /// Connections with an IKE SA that is creating a child.
     pub busy: BTreeSet<String>,
@@ -235,6 +237,7 @@ impl Sas {
         if self.busy.len() < MAX && (section.text("state") == Some("CONNECTING") || makes_child) {
             self.busy.insert(ike.to_owned());
         }
+        self.ikes += usize::from(section.text("state") != Some("CONNECTING"));
         if let Some(number) = connecting(section).filter(|_| self.connecting.len() < MAX) {
             self.connecting.push((number, ike.to_owned()));
         }
@@ -322,6 +325,12 @@ mod tests {
         };
         let names = sas("ESTABLISHED", &[]).names();
         assert_eq!(names, [named(0xc267_4071), named(0xcd42_54c5)]);
+    }
+
+    #[test]
+    fn an_ike_sa_has_keys_when_it_has_connected() {
+        let counts = ["ESTABLISHED", "PASSIVE", "CONNECTING"].map(|it| sas(it, &[]).ikes);
+        assert_eq!(counts, [1, 1, 0]);
     }
 
     #[test]

@@ -256,7 +256,11 @@ impl Thread {
             if let Some(release) = release {
                 self.report(ViciEvent::Release(release));
             }
-            self.report(ViciEvent::Daemon(DaemonEvent::Started));
+            let event = match sas.ikes {
+                0 => DaemonEvent::Started,
+                _ => DaemonEvent::Found,
+            };
+            self.report(ViciEvent::Daemon(event));
         }
         self.report_names(&sas);
         Ok(())

@@ -91,6 +91,8 @@ impl Engine {
     pub(super) fn begin_batch(&mut self, now_ns: u64, first: u32) {
         let mut spis = vec![first];
         spis.extend(self.next_children(CHILDREN_MAX - 1));
+        // others have ended, or left with their address
+        spis.retain(|spi| self.store.sessions.own.children.contains_key(spi));
         let mut children = BTreeMap::new();
         for spi in spis {
             match self.sas_of_child(spi) {

@@ -99,11 +99,17 @@ impl Feed {
         self.charon.note_message(message);
     }
 
+    /// Removes all messages but ends of sessions that have left.
+    fn clear_messages(&mut self) {
+        self.messages
+            .retain(|it| message::is_end_of_ike(it.bytes()));
+    }
+
     /// Ends what is on its way to charon.
     fn stop(&mut self, stage: Stage) {
         self.stage = stage;
         self.steps.clear();
-        self.messages.clear();
+        self.clear_messages();
         (self.quiet, self.next_ns, self.has_more) = (Quiet::No, None, false);
     }
 
@@ -141,12 +147,15 @@ impl Feed {
 impl Engine {
     /// Begins with a charon that has started, or that runs when a role comes.
     pub(in super::super) fn begin_feed(&mut self, now_ns: u64) {
-        if !self.is_active() || self.ike.feed.is_under_way() {
+        if matches!(self.ike.feed.stage, Stage::Loading { .. } | Stage::Feeding) {
             return;
         }
         self.ike.feed.missing.clear();
-        if !self.ike.is_running() {
-            return self.expect_charon(now_ns);
+        match (self.is_active(), self.ike.is_running()) {
+            (true, true) => {}
+            (true, false) => return self.expect_charon(now_ns),
+            (false, true) => return self.look_for_ha(now_ns),
+            (false, false) => return,
         }
         if self.ike.feed.charon.is_older {
             self.end_openings();
@@ -158,19 +167,25 @@ impl Engine {
         } else {
             Quiet::No
         };
+        (self.ike.feed.quiet, self.ike.feed.fault) = (quiet, None);
+        self.look_for_ha(now_ns);
+    }
+
+    /// Finds out whether charon's plugin listens; charon of a backup gets sessions later.
+    fn look_for_ha(&mut self, now_ns: u64) {
         let feed = &mut self.ike.feed;
         feed.stage = Stage::Asked {
             until_ns: now_ns + READY_NS,
         };
-        (feed.quiet, feed.next_ns, feed.fault) = (quiet, None, None);
+        feed.next_ns = None;
         self.ask_ha();
     }
 
-    /// Asks charon whether its plugin listens, by an order: not to answer while it gets sessions, or to go on if it is older
-    /// than this run.
+    /// Asks charon whether its plugin listens, by an order: not to answer while it has no role or gets sessions, or to go on
+    /// if it is older than this run.
     fn ask_ha(&mut self) {
         let feed = &self.ike.feed;
-        let answers = feed.charon.is_older && feed.quiet == Quiet::No;
+        let answers = self.is_active() && feed.charon.is_older && feed.quiet == Quiet::No;
         self.push_action(Action::Segment(answers, self.feed_version()));
     }
 
@@ -179,6 +194,7 @@ impl Engine {
         self.abort_batch(now_ns);
         let feed = &mut self.ike.feed;
         feed.stop(Stage::Idle);
+        feed.messages.clear();
         feed.charon.forget();
         feed.missing.clear();
         self.store.sessions.own.ikev1.clear();
@@ -282,6 +298,10 @@ impl Engine {
 
     /// Waits for charon's connections; an older charon has its sessions.
     fn begin_loading(&mut self, now_ns: u64) {
+        if !self.is_active() {
+            self.ike.feed.stop(Stage::Idle);
+            return self.report_connections(now_ns);
+        }
         if self.ike.feed.charon.is_older {
             return self.finish_feed(now_ns);
         }
@@ -330,6 +350,9 @@ impl Engine {
     }
 
     fn finish_feed(&mut self, now_ns: u64) {
+        if !self.is_active() {
+            return self.ike.feed.stop(Stage::Idle);
+        }
         if !self.ike.feed.charon.is_older {
             self.forget_lost(now_ns);
         }
@@ -387,9 +410,7 @@ impl Engine {
             Stage::Feeding | Stage::Done if self.ike.feed.is_quieting() => {
                 self.handle_quiet_timeout(now_ns);
             }
-            Stage::Feeding => self.feed_next(now_ns),
-            Stage::Done => {}
-            Stage::Idle | Stage::Loading { .. } => {}
+            _ => self.feed_next(now_ns),
         }
     }
 

@@ -1,12 +1,13 @@
 //! IKE sessions of charon here: its messages become records, and a charon that starts on a node that has become active
 //! gets what the other node's charon told (`feed.rs`, in the order of `plan.rs`), with the SAs that are in the kernel already (`batch.rs`). Before
-//! its sessions leave it is quiet (`quiet.rs`), and before it has them it begins no others (`openings.rs`) and its policies
+//! its sessions leave it is quiet (`quiet.rs`), when they have left it forgets them (`left.rs`), and before it has them it begins no others (`openings.rs`) and its policies
 //! do not take packets (`copies.rs`).
 
 mod batch;
 mod charon;
 mod copies;
 mod feed;
+mod left;
 mod messages;
 mod openings;
 mod plan;
@@ -78,6 +79,7 @@ impl Engine {
         } = &mut self.store;
         let [gone, come] = sessions.sort(|end: &IpAddr| *is_active && ends.owns(end));
         let has_come = !come.is_empty();
+        self.note_sorted(&gone, &come);
         for id in gone.into_iter().chain(come) {
             self.update_session_record(now_ns, id);
         }

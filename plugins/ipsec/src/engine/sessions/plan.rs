@@ -12,7 +12,6 @@ pub(super) enum Step {
     /// IKE SA with its messages: its record may end before it is their turn, when its last child does.
     Ike {
         spis: IkeSpis,
-        replaces: Option<IkeSpis>,
         messages: Vec<Body>,
     },
     Child(u32),
@@ -54,7 +53,6 @@ pub(super) fn plan(
         for (spis, ike) in next {
             first.push_back(Step::Ike {
                 spis: *spis,
-                replaces: ike.replaces,
                 messages: messages_of(*spis, ike),
             });
             let mut children = children.remove(spis).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::kernel::Kernel;
 use super::{policies, tunnel};
-use crate::engine::{Engine, NotTold};
+use crate::engine::{Deleter, Engine, NotTold};
 use crate::sa::Body;
 use crate::sessions::IkeSpis;
 use crate::sessions::message::{Kind, Message};
@@ -149,7 +149,24 @@ impl Charon {
                 self.message_ids.extend(message.mid.map(|it| (ike, it)));
             }
             Kind::ChildAdd => self.add_child(now_ns, kernel, ike, message),
+            Kind::IkeDelete => self.end_ike(kernel, ike),
             _ => panic!("{:?} is not for it", message.kind),
+        }
+    }
+
+    /// Ends an IKE SA and its children, with all that the kernel has of them.
+    fn end_ike(&mut self, kernel: &mut Kernel, ike: IkeSpis) {
+        assert!(self.ikes.remove(&ike).is_some(), "it never had it");
+        let of_ike = self.children.iter().filter(|(_, it)| **it == ike);
+        let of_ike: Vec<u32> = of_ike.map(|(number, _)| *number).collect();
+        for number in of_ike {
+            self.children.remove(&number);
+            for sa in tunnel(number) {
+                kernel.delete_sa(&sa.id, Deleter::Daemon);
+            }
+            for policy in policies(number) {
+                kernel.delete_policy(&policy.id, Deleter::Daemon);
+            }
         }
     }
 

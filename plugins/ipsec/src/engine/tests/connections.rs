@@ -4,6 +4,7 @@ use spared_sdk::Value;
 
 use super::charon::Charon;
 use super::daemon::report_daemon_event;
+use super::sessions::begin_charon;
 use super::*;
 use crate::connections::{Connection, Listed};
 
@@ -114,6 +115,20 @@ fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
         .handle_presence(now_ns, DaemonEvent::Ended);
     pair.settle();
     assert_eq!(pair.nodes[1].wrong, None);
+}
+
+#[test]
+fn a_daemon_on_the_backup_that_gets_sessions_is_no_fault() {
+    let mut pair = Pair::settled(1);
+    begin_charon(&mut pair, 1, Charon::default());
+    list(&mut pair, 1, 1, false);
+    pair.run(40 * S);
+    assert_eq!(pair.nodes[1].wrong, None);
+    let (rows, is_wrong) = pair.nodes[1].engine.check_rows(false);
+    let service = rows.iter().find(|(key, _)| key == "charon.service");
+    let said = format!("{service:?}");
+    assert!(said.contains("it runs on the backup too"), "{said}");
+    assert!(!is_wrong, "{rows:?}");
 }
 
 #[test]

@@ -511,8 +511,52 @@ fn charon_may_begin_sessions_that_it_does_not_get() {
     assert!(!pair.nodes[0].blocked.is_empty());
     // a charon that ran before this run of the plugin has its sessions
     pair.restart(0, true);
-    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Found);
     assert!(pair.nodes[0].blocked.is_empty());
+}
+
+#[test]
+fn a_charon_without_sessions_that_ran_before_the_plugin_gets_them() {
+    for event in [DaemonEvent::Started, DaemonEvent::Found] {
+        let mut pair = pair_with_sessions(2);
+        pair.link();
+        pair.nodes[1].charon.has_ha = true;
+        pair.restart(1, false);
+        report_daemon_event(&mut pair, 1, event);
+        pair.switch_over(0);
+        pair.run(S);
+        let gets_them = event == DaemonEvent::Started;
+        assert_eq!(taken_over(&pair, 1), if gets_them { 2 } else { 0 });
+    }
+}
+
+#[test]
+fn a_charon_that_runs_on_forgets_sessions_that_left_when_their_last_numbers_are_known() {
+    let mut pair = pair_with_sessions(40);
+    for node in [0, 1] {
+        begin_charon(&mut pair, node, Charon::default());
+    }
+    pair.link();
+    pair.nodes[0].charon.ikes = (0..40).map(|it| (IkeSpis(100 + it, 1), None)).collect();
+    pair.nodes[0].charon.is_busy = true;
+    pair.move_addresses(0);
+    pair.nodes[0].slow = true;
+    pair.role(0, false);
+    pair.advance(5 * MS);
+    assert_eq!(pair.nodes[0].charon.ikes.len(), 40);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].finish_readings(now_ns);
+    pair.advance(20 * MS);
+    assert_eq!(pair.nodes[0].charon.ikes.len(), 0);
+    assert!(!pair.nodes[0].charon.is_active);
+    // they are fed again as they are when they return
+    let mids = message_id(3, Kind::MidResponder, IkeSpis(103, 1), false, 9);
+    tell(&mut pair, 1, &[mids]);
+    pair.switch_over(1);
+    pair.advance(100 * MS);
+    assert_eq!(pair.nodes[0].charon.ikes.len(), 40);
+    assert_eq!(pair.nodes[0].charon.message_ids[&IkeSpis(103, 1)], 9);
+    assert_eq!(pair.nodes[1].charon.ikes.len(), 0);
 }
 
 /// Sets the addresses of a node.
@@ -645,6 +689,8 @@ struct World {
     pair: Pair,
     random: Random,
     active: usize,
+    /// charon runs on both nodes, whatever their roles.
+    both_run: bool,
     /// Sessions as their far ends have them: children of each.
     sessions: BTreeMap<IkeSpis, BTreeSet<u32>>,
     /// Children that were rekeyed and deleted, whose inbound SAs charon keeps for late packets.
@@ -656,8 +702,11 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, both_run: bool) -> Self {
         let mut pair = Pair::with(Settings::default());
+        if both_run {
+            begin_charon(&mut pair, 1, Charon::default());
+        }
         pair.link();
         pair.activate(0);
         pair.run(S);
@@ -665,6 +714,7 @@ impl World {
             pair,
             random: Random::new(seed),
             active: 0,
+            both_run,
             sessions: BTreeMap::new(),
             draining: Vec::new(),
             ended: Vec::new(),
@@ -680,15 +730,22 @@ impl World {
         if self.random.below(2) == 0 {
             self.put_traps();
         }
-        let draining = self.draining.drain(..).map(|(_, number)| number);
-        self.ended.extend(draining);
-        self.pair.nodes[1 - self.active].charon = Charon::default();
+        self.end_draining();
+        if !self.both_run {
+            self.pair.nodes[1 - self.active].charon = Charon::default();
+        }
         self.pair.nodes[self.active].charon = Charon {
             has_ha: true,
             is_busy: self.random.below(2) == 0,
             ..Charon::default()
         };
         report_daemon_event(&mut self.pair, self.active, DaemonEvent::Started);
+    }
+
+    /// Another charon, or the same one with sessions that return, does not know of them.
+    fn end_draining(&mut self) {
+        let draining = self.draining.drain(..).map(|(_, number)| number);
+        self.ended.extend(draining);
     }
 
     /// charon puts its traps before it gets anything.
@@ -856,6 +913,10 @@ impl World {
     fn switch_over(&mut self) {
         let from = self.active;
         self.pair.switch_over(from);
+        if self.both_run {
+            self.active = 1 - from;
+            return self.end_draining();
+        }
         self.stop_charon();
         self.active = 1 - from;
         self.wait();
@@ -864,12 +925,18 @@ impl World {
     }
 
     fn die(&mut self) {
-        self.pair.kill(self.active);
-        self.active = 1 - self.active;
+        let died = self.active;
+        self.pair.kill(died);
+        self.active = 1 - died;
         self.pair.activate(self.active);
         self.wait();
         self.carry();
-        self.start();
+        if self.both_run {
+            self.end_draining();
+            begin_charon(&mut self.pair, died, Charon::default());
+        } else {
+            self.start();
+        }
         self.pair.link();
         let wait_ms = 1_000 * self.random.below(3);
         self.pair.run(wait_ms * MS);
@@ -937,6 +1004,8 @@ impl World {
         let expected = expected.flat_map(|(ike, of)| of.iter().map(|it| (*it, *ike)));
         assert_eq!(children, expected.collect());
         assert_led(&self.pair, self.active);
+        let other = &self.pair.nodes[1 - self.active].charon;
+        assert!(other.ikes.is_empty(), "{:?} have left", other.ikes);
         for number in sessions.values().flatten() {
             let fate = fate(&self.pair, self.active, *number);
             assert_eq!(fate, Fate::Sent(out_of(*number)));
@@ -956,9 +1025,18 @@ fn seeds() -> u64 {
 
 #[test]
 fn whatever_happens_charon_has_what_its_clients_have() {
+    play(false);
+}
+
+#[test]
+fn whatever_happens_charon_has_what_its_clients_have_where_it_runs_on_both_nodes() {
+    play(true);
+}
+
+fn play(both_run: bool) {
     for seed in 0..seeds() {
         println!("seed {seed}");
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, both_run);
         for _ in 0..25 {
             world.step();
             world.check();

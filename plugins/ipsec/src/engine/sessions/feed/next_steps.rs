@@ -6,8 +6,7 @@ use crate::engine::sessions::plan::Step;
 use crate::engine::sessions::quiet::Quiet;
 use crate::engine::{Action, Engine};
 use crate::sa::Body;
-use crate::sessions::IkeSpis;
-use crate::sessions::message;
+use crate::sessions::message::{self, Message};
 
 /// Messages that charon gets in one go: its socket has room for more than a hundred.
 const MESSAGES_MAX: usize = 32;
@@ -51,7 +50,7 @@ impl Feed {
 
     /// Puts children back that charon has not added: they are the next ones.
     pub(in crate::engine::sessions) fn put_back(&mut self, children: Vec<u32>) {
-        self.messages.clear();
+        self.clear_messages();
         for spi in children.into_iter().rev() {
             self.steps.push_front(Step::Child(spi));
         }
@@ -83,15 +82,19 @@ impl Engine {
         let feed = &mut self.ike.feed;
         feed.is_telling = false;
         match done {
-            Ok(()) => {}
-            Err(NotTold::Busy) if feed.stage == Stage::Feeding => {
-                for message in told.into_iter().rev() {
-                    feed.messages.push_front(message);
-                }
+            Ok(()) => {
+                let messages = told.iter().filter_map(|it| Message::read(it.bytes()).ok());
+                messages.for_each(|it| feed.charon.note_told(&it));
+            }
+            Err(NotTold::Busy) => {
+                let is_feeding = feed.stage == Stage::Feeding;
+                let again = told.into_iter().rev();
+                let again = again.filter(|it| is_feeding || message::is_end_of_ike(it.bytes()));
+                again.for_each(|it| feed.messages.push_front(it));
                 feed.next_ns = Some(now_ns + BUSY_NS);
                 return;
             }
-            Err(NotTold::Busy) => {}
+            Err(_) if feed.stage == Stage::Idle => feed.messages.clear(),
             Err(NotTold::Refused(why) | NotTold::Stranger(why)) => {
                 feed.fault = Some(why);
                 self.abort_batch(now_ns);
@@ -104,6 +107,10 @@ impl Engine {
 
     /// Continues until something has to be waited for.
     pub(in crate::engine::sessions) fn feed_next(&mut self, now_ns: u64) {
+        if self.ike.feed.stage != Stage::Feeding {
+            self.tell_next();
+            return;
+        }
         while self.ike.feed.stage == Stage::Feeding && !self.ike.feed.is_telling {
             if self.ike.feed.is_paused() {
                 return self.pause();
@@ -129,11 +136,8 @@ impl Engine {
                     return self.begin_feed(now_ns);
                 }
                 None => return self.finish_feed(now_ns),
-                Some(Step::Ike {
-                    spis,
-                    replaces,
-                    messages,
-                }) => self.feed_ike(spis, replaces, messages),
+                Some(Step::Ike { spis, .. }) if self.has_left(&spis) => {}
+                Some(Step::Ike { messages, .. }) => self.tell(messages),
                 Some(Step::Activate) if self.ike.feed.steps.is_empty() => self.activate(),
                 // all IKE SAs are there, and children are not
                 Some(Step::Activate) => self.ike.feed.steps.push_back(Step::Activate),
@@ -154,14 +158,6 @@ impl Engine {
         self.is_installed() && self.switchover.resume.is_over()
     }
 
-    fn feed_ike(&mut self, spis: IkeSpis, replaces: Option<IkeSpis>, messages: Vec<Body>) {
-        if let Some(replaced) = replaces {
-            self.ike.feed.charon.has.remove(&replaced);
-        }
-        self.ike.feed.charon.has.insert(spis);
-        self.tell(messages);
-    }
-
     fn activate(&mut self) {
         let version = self.feed_version();
         self.tell(vec![Body::new(message::segment(version, true))]);
@@ -172,8 +168,12 @@ impl Engine {
         self.ike.feed.messages.extend(messages);
     }
 
-    fn tell_next(&mut self) -> bool {
+    /// Passes messages to charon, unless some are on their way; returns true if it did.
+    pub(in crate::engine::sessions) fn tell_next(&mut self) -> bool {
         let feed = &mut self.ike.feed;
+        if feed.is_telling {
+            return false;
+        }
         let count = feed.messages.len().min(MESSAGES_MAX);
         let messages: Vec<Body> = feed.messages.drain(..count).collect();
         feed.is_telling = !messages.is_empty();

@@ -69,7 +69,7 @@ impl Feed {
             }
             (_, false) => "do not follow: charon's plugin ha does not answer".to_owned(),
             (_, true) if self.charon.is_older => {
-                "follow, but charon gets none from the peer before its next start: it ran before this plugin"
+                "follow, but charon gets none from the peer before its next start: it had sessions before this plugin started"
                     .to_owned()
             }
             (_, true) if ikev1 > 0 => format!("follow, but not {ikev1} of IKEv1"),
