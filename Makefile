@@ -287,7 +287,7 @@ soak-dhcp: ## twenty thousand leases of every format
 soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on, in SPARED_SHARDS (10) processes at once; pools; verdicts beside faults; then IKE sessions of every kind over faults, the random ones for SPARED_SECONDS (180, those of every kind 600); switchovers without a loss
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
-	@sh tests/libreswan.sh build >/dev/null || :
+	@for it in libreswan strongswan-6; do sh tests/unpack.sh $$it build; done >/dev/null || :
 	code=0; \
 	$(another_make) --keep-going -j3 soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth || code=1; \
 	$(soak) ipsec-sessions $(in_lab) end_to_end $(alone) ipsec_sessions:: || code=1; \

@@ -14,23 +14,23 @@ const NONE: i32 = 2;
 /// Output of a script, or its exit code and its message.
 type Place = std::result::Result<String, (Option<i32>, String)>;
 
-/// A script of tests/, which is run once.
+/// A script of tests/ and its arguments. It is run once.
 pub struct Recipe {
-    script: &'static str,
+    command: &'static [&'static str],
     place: OnceLock<Place>,
 }
 
 impl Recipe {
-    pub const fn new(script: &'static str) -> Self {
+    pub const fn new(command: &'static [&'static str]) -> Self {
         Self {
-            script,
+            command,
             place: OnceLock::new(),
         }
     }
 
     /// Returns what the script prints; skips the test if there is nothing.
     pub fn ask(&self) -> Result<&str> {
-        match self.place.get_or_init(|| run(self.script)) {
+        match self.place.get_or_init(|| run(self.command)) {
             Ok(text) => Ok(text),
             Err((Some(NONE), why)) => Err(skipped(why)),
             Err((_, why)) => Err(why.clone().into()),
@@ -38,10 +38,11 @@ impl Recipe {
     }
 }
 
-fn run(script: &str) -> Place {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+fn run(command: &[&str]) -> Place {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(command[0]);
     let output = Command::new("sh")
         .arg(&script)
+        .args(&command[1..])
         .stdin(Stdio::null())
         .output()
         .map_err(|error| (None, format!("{}: {error}", script.display())))?;

@@ -11,6 +11,7 @@ use crate::Result;
 use crate::clock::poll;
 use crate::lab::skipped;
 use crate::machine::Machine;
+use crate::recipe::Recipe;
 
 const PROGRAM: &str = "/usr/lib/ipsec/charon";
 /// Pre-shared key of all connections.
@@ -52,7 +53,28 @@ impl Default for Connection {
     }
 }
 
-/// charon on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Package of this machine.
+    Installed,
+    /// Package of Debian 13, in its own mount namespace.
+    Six,
+}
+
+impl Release {
+    /// Command that runs charon; skips the test if there is none.
+    fn charon(self) -> Result<String> {
+        match self {
+            Self::Installed if PathBuf::from(PROGRAM).exists() => Ok(PROGRAM.to_owned()),
+            Self::Installed => Err(skipped("charon is not installed")),
+            Self::Six => Ok(format!("{}/run {PROGRAM}", SIX.ask()?)),
+        }
+    }
+}
+
+static SIX: Recipe = Recipe::new(&["unpack.sh", "strongswan-6"]);
+
+/// charon on a machine. `swanctl` is the machine's, whatever the release.
 #[derive(Clone, Copy)]
 pub struct Charon<'m> {
     pub machine: &'m Machine,
@@ -62,16 +84,18 @@ pub struct Charon<'m> {
 impl<'m> Charon<'m> {
     /// Starts charon and loads the connection, without initiating it.
     pub fn start(machine: &'m Machine, side: Side, connection: &Connection) -> Result<Self> {
-        Self::start_with(machine, &connections(side, connection))
+        let conf = connections(side, connection);
+        Self::start_with(machine, &conf, Release::Installed)
     }
 
     /// Starts charon with the given swanctl.conf.
-    pub fn start_with(machine: &'m Machine, conf: &str) -> Result<Self> {
+    pub fn start_with(machine: &'m Machine, conf: &str, release: Release) -> Result<Self> {
+        let program = release.charon()?;
         Self::configure(machine, conf)?;
         // left by a charon that was killed
         machine.ok("rm -f /run/charon.vici /run/charon.pid")?;
         let environment = environment(machine);
-        let pid = machine.spawn("charon", &format!("env {environment} {PROGRAM}"))?;
+        let pid = machine.spawn("charon", &format!("env {environment} {program}"))?;
         let charon = Self { machine, pid };
         charon.wait_socket()?;
         charon.swanctl(&load_words(machine))?;
@@ -80,9 +104,6 @@ impl<'m> Charon<'m> {
 
     /// Only writes its files.
     fn configure(machine: &Machine, conf: &str) -> Result<()> {
-        if !PathBuf::from(PROGRAM).exists() {
-            return Err(skipped("charon is not installed"));
-        }
         fs::write(machine.dir.join("strongswan.conf"), settings(machine))?;
         fs::write(machine.dir.join("swanctl.conf"), conf)?;
         machine.forget_files()
@@ -96,11 +117,13 @@ impl<'m> Charon<'m> {
     /// Writes the files for a router. Returns the path of a script that starts, stops and queries charon like a service
     /// manager.
     pub fn service(machine: &Machine, connection: &Connection) -> Result<PathBuf> {
-        Self::service_with(machine, &connections(Side::Router, connection))
+        let conf = connections(Side::Router, connection);
+        Self::service_with(machine, &conf, Release::Installed)
     }
 
     /// Writes the files for a router with the given swanctl.conf; returns the script's path.
-    pub fn service_with(machine: &Machine, conf: &str) -> Result<PathBuf> {
+    pub fn service_with(machine: &Machine, conf: &str, release: Release) -> Result<PathBuf> {
+        let program = release.charon()?;
         Self::configure(machine, conf)?;
         let path = machine.dir.join("charon-service");
         let (environment, load) = (environment(machine), load_words(machine));
@@ -110,7 +133,7 @@ impl<'m> Charon<'m> {
              case $1 in\n\
              start)\n\
                rm -f /run/charon.vici /run/charon.pid\n\
-               setsid {PROGRAM} </dev/null >/dev/null 2>&1 &\n\
+               setsid {program} </dev/null >/dev/null 2>&1 &\n\
                until [ -S /run/charon.vici ]; do sleep 0.05; done\n\
                exec swanctl {load};;\n\
              stop) [ -z \"$pid\" ] || kill $pid; while pidof charon; do sleep 0.05; done;;\n\
@@ -212,7 +235,7 @@ fn settings(machine: &Machine) -> String {
         "charon {{\n\
            load = {PLUGINS}\n\
            filelog {{\n\
-             lab {{\n path = {}\n default = 1\n flush_line = yes\n time_format = %s\n }}\n\
+             lab {{\n path = {}\n default = 1\n flush_line = yes\n ike_name = yes\n time_format = %s\n }}\n\
            }}\n\
            include {}/charon.con[f]\n\
          }}\n\

@@ -14,7 +14,7 @@ use crate::machine::{Node, wait_settled};
 use crate::router::{Plan, PluginFile};
 
 /// Advert interval, for machines on two shared processors.
-const INTERVAL: Duration = Duration::from_millis(400);
+pub(super) const INTERVAL: Duration = Duration::from_millis(400);
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Plan with the plugin ipsec and these lines in its file. No IKE daemon is used.

@@ -17,6 +17,7 @@ mod follow;
 mod frames;
 mod pings;
 mod pluto;
+pub mod road;
 mod state;
 mod tunnel;
 mod unit;
@@ -24,7 +25,7 @@ mod unit;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use charon::{CHILD, CONNECTION, Charon, Connection, PLUGINS, SECRET, Side};
+pub use charon::{CHILD, CONNECTION, Charon, Connection, PLUGINS, Release, SECRET, Side};
 pub use follow::{asking, following, services};
 pub use frames::{Esp, is_farewell, is_from_far, is_in_clear, is_sent_by_far};
 pub use pings::OwnPings;

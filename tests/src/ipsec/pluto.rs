@@ -15,7 +15,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// Last lines of pluto's start, after it has loaded its connections.
 const LISTENS: &str = "loading secrets from";
 
-static UNPACKED: Recipe = Recipe::new("libreswan.sh");
+static UNPACKED: Recipe = Recipe::new(&["unpack.sh", "libreswan"]);
 
 /// pluto on a machine.
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ const AMX: &str = "ptrace set fp regs failed";
 
 /// Returns the kernel that all machines boot by default.
 pub fn chosen() -> Result<&'static Path> {
-    static CHOSEN: Recipe = Recipe::new("kernel/choose.sh");
+    static CHOSEN: Recipe = Recipe::new(&["kernel/choose.sh"]);
     CHOSEN.ask().map(Path::new)
 }
 
@@ -26,7 +26,7 @@ pub struct Stock {
 }
 
 pub fn stock() -> Result<Stock> {
-    static STOCK: Recipe = Recipe::new("kernel/stock.sh");
+    static STOCK: Recipe = Recipe::new(&["kernel/stock.sh"]);
     let printed = STOCK.ask()?.split_once('\n');
     let (dir, virtiofsd) = printed.ok_or("stock.sh prints two lines")?;
     Ok(Stock {

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::ipsec::{Charon, Family, OwnPings, PLUGINS, SECRET, Tunnelled, asking, services};
+use spared_tests::ipsec::{
+    Charon, Family, OwnPings, PLUGINS, Release, SECRET, Tunnelled, asking, services,
+};
 use spared_tests::lab::{VIRTUAL, Wire, scenario, skipped};
 use spared_tests::machine::{Machine, STEP};
 use spared_tests::router::PluginFile;
@@ -70,8 +72,8 @@ fn clients() -> String {
 fn start(tunnelled: &Tunnelled, pools: [&str; 2]) -> Result<usize> {
     let [r1, r2] = &tunnelled.routers;
     let scripts = [
-        Charon::service_with(r1, &router(pools[0]))?,
-        Charon::service_with(r2, &router(pools[1]))?,
+        Charon::service_with(r1, &router(pools[0]), Release::Installed)?,
+        Charon::service_with(r2, &router(pools[1]), Release::Installed)?,
     ];
     let mut plan = asking();
     plan.plugins.push(services([&scripts[0], &scripts[1]]));
@@ -90,8 +92,8 @@ fn start_with_dhcp(tunnelled: &Tunnelled) -> Result<usize> {
         fs::write(router.dir.join("charon.conf"), settings)?;
     }
     let charons = [
-        Charon::service_with(r1, &gives("dhcp"))?,
-        Charon::service_with(r2, &gives("dhcp"))?,
+        Charon::service_with(r1, &gives("dhcp"), Release::Installed)?,
+        Charon::service_with(r2, &gives("dhcp"), Release::Installed)?,
     ];
     let servers = [dnsmasq(r1)?, dnsmasq(r2)?];
     let both = |words: fn(&PathBuf) -> String| {
@@ -210,7 +212,7 @@ fn a_charon_that_starts_anew_gives_no_living_clients_address() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         let active = start(&tunnelled, HALVES)?;
-        let far = Charon::start_with(&tunnelled.far, &clients())?;
+        let far = Charon::start_with(&tunnelled.far, &clients(), Release::Installed)?;
         let (living, spi) = first_client(&tunnelled, &far, active)?;
 
         tunnelled.switch_to(1 - active)?;
@@ -241,7 +243,7 @@ fn a_newcomer_gets_no_living_clients_address_where_each_node_gives_its_own_half(
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         let active = start(&tunnelled, HALVES)?;
-        let far = Charon::start_with(&tunnelled.far, &clients())?;
+        let far = Charon::start_with(&tunnelled.far, &clients(), Release::Installed)?;
         let living = call(&far, "first")?;
         tunnelled.wait_followed(active, 2, 3)?;
         let pings = OwnPings::start(&tunnelled.far, Family::V4.client(), SPACING)?;
@@ -310,7 +312,7 @@ fn a_dhcp_server_whose_leases_follow_gives_no_living_clients_address() {
             "route add {GIVEN} via {}\n",
             Wire::Lan.ipv4(VIRTUAL)
         ))?;
-        let far = Charon::start_with(&tunnelled.far, &clients())?;
+        let far = Charon::start_with(&tunnelled.far, &clients(), Release::Installed)?;
         let (living, spi) = first_client(&tunnelled, &far, active)?;
         let leases = |at: usize| tunnelled.routers[at].ok(&format!("cat {LEASES}"));
         let has = |text: &str, ip: IpAddr| text.contains(&format!(" {ip} "));

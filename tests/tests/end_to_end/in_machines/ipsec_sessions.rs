@@ -2,20 +2,17 @@
 //! Far ends whose IKE sessions follow: none of them notices that the router died, neither by DPD nor by a rekeying, and
 //! each keeps its virtual address.
 
-mod far_end;
 mod faults;
 mod kinds;
 mod libreswan;
-mod road;
 mod strangers;
 
 use std::time::Duration;
 
 use spared_tests::clock::Stamp;
+use spared_tests::ipsec::road::{LIMIT, Road, Setup};
 use spared_tests::ipsec::{Family, OwnPings, SWITCH_PACKETS_MAX, is_in_clear, late_packets};
 use spared_tests::lab::scenario;
-
-use road::{LIMIT, Road, Setup};
 
 const SPACING: Duration = Duration::from_millis(20);
 const SITE_SPACING: Duration = Duration::from_millis(10);

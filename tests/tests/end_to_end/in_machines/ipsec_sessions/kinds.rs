@@ -4,14 +4,13 @@ use std::process::Command;
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::ipsec::{Family, Tunnelled, is_in_clear};
-use spared_tests::lab::scenario;
+use spared_tests::ipsec::road::{FarDaemon, LIMIT, PSK, Road, Setup, client, conf, road};
+use spared_tests::ipsec::{Family, Release, Tunnelled, is_in_clear};
+use spared_tests::lab::{Lab, scenario};
 use spared_tests::machine::{Machine, STEP};
 use spared_tests::random::number;
 
-use super::far_end::FarDaemon;
 use super::faults::move_at_random;
-use super::road::{LIMIT, PSK, Road, Setup, client, conf, road};
 use super::{CALM, SITE_SPACING};
 
 const ESP: &str = "esp_proposals = aes128gcm16-esn";
@@ -175,26 +174,47 @@ fn all_kinds(lines: &str, child: &str) -> Setup {
     sessions.push(("several".to_owned(), children(&["lower", "upper"])));
     Setup {
         plugins: "pem pkcs1 pkcs8 x509 pubkey eap-mschapv2 eap-tls".to_owned(),
-        has_ha: true,
         router: conf(&router.concat(), &secret),
-        far_daemon: FarDaemon::Charon,
         far: conf(&far.concat(), &secret),
-        far_settings: String::new(),
         sessions,
         // a transport child has no policy for forwarding
         policies: 7 * 3 + 2,
+        ..Setup::clients(&[], "", "")
     }
 }
 
 #[test]
 #[ignore = "a minute: make soak-ipsec"]
 fn sessions_of_every_kind_follow() {
+    scenario(0, |lab| every_kind_follows(lab, all_kinds("", "")));
+}
+
+#[test]
+#[ignore = "a minute: make soak-ipsec"]
+fn sessions_of_every_kind_of_far_ends_with_strongswan_6_follow() {
     scenario(0, |lab| {
-        let (mut road, first) = Road::start_prepared(lab, all_kinds("", ""), certify)?;
-        road.call()?;
-        road.wait_followed(first)?;
-        go_over(&road, first)
+        let mut setup = all_kinds("", "");
+        setup.far_daemon = FarDaemon::Charon(Release::Six);
+        every_kind_follows(lab, setup)
     });
+}
+
+#[test]
+#[ignore = "a minute: make soak-ipsec"]
+fn sessions_of_every_kind_follow_between_routers_with_strongswan_6() {
+    scenario(0, |lab| {
+        let mut setup = all_kinds("", "");
+        setup.release = Release::Six;
+        every_kind_follows(lab, setup)
+    });
+}
+
+fn every_kind_follows(lab: &Lab, setup: Setup) -> Result<()> {
+    let (mut road, first) = Road::start_prepared(lab, setup, certify)?;
+    road.wait_following(first)?;
+    road.call()?;
+    road.wait_followed(first)?;
+    go_over(&road, first)
 }
 
 #[test]
@@ -207,6 +227,7 @@ fn sessions_of_every_kind_follow_whatever_happens_for_ten_minutes() {
             "rekey_time = 45s\n rand_time = 5s\n life_time = 300s",
         );
         let (mut road, first) = Road::start_prepared(lab, setup, certify)?;
+        road.wait_following(first)?;
         road.call()?;
         road.wait_followed(first)?;
         move_at_random(

@@ -6,15 +6,14 @@ use std::fs;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
+use spared_tests::ipsec::road::{FarDaemon, LIMIT, Road, Setup, conf};
 use spared_tests::ipsec::{Family, OwnPings, Pluto, SWITCH_PACKETS_MAX, late_packets};
 use spared_tests::lab::scenario;
 use spared_tests::machine::{STEP, wait_settled};
 use spared_tests::random::number;
 
 use super::SPACING;
-use super::far_end::FarDaemon;
 use super::faults::move_at_random;
-use super::road::{LIMIT, Road, Setup, conf};
 
 /// Requests by which a far end without traffic finds out whether the router is alive.
 const PROBES: usize = 2;
@@ -63,14 +62,12 @@ fn site(lines: &str) -> Setup {
         " leftsubnet={inner}\n leftsourceip={own}\n esp=aes_gcm128;dh19\n pfs=yes\n{lines}"
     );
     Setup {
-        plugins: String::new(),
-        has_ha: true,
         router: conf(&router, ""),
         far_daemon: FarDaemon::Pluto,
         far: connection("site", &lines),
-        far_settings: String::new(),
         sessions: vec![("site".to_owned(), vec!["site".to_owned()])],
         policies: 3,
+        ..Setup::clients(&[], "", "")
     }
 }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
+use spared_tests::ipsec::road::{LIMIT, Road, Setup};
 use spared_tests::lab::scenario;
 use spared_tests::machine::{Machine, STEP};
-
-use super::road::{LIMIT, Road, Setup};
 
 /// Sends to the plugin's port from the given address and port, and writes down what comes back.
 const PROGRAM: &str = "\

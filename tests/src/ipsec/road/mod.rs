@@ -1,4 +1,8 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Far ends in one machine, whose IKE sessions with the routers are to follow.
+
+mod far_end;
+mod setup;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -7,164 +11,21 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use spared_tests::Result;
-use spared_tests::clock::poll;
-use spared_tests::ipsec::{Charon, Family, PLUGINS, Pluto, SECRET, Tunnelled, asking, services};
-use spared_tests::lab::Lab;
-use spared_tests::machine::STEP;
-use spared_tests::router::Plan;
+use super::{Charon, Pluto, Tunnelled, asking, services};
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::Lab;
+use crate::machine::STEP;
+use crate::router::Plan;
 
-use super::far_end::{FarDaemon, FarEnd};
+pub use far_end::{FarDaemon, FarEnd, answered_since};
+pub use setup::{PSK, Setup, client, conf, road};
 
 pub const LIMIT: Duration = Duration::from_secs(40);
 /// Reqids of the SAs that the plugin installs. The kernel's own for a policy that leads to none has a greater one.
 const OURS: Range<u32> = 0x4000_0000..0x8000_0000;
-/// SAs of a child; a tunnel has three policies.
+/// SAs of a child.
 const SAS: u64 = 2;
-const POLICIES: u64 = 3;
-
-/// Configuration of both sides.
-pub struct Setup {
-    /// Further plugins of both charons, and sections of their plugins at the router.
-    pub plugins: String,
-    pub has_ha: bool,
-    /// File swanctl.conf.
-    pub router: String,
-    pub far_daemon: FarDaemon,
-    /// File swanctl.conf, or connections of ipsec.conf.
-    pub far: String,
-    /// Further settings of a far charon.
-    pub far_settings: String,
-    /// Connections of the far side that it initiates, with their children. With pluto, a child is a connection.
-    pub sessions: Vec<(String, Vec<String>)>,
-    /// Policies of all children.
-    pub policies: u64,
-}
-
-impl Setup {
-    /// Road warriors with these names, each with a virtual address; `lines` are for their connections, `child` for their
-    /// children.
-    pub fn clients(names: &[&str], lines: &str, child: &str) -> Self {
-        let network = Family::V4.lan_network();
-        let client = |name: &&str| {
-            let child = format!(
-                "{name} {{\n remote_ts = {network}\n esp_proposals = aes128gcm16-esn\n {child}\n }}\n"
-            );
-            client(name, &format!("vips = 0.0.0.0\n{lines}"), PSK, &child)
-        };
-        let far: String = names.iter().map(client).collect();
-        let session = |name: &&str| ((*name).to_owned(), vec![(*name).to_owned()]);
-        Self {
-            plugins: String::new(),
-            has_ha: true,
-            router: conf(&road(), ""),
-            far_daemon: FarDaemon::Charon,
-            far: conf(&far, ""),
-            far_settings: String::new(),
-            sessions: names.iter().map(session).collect(),
-            policies: POLICIES * names.len() as u64,
-        }
-    }
-
-    /// Adds a tunnel between sites; `lines` are for the router's child.
-    pub fn with_site(mut self, lines: &str) -> Self {
-        let end = |own, other, names: [&str; 2], networks: [&str; 2], lines: &str| {
-            format!(
-                "site {{\n version = 2\n mobike = no\n local_addrs = {own}\n remote_addrs = {other}\n dpd_delay = 2s\n\
-                 local {{\n auth = psk\n id = {}\n }}\n remote {{\n auth = psk\n id = {}\n }}\n\
-                 children {{\n site {{\n local_ts = {}\n remote_ts = {}\n esp_proposals = aes128gcm16-esn\n {lines}\n\
-                 }}\n }}\n}}\n",
-                names[0], names[1], networks[0], networks[1]
-            )
-        };
-        let (here, there) = (Family::V4.gateway(), Family::V4.far());
-        let (lan, inner) = (Family::V4.lan_network(), Family::V4.inner_network());
-        let add = |conf: &mut String, connection: &str| {
-            *conf = conf.replacen(
-                "connections {\n",
-                &format!("connections {{\n{connection}"),
-                1,
-            );
-        };
-        add(
-            &mut self.router,
-            &end(here, there, ["router", "far"], [lan, inner], lines),
-        );
-        add(
-            &mut self.far,
-            &end(there, here, ["far", "router"], [inner, lan], ""),
-        );
-        self.sessions
-            .push(("site".to_owned(), vec!["site".to_owned()]));
-        self.policies += POLICIES;
-        self
-    }
-
-    fn load(&self) -> String {
-        format!("load = {PLUGINS} {}", self.plugins)
-    }
-
-    /// Router's charon: its peer of the plugin `ha` is spared on the same node, and it assigns addresses by that.
-    fn settings(&self) -> String {
-        let load = self.load();
-        if !self.has_ha {
-            return format!("{load}\n");
-        }
-        format!(
-            "{load} ha\n delete_rekeyed_delay = 1\n plugins {{\n ha {{\n\
-               local = 127.0.0.1\n remote = 127.0.0.2\n segment_count = 1\n fifo_interface = no\n monitor = no\n\
-               resync = no\n pools {{\n pool = 10.3.0.0/20\n }}\n\
-             }}\n }}\n"
-        )
-    }
-
-    fn children(&self) -> usize {
-        self.sessions
-            .iter()
-            .map(|(_, children)| children.len())
-            .sum()
-    }
-}
-
-/// Sections `local` and `remote` of a client with a secret.
-pub const PSK: &str = "auth = psk";
-
-/// Router's connection for road warriors with a secret.
-pub fn road() -> String {
-    let (own, network) = (Family::V4.gateway(), Family::V4.lan_network());
-    format!(
-        "road {{\n\
-           version = 2\n mobike = no\n local_addrs = {own}\n remote_addrs = %any\n pools = pool\n\
-           local {{\n auth = psk\n id = router\n }}\n\
-           remote {{\n auth = psk\n }}\n\
-           children {{\n road {{\n local_ts = {network}\n esp_proposals = aes128gcm16-esn\n }}\n}}\n\
-         }}\n"
-    )
-}
-
-/// Connection of a client, which soon finds out if nobody answers; `auth` is how it proves who it is.
-pub fn client(name: &str, lines: &str, auth: &str, children: &str) -> String {
-    let other = Family::V4.gateway();
-    let (remote, router) = match auth {
-        PSK => (PSK, "router"),
-        _ => ("auth = pubkey", "router.lab"),
-    };
-    format!(
-        "{name} {{\n\
-           version = 2\n mobike = no\n remote_addrs = {other}\n dpd_delay = 2s\n {lines}\n\
-           local {{\n {auth}\n id = {name}\n }}\n\
-           remote {{\n {remote}\n id = {router}\n }}\n\
-           children {{\n{children}}}\n\
-         }}\n"
-    )
-}
-
-/// File swanctl.conf, with further sections of secrets.
-pub fn conf(connections: &str, secrets: &str) -> String {
-    format!(
-        "connections {{\n{connections}}}\nsecrets {{\n ike-lab {{\n secret = \"{SECRET}\"\n }}\n{secrets}}}\n"
-    )
-}
 
 pub struct Road<'l> {
     pub tunnelled: Tunnelled<'l>,
@@ -200,10 +61,9 @@ impl<'l> Road<'l> {
         prepare(&tunnelled)?;
         let far = &tunnelled.far;
         let far_pid = match setup.far_daemon {
-            FarDaemon::Charon => {
-                let settings = format!("{}\n{}", setup.load(), setup.far_settings);
-                fs::write(far.dir.join("charon.conf"), settings)?;
-                Some(Charon::start_with(far, &setup.far)?.pid)
+            FarDaemon::Charon(release) => {
+                fs::write(far.dir.join("charon.conf"), setup.far_settings())?;
+                Some(Charon::start_with(far, &setup.far, release)?.pid)
             }
             FarDaemon::Pluto => {
                 Pluto::start(far, &setup.far)?;
@@ -217,7 +77,20 @@ impl<'l> Road<'l> {
             setup,
             far_pid,
         };
+        if road.setup.both_run {
+            [0, 1].into_iter().try_for_each(|it| road.run_charon(it))?;
+        }
         Ok((road, active))
+    }
+
+    /// Starts charon on a router once the plugin is there: from an older one it knows no sessions.
+    fn run_charon(&self, router: usize) -> Result<()> {
+        let node = self.tunnelled.nodes()[router];
+        if !poll(LIMIT, STEP, || node.rows("ipsec status").is_ok()) {
+            return Err(node.done("ipsec")?.into());
+        }
+        let machine = &self.tunnelled.routers[router];
+        Charon::start_with(machine, &self.setup.router, self.setup.release).map(drop)
     }
 
     pub fn far(&self) -> FarEnd<'_> {
@@ -357,7 +230,11 @@ impl<'l> Road<'l> {
     pub fn revive(&mut self, router: usize) -> Result<()> {
         self.tunnelled.reboot(router)?;
         let plan = plan(&self.tunnelled, &self.setup)?;
-        self.tunnelled.nodes()[router].start(&plan).map(drop)
+        self.tunnelled.nodes()[router].start(&plan)?;
+        if self.setup.both_run {
+            self.run_charon(router)?;
+        }
+        Ok(())
     }
 
     /// Rows of both routers, for messages of failures.
@@ -374,13 +251,17 @@ impl<'l> Road<'l> {
 fn plan(tunnelled: &Tunnelled, setup: &Setup) -> Result<Plan> {
     let [r1, r2] = &tunnelled.routers;
     for router in [r1, r2] {
-        fs::write(router.dir.join("charon.conf"), setup.settings())?;
+        fs::write(router.dir.join("charon.conf"), setup.router_settings())?;
+    }
+    let mut plan = asking();
+    plan.interval = Some(setup.advert_interval);
+    if setup.both_run {
+        return Ok(plan);
     }
     let scripts = [
-        Charon::service_with(r1, &setup.router)?,
-        Charon::service_with(r2, &setup.router)?,
+        Charon::service_with(r1, &setup.router, setup.release)?,
+        Charon::service_with(r2, &setup.router, setup.release)?,
     ];
-    let mut plan = asking();
     plan.plugins.push(services([&scripts[0], &scripts[1]]));
     Ok(plan)
 }

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use spared_tests::Result;
-use spared_tests::ipsec::{Charon, Pluto};
+use crate::Result;
+use crate::ipsec::{Charon, Pluto, Release};
 
 /// Daemon of the far ends, as a setup names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FarDaemon {
-    Charon,
+    Charon(Release),
     Pluto,
 }
 
@@ -85,4 +86,19 @@ impl FarEnd<'_> {
         };
         self.log().matches(words).count()
     }
+}
+
+/// IKE SAs of this log of a charon that had an answer to a DPD since this time, by name and number.
+pub fn answered_since(log: &str, since: SystemTime) -> BTreeSet<&str> {
+    let since_s = since
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let answers = log.lines().filter(|line| {
+        let at_s = line.split(' ').next().and_then(|it| it.parse::<u64>().ok());
+        at_s.is_some_and(|it| it > since_s) && line.contains("parsed INFORMATIONAL response")
+    });
+    answers
+        .filter_map(|line| Some(line.split_once('<')?.1.split_once('>')?.0))
+        .collect()
 }
