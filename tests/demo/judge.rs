@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::faults::Fault;
 use crate::measures::Loss;
 use crate::table::short;
+use crate::tunnel;
 use crate::users::Lease;
 
 /// Time after which a silent node is no longer active.
@@ -64,14 +65,15 @@ pub fn broken(fault: Fault, loss: &Loss, late: Duration) -> Vec<String> {
     broken
 }
 
-/// Sentence if a tunnel through a machine that died was away for longer than promised.
-pub fn broken_tunnel(outage: Duration) -> Option<String> {
-    let promised = FAILOVER + TUNNEL;
-    (outage > promised + NOISE).then(|| {
-        format!(
-            "the tunnel: {} without it, promised {}",
-            short(outage),
-            short(promised)
-        )
-    })
+/// Sentence if a tunnel through a machine that died was away for longer than promised, or a client lost its session.
+pub fn broken_ipsec(loss: &tunnel::Loss) -> Option<String> {
+    let (promised, clients) = (FAILOVER + TUNNEL, tunnel::CLIENTS.len());
+    if loss.outage > promised + NOISE {
+        let [found, promised] = [loss.outage, promised].map(short);
+        return Some(format!(
+            "IPsec: {found} without the tunnel, promised {promised}"
+        ));
+    }
+    let stay = loss.stay;
+    (stay < clients).then(|| format!("IPsec: {stay} of {clients} clients stay"))
 }

@@ -197,32 +197,37 @@ fn drive_all(camp: Camp, board: &Board, step: &mut dyn FnMut()) -> Result<()> {
     outcome.map_err(|error| format!("{error}\n{}", lab.logs()).into())
 }
 
-/// Shows the tunnel of one pair after the other, as machines take the processors for themselves. Returns what spared
-/// broke.
+/// Shows IPsec with one pair after the other, as machines take the processors for themselves. Returns what spared broke.
 fn dig(board: &Board) -> Vec<String> {
     let mut broken = Vec::new();
     let mut cells = Vec::new();
     for camp in Camp::BOTH {
-        board.say(camp, "a machine with a tunnel dies".to_owned());
-        let outage = tunnel::outage(camp);
+        board.say(camp, "a machine with IPsec dies".to_owned());
+        let loss = tunnel::loss(camp);
         board.say(camp, "done".to_owned());
-        let why = outage.as_ref().err().map(ToString::to_string);
+        let why = loss.as_ref().err().map(ToString::to_string);
         let first = why.as_deref().and_then(|why| why.lines().next());
         let first = first.unwrap_or_default();
         if first.starts_with("skipped: ") {
-            board.remark(&format!("no tunnel is shown: {first}"));
+            board.remark(&format!("no IPsec is shown: {first}"));
             return broken;
         }
-        cells.push(match &outage {
-            Ok(outage) => format!("{} {}", camp.name(), table::short(*outage)),
+        cells.push(match &loss {
+            Ok(loss) => format!(
+                "{} {}, {} of {} clients stay",
+                camp.name(),
+                table::short(loss.outage),
+                loss.stay,
+                tunnel::CLIENTS.len()
+            ),
             Err(_) => format!("{}: {first}", camp.name()),
         });
         if camp == Camp::Spared {
-            broken.extend(why.map(|why| format!("the tunnel: {why}")));
-            broken.extend(outage.ok().and_then(judge::broken_tunnel));
+            broken.extend(why.map(|why| format!("IPsec: {why}")));
+            broken.extend(loss.ok().and_then(|it| judge::broken_ipsec(&it)));
         }
     }
-    board.remark(&format!("IPsec tunnel, machine dead: {}", cells.join("; ")));
+    board.remark(&format!("IPsec, machine dead: {}", cells.join("; ")));
     broken
 }
 
