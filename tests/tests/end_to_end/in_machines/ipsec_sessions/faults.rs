@@ -11,7 +11,7 @@ use spared_tests::ipsec::road::{LIMIT, Road, Setup, answered_since};
 use spared_tests::ipsec::{
     Charon, Family, OwnPings, SWITCH_PACKETS_MAX, is_in_clear, late_packets,
 };
-use spared_tests::lab::scenario;
+use spared_tests::lab::{Lab, scenario};
 use spared_tests::machine::{STEP, wait_settled};
 use spared_tests::random::{Random, number};
 
@@ -186,42 +186,52 @@ fn memory(road: &Road<'_>, router: usize) -> String {
 #[test]
 #[ignore = "a minute: make soak-ipsec"]
 fn a_hundred_clients_notice_no_death() {
-    scenario(0, |lab| {
-        let (count, setup) = many_clients("");
-        let (road, first) = Road::start(lab, setup)?;
-        let (before, assigned) = (road.sessions()?, road.addresses()?);
-        println!("on the router that dies, {}", memory(&road, first));
-        let pings = OwnPings::start(&road.tunnelled.far, Family::V4.client(), SPACING)?;
-        let (died_at, died) = (SystemTime::now(), Instant::now());
-        road.tunnelled.routers[first].kill();
-        let next = 1 - first;
-        road.tunnelled.nodes()[next].wait_role("active", LIMIT)?;
-        let node = road.tunnelled.nodes()[next];
-        let started = || road.tunnelled.routers[next].ok("pidof charon").is_ok();
-        assert!(poll(LIMIT, Duration::from_millis(50), started));
-        let begun = Instant::now();
-        let all = || node.ipsec_number("all.sessions_taken_over") == count as u64;
-        let limit = LIMIT + Duration::from_millis(20) * count as u32;
-        assert!(poll(limit, STEP, all), "{}", road.rows());
-        println!(
-            "{count} clients are taken over {:?} after charon's start",
-            begun.elapsed()
-        );
-        let all = || answered_since(&road.far_log(), died_at).len() == count;
-        assert!(poll(limit, STEP, all), "{}", road.far_log());
-        println!(
-            "the last had an answer {:?} after the death",
-            died.elapsed()
-        );
-        road.wait_taken_over(next)?;
-        assert!(pings.wait_answers(20, LIMIT), "no answers");
-        println!("pings from one of them: {:?}", pings.stop()?);
-        println!("on the other router, {}", memory(&road, next));
-        assert_eq!(road.sessions()?, before, "{}", road.far_log());
-        road.assert_none_noticed();
-        assert_eq!(road.addresses()?, assigned);
-        Ok(())
-    });
+    scenario(0, |lab| many_notice_no_death(lab, false));
+}
+
+#[test]
+#[ignore = "a minute: make soak-ipsec"]
+fn a_hundred_clients_notice_no_death_where_charon_runs_on_both_routers() {
+    scenario(0, |lab| many_notice_no_death(lab, true));
+}
+
+/// Prints the times until charon has all sessions, and until the last client had an answer.
+fn many_notice_no_death(lab: &Lab, both_run: bool) -> Result<()> {
+    let (count, mut setup) = many_clients("");
+    setup.both_run = both_run;
+    let (road, first) = Road::start(lab, setup)?;
+    let (before, assigned) = (road.sessions()?, road.addresses()?);
+    println!("on the router that dies, {}", memory(&road, first));
+    let pings = OwnPings::start(&road.tunnelled.far, Family::V4.client(), SPACING)?;
+    let (died_at, died) = (SystemTime::now(), Instant::now());
+    road.tunnelled.routers[first].kill();
+    let next = 1 - first;
+    road.tunnelled.nodes()[next].wait_role("active", LIMIT)?;
+    let node = road.tunnelled.nodes()[next];
+    let started = || road.tunnelled.routers[next].ok("pidof charon").is_ok();
+    assert!(poll(LIMIT, Duration::from_millis(50), started));
+    let begun = Instant::now();
+    let all = || node.ipsec_number("all.sessions_taken_over") == count as u64;
+    let limit = LIMIT + Duration::from_millis(20) * count as u32;
+    assert!(poll(limit, STEP, all), "{}", road.rows());
+    println!(
+        "{count} clients are taken over {:?} after charon is there",
+        begun.elapsed()
+    );
+    let all = || answered_since(&road.far_log(), died_at).len() == count;
+    assert!(poll(limit, STEP, all), "{}", road.far_log());
+    println!(
+        "the last had an answer {:?} after the death",
+        died.elapsed()
+    );
+    road.wait_taken_over(next)?;
+    assert!(pings.wait_answers(20, LIMIT), "no answers");
+    println!("pings from one of them: {:?}", pings.stop()?);
+    println!("on the other router, {}", memory(&road, next));
+    assert_eq!(road.sessions()?, before, "{}", road.far_log());
+    road.assert_none_noticed();
+    assert_eq!(road.addresses()?, assigned);
+    Ok(())
 }
 
 /// Comparison for the former in `make soak-ipsec`: a charon that starts without sessions.
