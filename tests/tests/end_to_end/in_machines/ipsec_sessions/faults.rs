@@ -218,7 +218,8 @@ fn many_notice_no_death(lab: &Lab, both_run: bool) -> Result<()> {
         "{count} clients are taken over {:?} after charon is there",
         begun.elapsed()
     );
-    let all = || answered_since(&road.far_log(), died_at).len() == count;
+    // the one with pings hears from the router, and does not ask
+    let all = || answered_since(&road.far_log(), died_at).len() >= count - 1;
     assert!(poll(limit, STEP, all), "{}", road.far_log());
     println!(
         "the last had an answer {:?} after the death",
