@@ -278,6 +278,16 @@ fn traffic_selector(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     reader.take(AFTER_TYPE + addresses).map(drop)
 }
 
+/// Writes a message about an IKE SA, without anything else.
+fn about(version: u8, kind: Kind, ike: IkeSpis, is_initiator: bool) -> Vec<u8> {
+    const IKEV2: u8 = 2;
+    let mut bytes = vec![version, kind as u8, at::IKE_ID, IKEV2];
+    bytes.extend(ike.0.to_be_bytes());
+    bytes.extend(ike.1.to_be_bytes());
+    bytes.push(u8::from(is_initiator));
+    bytes
+}
+
 /// Writes an update that gives the far end of an IKE SA its virtual addresses: charon itself tells them only once, and
 /// not of the IKE SA that takes the place of another.
 pub fn virtual_addresses(
@@ -286,11 +296,7 @@ pub fn virtual_addresses(
     is_initiator: bool,
     vips: &[IpAddr],
 ) -> Vec<u8> {
-    const IKEV2: u8 = 2;
-    let mut bytes = vec![version, Kind::IkeUpdate as u8, at::IKE_ID, IKEV2];
-    bytes.extend(ike.0.to_be_bytes());
-    bytes.extend(ike.1.to_be_bytes());
-    bytes.push(u8::from(is_initiator));
+    let mut bytes = about(version, Kind::IkeUpdate, ike, is_initiator);
     for vip in vips {
         bytes.extend([at::REMOTE_VIP, 0, 0]);
         match vip {
@@ -327,9 +333,7 @@ fn own_number(version: u8, attribute: u8) -> u8 {
 
 /// Writes that an IKE SA has ended: charon forgets it with its children, and tells nobody.
 pub fn end_of_ike(version: u8, ike: IkeSpis, is_initiator: bool) -> Vec<u8> {
-    let mut bytes = virtual_addresses(version, ike, is_initiator, &[]);
-    bytes[1] = Kind::IkeDelete as u8;
-    bytes
+    about(version, Kind::IkeDelete, ike, is_initiator)
 }
 
 /// True for what [`end_of_ike`] writes.
@@ -339,8 +343,7 @@ pub fn is_end_of_ike(bytes: &[u8]) -> bool {
 
 /// Writes the order of a message ID.
 pub fn message_id(version: u8, kind: Kind, ike: IkeSpis, is_initiator: bool, mid: u32) -> Vec<u8> {
-    let mut bytes = virtual_addresses(version, ike, is_initiator, &[]);
-    bytes[1] = kind as u8;
+    let mut bytes = about(version, kind, ike, is_initiator);
     bytes.push(own_number(version, at::MID));
     bytes.extend(mid.to_be_bytes());
     bytes

@@ -90,7 +90,7 @@ impl Refused {
 }
 
 impl Engine {
-    /// True if the kernel has refused the outbound SA of a child, which is tried again.
+    /// True if the kernel has refused the outbound SA of a child.
     pub(in crate::engine) fn is_outbound_refused(&self, spi: u32) -> bool {
         let child = self.store.sessions.own.children.get(&spi);
         child.is_some_and(|it| self.failover.refused.has_spi(it.outbound_spi))

@@ -45,7 +45,7 @@ impl Charon {
     }
 
     /// True if it still has an IKE SA from before its address left.
-    pub fn has_left(&self, ike: &IkeSpis) -> bool {
+    pub fn is_left(&self, ike: &IkeSpis) -> bool {
         self.left.contains_key(ike)
     }
 

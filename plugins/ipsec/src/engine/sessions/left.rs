@@ -15,7 +15,7 @@ impl Feed {
         for (ike, end) in gone {
             self.charon.note_left(ike, end);
         }
-        let is_back = |id: &SessionId| matches!(id, SessionId::Ike(it) if self.charon.has_left(it));
+        let is_back = |id: &SessionId| matches!(id, SessionId::Ike(it) if self.charon.is_left(it));
         come.iter().any(is_back)
     }
 
@@ -39,8 +39,10 @@ impl Engine {
         });
         let ends = ends.collect();
         let are_back = self.ike.feed.note_sorted(ends, come);
-        if are_back || !self.switchover.last_received.is_pending() {
+        if are_back {
             self.tell_ends();
+        } else {
+            self.end_left_sessions();
         }
     }
 
@@ -50,7 +52,7 @@ impl Engine {
         sessions.held.ikes.contains_key(ike) && !sessions.own.ikes.contains_key(ike)
     }
 
-    /// Ends sessions that have left: nothing is received with their SAs any more.
+    /// Ends sessions that have left, once nothing is received with their SAs any more.
     pub(in crate::engine) fn end_left_sessions(&mut self) {
         if !self.switchover.last_received.is_pending() {
             self.tell_ends();

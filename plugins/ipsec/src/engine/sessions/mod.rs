@@ -1,7 +1,7 @@
 //! IKE sessions of charon here: its messages become records, and a charon that starts on a node that has become active
-//! gets what the other node's charon told (`feed.rs`, in the order of `plan.rs`), with the SAs that are in the kernel already (`batch.rs`). Before
-//! its sessions leave it is quiet (`quiet.rs`), when they have left it forgets them (`left.rs`), and before it has them it begins no others (`openings.rs`) and its policies
-//! do not take packets (`copies.rs`).
+//! gets what the other node's charon told (`feed.rs`, in the order of `plan.rs`), with the SAs that are in the kernel
+//! already (`batch.rs`). Before it has them it begins no others (`openings.rs`) and its policies do not take packets
+//! (`copies.rs`). Before its sessions leave it is quiet (`quiet.rs`), and when they have left it forgets them (`left.rs`).
 
 mod batch;
 mod charon;
