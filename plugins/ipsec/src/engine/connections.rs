@@ -8,8 +8,8 @@ use spared_sdk::Value;
 use super::Engine;
 use crate::SECOND;
 use crate::connections::{
-    CONNECTIONS, Finding, HaState, Listed, NodeAddresses, PeerConnections, SERVICE, differences,
-    findings, left_running, session_obstacle, shared_pools, unseen_mobike,
+    CONNECTIONS, Finding, Listed, NodeAddresses, PeerConnections, SERVICE, differences, findings,
+    left_running, session_obstacle, shared_pools, unseen_mobike,
 };
 use crate::error::Malformed;
 
@@ -135,7 +135,7 @@ impl Engine {
         };
         let mut found = findings(here, &self.addresses());
         if self.runs_on_backup() && self.ike.connections.stops_until_ns.is_none() {
-            let gets_sessions = self.ike.feed.ha_state() == HaState::Answers;
+            let gets_sessions = self.ike.feed.gets_sessions();
             found.extend(left_running(here, &self.addresses(), gets_sessions));
         }
         if let Some(there) = there {

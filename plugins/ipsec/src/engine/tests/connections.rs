@@ -132,6 +132,21 @@ fn a_daemon_on_the_backup_that_gets_sessions_is_no_fault() {
 }
 
 #[test]
+fn a_daemon_on_the_backup_with_sessions_from_before_the_plugin_is_a_fault() {
+    let mut pair = Pair::settled(1);
+    pair.nodes[1].charon.has_ha = true;
+    pair.restart(1, false);
+    report_daemon_event(&mut pair, 1, DaemonEvent::Found);
+    list(&mut pair, 1, 1, false);
+    pair.run(40 * S);
+    let wrong = pair.nodes[1].wrong.clone().unwrap_or_default();
+    assert!(
+        wrong.starts_with("charon: it runs on the backup:"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn sessions_of_callers_are_named_while_charons_plugin_does_not_answer() {
     let mut pair = Pair::settled(1);
     let now_ns = pair.now_ns;

@@ -46,6 +46,11 @@ impl Feed {
         }
     }
 
+    /// True if charon here gets the sessions of a role that comes.
+    pub fn gets_sessions(&self) -> bool {
+        self.ha_state() == HaState::Answers && !self.charon.is_older
+    }
+
     /// Text about the sessions of a charon on the active node, which has so many of IKEv1; `has_address`: an address that
     /// far ends send to is here.
     fn text(&self, ikev1: usize, has_address: bool) -> String {
