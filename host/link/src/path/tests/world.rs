@@ -15,6 +15,8 @@ use crate::tls::Tls;
 use crate::word::{Introduction, Word};
 
 pub const MS: u64 = 1_000_000;
+/// Distance of the runs of two processes, which are random numbers in `spared link`: a run counts associations that ended.
+const RUNS: u64 = 1_000_000;
 
 /// Lines and connections, which both nodes share.
 #[derive(Debug)]
@@ -84,7 +86,12 @@ impl World {
     }
 
     /// Takes a segment of a kind that has arrived at a side.
-    fn take(&mut self, id: usize, side: usize, is_such: fn(&Segment) -> bool) -> Option<Segment> {
+    fn take(
+        &mut self,
+        id: usize,
+        side: usize,
+        is_such: impl Fn(&Segment) -> bool,
+    ) -> Option<Segment> {
         if !self.deliverable(id, side) {
             return None;
         }
@@ -210,15 +217,25 @@ impl Socket {
 }
 
 impl Read for Socket {
+    /// Reads all that has arrived, as from TCP: what has waited during a stall takes one read, not a turn for each segment.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
-        match world.take(self.id, self.side, |_| true) {
-            Some(Segment::Data(bytes)) => {
-                buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(bytes.len())
-            }
-            Some(Segment::Fin) => Ok(0),
-            _ => Err(ErrorKind::WouldBlock.into()),
+        let mut length = 0;
+        loop {
+            let room = buffer.len() - length;
+            let fits = |it: &Segment| matches!(it, Segment::Data(bytes) if bytes.len() <= room);
+            let Some(Segment::Data(bytes)) = world.take(self.id, self.side, fits) else {
+                break;
+            };
+            buffer[length..][..bytes.len()].copy_from_slice(&bytes);
+            length += bytes.len();
+        }
+        if length > 0 {
+            return Ok(length);
+        }
+        match world.take(self.id, self.side, |it| matches!(it, Segment::Fin)) {
+            Some(_) => Ok(0),
+            None => Err(ErrorKind::WouldBlock.into()),
         }
     }
 }
@@ -280,11 +297,11 @@ impl Pair {
             lines: (0..lines).map(|_| line()).collect(),
             connections: Vec::new(),
         }));
-        let nodes = [0, 1].map(|side| Node::new(&world, side, 100 + side as u64));
+        let nodes = [0, 1].map(|side| Node::new(&world, side, RUNS * (1 + side as u64)));
         let mut pair = Self {
             world,
             nodes,
-            next_run: 1000,
+            next_run: 2 * RUNS,
         };
         pair.run_for(1000);
         for node in &pair.nodes {
@@ -295,7 +312,7 @@ impl Pair {
 
     /// Starts the process of a node again.
     pub fn restart(&mut self, side: usize) {
-        self.next_run += 1;
+        self.next_run += RUNS;
         self.nodes[side] = Node::new(&self.world, side, self.next_run);
     }
 
