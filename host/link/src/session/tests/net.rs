@@ -86,9 +86,9 @@ impl Net {
         };
         Self {
             clock: Clock::at(1),
-            sides: [side("r1", "r2", 100), side("r2", "r1", 200)],
+            sides: [side("r1", "r2", 1_000_000), side("r2", "r1", 2_000_000)],
             lines: (0..lines).map(|_| line()).collect(),
-            next_run: 1000,
+            next_run: 3_000_000,
             pathless_since_ns: [None; 2],
             longest_pathless_ns: 0,
         }
@@ -126,7 +126,8 @@ impl Net {
         for index in 0..self.lines.len() {
             self.break_line(index);
         }
-        self.next_run += 1;
+        // a run counts associations that ended: those of two processes, which are random numbers, never meet
+        self.next_run += 1_000_000;
         let (node, peer) = (["r1", "r2"][side], ["r2", "r1"][side]);
         let lines = self.lines.len();
         self.sides[side].session =
