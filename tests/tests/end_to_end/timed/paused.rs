@@ -34,11 +34,13 @@ fn machines_that_are_paused_for_up_to_half_a_minute() {
 }
 
 /// The runs but for what waited in the cards of the machine, and was answered before the tick by
-/// which its kernel learned how late it was: no lease had ended for it yet.
-fn without_stale(runs: Vec<Run>, paused: usize, thawed: Stamp) -> Vec<Run> {
+/// which its kernel learned how late it was: no lease had ended for it yet. `late`: by how much this
+/// machine, which is the other's host, runs what is due.
+fn without_stale(runs: Vec<Run>, paused: usize, thawed: Stamp, late: Duration) -> Vec<Run> {
+    let ticks = TICKS + late;
     let is_stale = |run: &Run| {
-        let soon = run.first > thawed && run.first.since(thawed) < TICKS;
-        run.site == paused && soon && run.last.since(run.first) < TICKS
+        let soon = run.first > thawed && run.first.since(thawed) < ticks;
+        run.site == paused && soon && run.last.since(run.first) < ticks
     };
     let mut kept: Vec<Run> = Vec::new();
     for run in runs.into_iter().filter(|run| !is_stale(run)) {
@@ -71,7 +73,9 @@ fn pause_each(lab: &Lab, pauses_ms: &[u64]) -> Result<()> {
         let thawed = Stamp::now();
         tunnelled.routers[active].thaw()?;
         thread::sleep(AFTER);
-        let runs = without_stale(watch.runs(began, gateway.into()), active, thawed);
+        let late_thaw = control.worst_since(thawed);
+        let runs = watch.runs(began, gateway.into());
+        let runs = without_stale(runs, active, thawed, late_thaw);
         let context = format!("r{} paused for {pause_ms} ms", active + 1);
         assert!(!runs.is_empty(), "{context}: nobody answers");
         let late = control.worst_since(began);
