@@ -68,7 +68,7 @@ impl Charon {
             match action {
                 Action::Read => engine.handle_read(now_ns, true),
                 Action::Apply(changes) => engine.handle_applied(now_ns, changes, &[]),
-                Action::Segment(..) => engine.handle_segment(now_ns, Ok(1)),
+                Action::Segment(..) => engine.handle_segment(now_ns, Ok(())),
                 Action::AwaitConnections(_) => engine.handle_loaded(now_ns, &BTreeSet::new()),
                 Action::AwaitRead => engine.handle_messages_read(now_ns, true),
                 Action::Detach(ids, _) => {

@@ -93,6 +93,13 @@ impl ConnectionsReport {
     }
 }
 
+impl Connections {
+    /// True for an address of this node that no group moves.
+    pub fn has_own(&self, ip: &IpAddr) -> bool {
+        self.own.contains(ip)
+    }
+}
+
 impl Engine {
     /// Reports the connections here to the peer of this session.
     pub(super) fn put_connections(&mut self) {

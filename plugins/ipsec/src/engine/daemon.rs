@@ -42,10 +42,8 @@ pub enum Deleter {
 /// Report about the presence of the IKE daemon here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaemonEvent {
-    /// It answers for the first time, and has no IKE SA.
+    /// It answers for the first time, or again.
     Started,
-    /// It answers for the first time, and has IKE SAs.
-    Found,
     /// The answer to [`Action::Ping`](super::Action::Ping).
     Answered,
     Ended,
@@ -111,6 +109,11 @@ impl Presence {
         self.state == State::Running
     }
 
+    /// True until this run of the plugin has reached the daemon's socket, or has found none.
+    pub fn is_unknown(&self) -> bool {
+        self.state == State::Unknown
+    }
+
     pub fn note_flush(&mut self, by: Deleter) {
         self.is_flushed |= by == Deleter::Other;
     }
@@ -149,11 +152,7 @@ impl Engine {
     /// Report about the presence of the IKE daemon here.
     pub fn handle_presence(&mut self, now_ns: u64, event: DaemonEvent) {
         match event {
-            DaemonEvent::Started | DaemonEvent::Found => {
-                let is_first = self.ike.presence.state == State::Unknown;
-                if is_first && event == DaemonEvent::Found {
-                    self.note_older_charon();
-                }
+            DaemonEvent::Started => {
                 self.ike.presence.state = State::Running;
                 self.begin_feed(now_ns);
                 self.ike.connections.begin(now_ns);

@@ -55,6 +55,7 @@ impl Engine {
             ViciEvent::Withheld(fault) => self.handle_withheld(fault),
             ViciEvent::Loaded(missing) => self.handle_loaded(now_ns, &missing),
             ViciEvent::GivenUp => self.handle_given_up(),
+            ViciEvent::Running(ikes) => self.handle_running(ikes),
             ViciEvent::Release(release) => self.handle_release(&release),
             ViciEvent::Note(text) => return Some(text),
         }

@@ -158,7 +158,7 @@ impl Engine {
         let is_complete = tables.all(|it| self.replica.is_complete(it));
         let session = self.session.as_mut();
         if session.is_some_and(|it| it.note_complete(is_complete)) {
-            self.handle_complete();
+            self.handle_complete(now_ns);
         }
         let is_replicating = self.is_active() && self.replica.peer_groups().is_some();
         let session = self.session.as_mut();
@@ -209,11 +209,13 @@ impl Engine {
     }
 
     /// Handles a complete snapshot, here or at the peer.
-    fn handle_complete(&mut self) {
+    fn handle_complete(&mut self, now_ns: u64) {
         self.separation.end();
         self.store.run.end_fresh();
         self.store.ended.clear();
         self.store.held.update_ends();
+        self.sort_sessions(now_ns);
+        self.settle_older_charon(now_ns);
         if self.is_peer_active() {
             self.roles.note_peer_records();
             self.delete_foreign_sas();

@@ -16,6 +16,7 @@ const MOVED_LINGER_NS: u64 = 500 * MS;
 impl Engine {
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
         if !self.roles.handle_role(now_ns, group, active) {
+            self.settle_older_charon(now_ns);
             return self.set_routes();
         }
         let was_active = self.is_active();
@@ -85,6 +86,7 @@ impl Engine {
         } else {
             // the records stay the peer's, whatever addresses come: in a failover they come before the role, one by one
             self.update_sides(now_ns);
+            self.note_left_sessions();
         }
         if is_active {
             self.update_quiet(now_ns);

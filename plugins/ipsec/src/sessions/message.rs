@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spared_replica::Reader;
 
+use super::RunningIke;
 use crate::error::Malformed;
 use crate::sa::Body;
 
@@ -23,6 +24,10 @@ const VERSIONS_6: [u8; 2] = [4, 5];
 /// Longest message in bytes: charon reads no longer one.
 pub const MESSAGE_MAX: usize = 2048;
 
+/// Place of the version of IKE in a message about an IKE SA.
+const IKE_VERSION_AT: usize = 3;
+const IKEV1: u8 = 1;
+const IKEV2: u8 = 2;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const TS_IPV4_RANGE: u8 = 7;
@@ -278,9 +283,8 @@ fn traffic_selector(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     reader.take(AFTER_TYPE + addresses).map(drop)
 }
 
-/// Writes a message about an IKE SA, without anything else.
+/// Writes a message about an IKE SA of version 2, without anything else.
 fn about(version: u8, kind: Kind, ike: IkeSpis, is_initiator: bool) -> Vec<u8> {
-    const IKEV2: u8 = 2;
     let mut bytes = vec![version, kind as u8, at::IKE_ID, IKEV2];
     bytes.extend(ike.0.to_be_bytes());
     bytes.extend(ike.1.to_be_bytes());
@@ -332,8 +336,12 @@ fn own_number(version: u8, attribute: u8) -> u8 {
 }
 
 /// Writes that an IKE SA has ended: charon forgets it with its children, and tells nobody.
-pub fn end_of_ike(version: u8, ike: IkeSpis, is_initiator: bool) -> Vec<u8> {
-    about(version, Kind::IkeDelete, ike, is_initiator)
+pub fn end_of_ike(version: u8, ike: IkeSpis, running: RunningIke) -> Vec<u8> {
+    let mut bytes = about(version, Kind::IkeDelete, ike, running.is_initiator);
+    if running.is_ikev1 {
+        bytes[IKE_VERSION_AT] = IKEV1;
+    }
+    bytes
 }
 
 /// True for what [`end_of_ike`] writes.

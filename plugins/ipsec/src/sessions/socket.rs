@@ -136,17 +136,16 @@ impl Charon {
         messages
     }
 
-    /// Tells charon whether it is to answer for its IKE SAs; returns the inode of its socket.
+    /// Tells charon whether it is to answer for its IKE SAs.
     ///
     /// # Errors
     /// charon does not listen, or another program does.
-    pub fn set_segment(&self, version: u8, is_active: bool) -> Result<u64, NotTold> {
-        let found = self.find()?;
+    pub fn set_segment(&self, version: u8, is_active: bool) -> Result<(), NotTold> {
+        self.find()?;
         if let Some(why) = &self.fault {
             return Err(NotTold::Refused(why.clone()));
         }
-        self.send(&message::segment(version, is_active))?;
-        Ok(found.inode)
+        self.send(&message::segment(version, is_active))
     }
 
     /// True if charon has read all of its messages, or has ended.
@@ -204,7 +203,6 @@ struct FoundSocket {
     user: u32,
     /// Bytes that its program has not read.
     waiting: u64,
-    inode: u64,
 }
 
 fn charons_socket() -> io::Result<Option<FoundSocket>> {
@@ -225,7 +223,6 @@ fn found_socket(line: &str) -> Option<FoundSocket> {
     Some(FoundSocket {
         waiting: u64::from_str_radix(waiting, 16).ok()?,
         user: fields.nth(2)?.parse().ok()?,
-        inode: fields.nth(1)?.parse().ok()?,
     })
 }
 
@@ -235,14 +232,7 @@ mod tests {
 
     #[test]
     fn messages_are_charons_while_its_user_has_its_end_and_once_after_that() {
-        let found = |user| {
-            let (waiting, inode) = (0, 1);
-            Ok(Some(FoundSocket {
-                user,
-                waiting,
-                inode,
-            }))
-        };
+        let found = |user| Ok(Some(FoundSocket { user, waiting: 0 }));
         let mut charon = Charon::open(0, false);
         assert!(!charon.are_charons(Ok(None)), "before it was there");
         assert!(!charon.are_charons(found(65534)));
@@ -260,7 +250,6 @@ mod tests {
         let found = FoundSocket {
             user: 997,
             waiting: 0xa00,
-            inode: 12345,
         };
         assert_eq!(found_socket(line), Some(found));
         let other = line.replacen("0100007F:119E", "0300007F:119E", 1);

@@ -324,11 +324,11 @@ impl Sessions {
     }
 
     /// IKE SAs in whose place these are.
-    pub fn predecessors(&self, successors: &BTreeSet<IkeSpis>) -> BTreeSet<IkeSpis> {
+    pub fn predecessors(&self, successors: impl Iterator<Item = IkeSpis>) -> BTreeSet<IkeSpis> {
         let replaced = |it: &IkeSpis| self.ikes.get(it).and_then(|it| it.replaces);
         let mut found = BTreeSet::new();
         for ike in successors {
-            let mut next = replaced(ike);
+            let mut next = replaced(&ike);
             while let Some(ike) = next.filter(|it| found.insert(*it)) {
                 next = replaced(&ike);
             }

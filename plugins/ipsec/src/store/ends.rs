@@ -19,6 +19,8 @@ pub struct Ends {
     moved: BTreeSet<IpAddr>,
     /// Addresses that are here for a prepared switchover, while the peer still carries their tunnels.
     prepared: BTreeSet<IpAddr>,
+    /// Addresses that were here since the plugin started.
+    earlier: BTreeSet<IpAddr>,
     /// Lost addresses, and the time until which they count.
     lingering: BTreeMap<IpAddr, u64>,
 }
@@ -38,6 +40,7 @@ impl Ends {
     /// lost ones count for a while.
     pub fn set(&mut self, now_ns: u64, here: BTreeSet<IpAddr>, preparing: bool, linger: bool) {
         self.lingering.retain(|end, _| !here.contains(end));
+        self.earlier.extend(&here);
         if linger {
             let lost = self.moved.difference(&here);
             self.lingering
@@ -88,6 +91,15 @@ impl Ends {
     /// Returns true if spared has set the address here.
     pub fn is_here(&self, end: &IpAddr) -> bool {
         self.moved.contains(end) || self.prepared.contains(end)
+    }
+
+    /// Returns true if spared has had the address here, now or earlier.
+    pub fn was_here(&self, end: &IpAddr) -> bool {
+        self.earlier.contains(end)
+    }
+
+    pub fn is_fixed(&self, end: &IpAddr) -> bool {
+        self.fixed.contains(end)
     }
 
     /// Returns true if any address is here, or one of the configuration may be.

@@ -8,6 +8,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::connections::{self, Listed, Pool};
 use crate::engine::{ChildName, NamedSpi};
+use crate::sessions::{IkeSpis, RunningIke};
 
 use super::client::{Client, Fault};
 use super::codec::Section;
@@ -35,8 +36,8 @@ pub struct Connection {
 /// SAs of all connections.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sas {
-    /// Number of IKE SAs with keys.
-    pub ikes: usize,
+    /// IKE SAs with keys.
+    pub ikes: BTreeMap<IkeSpis, RunningIke>,
     pub children: Vec<Child>,
     /// Connections with an IKE SA that is creating a child.
     pub busy: BTreeSet<String>,
@@ -182,6 +183,19 @@ fn digest(section: &Section) -> u64 {
     hash.finish()
 }
 
+/// Returns an IKE SA that has keys.
+fn running(section: &Section) -> Option<(IkeSpis, RunningIke)> {
+    let spi = |name| u64::from_str_radix(section.text(name)?, 16).ok();
+    let spis = IkeSpis(spi("initiator-spi")?, spi("responder-spi")?);
+    let running = RunningIke {
+        end: section.text("local-host").and_then(|it| it.parse().ok()),
+        is_initiator: section.text("initiator") == Some("yes"),
+        is_ikev1: section.text("version") == Some("1"),
+    };
+    let is_connecting = section.text("state") == Some("CONNECTING");
+    Some((spis, running)).filter(|_| !is_connecting)
+}
+
 /// Returns the number of an IKE SA of version 2 that charon has begun, while it has no keys.
 fn connecting(section: &Section) -> Option<String> {
     let is = |name, value| section.text(name) == Some(value);
@@ -237,7 +251,9 @@ impl Sas {
         if self.busy.len() < MAX && (section.text("state") == Some("CONNECTING") || makes_child) {
             self.busy.insert(ike.to_owned());
         }
-        self.ikes += usize::from(section.text("state") != Some("CONNECTING"));
+        if let Some((spis, running)) = running(section).filter(|_| self.ikes.len() < MAX) {
+            self.ikes.insert(spis, running);
+        }
         if let Some(number) = connecting(section).filter(|_| self.connecting.len() < MAX) {
             self.connecting.push((number, ike.to_owned()));
         }
@@ -309,6 +325,10 @@ mod tests {
             .section("dmz-2", child("dmz", "CREATED", ["00000000", "no number"]));
         let far = Section::new()
             .value("state", state)
+            .value("initiator-spi", "b7a1d6a6d1cc0001")
+            .value("responder-spi", "0000000000000002")
+            .value("local-host", "192.0.2.1")
+            .value("version", "1")
             .list("tasks-active", tasks)
             .section("child-sas", children);
         let mut sas = Sas::default();
@@ -329,8 +349,15 @@ mod tests {
 
     #[test]
     fn an_ike_sa_has_keys_when_it_has_connected() {
-        let counts = ["ESTABLISHED", "PASSIVE", "CONNECTING"].map(|it| sas(it, &[]).ikes);
-        assert_eq!(counts, [1, 1, 0]);
+        let of = |state| sas(state, &[]).ikes.into_iter().next();
+        let running = RunningIke {
+            end: Some([192, 0, 2, 1].into()),
+            is_initiator: false,
+            is_ikev1: true,
+        };
+        let expected = Some((IkeSpis(0xb7a1_d6a6_d1cc_0001, 2), running));
+        let found = ["ESTABLISHED", "PASSIVE", "CONNECTING"].map(of);
+        assert_eq!(found, [expected, expected, None]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod stop_signal;
 mod stream;
 mod withhold;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -29,6 +29,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::connections::Listed;
 use crate::engine::{ChildName, DaemonEvent, NamedSpi};
+use crate::sessions::{IkeSpis, RunningIke};
 
 pub use adopt::WAITS_FOR_FAR_END;
 use run::{Order, Thread};
@@ -54,6 +55,8 @@ pub enum ViciEvent {
     Withheld(Option<String>),
     /// charon has all connections that were awaited, but these.
     Loaded(BTreeSet<String>),
+    /// IKE SAs that charon has, before it is said to have started.
+    Running(BTreeMap<IkeSpis, RunningIke>),
     /// Release of strongSwan, such as "5.9.8", before its charon is said to have started.
     Release(String),
     /// charon has given up what it was told to.

@@ -256,11 +256,8 @@ impl Thread {
             if let Some(release) = release {
                 self.report(ViciEvent::Release(release));
             }
-            let event = match sas.ikes {
-                0 => DaemonEvent::Started,
-                _ => DaemonEvent::Found,
-            };
-            self.report(ViciEvent::Daemon(event));
+            self.report(ViciEvent::Running(sas.ikes.clone()));
+            self.report(ViciEvent::Daemon(DaemonEvent::Started));
         }
         self.report_names(&sas);
         Ok(())

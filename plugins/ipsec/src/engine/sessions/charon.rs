@@ -1,86 +1,89 @@
-//! Knowledge of the charon that runs here, by its messages and the socket of its plugin `ha`.
+//! Knowledge of the charon that runs here: what it said at its start that it has, and its messages since.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sa::Body;
-use crate::sessions::IkeSpis;
-use crate::sessions::message::{Kind, Message};
+use crate::sessions::message::{self, Kind, Message};
+use crate::sessions::{IkeSpis, RunningIke};
 
 #[derive(Debug, Default)]
 pub(super) struct Charon {
     /// IKE SAs that it has.
-    pub has: BTreeSet<IkeSpis>,
-    /// IKE SAs that it has, and whose address has left, with the message that ends each.
-    left: BTreeMap<IkeSpis, Body>,
+    has: BTreeMap<IkeSpis, RunningIke>,
+    /// IKE SAs that it has, and whose address has left.
+    left: BTreeMap<IkeSpis, RunningIke>,
     /// The kernel has its plugin's socket.
     pub is_there: bool,
-    /// It is older than this run of the plugin: which sessions it has is not known.
+    /// It had sessions when this run of the plugin began, on the active node. What the peer's records have beyond these
+    /// has ended meanwhile, once all records are here.
     pub is_older: bool,
     /// Version of its messages, by its release or by those that it has sent.
     pub version: Option<u8>,
-    /// Inode of the socket.
-    socket: Option<u64>,
-    /// IKE SAs and socket when it was last said to have ended: its control socket may have failed alone.
-    former: Option<(u64, BTreeSet<IkeSpis>)>,
 }
 
 impl Charon {
+    /// Notes the IKE SAs that it has at its start, or when its control socket answers again.
+    pub fn note_running(&mut self, ikes: BTreeMap<IkeSpis, RunningIke>) {
+        self.has.extend(ikes);
+    }
+
+    /// Notes a message that it has sent.
     pub fn note_message(&mut self, message: &Message) {
         self.version = Some(message.version);
+        self.note(message);
+        if let (Kind::IkeDelete, Some(ike)) = (message.kind, message.ike) {
+            self.has.remove(&ike);
+            self.left.remove(&ike);
+        }
+    }
+
+    /// Notes a message that it was told. It gives up an IKE SA in whose place it gets another.
+    pub fn note_told(&mut self, message: &Message) {
+        if let (Kind::IkeAdd, Some(replaced)) = (message.kind, message.rekeyed) {
+            self.has.remove(&replaced);
+        }
+        self.note(message);
+    }
+
+    fn note(&mut self, message: &Message) {
         let Some(ike) = message.ike else {
             return;
         };
         match message.kind {
-            Kind::IkeAdd => drop(self.has.insert(ike)),
-            Kind::IkeDelete => drop(self.has.remove(&ike)),
+            Kind::IkeAdd => drop(self.has.entry(ike).or_insert(RunningIke::of(message))),
+            Kind::IkeUpdate => {
+                if let Some(it) = self.has.get_mut(&ike) {
+                    it.end = message.local_address.or(it.end);
+                }
+            }
             _ => {}
         }
     }
 
-    /// Notes that the address of an IKE SA has left; `end` ends it.
-    pub fn note_left(&mut self, ike: IkeSpis, end: Body) {
-        if self.has.remove(&ike) {
-            self.left.insert(ike, end);
-        }
+    /// True for an IKE SA that it has, and whose address has not left.
+    pub fn has(&self, ike: &IkeSpis) -> bool {
+        self.has.contains_key(ike)
     }
 
-    /// True if it still has an IKE SA from before its address left.
-    pub fn is_left(&self, ike: &IkeSpis) -> bool {
-        self.left.contains_key(ike)
+    pub fn ikes(&self) -> impl Iterator<Item = (&IkeSpis, &RunningIke)> {
+        self.has.iter()
     }
 
-    /// Notes a message that it was told.
-    pub fn note_told(&mut self, message: &Message) {
-        if let (Kind::IkeAdd, Some(ike)) = (message.kind, message.ike) {
-            if let Some(replaced) = message.rekeyed {
-                self.has.remove(&replaced);
-            }
-            self.has.insert(ike);
-        }
+    /// IKE SAs that it still has from before their address left.
+    pub fn left(&self) -> impl Iterator<Item = (&IkeSpis, &RunningIke)> {
+        self.left.iter()
+    }
+
+    /// Notes that the addresses of these IKE SAs have left.
+    pub fn note_left(&mut self, ikes: &BTreeSet<IkeSpis>) {
+        let left = ikes.iter().filter_map(|it| self.has.remove_entry(it));
+        self.left.extend(left);
     }
 
     /// Messages that end the IKE SAs whose addresses have left.
-    pub fn take_ends(&mut self) -> Vec<Body> {
-        std::mem::take(&mut self.left).into_values().collect()
-    }
-
-    /// Notes the socket: with the one from before it is the same charon, which has its sessions.
-    pub fn note_socket(&mut self, socket: u64) {
-        (self.is_there, self.socket) = (true, Some(socket));
-        let former = self.former.take();
-        if let Some((_, has)) = former.filter(|(former, _)| *former == socket) {
-            self.has.extend(has);
-        }
-    }
-
-    /// Forgets a charon that has ended.
-    pub fn forget(&mut self) {
-        let mut has = std::mem::take(&mut self.has);
-        has.extend(self.left.keys());
-        let former = self.socket.map(|socket| (socket, has));
-        *self = Self {
-            former,
-            ..Self::default()
-        };
+    pub fn take_ends(&mut self, version: u8) -> Vec<Body> {
+        let left = std::mem::take(&mut self.left).into_iter();
+        let ends = left.map(|(ike, it)| Body::new(message::end_of_ike(version, ike, it)));
+        ends.collect()
     }
 }

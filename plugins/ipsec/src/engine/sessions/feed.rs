@@ -110,15 +110,12 @@ impl Feed {
         self.stage = stage;
         self.steps.clear();
         self.clear_messages();
-        (self.quiet, self.next_ns, self.has_more) = (Quiet::No, None, false);
+        // ends that charon had no room for are told at once
+        self.next_ns = (!self.messages.is_empty()).then_some(0);
+        (self.quiet, self.has_more) = (Quiet::No, false);
     }
 
-    /// IKE SAs that charon has, or is getting.
-    pub(super) fn charon_has(&self) -> &BTreeSet<IkeSpis> {
-        &self.charon.has
-    }
-
-    /// True if charon is older than this run of the plugin, and so gets no sessions.
+    /// True if charon may have sessions that are not known here, and so gets none.
     pub(super) fn is_charon_older(&self) -> bool {
         self.charon.is_older
     }
@@ -154,12 +151,17 @@ impl Engine {
         match (self.is_active(), self.ike.is_running()) {
             (true, true) => {}
             (true, false) => return self.expect_charon(now_ns),
-            (false, true) => return self.look_for_ha(now_ns),
+            (false, true) => {
+                self.settle_older_charon(now_ns);
+                self.note_left_sessions();
+                return self.look_for_ha(now_ns);
+            }
             (false, false) => return,
         }
+        self.settle_older_charon(now_ns);
         if self.ike.feed.charon.is_older {
             self.end_openings();
-        } else if self.ike.feed.charon.has.is_empty() {
+        } else {
             self.block_openings();
         }
         let quiet = if self.must_be_quiet() {
@@ -167,7 +169,7 @@ impl Engine {
         } else {
             Quiet::No
         };
-        (self.ike.feed.quiet, self.ike.feed.fault) = (quiet, None);
+        self.ike.feed.quiet = quiet;
         self.look_for_ha(now_ns);
     }
 
@@ -177,15 +179,16 @@ impl Engine {
         feed.stage = Stage::Asked {
             until_ns: now_ns + READY_NS,
         };
-        feed.next_ns = None;
+        (feed.next_ns, feed.fault) = (None, None);
         self.ask_ha();
     }
 
     /// Asks charon whether its plugin listens, by an order: not to answer while it has no role or gets sessions, or to go on
-    /// if it is older than this run.
+    /// with those that it has if these are all.
     fn ask_ha(&mut self) {
         let feed = &self.ike.feed;
-        let answers = self.is_active() && feed.charon.is_older && feed.quiet == Quiet::No;
+        let has_all = feed.charon.is_older || self.lost_sessions().is_empty();
+        let answers = self.is_active() && has_all && feed.quiet == Quiet::No;
         self.push_action(Action::Segment(answers, self.feed_version()));
     }
 
@@ -195,7 +198,7 @@ impl Engine {
         let feed = &mut self.ike.feed;
         feed.stop(Stage::Idle);
         feed.messages.clear();
-        feed.charon.forget();
+        feed.charon = Charon::default();
         feed.missing.clear();
         self.store.sessions.own.ikev1.clear();
         self.continue_drain();
@@ -213,9 +216,18 @@ impl Engine {
         self.push_action(Action::ExpectDaemon);
     }
 
-    /// Notes that charon ran before this run of the plugin.
-    pub(in super::super) fn note_older_charon(&mut self) {
-        self.ike.feed.charon.is_older = true;
+    /// Ends the doubt about a charon that had sessions when the plugin started: on a backup those are none of the peer's,
+    /// and on the active node it has what has not ended.
+    pub(in super::super) fn settle_older_charon(&mut self, now_ns: u64) {
+        let is_settled = !self.is_active() && self.roles.are_reported() || self.is_complete();
+        if !self.ike.feed.charon.is_older || !is_settled {
+            return;
+        }
+        self.ike.feed.charon.is_older = false;
+        if self.is_active() {
+            self.forget_lost(now_ns);
+        }
+        self.note_left_sessions();
     }
 
     /// Handles the loss of the role: charon must not answer for its sessions any more, nor end them when it ends.
@@ -234,18 +246,22 @@ impl Engine {
         }
     }
 
-    /// IKE SAs that charon may get, or has.
+    /// IKE SAs that charon may get.
     pub(super) fn sessions_to_feed(&self) -> impl Iterator<Item = &IkeSa> {
-        let missing = &self.ike.feed.missing;
-        let ikes = self.store.sessions.own.ikes.values();
-        ikes.filter(|it| !it.is_ended && !missing.contains(&it.connection))
+        let Feed {
+            missing, charon, ..
+        } = &self.ike.feed;
+        let ikes = self.store.sessions.own.ikes.iter();
+        let lacking = ikes.filter(|(spis, it)| !it.is_ended && !charon.has(spis));
+        let lacking = lacking.map(|(_, it)| it);
+        lacking.filter(|it| !missing.contains(&it.connection))
     }
 
     /// Connections of the IKE SAs that charon has.
     pub(super) fn taken_connections(&self) -> BTreeSet<String> {
         let charon = &self.ike.feed.charon;
         let ikes = self.store.sessions.own.ikes.iter();
-        let taken = ikes.filter(|(spis, _)| charon.is_there && charon.has.contains(*spis));
+        let taken = ikes.filter(|(spis, _)| charon.is_there && charon.has(spis));
         taken.map(|(_, it)| it.connection.clone()).collect()
     }
 
@@ -271,8 +287,8 @@ impl Engine {
         shown.unwrap_or(message::VERSION_5)
     }
 
-    /// Handles the result of [`Action::Segment`]: the inode of the socket of charon's plugin.
-    pub fn handle_segment(&mut self, now_ns: u64, done: Result<u64, NotTold>) {
+    /// Handles the result of [`Action::Segment`].
+    pub fn handle_segment(&mut self, now_ns: u64, done: Result<(), NotTold>) {
         if let Err(NotTold::Stranger(why)) = &done {
             self.note_stranger(why.clone());
         }
@@ -280,8 +296,8 @@ impl Engine {
             return;
         };
         let why = match done {
-            Ok(socket) => {
-                self.ike.feed.charon.note_socket(socket);
+            Ok(()) => {
+                self.ike.feed.charon.is_there = true;
                 return self.begin_loading(now_ns);
             }
             Err(why) => why,
@@ -296,7 +312,7 @@ impl Engine {
         self.finish_feed(now_ns);
     }
 
-    /// Waits for charon's connections; an older charon has its sessions.
+    /// Waits for charon's connections; an older charon gets no sessions.
     fn begin_loading(&mut self, now_ns: u64) {
         if !self.is_active() {
             self.ike.feed.stop(Stage::Idle);
@@ -325,7 +341,7 @@ impl Engine {
             return;
         };
         feed.stage = Stage::Feeding;
-        feed.steps = plan(&self.store.sessions.own, &feed.charon.has, version, missing);
+        feed.steps = plan(&self.store.sessions.own, &feed.charon, version, missing);
         feed.activate_ns = now_ns + SILENT_NS;
         if !missing.is_empty() {
             feed.missing.clone_from(missing);
@@ -375,15 +391,19 @@ impl Engine {
 
     /// Forgets sessions that charon did not get; those that were rekeyed go with the ones in their place.
     fn forget_lost(&mut self, now_ns: u64) {
-        let there = &self.ike.feed.charon.has;
-        let ikes = self.store.sessions.own.ikes.iter();
-        let lost = ikes.filter(|(spis, it)| !it.is_ended && !there.contains(*spis));
-        let lost: Vec<IkeSpis> = lost.map(|(spis, _)| *spis).collect();
-        for spis in lost {
+        for spis in self.lost_sessions() {
             for id in self.store.sessions.own.remove_session(spis) {
                 self.update_session_record(now_ns, id);
             }
         }
+    }
+
+    /// IKE SAs of this node that charon does not have.
+    fn lost_sessions(&self) -> Vec<IkeSpis> {
+        let charon = &self.ike.feed.charon;
+        let ikes = self.store.sessions.own.ikes.iter();
+        let lost = ikes.filter(|(spis, it)| !it.is_ended && !charon.has(spis));
+        lost.map(|(spis, _)| *spis).collect()
     }
 
     pub(in super::super) fn handle_feed_timeout(&mut self, now_ns: u64) {

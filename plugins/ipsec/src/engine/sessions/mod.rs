@@ -13,9 +13,11 @@ mod openings;
 mod plan;
 mod quiet;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Engine;
+use crate::sessions::RunningIke;
 use crate::sessions::message::{Kind, Message};
 use crate::sessions::{IkeSpis, SessionId};
 use crate::store::Tunnels;
@@ -32,11 +34,11 @@ impl Engine {
             return self.ike.feed.note_malformed();
         };
         let (kind, ike) = (message.kind, message.ike);
+        self.ike.feed.note_message(&message);
         // what charon says of sessions that it must not go on with is of no use to the peer
         if !self.is_active() {
             return;
         }
-        self.ike.feed.note_message(&message);
         for id in self.store.sessions.own.handle(now_ns, message) {
             self.update_session_record(now_ns, id);
             if let SessionId::Child(spi) = id {
@@ -46,6 +48,14 @@ impl Engine {
         if let (Kind::MidInitiator | Kind::MidResponder, Some(ike)) = (kind, ike) {
             self.queue_message_ids(ike);
         }
+    }
+
+    /// Handles charon's list of its IKE SAs, which comes before charon is said to run.
+    pub fn handle_running(&mut self, ikes: BTreeMap<IkeSpis, RunningIke>) {
+        if !ikes.is_empty() && self.ike.presence.is_unknown() {
+            self.ike.feed.charon.is_older = true;
+        }
+        self.ike.feed.charon.note_running(ikes);
     }
 
     /// Has new message IDs of an IKE SA reported.
@@ -79,7 +89,7 @@ impl Engine {
         } = &mut self.store;
         let [gone, come] = sessions.sort(|end: &IpAddr| *is_active && ends.owns(end));
         let has_come = !come.is_empty();
-        self.note_sorted(&gone, &come);
+        self.note_left_sessions();
         for id in gone.into_iter().chain(come) {
             self.update_session_record(now_ns, id);
         }

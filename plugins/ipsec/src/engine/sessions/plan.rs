@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::charon::Charon;
 use super::messages::messages_of;
 use crate::sa::Body;
 use crate::sessions::{IkeSa, IkeSpis, Sessions};
@@ -23,15 +24,15 @@ pub(super) enum Step {
 /// ones.
 pub(super) fn plan(
     sessions: &Sessions,
-    has: &BTreeSet<IkeSpis>,
+    charon: &Charon,
     version: u8,
     missing: &BTreeSet<String>,
 ) -> VecDeque<Step> {
     let is_wanted = |ike: &IkeSa| {
         ike.version == version && ike.end.is_some() && !missing.contains(&ike.connection)
     };
-    let superseded = sessions.predecessors(has);
-    let is_lacking = |it: &IkeSpis| !has.contains(it) && !superseded.contains(it);
+    let superseded = sessions.predecessors(charon.ikes().map(|(spis, _)| *spis));
+    let is_lacking = |it: &IkeSpis| !charon.has(it) && !superseded.contains(it);
     let all = sessions.ikes.iter();
     let all = all.filter(|(spis, it)| is_lacking(spis) && is_wanted(it));
     let mut waiting: BTreeMap<&IkeSpis, &IkeSa> = all.collect();

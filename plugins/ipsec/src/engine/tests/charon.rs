@@ -1,29 +1,24 @@
 //! charon with its plugin `ha`, as far as the engine sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::kernel::Kernel;
 use super::{policies, tunnel};
 use crate::engine::{Deleter, Engine, NotTold};
 use crate::sa::Body;
-use crate::sessions::IkeSpis;
 use crate::sessions::message::{Kind, Message};
-use crate::sessions::written::Written;
+use crate::sessions::written::{VIP, Written};
+use crate::sessions::{IkeSpis, RunningIke};
 
 /// First part of the SPIs of inbound SAs.
 const INBOUND: u32 = 0xc000_0000;
 const OUTBOUND: u32 = 0xd000_0000;
-/// Next inode.
-static SOCKETS: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Default)]
 pub struct Charon {
     pub has_ha: bool,
     /// Version of messages that it ignores all others for; None: it takes any.
     pub version: Option<u8>,
-    /// Inode of its socket; 0: not assigned yet.
-    pub socket: u64,
     /// IKE SAs, each with the one whose place it takes.
     pub ikes: BTreeMap<IkeSpis, Option<IkeSpis>>,
     /// Children by number, with their IKE SA.
@@ -81,10 +76,17 @@ impl Charon {
         if self.version.is_none_or(|it| it == version) {
             self.is_active = is_active;
         }
-        if self.socket == 0 {
-            self.socket = SOCKETS.fetch_add(1, Ordering::Relaxed);
-        }
-        engine.handle_segment(now_ns, Ok(self.socket));
+        engine.handle_segment(now_ns, Ok(()));
+    }
+
+    /// Its list of IKE SAs.
+    pub fn running(&self) -> BTreeMap<IkeSpis, RunningIke> {
+        let running = RunningIke {
+            end: Some(VIP.into()),
+            is_initiator: false,
+            is_ikev1: false,
+        };
+        self.ikes.keys().map(|it| (*it, running)).collect()
     }
 
     pub fn missing(&self, mut names: BTreeSet<String>) -> BTreeSet<String> {

@@ -132,11 +132,9 @@ fn a_daemon_on_the_backup_that_gets_sessions_is_no_fault() {
 }
 
 #[test]
-fn a_daemon_on_the_backup_with_sessions_from_before_the_plugin_is_a_fault() {
+fn a_daemon_on_the_backup_without_ha_is_a_fault() {
     let mut pair = Pair::settled(1);
-    pair.nodes[1].charon.has_ha = true;
-    pair.restart(1, false);
-    report_daemon_event(&mut pair, 1, DaemonEvent::Found);
+    report_daemon_event(&mut pair, 1, DaemonEvent::Started);
     list(&mut pair, 1, 1, false);
     pair.run(40 * S);
     let wrong = pair.nodes[1].wrong.clone().unwrap_or_default();

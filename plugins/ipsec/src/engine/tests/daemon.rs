@@ -37,7 +37,12 @@ pub fn report_names(pair: &mut Pair, tunnels: u32) {
 
 pub fn report_daemon_event(pair: &mut Pair, node: usize, event: DaemonEvent) {
     let now_ns = pair.now_ns;
-    pair.nodes[node].engine.handle_presence(now_ns, event);
+    let running = pair.nodes[node].charon.running();
+    let engine = &mut pair.nodes[node].engine;
+    if event == DaemonEvent::Started {
+        engine.handle_running(running);
+    }
+    engine.handle_presence(now_ns, event);
     pair.settle();
 }
 

@@ -581,9 +581,7 @@ impl Pair {
         it.engine
             .handle_saved_separation(self.now_ns, &it.saved_separation);
         self.settle();
-        if is_active {
-            self.role(node, true);
-        }
+        self.role(node, is_active);
         if linked {
             self.link();
         }

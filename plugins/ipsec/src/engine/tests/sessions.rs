@@ -510,24 +510,77 @@ fn charon_may_begin_sessions_that_it_does_not_get() {
     assert!(pair.nodes[1].blocked.is_empty());
     assert!(!pair.nodes[0].blocked.is_empty());
     // a charon that ran before this run of the plugin has its sessions
+    pair.nodes[0].charon.ikes = (0..2).map(|it| (IkeSpis(100 + it, 1), None)).collect();
     pair.restart(0, true);
-    report_daemon_event(&mut pair, 0, DaemonEvent::Found);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
     assert!(pair.nodes[0].blocked.is_empty());
 }
 
 #[test]
-fn a_charon_without_sessions_that_ran_before_the_plugin_gets_them() {
-    for event in [DaemonEvent::Started, DaemonEvent::Found] {
+fn a_charon_of_the_backup_that_ran_before_the_plugin_gets_sessions_as_they_are_now() {
+    for old in [0, 1, 2] {
         let mut pair = pair_with_sessions(2);
         pair.link();
-        pair.nodes[1].charon.has_ha = true;
+        pair.nodes[1].charon = Charon {
+            has_ha: true,
+            ikes: (0..old).map(|it| (IkeSpis(100 + it, 1), None)).collect(),
+            ..Charon::default()
+        };
         pair.restart(1, false);
-        report_daemon_event(&mut pair, 1, event);
+        report_daemon_event(&mut pair, 1, DaemonEvent::Started);
+        pair.run(S);
+        assert!(pair.nodes[1].charon.ikes.is_empty(), "they are the peer's");
         pair.switch_over(0);
         pair.run(S);
-        let gets_them = event == DaemonEvent::Started;
-        assert_eq!(taken_over(&pair, 1), if gets_them { 2 } else { 0 });
+        assert_eq!(taken_over(&pair, 1), 2);
     }
+}
+
+#[test]
+fn what_ended_while_the_plugin_of_the_active_node_did_not_run_is_forgotten() {
+    let mut pair = pair_with_sessions(2);
+    pair.link();
+    pair.run(S);
+    pair.nodes[0].charon = Charon {
+        has_ha: true,
+        ikes: BTreeMap::from([(IkeSpis(101, 1), None)]),
+        ..Charon::default()
+    };
+    pair.restart(0, true);
+    report_daemon_event(&mut pair, 0, DaemonEvent::Started);
+    pair.run(S);
+    for node in &pair.nodes {
+        let sessions = &node.engine.store.sessions;
+        let ikes = sessions.own.ikes.keys().chain(sessions.held.ikes.keys());
+        assert_eq!(ikes.copied().collect::<Vec<_>>(), [IkeSpis(101, 1)]);
+    }
+    // the one that it has is the peer's when the role leaves
+    pair.switch_over(0);
+    pair.run(S);
+    assert!(pair.nodes[0].charon.ikes.is_empty());
+}
+
+#[test]
+fn sessions_that_do_not_follow_end_as_well_where_their_address_left_and_others_stay() {
+    let mut pair = Pair::settled(0);
+    begin_charon(&mut pair, 0, Charon::default());
+    let (ikev1, other) = (IkeSpis(100, 1), IkeSpis(101, 1));
+    pair.nodes[0].charon.ikes = [ikev1, other].map(|it| (it, None)).into();
+    let update = |ike| Written::new(Kind::IkeUpdate, ike);
+    let of_node = |it: Written| it.put(6, &[0x11, 0x94, 2, 198, 51, 100, 9]);
+    let messages = [
+        Written::new(Kind::IkeAdd, ikev1).ikev1(),
+        update(ikev1).ikev1().end(),
+        Written::new(Kind::IkeAdd, other),
+        of_node(update(other)).name("rw"),
+    ];
+    tell(&mut pair, 0, &messages.map(Written::bytes));
+    pair.switch_over(0);
+    pair.run(S);
+    assert_eq!(
+        pair.nodes[0].charon.ikes.keys().collect::<Vec<_>>(),
+        [&other]
+    );
 }
 
 #[test]
@@ -948,6 +1001,32 @@ impl World {
         self.start();
     }
 
+    /// charon's control socket fails for a while, also while a role leaves or comes.
+    fn lose_control(&mut self) {
+        let node = self.random.below(2) as usize;
+        if !self.pair.nodes[node].charon.has_ha {
+            return;
+        }
+        report_daemon_event(&mut self.pair, node, DaemonEvent::Ended);
+        if self.both_run && self.random.below(2) == 0 {
+            self.switch_over();
+        }
+        self.wait();
+        report_daemon_event(&mut self.pair, node, DaemonEvent::Started);
+    }
+
+    /// The plugin starts again, and charon has run on.
+    fn restart_plugin(&mut self) {
+        let node = self.random.below(2) as usize;
+        self.pair.run(S);
+        self.pair.restart(node, node == self.active);
+        if self.pair.nodes[node].charon.has_ha {
+            report_daemon_event(&mut self.pair, node, DaemonEvent::Started);
+        }
+        self.wait();
+        self.pair.run(S);
+    }
+
     /// A switchover begins and does not come.
     fn call_off(&mut self) {
         let wait_ms = self.random.below(30);
@@ -973,7 +1052,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        let step = self.random.below(15);
+        let step = self.random.below(17);
         println!("step {step}");
         match step {
             0..3 => self.connect(),
@@ -986,6 +1065,8 @@ impl World {
             11 => self.drain(),
             12 => self.call_off(),
             13 => self.delay_detach(),
+            14 => self.lose_control(),
+            15 => self.restart_plugin(),
             _ => self.crash(),
         }
         self.carry();

@@ -82,10 +82,7 @@ impl Engine {
         let feed = &mut self.ike.feed;
         feed.is_telling = false;
         match done {
-            Ok(()) => {
-                let messages = told.iter().filter_map(|it| Message::read(it.bytes()).ok());
-                messages.for_each(|it| feed.charon.note_told(&it));
-            }
+            Ok(()) => self.note_told(&told),
             Err(NotTold::Busy) => {
                 let is_feeding = feed.stage == Stage::Feeding;
                 let again = told.into_iter().rev();
@@ -103,6 +100,19 @@ impl Engine {
             }
         }
         self.feed_next(now_ns);
+    }
+
+    /// Notes messages that charon has. Some may be about sessions whose address has left meanwhile.
+    fn note_told(&mut self, told: &[Body]) {
+        let messages = told.iter().filter_map(|it| Message::read(it.bytes()).ok());
+        let mut has_left = false;
+        for message in messages {
+            self.ike.feed.charon.note_told(&message);
+            has_left |= message.ike.is_some_and(|it| self.has_left(&it));
+        }
+        if has_left {
+            self.note_left_sessions();
+        }
     }
 
     /// Continues until something has to be waited for.

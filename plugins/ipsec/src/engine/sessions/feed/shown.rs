@@ -51,9 +51,9 @@ impl Feed {
         self.ha_state() == HaState::Answers && !self.charon.is_older
     }
 
-    /// Text about the sessions of a charon on the active node, which has so many of IKEv1; `has_address`: an address that
-    /// far ends send to is here.
-    fn text(&self, ikev1: usize, has_address: bool) -> String {
+    /// Text about the sessions of a charon on the active node; `unknown`: so many are from before this plugin started;
+    /// `has_address`: an address that far ends send to is here.
+    fn text(&self, ikev1: usize, unknown: usize, has_address: bool) -> String {
         match (self.stage, self.charon.is_there) {
             _ if self.fault.is_some() => {
                 format!(
@@ -73,9 +73,8 @@ impl Feed {
                 "on their way to charon".to_owned()
             }
             (_, false) => "do not follow: charon's plugin ha does not answer".to_owned(),
-            (_, true) if self.charon.is_older => {
-                "follow, but charon gets none from the peer before its next start: it had sessions before this plugin started"
-                    .to_owned()
+            (_, true) if unknown > 0 => {
+                format!("follow, but {unknown} from before this plugin started do not")
             }
             (_, true) if ikev1 > 0 => format!("follow, but not {ikev1} of IKEv1"),
             (_, true) => "follow".to_owned(),
@@ -104,9 +103,14 @@ impl Engine {
         let has_held = !self.store.sessions.held.ikes.is_empty();
         match (self.is_active(), self.ike.is_running()) {
             (true, true) => {
-                let ikev1 = self.store.sessions.own.ikev1.len();
+                let sessions = &self.store.sessions.own;
+                let ikes = self.ike.feed.charon.ikes();
+                let ikev2 = ikes.filter(|(_, it)| !it.is_ikev1);
+                let unknown = ikev2.filter(|(spis, _)| !sessions.ikes.contains_key(*spis));
                 let has_address = self.store.ends.has_any();
-                self.ike.feed.text(ikev1, has_address)
+                self.ike
+                    .feed
+                    .text(sessions.ikev1.len(), unknown.count(), has_address)
             }
             (true, false) => "charon does not run".to_owned(),
             (false, _) if has_held => "held for a failover".to_owned(),
