@@ -27,8 +27,9 @@ const STEP: Duration = Duration::from_millis(100);
 const ATTEMPTS: u32 = 3;
 /// Behaviours side by side.
 const AT_ONCE: usize = 25;
-/// Until the elector starts beside plugins that hang: one is found out after three seconds.
-const START_MAX: Duration = Duration::from_secs(6);
+/// Until the elector starts beside plugins that hang: one is found out after three seconds, one that spins after five,
+/// and two of these leave the others little of two processors.
+const START_MAX: Duration = Duration::from_secs(8);
 /// How long the load is measured.
 const LOADED: Duration = Duration::from_secs(3);
 /// Percents of a CPU by which two measurements of the same may differ, and the answers' own cost.
