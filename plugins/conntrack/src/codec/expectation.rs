@@ -47,11 +47,18 @@ pub fn master(request: &[u8]) -> Option<Flow> {
 
 /// Returns true if two requests are about one expectation: its timeout and helper may differ.
 pub fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let key = [c::CTA_EXPECT_TUPLE, c::CTA_EXPECT_MASK, c::CTA_EXPECT_ZONE];
-    one.first() == other.first()
-        && key
-            .iter()
-            .all(|kind| value(one, *kind) == value(other, *kind))
+    key(one) == key(other)
+}
+
+/// Returns what names an expectation: two requests with the same are about one.
+pub fn key(request: &[u8]) -> Vec<u8> {
+    let mut key: Vec<u8> = request.first().copied().into_iter().collect();
+    for kind in [c::CTA_EXPECT_TUPLE, c::CTA_EXPECT_MASK, c::CTA_EXPECT_ZONE] {
+        if let Some(value) = value(request, kind) {
+            attribute(kind, value, &mut key);
+        }
+    }
+    key
 }
 
 fn value(request: &[u8], wanted: u16) -> Option<&[u8]> {

@@ -5,7 +5,7 @@ use super::queue::OutgoingChange;
 use super::table::{Entry, digest, flag, status_byte};
 use super::walk_queue::Due;
 use super::{Engine, How, seconds};
-use crate::codec::{expectation, only_at_creation};
+use crate::codec::only_at_creation;
 use crate::flow::{Flow, TCP, status};
 use crate::wire::{Kind, Why};
 
@@ -39,9 +39,9 @@ impl Engine {
                 self.handle_meddling(now_ns, flow, by)
             }
             _ if !self.informs_peer(now_ns) => {}
+            Event::Expected(yes, request) => self.handle_expected(now_ns, yes, &request),
             Event::New(flow) => self.handle_new(now_ns, flow, by),
             Event::Changed(flow) => self.handle_changed(now_ns, flow, by),
-            Event::Expected(yes, request) => self.handle_expected(now_ns, yes, &request),
         }
     }
 
@@ -61,15 +61,6 @@ impl Engine {
         } else if differs_beside_attributes(&entry, &flow) {
             self.request_flow(now_ns, entry.hash);
         }
-    }
-
-    /// Handles a helper's expectation. The kernel does not report what the helper changes in its own connection, so
-    /// that connection is queried.
-    fn handle_expected(&mut self, now_ns: u64, yes: bool, request: &[u8]) {
-        if let Some(master) = expectation::master(request) {
-            self.look_up(master);
-        }
-        self.expect_there(now_ns, yes, request);
     }
 
     /// Handles lost notifications: a resync finds the changes.

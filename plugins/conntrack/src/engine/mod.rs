@@ -35,6 +35,7 @@ mod compare;
 mod conflict;
 mod counters;
 mod evidence;
+mod expectations;
 mod failover_walk;
 mod full_table;
 mod gone;
@@ -89,6 +90,7 @@ use crate::flow::{Flow, Key, Tuple};
 use crate::wire::{self, Address};
 use addresses::Addresses;
 use compare::Comparisons;
+use expectations::PeerExpectations;
 use full_table::FullTable;
 use gone::DroppedFlows;
 use group_roles::Roles;
@@ -232,6 +234,7 @@ struct ChannelState {
     /// Changed flows of which too little is known: the kernel is queried.
     unknown: Vec<Flow>,
     orphans: Orphans,
+    peer_expectations: PeerExpectations,
     comparisons: Comparisons,
 }
 
@@ -245,6 +248,7 @@ impl ChannelState {
             dropped_flows: DroppedFlows::default(),
             unknown: Vec::new(),
             orphans: Orphans::default(),
+            peer_expectations: PeerExpectations::default(),
             comparisons: Comparisons::default(),
         }
     }

@@ -309,14 +309,4 @@ impl Engine {
             }
         }
     }
-
-    fn expect_here(&mut self, yes: bool, request: &[u8]) {
-        if self.settings.expectations && (!self.roles.is_active() || self.peer_is_active()) {
-            self.counters.expectations += 1;
-            if !yes {
-                self.channel.orphans.remove_expectation(request);
-            }
-            self.write(How::Expect(yes, request.to_vec()), Flow::default(), 0);
-        }
-    }
 }

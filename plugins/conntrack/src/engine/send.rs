@@ -222,13 +222,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn expect_there(&mut self, now_ns: u64, yes: bool, request: &[u8]) {
-        if self.settings.expectations {
-            self.counters.expectations += 1;
-            self.push_message(now_ns, &Message::Expect { yes, request });
-        }
-    }
-
     pub(super) fn tell_addresses(&mut self) {
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
         // an empty list is a message too: there were some before

@@ -140,3 +140,24 @@ fn an_expectation_that_ends_while_it_waits_for_its_master_stays_ended() {
         assert_eq!(expectations.is_empty(), ends, "{expectations:?}");
     }
 }
+
+#[test]
+fn an_expectation_that_was_used_here_does_not_come_back_by_what_the_peer_read_before() {
+    let mut pair = Pair::started();
+    let request = expectation(&tcp(1000));
+    let expect = |pair: &mut Pair, yes: bool| {
+        pair.nodes[1].engine.expect_here(yes, &request);
+        pair.pass_ms(1);
+        pair.nodes[1].kernel.expectations.len()
+    };
+    pair.traffic(0, &tcp(1000));
+    pair.pass_ms(5000);
+    assert_eq!(expect(&mut pair, true), 1);
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.handle_role(now_ns, "office", true);
+    // the connection arrives, and the peer has not heard of it
+    pair.nodes[1].kernel.expectations.clear();
+    assert_eq!(expect(&mut pair, true), 0);
+    expect(&mut pair, false);
+    assert_eq!(expect(&mut pair, true), 1, "another one");
+}
