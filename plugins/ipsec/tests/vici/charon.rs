@@ -1,9 +1,10 @@
 //! Tests the thread with two real charons.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use spared_ipsec::engine::DaemonEvent;
+use spared_ipsec::sessions::IkeSpis;
 use spared_ipsec::vici::ViciEvent;
 
 use crate::fixture::{Fixture, name};
@@ -24,6 +25,29 @@ fn is_pair(spis: &BTreeSet<u32>) -> bool {
     spis.len() == 2
 }
 
+fn started_without_sessions(here: &Fixture) {
+    for expected in [
+        ViciEvent::Running(BTreeMap::new()),
+        ViciEvent::Daemon(DaemonEvent::Started),
+    ] {
+        assert_eq!(here.next_in(SOME), Some(expected));
+    }
+}
+
+/// IKE SAs that charon has at one side, with the end that began each.
+fn running(lab: &Lab, side: Side) -> Vec<(IkeSpis, bool)> {
+    let asked = Fixture::start(&lab.socket(side));
+    let running = asked.until(|said| match said {
+        ViciEvent::Running(ikes) => Some(ikes.clone()),
+        _ => None,
+    });
+    let each = running.iter().map(|(spis, it)| {
+        assert!(it.end.is_some() && !it.is_ikev1, "{it:?}");
+        (*spis, it.is_initiator)
+    });
+    each.collect()
+}
+
 #[test]
 fn both_ends_name_the_same_numbers_and_others_after_a_rekey() {
     let Some(lab) = Lab::new() else { return };
@@ -35,6 +59,10 @@ fn both_ends_name_the_same_numbers_and_others_after_a_rekey() {
     let before = there.spis(is_pair);
     let asked = Fixture::start(&lab.socket(Side::Near));
     assert_eq!(asked.spis(is_pair), before);
+    let [(spis, began), (same, began_there)] =
+        [Side::Near, Side::Far].map(|it| running(&lab, it)[0]);
+    assert_eq!((spis, began, began_there), (same, true, false));
+    assert!(spis.0 != 0 && spis.1 != 0, "{spis:?}");
     near.rekey();
     let new = |spis: &BTreeSet<u32>| spis.difference(&before).count() == 2;
     let at_both = [&here, &there].map(|end| end.spis(new));
@@ -59,10 +87,7 @@ fn a_child_is_established_once_its_connection_is_loaded() {
     assert!(here.is_quiet(SOME));
     let near = lab.start(Side::Near);
     assert_eq!(here.note(), "connected to charon");
-    assert_eq!(
-        here.next_in(SOME),
-        Some(ViciEvent::Daemon(DaemonEvent::Started))
-    );
+    started_without_sessions(&here);
     assert_eq!(here.next_in(SOME), Some(ViciEvent::Names(Vec::new())));
     assert!(here.is_quiet(SOME));
     near.load();
@@ -131,10 +156,7 @@ fn a_child_that_nobody_has_loaded_is_waited_for_until_it_is_forgotten() {
     let here = Fixture::start(&lab.socket(Side::Near));
     here.adopt("other", &[]);
     assert_eq!(here.note(), "connected to charon");
-    assert_eq!(
-        here.next_in(SOME),
-        Some(ViciEvent::Daemon(DaemonEvent::Started))
-    );
+    started_without_sessions(&here);
     assert_eq!(here.next_in(SOME), Some(ViciEvent::Names(Vec::new())));
     assert!(here.is_quiet(SOME));
     here.daemon.forget();
