@@ -15,6 +15,8 @@ use crate::refusal::Refusal;
 const STEP_MAX: Duration = Duration::from_secs(120);
 /// Time for which the pair must be OK, as a daemon looks at its files every two seconds.
 const HOLDS: Duration = Duration::from_secs(3);
+/// Maximum time until a node that has just started knows the other one's state.
+const REPORTED_MAX: Duration = Duration::from_secs(10);
 /// Number of times that an order is given.
 const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(250);
@@ -42,7 +44,7 @@ impl<P: Pair> Run<P> {
 
     /// Takes every step that is left. The error says where it stopped, and how to go on or back.
     pub(super) fn run(mut self) -> Result<(), Refusal> {
-        let mut status = self.status()?;
+        let mut status = self.reported_status()?;
         let peer = both(&status).ok_or(
             "the other node is not heard over the link, and is not upgraded: \
              `sparectl status` says why; alone on this node: systemctl restart spared",
@@ -227,6 +229,18 @@ impl<P: Pair> Run<P> {
         Err("this machine does not go down: `systemctl status` shows what keeps it".to_owned())
     }
 
+    /// Asks until a node that has just started knows the other one's state, which comes after the link.
+    fn reported_status(&self) -> Result<Box<Status>, Refusal> {
+        let begun = self.pair.now();
+        loop {
+            let status = self.status()?;
+            if !is_mute(&status) || self.pair.now() - begun >= REPORTED_MAX {
+                return Ok(status);
+            }
+            self.pair.sleep(PAUSE);
+        }
+    }
+
     /// Waits until the pair has been OK for a while, and both nodes report `has_effect`.
     fn wait(&self, has_effect: impl Fn(&Status) -> bool) -> Result<Box<Status>, String> {
         let begun = self.pair.now();
@@ -266,6 +280,12 @@ impl<P: Pair> Run<P> {
 
     fn nodes(&self, status: &Status) -> Result<[Node; 2], String> {
         let peer = both(status).ok_or("the other node is not heard")?;
+        if is_mute(status) {
+            let peer = &peer.node;
+            return Err(format!(
+                "{peer} has not reported yet what it runs: try again"
+            ));
+        }
         Ok([status, peer].map(|it| Node {
             name: it.node.clone(),
             is_active: it.groups.iter().any(|group| group.role == "active"),
@@ -305,6 +325,12 @@ impl<P: Pair> Run<P> {
 fn both(status: &Status) -> Option<&Status> {
     let peer = status.peer.as_deref().filter(|it| it.up)?;
     peer.status.as_deref()
+}
+
+/// True if the other node is connected, and what it runs is not known.
+fn is_mute(status: &Status) -> bool {
+    let mut findings = status.verdict.findings.iter();
+    findings.any(|it| it.is(Id::PeerMute))
 }
 
 fn started(status: &Status, node: &str) -> Option<String> {

@@ -51,6 +51,8 @@ struct Model {
     obstacle: Cell<Option<(usize, Obstacle)>>,
     /// Number of orders that it refuses.
     refusals: Cell<usize>,
+    /// Time until which the node that is asked does not know the other one's state.
+    mute_until: Cell<Duration>,
 }
 
 impl Model {
@@ -120,8 +122,12 @@ impl Model {
             ..Finding::default()
         };
         let findings = &mut status.verdict.findings;
+        let is_mute = self.now.get() < self.mute_until.get();
+        if is_mute {
+            findings.push(find(Id::PeerMute, NAMES[1 - site], "not reported"));
+        }
         for (node, name) in self.nodes.borrow().iter().zip(NAMES) {
-            if node.is_due {
+            if node.is_due && !(is_mute && name != NAMES[site]) {
                 findings.push(find(Id::Outdated, name, "another build"));
             }
         }
@@ -346,4 +352,22 @@ fn roles_that_are_still_held_are_said_where_there_is_nothing_to_do() {
         said.contains("there is nothing to do") && said.contains("`sparectl freeze off`"),
         "{said}"
     );
+}
+
+#[test]
+fn what_the_other_node_runs_is_not_guessed_before_it_has_reported_it() {
+    let model = Model::new(None);
+    model.nodes.borrow_mut()[0].is_due = false;
+    model.mute_until.set(Duration::from_secs(2));
+    upgrade(&model, 0).expect("an upgrade");
+    assert_eq!(*model.steps.borrow(), STEPS[..1]);
+    let model = Model::new(None);
+    model.mute_until.set(Duration::from_secs(3600));
+    let refusal = upgrade(&model, 0).expect_err("nothing is known");
+    let said = format!("{refusal:?}");
+    assert!(
+        said.contains("r2 has not reported yet what it runs"),
+        "{said}"
+    );
+    assert!(model.steps.borrow().is_empty());
 }
