@@ -325,6 +325,16 @@ pub fn segment(version: u8, is_charons: bool) -> Vec<u8> {
     } else {
         Kind::SegmentTake
     };
+    about_segment(version, kind)
+}
+
+/// Writes a request for all that charon has told of its IKE SAs so far, with their present message IDs. Then charon
+/// rekeys the children of those that it answers for.
+pub fn resync(version: u8) -> Vec<u8> {
+    about_segment(version, Kind::Resync)
+}
+
+fn about_segment(version: u8, kind: Kind) -> Vec<u8> {
     let mut bytes = vec![version, kind as u8, own_number(version, at::SEGMENT)];
     bytes.extend(1_u16.to_be_bytes());
     bytes

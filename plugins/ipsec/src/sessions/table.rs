@@ -336,6 +336,13 @@ impl Sessions {
         found
     }
 
+    /// True for an IKE SA with a child, also if the child was negotiated before a rekeying.
+    pub fn has_child(&self, ike: IkeSpis) -> bool {
+        let mut ikes = self.predecessors([ike].into_iter());
+        ikes.insert(ike);
+        self.children.values().any(|it| ikes.contains(&it.ike))
+    }
+
     fn children_of(&self, ike: IkeSpis) -> impl Iterator<Item = u32> {
         let all = self.children.iter();
         all.filter_map(move |(spi, it)| (it.ike == ike).then_some(*spi))

@@ -84,6 +84,8 @@ pub struct Feed {
     batch: Option<Batch>,
     /// Sessions have come since the plan was made.
     has_more: bool,
+    /// charon is to tell all that it has told an earlier run of the plugin.
+    needs_resync: bool,
     /// Connections that charon does not have.
     missing: BTreeSet<String>,
     pub(super) charon: Charon,
@@ -97,6 +99,11 @@ impl Feed {
     pub(super) fn note_message(&mut self, message: &Message) {
         self.fault = None;
         self.charon.note_message(message);
+    }
+
+    /// Notes that charon had sessions when this run of the plugin began.
+    pub(super) fn note_older_charon(&mut self) {
+        (self.charon.is_older, self.needs_resync) = (true, true);
     }
 
     /// Removes all messages but ends of sessions that have left.
@@ -113,6 +120,14 @@ impl Feed {
         // ends that charon had no room for are told at once
         self.next_ns = (!self.messages.is_empty()).then_some(0);
         (self.quiet, self.has_more) = (Quiet::No, false);
+    }
+
+    pub(super) fn charon(&self) -> &Charon {
+        &self.charon
+    }
+
+    pub(super) fn charon_mut(&mut self) -> &mut Charon {
+        &mut self.charon
     }
 
     /// True if charon may have sessions that are not known here, and so gets none.
@@ -187,7 +202,7 @@ impl Engine {
     /// with those that it has if these are all.
     fn ask_ha(&mut self) {
         let feed = &self.ike.feed;
-        let has_all = feed.charon.is_older || self.lost_sessions().is_empty();
+        let has_all = !feed.needs_resync && self.lost_sessions().is_empty();
         let answers = self.is_active() && has_all && feed.quiet == Quiet::No;
         self.push_action(Action::Segment(answers, self.feed_version()));
     }
@@ -198,7 +213,7 @@ impl Engine {
         let feed = &mut self.ike.feed;
         feed.stop(Stage::Idle);
         feed.messages.clear();
-        feed.charon = Charon::default();
+        (feed.charon, feed.needs_resync) = (Charon::default(), false);
         feed.missing.clear();
         self.store.sessions.own.ikev1.clear();
         self.continue_drain();
@@ -226,6 +241,8 @@ impl Engine {
         self.ike.feed.charon.is_older = false;
         if self.is_active() {
             self.forget_lost(now_ns);
+        } else {
+            self.ike.feed.needs_resync = false;
         }
         self.note_left_sessions();
     }
@@ -312,14 +329,11 @@ impl Engine {
         self.finish_feed(now_ns);
     }
 
-    /// Waits for charon's connections; an older charon gets no sessions.
+    /// Waits for charon's connections.
     fn begin_loading(&mut self, now_ns: u64) {
         if !self.is_active() {
             self.ike.feed.stop(Stage::Idle);
             return self.report_connections(now_ns);
-        }
-        if self.ike.feed.charon.is_older {
-            return self.finish_feed(now_ns);
         }
         let version = self.feed_version();
         let feed = &mut self.ike.feed;
@@ -341,7 +355,15 @@ impl Engine {
             return;
         };
         feed.stage = Stage::Feeding;
-        feed.steps = plan(&self.store.sessions.own, &feed.charon, version, missing);
+        feed.steps = if feed.charon.is_older {
+            VecDeque::from([Step::Activate])
+        } else {
+            plan(&self.store.sessions.own, &feed.charon, version, missing)
+        };
+        // before charon answers again: it rekeys nothing then
+        if std::mem::take(&mut feed.needs_resync) {
+            feed.messages.push_back(Body::new(message::resync(version)));
+        }
         feed.activate_ns = now_ns + SILENT_NS;
         if !missing.is_empty() {
             feed.missing.clone_from(missing);

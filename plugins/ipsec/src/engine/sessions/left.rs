@@ -15,11 +15,11 @@ impl Engine {
     /// Ends sessions of charon whose address has left. Those that have come back before charon was told are ended at
     /// once: they may have changed, and charon gets them again.
     pub(in crate::engine) fn note_left_sessions(&mut self) {
-        let ikes = self.ike.feed.charon.ikes();
+        let ikes = self.ike.feed.charon().ikes();
         let left = ikes.filter(|(spis, it)| self.is_away(spis, it));
         let left: BTreeSet<IkeSpis> = left.map(|(spis, _)| *spis).collect();
-        self.ike.feed.charon.note_left(&left);
-        let mut left = self.ike.feed.charon.left();
+        self.ike.feed.charon_mut().note_left(&left);
+        let mut left = self.ike.feed.charon().left();
         let is_one_back = left.any(|(spis, it)| !self.is_away(spis, it));
         drop(left);
         if is_one_back {
@@ -62,7 +62,7 @@ impl Engine {
 
     fn tell_ends(&mut self) {
         let version = self.feed_version();
-        let ends = self.ike.feed.charon.take_ends(version);
+        let ends = self.ike.feed.charon_mut().take_ends(version);
         if ends.is_empty() {
             return;
         }

@@ -53,9 +53,9 @@ impl Engine {
     /// Handles charon's list of its IKE SAs, which comes before charon is said to run.
     pub fn handle_running(&mut self, ikes: BTreeMap<IkeSpis, RunningIke>) {
         if !ikes.is_empty() && self.ike.presence.is_unknown() {
-            self.ike.feed.charon.is_older = true;
+            self.ike.feed.note_older_charon();
         }
-        self.ike.feed.charon.note_running(ikes);
+        self.ike.feed.charon_mut().note_running(ikes);
     }
 
     /// Has new message IDs of an IKE SA reported.

@@ -34,6 +34,8 @@ pub struct Charon {
     pub tells: usize,
     pub message_ids: BTreeMap<IkeSpis, u32>,
     pub vips: BTreeSet<IkeSpis>,
+    /// It was asked for all that it has told so far.
+    pub is_resynced: bool,
 }
 
 impl Charon {
@@ -128,6 +130,10 @@ impl Charon {
         }
         if message.kind == Kind::SegmentDrop {
             return self.is_active = true;
+        }
+        if message.kind == Kind::Resync {
+            assert!(!self.is_active, "it would rekey all children");
+            return self.is_resynced = true;
         }
         let ike = message.ike.expect("an IKE SA");
         match message.kind {

@@ -554,6 +554,8 @@ fn what_ended_while_the_plugin_of_the_active_node_did_not_run_is_forgotten() {
         let ikes = sessions.own.ikes.keys().chain(sessions.held.ikes.keys());
         assert_eq!(ikes.copied().collect::<Vec<_>>(), [IkeSpis(101, 1)]);
     }
+    // messages of the time without a plugin are told again
+    assert!(pair.nodes[0].charon.is_resynced && pair.nodes[0].charon.is_active);
     // the one that it has is the peer's when the role leaves
     pair.switch_over(0);
     pair.run(S);

@@ -37,7 +37,7 @@ impl Engine {
     /// Children that charon is still to get. A charon that is older than this run gets none.
     fn children_to_get(&self) -> BTreeSet<u32> {
         let sessions = &self.store.sessions.own;
-        let charon = &self.ike.feed.charon;
+        let charon = self.ike.feed.charon();
         let superseded = sessions.predecessors(charon.ikes().map(|(spis, _)| *spis));
         let is_lacking = |ike: &IkeSpis| !charon.has(ike) && !superseded.contains(ike);
         let all = sessions.children.iter();

@@ -104,9 +104,9 @@ impl Engine {
         match (self.is_active(), self.ike.is_running()) {
             (true, true) => {
                 let sessions = &self.store.sessions.own;
-                let ikes = self.ike.feed.charon.ikes();
+                let ikes = self.ike.feed.charon().ikes();
                 let ikev2 = ikes.filter(|(_, it)| !it.is_ikev1);
-                let unknown = ikev2.filter(|(spis, _)| !sessions.ikes.contains_key(*spis));
+                let unknown = ikev2.filter(|(spis, _)| !sessions.has_child(**spis));
                 let has_address = self.store.ends.has_any();
                 self.ike
                     .feed
